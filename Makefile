@@ -1,0 +1,63 @@
+# Everything the lab does from the shell; `make help` lists it. Needs Python 3.11-3.13 and make.
+# Another Python: make setup PYTHON=python3.12.  Data, runs and reports elsewhere: S1M_HOME=/disk make demo.
+
+PYTHON ?= python3
+VENV ?= .venv
+INSTALLED := $(VENV)/.installed
+RUN := $(VENV)/bin/python
+HOME_FOLDER := $(if $(S1M_HOME),$(S1M_HOME),.)
+NOTEBOOK ?= 03_train
+MODEL ?= slow
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all notebooks lint report lab bench doctor clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s %s\n", $$1, $$2 }'
+
+setup: $(INSTALLED)  ## make the environment in .venv (again when pyproject.toml or constraints.txt change)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "make: Python %d.%d is not one of 3.11, 3.12, 3.13; name one: make setup PYTHON=python3.12" % v)'
+	@echo "making the environment in $(VENV): a few minutes, about 6 GB with CUDA's libraries"
+	$(PYTHON) -m venv "$(VENV)"
+	"$(RUN)" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch "$@"
+
+demo: MODEL := slow
+demo: NOTEBOOK := 03_train
+demo: report  ## the whole path: pocket dataset, slow fusion trained, reports/03_train_slow.ipynb and .html
+
+report: $(INSTALLED)  ## train and report one network: make report MODEL=single-multires
+	@mkdir -p "$(HOME_FOLDER)/reports"
+	"$(RUN)" -m papermill --log-output --no-progress-bar "notebooks/$(NOTEBOOK).ipynb" "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb" -p model $(MODEL)
+	"$(RUN)" -m s1m_lab report "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
+
+test: $(INSTALLED)  ## the tests, then every notebook on small values
+	"$(RUN)" -m pytest -m "not slow"
+	"$(RUN)" -m pytest --nbmake notebooks
+
+test-all: $(INSTALLED)  ## the long sweeps too
+	"$(RUN)" -m pytest --durations=20
+	"$(RUN)" -m pytest --nbmake notebooks
+
+notebooks: $(INSTALLED)  ## every notebook on small values
+	"$(RUN)" -m pytest --nbmake notebooks
+
+lint: $(INSTALLED)  ## ruff on modules and notebooks; notebooks must be stripped
+	"$(RUN)" -m ruff check .
+	"$(RUN)" -m ruff format --check .
+	"$(RUN)" -m nbstripout --keep-id --verify notebooks/*.ipynb
+
+lab: $(INSTALLED)  ## JupyterLab on the notebooks
+	"$(RUN)" -m jupyterlab notebooks
+
+bench: $(INSTALLED)  ## every benchmark, printed
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; "$(RUN)" "$$file"; done
+
+doctor: $(INSTALLED)  ## versions, devices, decoder: what is broken and what mends it
+	"$(RUN)" -m s1m_lab
+
+clean:  ## remove the environment and caches; data, runs and reports stay
+	rm -rf "$(VENV)" .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

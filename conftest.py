@@ -1,0 +1,47 @@
+"""Fixtures for the tests, and a home of their own for tests and notebooks alike.
+
+It stands at the root because `pytest --nbmake notebooks` reads it too: kernels inherit the
+environment, so every notebook under test finds its data, runs and reports in a temporary home.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def pytest_configure(config):
+    """Send what a test or a notebook under test writes to a home that ends with the session."""
+    folder = tempfile.TemporaryDirectory(prefix="s1m tests ", ignore_cleanup_errors=True)
+    os.environ["S1M_HOME"] = folder.name  # with a space in it: paths must survive that
+    os.environ["MPLBACKEND"] = "agg"
+    config.add_cleanup(folder.cleanup)
+
+
+def pytest_collection_modifyitems(items):
+    """Notebooks under test find a small `pocket` in that home, made as the large one is."""
+    if any(getattr(item, "nbmake", False) for item in items):
+        from s1m_lab import pocket
+
+        pocket.make("pocket", videos=128)
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty `S1M_HOME` for one test."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("S1M_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real videos and lists named by `S1M_REAL_DATA`; the test skips without one."""
+    folder = os.environ.get("S1M_REAL_DATA", "")
+    if not folder:
+        pytest.skip("S1M_REAL_DATA does not name a folder of real videos")
+    if not Path(folder).is_dir():
+        pytest.fail(f"S1M_REAL_DATA names {folder}, which is not a folder")
+    return Path(folder).resolve()
