@@ -1,0 +1,324 @@
+"""FUSIONS × VIEWS: the paper's sixteen networks, one class and two tables.
+
+    net = build("slow", classes=487)           # or "single-multires", "late-fovea", …
+    logits = net(x)                            # x: B×3×T×S×S, T = len(net.frames), S = net.crop
+
+A network is named `<fusion>` or `<fusion>-<view>`. The fusion says which frames of a clip it sees
+and how the first three convolutions reach through time; the view says which part of the frame. The
+four fusions differ by a row of a table, and so do the four views. Needs torch and numpy alone.
+
+Letters: B clips, T frames, C channels, H rows, W columns, S the side of the square crop. Sections
+(§) are those of Karpathy et al., CVPR 2014. Where the paper is silent we decided:
+
+- conv1 pads nothing (Figure 2 prints 27 after it on an 89×89 stream), conv2…conv5 keep the size,
+  and pooling rounds up: the only reading that ends at 7×7×256 for 170 and for 89 alike.
+- Normalisation uses β = 0.5 as printed. AlexNet, which the paper calls the same, prints 0.75.
+- Weights start He-normal, biases at zero, the last layer at N(0, 0.01). AlexNet's own start (0.01
+  everywhere, biases of 1) does not leave chance at small widths.
+- Dropout is off unless a training asks for it (`net.dropout`); it acts on both hidden layers.
+- The two streams of a multiresolution network cut their own fovea and context from one crop of
+  178/170 of the side; the context averages 2×2 pixels, since plain subsampling would alias.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Fusion(NamedTuple):
+    frames: Sequence[int]  # the frames seen, of a clip of 16
+    time: tuple[tuple[int, int], ...]  # (extent, stride) in time of conv1, conv2, conv3
+
+
+class View(NamedTuple):
+    streams: tuple[str, ...]  # towers, each with its own weights
+    halved: bool  # streams of half the crop's side, without the last pooling
+
+
+# §3.1, Figure 1.
+FUSIONS = {
+    "single": Fusion(frames=(0,), time=((1, 1), (1, 1), (1, 1))),
+    "early": Fusion(frames=range(10), time=((10, 1), (1, 1), (1, 1))),
+    "late": Fusion(frames=(0, 15), time=((1, 1), (1, 1), (1, 1))),
+    "slow": Fusion(frames=range(10), time=((4, 2), (2, 2), (2, 2))),
+}
+# §3.2, Figure 2.
+VIEWS = {
+    "": View(streams=("frame",), halved=False),
+    "multires": View(streams=("fovea", "context"), halved=True),
+    "fovea": View(streams=("fovea",), halved=True),
+    "context": View(streams=("context",), halved=True),
+}
+NAMES = [f"{fusion}-{view}".rstrip("-") for fusion in FUSIONS for view in VIEWS]
+
+
+class Layer(NamedTuple):
+    filters: int
+    extent: int  # in space
+    stride: int
+    padding: int
+    norm: bool
+    pool: bool
+
+
+# §3.1: C(96,11,3)-N-P-C(256,5,1)-N-P-C(384,3,1)-C(384,3,1)-C(256,3,1)-P-FC(4096)-FC(4096)
+LAYERS = (
+    Layer(96, 11, 3, 0, norm=True, pool=True),
+    Layer(256, 5, 1, 2, norm=True, pool=True),
+    Layer(384, 3, 1, 1, norm=False, pool=False),
+    Layer(384, 3, 1, 1, norm=False, pool=False),
+    Layer(256, 3, 1, 1, norm=False, pool=True),
+)
+HIDDEN = 4096
+MEAN = 117.0  # §3.3: subtracted from raw pixel values, before the network
+
+
+class TimeConv(nn.Conv2d):
+    """A convolution that reaches `time[0]` frames and steps by `time[1]` of them.
+
+    The frames it reaches are stacked as channels, which is a 3-D convolution that is valid in time:
+    every position in time shares the weights. T×B×C×H×W → T'×B×filters×H'×W'.
+    """
+
+    def __init__(self, channels: int, filters: int, layer: Layer, time: tuple[int, int]):
+        super().__init__(channels * time[0], filters, layer.extent, layer.stride, layer.padding)
+        self.time = time
+
+    def forward(self, x: Tensor) -> Tensor:
+        extent, stride = self.time
+        if extent > 1:
+            starts = range(0, len(x) - extent + 1, stride)
+            x = torch.stack([torch.cat(x[t : t + extent].unbind(), 1) for t in starts])
+        return _each(super().forward, x)
+
+
+class Norm(nn.Module):
+    """Local response normalisation (§3.1: k=2, n=5, α=1e-4, β=0.5) of T×B×C×H×W.
+
+    x_i · (k + α Σ x_j²)^-β over the n channels around i. The sum is a 1×1 convolution with a banded
+    matrix: equal to the formula, faster than padding and pooling, and deterministic on every
+    device. (`torch.nn.LocalResponseNorm` divides α by n; pass it alpha=5e-4.)
+    """
+
+    def __init__(self, channels: int, n: int = 5, k: float = 2.0, alpha: float = 1e-4):
+        super().__init__()
+        i = torch.arange(channels)
+        band = alpha * ((i[:, None] - i[None]).abs() <= n // 2)
+        self.register_buffer("band", band[:, :, None, None], persistent=False)
+        self.register_buffer("k", torch.full((channels,), k), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _each(lambda x: _Normalise.apply(x, self.band.to(x.dtype), self.k.to(x.dtype)), x)
+
+
+class _Normalise(torch.autograd.Function):
+    """y = x·r with r = (k + band∗x²)^-½, so dx = dy·r − x·(band∗(dy·x·r³)); keeps only x and r."""
+
+    @staticmethod
+    def forward(ctx, x, band, k):
+        with torch.autocast(x.device.type, enabled=False):
+            r = F.conv2d(x.square(), band, k).rsqrt_()
+        ctx.save_for_backward(x, r, band)
+        return x * r
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, r, band = ctx.saved_tensors
+        with torch.autocast(x.device.type, enabled=False):
+            dyr = dy * r
+            through = F.conv2d(dyr * x * r.square(), band)
+            return torch.addcmul(dyr, x, through, value=-1), None, None
+
+
+class Pool(nn.MaxPool2d):
+    """§3.1: 2×2, non-overlapping, max. The last row and column may be half a window."""
+
+    def __init__(self):
+        super().__init__(2, ceil_mode=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _each(super().forward, x)
+
+
+def _each(function, x: Tensor) -> Tensor:
+    """Apply a function of N×C×H×W to every frame of T×B×C×H×W."""
+    return function(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def _tower(fusion: Fusion, width: float, last_pool: bool) -> nn.Sequential:
+    """The convolutions of one stream: T×B×3×H×W → T'×B×(256·width)×h×w."""
+    steps, channels = OrderedDict(), 3
+    times = fusion.time + ((1, 1), (1, 1))
+    for number, (layer, time) in enumerate(zip(LAYERS, times, strict=True), 1):
+        filters = max(1, round(layer.filters * width))
+        steps[f"conv{number}"] = TimeConv(channels, filters, layer, time)
+        steps[f"relu{number}"] = nn.ReLU(inplace=True)
+        if layer.norm:
+            steps[f"norm{number}"] = Norm(filters)
+        if layer.pool and (last_pool or number < len(LAYERS)):
+            steps[f"pool{number}"] = Pool()
+        channels = filters
+    return nn.Sequential(steps)
+
+
+class Network(nn.Module):
+    """One of the sixteen. Made by `build`.
+
+    `frames` are the frames of a clip it sees, `crop` the side of the square it sees of them, `size`
+    the side of the full-frame crop that both follow from. `scale` multiplies the input; it is saved
+    with the weights, since a network trained at one scale knows no other. `dropout` is the share of
+    hidden units dropped in training, `rows` the key of each clip's mask (see `forward`).
+    """
+
+    def __init__(self, name: str, classes: int, width: float, size: int):
+        super().__init__()
+        fusion, _, view = name.partition("-")
+        self.name, self.classes, self.width, self.size = name, classes, width, size
+        self.fusion, self.view = FUSIONS[fusion], VIEWS[view]
+        self.frames = tuple(self.fusion.frames)
+        self.crop = view_crop(size) if self.view.halved else size
+        self.dropout, self.rows = 0.0, None
+        self.register_buffer("scale", torch.ones(()))
+
+        self.towers = nn.ModuleDict(
+            {s: _tower(self.fusion, width, not self.view.halved) for s in self.view.streams}
+        )
+        columns = len(self.frames)  # in time, after each convolution
+        for extent, stride in self.fusion.time:
+            columns = (columns - extent) // stride + 1
+        channels = columns * len(self.view.streams) * max(1, round(LAYERS[-1].filters * width))
+        hidden = max(1, round(HIDDEN * width))
+        self.fc6 = nn.Linear(channels * _grid(size, pools=3) ** 2, hidden)
+        self.fc7 = nn.Linear(hidden, hidden)
+        self.fc8 = nn.Linear(hidden, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits B×classes of x: float B×3×T×S×S, `MEAN` already subtracted.
+
+        In training with `dropout`, `rows` must hold B int64 keys: a clip's mask depends on its key
+        alone, so that it is the same wherever in whichever process the clip is computed.
+        """
+        x = torch.cat([self.towers[s](frames) for s, frames in self.streams(x).items()], dim=2)
+        x = x.movedim(0, 1).flatten(1)  # T'×B×C×h×w → B×(T'·C·h·w)
+        x = self.drop(F.relu(self.fc6(x)), layer=6)
+        x = self.drop(F.relu(self.fc7(x)), layer=7)
+        return self.fc8(x)
+
+    def streams(self, x: Tensor) -> dict[str, Tensor]:
+        """What each tower sees of x (B×3×T×S×S), scaled: T×B×3×s×s, s = S or S/2."""
+        B, C, T, S = x.shape[:4]
+        if (T, S, x.shape[4]) != (len(self.frames), self.crop, self.crop):
+            raise ValueError(
+                f"{self.name} takes B×3×{len(self.frames)}×{self.crop}×{self.crop}, "
+                f"not {'×'.join(map(str, x.shape))}"
+            )
+        x = (x.movedim(2, 0) * self.scale).flatten(0, 1)  # (T·B)×3×S×S
+        x = x.contiguous(memory_format=torch.channels_last)
+        edge = S // 4
+        cut = {
+            "frame": lambda: x,
+            "fovea": lambda: x[:, :, edge : edge + S // 2, edge : edge + S // 2],
+            "context": lambda: F.avg_pool2d(x, 2),
+        }
+        return {s: cut[s]().unflatten(0, (T, B)) for s in self.view.streams}
+
+    def drop(self, x: Tensor, layer: int) -> Tensor:
+        """Dropout of B×units whose masks are a function of `rows`, the layer and the unit."""
+        if not (self.training and self.dropout):
+            return x
+        units = torch.arange(x.shape[1], device=x.device) + (layer << 24)
+        bits = _mix(_mix(self.rows.to(x.device)[:, None] & 0xFFFFFFFF) ^ units)
+        keep = bits >= int(self.dropout * 2**32)
+        return x * keep / (1 - self.dropout)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Scramble 32-bit numbers held in int64, alike on every device."""
+    for _ in range(2):
+        x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+def build(
+    name: str, classes: int = 487, width: float = 1.0, size: int = 170, seed: int = 0
+) -> Network:
+    """The network `name`, with `width` times the paper's filters and units in every layer.
+
+    `size` is the side of the full-frame crop in pixels (views take 178/170 of it), `seed` governs
+    the starting weights. Raises ValueError for an unknown name and for a size at which the full and
+    the two-stream networks would not end on the same grid. `build("slow")` has 75.5 M weights.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no network named {name!r}; there are: {', '.join(NAMES)}")
+    check_size(size)
+    net = Network(name, classes, width, size)
+    generator = torch.Generator().manual_seed(seed)
+    for module in net.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            nn.init.zeros_(module.bias)
+    nn.init.normal_(net.fc8.weight, std=0.01, generator=generator)
+    return net.to(memory_format=torch.channels_last)
+
+
+def check_size(size: int) -> None:
+    """Raise ValueError, naming the nearest good size, where the sixteen networks cannot agree."""
+    if not _agree(size):
+        nearest = min(filter(_agree, range(24, 2 * size + 48)), key=lambda s: (abs(s - size), s))
+        raise ValueError(
+            f"size {size} does not suit both the full frame and the two streams "
+            f"(their last grids differ); the nearest that does is {nearest}"
+        )
+
+
+def view_crop(size: int) -> int:
+    """§3.2: 178 for 170, an even number of pixels in proportion for other sizes."""
+    return 2 * round(size * 178 / 170 / 2)
+
+
+def _grid(side: int, pools: int) -> int:
+    """The side of the last feature map of a stream of `side` pixels: 170 with 3 pools gives 7."""
+    side = (side - LAYERS[0].extent) // LAYERS[0].stride + 1
+    for _ in range(pools):
+        side = ceil(side / 2)
+    return side
+
+
+def _agree(size: int) -> bool:
+    return size >= 43 and _grid(size, pools=3) == _grid(view_crop(size) // 2, pools=2)
+
+
+def summary(net: Network):
+    """How the shape flows: a table with a row a layer.
+
+    Columns `layer`, `shape` (of one clip: T×C×H×W, or units) and `parameters`.
+    """
+    import pandas as pd
+
+    rows, hooks = [], []
+
+    def note(name, module):
+        def hook(module, inputs, output):
+            shape = output.shape[1:] if output.ndim == 2 else output.select(1, 0).shape
+            count = sum(p.numel() for p in module.parameters(recurse=False))
+            rows.append((name, "×".join(map(str, shape)), count))
+
+        return module.register_forward_hook(hook)
+
+    for name, module in net.named_modules():
+        if isinstance(module, (TimeConv, Norm, Pool, nn.Linear)):
+            hooks.append(note(name.removeprefix("towers.").replace("frame.", ""), module))
+    x = torch.zeros(1, 3, len(net.frames), net.crop, net.crop)
+    for stream, frames in net.streams(x).items():
+        shape = frames.select(1, 0).shape
+        rows.append((f"{stream} (input)", "×".join(map(str, shape)), 0))
+    with torch.no_grad():
+        net(x)
+    for hook in hooks:
+        hook.remove()
+    return pd.DataFrame(rows, columns=["layer", "shape", "parameters"])
