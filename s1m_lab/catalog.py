@@ -1,0 +1,489 @@
+"""Sports-1M, UCF-101, folders and tables as one tidy DataFrame.
+
+A catalog holds a row a video (`SCHEMA`). It is backed by Arrow, without object columns, so that a
+million rows stay small and fast. What belongs to the whole set is in `.attrs`: `classes` (their
+names, by number), `data_seed`, `split` (a sentence on how the split came about) and `broken` (how
+many rows of the source were set aside, by reason).
+
+    df = catalog.read_folder("my_videos")        # class folders, perhaps under train/ val/ test/
+    df = catalog.read_table("videos.csv")        # path, labels, and if known split, group
+    catalog.save(df, folder); df = catalog.load(folder)
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from s1m_lab import stages
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("split", pa.string()),
+        ("labels", pa.list_(pa.int16())),
+        ("title", pa.string()),
+        ("duration", pa.float32()),  # s, as the source says; 0 and unknown are null
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("thumbnail", pa.string()),
+        ("path", pa.string()),  # of the video file; a relative one is relative to the dataset
+        ("url", pa.string()),
+        ("group", pa.string()),  # videos that must not be split (one person, one recording)
+    ]
+)
+SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+
+
+def table(columns: dict) -> pa.Table:
+    """An Arrow table of `SCHEMA` from lists or arrays by column name; what is left out is null."""
+    rows = len(columns["id"])
+    arrays = []
+    for field in SCHEMA:
+        column = columns.get(field.name)
+        if column is None:
+            arrays.append(pa.nulls(rows, field.type))
+        elif isinstance(column, pa.Array | pa.ChunkedArray):
+            arrays.append(column.cast(field.type))
+        else:
+            arrays.append(pa.array(column, field.type, from_pandas=True))
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def frame(rows: pa.Table, **attrs) -> pd.DataFrame:
+    """The catalog of an Arrow table of `SCHEMA`; `attrs` are at least `classes`, `data_seed` and
+    `split`."""
+    df = rows.select(SCHEMA.names).cast(SCHEMA).to_pandas(types_mapper=pd.ArrowDtype)
+    df.attrs = attrs
+    return df
+
+
+def save(df: pd.DataFrame, folder: Path) -> None:
+    """Write `catalog.parquet` (attrs as JSON in its schema) and `labels.txt` (a class a line).
+
+    The catalog comes last: where it stands, all of it stands.
+    """
+    folder = Path(folder)
+    rows = pa.Table.from_pandas(df, SCHEMA, preserve_index=False)
+    rows = rows.replace_schema_metadata({"s1m": json.dumps(df.attrs, ensure_ascii=False)})
+    with stages.atomic(folder / "labels.txt") as temporary:
+        text = "".join(f"{name}\n" for name in df.attrs["classes"])
+        temporary.write_bytes(text.encode())
+    with stages.atomic(folder / "catalog.parquet") as temporary:
+        pq.write_table(rows, temporary, compression="zstd")
+
+
+def load(folder: Path) -> pd.DataFrame:
+    """The catalog of a dataset folder, as `save` was given it."""
+    path = Path(folder) / "catalog.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} is no dataset (it holds no catalog.parquet); "
+            "make one: python -c \"from s1m_lab import ingest; ingest.prepare('pocket')\""
+        )
+    rows = pq.read_table(path)
+    about = json.loads((rows.schema.metadata or {}).get(b"s1m", "{}"))
+    if not about:  # somebody else's catalog
+        classes = _lines(path.with_name("labels.txt"))
+        about = {"classes": classes, "data_seed": 0, "split": "as given", "broken": {}}
+    return frame(rows, **about)
+
+
+def read_folder(path: Path, data_seed: int = 0) -> pd.DataFrame:
+    """Class folders of videos, optionally under `train`, `val` (or `validation`) and `test`.
+
+    The class of a video is the folder right below `path` (or below the split); deeper folders are
+    looked through. Files without a video's suffix are ignored; broken videos are listed, their
+    state is found at ingest. Videos in no class folder are set aside and counted.
+    """
+    from s1m_lab.video import SUFFIXES
+
+    root, found, broken, seen = Path(path).resolve(), [], Counter(), set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if os.path.realpath(folder) in seen:  # a link to where we have been
+            folders[:], files = [], []
+        seen.add(os.path.realpath(folder))
+        parts = Path(folder).relative_to(root).parts
+        for name in sorted(files):
+            if name.startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
+                continue
+            if not _is_text(os.path.join(folder, name)):
+                broken["its name is not UTF-8"] += 1
+            else:
+                found.append((*parts, name))
+    tops = {parts[0].lower() for parts in found if len(parts) > 1}
+    split_first = "train" in tops and tops <= set(SPLITS)
+    if not split_first and {"train", "test"} <= tops:
+        raise ValueError(
+            f"{root} holds train and test and, beside them, {', '.join(sorted(tops - set(SPLITS)))}"
+            "; is it split, or are these classes? Keep one of the two, or give a table"
+        )
+    classless = [parts for parts in found if len(parts) < 2 + split_first]
+    broken["in no class folder"] += len(classless)
+    found = [parts for parts in found if len(parts) >= 2 + split_first]
+    if not found:
+        raise ValueError(
+            f"no class folders with videos in {root}; put the videos of a class into a folder with "
+            f"its name (videos end in {', '.join(sorted(SUFFIXES))}), or give a table (.csv or "
+            ".parquet) with the columns path and labels"
+        )
+    names = [_clean(parts[split_first]) for parts in found]
+    classes = sorted(set(names))
+    number = {name: n for n, name in enumerate(classes)}
+    columns = {
+        "id": _ids(["/".join(parts) for parts in found]),
+        "labels": [[number[name]] for name in names],
+        "title": [_clean(Path(parts[-1]).stem) for parts in found],
+        "path": [str(root.joinpath(*parts)) for parts in found],
+    }
+    if split_first:
+        columns["split"] = [SPLITS[parts[0].lower()] for parts in found]
+    return _finish(table(columns), classes, data_seed, +broken)
+
+
+def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
+    """A `.csv` or `.parquet` with `path, labels` and, if known, `split, group, title`.
+
+    A relative path is relative to the table. `labels` is a class name, or several joined by `|`;
+    in Parquet also a list. Where all are whole numbers (joined by `|`, `,`, `;` or a space), they
+    are numbers from 0 on into the `labels.txt` beside the table, or without one into
+    `class 0`, `class 1`, … A video listed twice gets the labels of both rows. Rows without a path
+    or a label are set aside and counted.
+    """
+    path = Path(path).resolve()
+    rows = _read_rows(path)
+    rows = rows.set_column(rows.column_names.index("labels"), "labels", _joined(rows["labels"]))
+    broken = Counter()
+    for column in ("path", "labels"):
+        good = pc.not_equal(pc.utf8_trim_whitespace(rows[column]), "")
+        rows = _keep(rows, good, broken, f"without {column}")
+    if not rows.num_rows:
+        raise ValueError(f"{path} has no row with both a path and labels")
+    codes, classes = _codes(rows["labels"], path.parent / "labels.txt")
+    columns = {
+        name: rows[name] for name in ("split", "group", "title") if name in rows.schema.names
+    }
+    if "split" in columns:
+        columns["split"] = _known_splits(columns["split"], path)
+    df = table(
+        {
+            "id": rows["path"],
+            "labels": codes,
+            "path": [os.path.join(path.parent, name) for name in rows["path"].to_pylist()],
+            **columns,
+        }
+    ).to_pandas(types_mapper=pd.ArrowDtype)
+    twice = df["id"].duplicated()
+    if twice.any():
+        broken["of a video already listed (labels joined)"] += int(twice.sum())
+        joined = df[["id", "labels"]].explode("labels").drop_duplicates()
+        df = df[~twice].reset_index(drop=True)
+        df["labels"] = joined.groupby("id", sort=False)["labels"].agg(list).tolist()
+    df["id"] = _ids(df["id"].tolist())
+    return _finish(
+        pa.Table.from_pandas(df, SCHEMA, preserve_index=False), classes, data_seed, broken
+    )
+
+
+def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFrame:
+    """Sports-1M as it was published: the zip of its JSON, a folder of the JSON files, a folder of
+    the partition lists, or one file of either kind.
+
+    `labels` is the path of a `labels.txt`; without it, the one beside the data, and without that
+    the classes are called `class 205`. No validation list was published: an eighth of train
+    becomes val. Members of a zip are read, never unpacked under their own names.
+    """
+    path = Path(path).resolve()
+    beside = (path if path.is_dir() else path.parent) / "labels.txt"
+    classes = _lines(Path(labels)) if labels else _lines(beside) if beside.is_file() else []
+    rows = pa.concat_tables(_sports1m_parts(path))
+    broken = Counter()
+    rows = _keep(rows, pc.not_equal(rows["id"], ""), broken, "without an id")
+    rows = _keep(
+        rows, pc.greater(pc.list_value_length(rows["labels"]), 0), broken, "without labels"
+    )
+    flat = pc.list_flatten(rows["labels"])
+    classes = classes or [f"class {n}" for n in range((pc.max(flat).as_py() or 0) + 1)]
+    wrong = pc.or_(pc.less(flat, 0), pc.greater_equal(flat, len(classes))).to_numpy()
+    unknown = np.zeros(len(rows), bool)
+    unknown[pc.list_parent_indices(rows["labels"]).to_numpy()[wrong]] = True
+    rows = _keep(rows, pa.array(~unknown), broken, "with a label that has no class")
+    # a video in train and test is tested on, and never trained on
+    rows = rows.sort_by([("split", "ascending")])
+    again = rows["id"].to_pandas(types_mapper=pd.ArrowDtype).duplicated().to_numpy()
+    rows = _keep(rows, pa.array(~again), broken, "of a video already listed")
+    return _finish(rows, classes, data_seed, broken)
+
+
+def _sports1m_parts(path: Path) -> list[pa.Table]:
+    """The tables of the files that `path` is or holds; a JSON file goes before a list."""
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            members = [m for m in archive.infolist() if m.filename.lower().endswith(".json")]
+            stages.require_space(Path(folder), sum(m.file_size for m in members))
+            for n, member in enumerate(members):
+                split = "test" if "test" in Path(member.filename).name.lower() else "train"
+                with (
+                    archive.open(member) as source,
+                    open(f"{folder}/{n}_{split}.json", "wb") as out,
+                ):
+                    shutil.copyfileobj(source, out)
+            return _sports1m_parts(Path(folder))
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    parts = [_sports1m_json(file) for file in files if file.suffix.lower() == ".json"]
+    parts = parts or [
+        _sports1m_list(file)
+        for file in files
+        if file.suffix.lower() == ".txt" and (file == path or "partition" in file.name)
+    ]
+    if not parts:
+        raise ValueError(
+            f"no Sports-1M metadata in {path}; it should be sports1m_json.zip, or hold "
+            "sports1m_train.json and sports1m_test.json, or train_ and test_partition.txt"
+        )
+    return parts
+
+
+def _sports1m_json(path: Path) -> pa.Table:
+    """A list of objects `stitle, label487, thumbnail, width, height, duration, id, source487`."""
+    import duckdb
+
+    given = "id stitle label487 thumbnail width height duration source487".split()
+    query = f"""
+        select id ->> '$' as id,
+            try_cast(label487 as smallint[]) as labels,
+            stitle ->> '$' as title,
+            nullif(try_cast(duration as float), 0) as duration,
+            try_cast(width as integer) as width,
+            try_cast(height as integer) as height,
+            thumbnail ->> '$' as thumbnail,
+            coalesce(source487 ->> '$', '') as source
+        from read_json($1, columns = {{{", ".join(f"{name}: 'JSON'" for name in given)}}},
+            maximum_object_size = 100000000)"""
+    with duckdb.connect() as connection:
+        connection.execute(f"set threads = {stages.cores()}")
+        rows = connection.sql(query, params=[str(path)]).to_arrow_table()
+    default = "test" if "test" in path.name.lower() else "train"
+    known = pc.is_in(rows["source"], pa.array(["train", "test"]))
+    split = pc.if_else(known, rows["source"].cast(pa.string()), default)
+    youtube = pc.match_substring_regex(rows["id"].cast(pa.string()), r"^[\w-]{11}$")
+    url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", rows["id"], "=")
+    columns = {name: rows[name] for name in rows.schema.names if name in SCHEMA.names}
+    return table({**columns, "split": split, "url": pc.if_else(youtube, url, None)})
+
+
+def _sports1m_list(path: Path) -> pa.Table:
+    """Lines `https://www.youtube.com/watch?v=UDqivjS-lpI 168,169`."""
+    lines = pa.array(_lines(path), pa.string())
+    found = pc.extract_regex(lines, r"^(?P<url>\S*?(?P<id>[\w-]{11}))\s+(?P<labels>[\d, ]+)$")
+    url, name, numbers = (pc.struct_field(found, field) for field in ("url", "id", "labels"))
+    split = np.full(len(lines), "test" if "test" in path.name.lower() else "train")
+    return table({"id": name, "url": url, "split": split, "labels": _numbers(numbers)})
+
+
+def _read_rows(path: Path) -> pa.Table:
+    """The rows of a table; every text column as text."""
+    import pyarrow.csv
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no table {path}")
+    try:
+        if path.suffix.lower() == ".parquet":
+            rows = pq.read_table(path)
+        else:
+            names = pyarrow.csv.open_csv(path).schema.names
+            rows = pyarrow.csv.read_csv(
+                path,
+                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+                convert_options=pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
+                ),
+            )
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path} cannot be read as a table (UTF-8, with a header): {error}"
+        ) from None
+    missing = {"path", "labels"} - set(rows.column_names)
+    if missing:
+        raise ValueError(
+            f"{path} has no column {' and no column '.join(sorted(missing))}; it needs path and "
+            f"labels (and may have split, group, title), it has {', '.join(rows.column_names)}"
+        )
+    text = [name for name in ("path", "split", "group", "title") if name in rows.column_names]
+    for name in text:
+        rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(pa.string()))
+    return rows
+
+
+def _joined(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Labels as text, several of them joined by `|`."""
+    if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
+        return pc.binary_join(labels.cast(pa.list_(pa.string())), "|")
+    return labels.cast(pa.string())
+
+
+def _numbers(text: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """list<int32> of texts like `168,169`."""
+    text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
+    return pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+").cast(pa.list_(pa.int32()))
+
+
+def _codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
+    """(list<int16> of class numbers, class names) of labels as text."""
+    if pc.all(pc.match_substring_regex(labels, r"^[\d,;| ]*\d[\d,;| ]*$")).as_py():
+        codes = _numbers(labels)
+        most = pc.max(codes.flatten()).as_py()
+        if most > np.iinfo(np.int16).max:
+            raise ValueError(f"label {most} is beyond the 32,768 classes that a dataset may have")
+        classes = _lines(names) if names.is_file() else [f"class {n}" for n in range(most + 1)]
+        if most >= len(classes):
+            raise ValueError(f"label {most} is beyond the {len(classes)} classes of {names}")
+        return codes, classes
+    split = pc.split_pattern(labels.combine_chunks(), "|")
+    names = [_clean(name) for name in split.flatten().to_pylist()]
+    classes = sorted(set(names) - {""})
+    number = {name: n for n, name in enumerate(classes)}
+    codes = pa.array([number.get(name) for name in names], pa.int16())
+    return pa.ListArray.from_arrays(split.offsets, codes), classes
+
+
+def _known_splits(split: pa.ChunkedArray, path: Path) -> pa.Array | None:
+    """train, val or test for each row, or None where the table knows none."""
+    if split.null_count == len(split):
+        return None
+    values = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(split, "")))
+    wrong = sorted(set(pc.unique(values).to_pylist()) - set(SPLITS))
+    if wrong:
+        raise ValueError(
+            f"{path}: split is {', '.join(map(repr, wrong[:5]))} in some rows; "
+            "it must be train, val or test in all of them, or left out"
+        )
+    return pa.array([SPLITS[value] for value in values.to_pylist()])
+
+
+def _finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> pd.DataFrame:
+    """The catalog of `rows`, with a split where none or only a part is known."""
+    known = set(pc.unique(rows["split"]).to_pylist()) - {None}
+    split = rows["split"].to_numpy().astype(object)
+    if known == {"train", "val", "test"}:
+        how = "train, val and test as given"
+    elif known == {"train", "test"}:
+        part = split == "train"
+        split[part] = _assign(rows.filter(pa.array(part)), data_seed, test=0, val=1 / 8)
+        how = "train and test as given; an eighth of train became val"
+    elif known == {"train", "val"}:
+        part = split == "train"
+        split[split == "val"] = "test"
+        split[part] = _assign(rows.filter(pa.array(part)), data_seed, test=0, val=1 / 8)
+        how = "train as given, the given val became test; an eighth of train became val"
+    elif known:
+        raise ValueError(
+            f"of the splits only {', '.join(sorted(known))} is given; name train and test, or none"
+        )
+    else:
+        split = _assign(rows, data_seed, test=0.2, val=0.1)
+        how = "no split was given: 70 % became train, 10 % val and 20 % test"
+    if "became" in how:
+        how += f", by class and every group whole (data_seed {data_seed})"
+    place = rows.schema.get_field_index("split")
+    rows = rows.set_column(place, SCHEMA.field("split"), pa.array(split, pa.string()))
+    groups = pa.table({"group": rows["group"], "split": rows["split"]}).drop_null()
+    torn = groups.group_by("group").aggregate([("split", "count_distinct")])
+    torn = pc.sum(pc.greater(torn["split_count_distinct"], 1)).as_py()
+    if torn:
+        how += f"; {torn} groups stand in several splits, as given"
+    broken = {reason: int(n) for reason, n in broken.items() if n}
+    return frame(rows, classes=classes, data_seed=data_seed, split=how, broken=broken)
+
+
+def _assign(rows: pa.Table, data_seed: int, test: float, val: float) -> np.ndarray:
+    """train, val or test for every row, by class, with every group in one of them.
+
+    A unit is a group, or a video without one. Units of the same set of classes are put in the
+    order of a hash of (data_seed, unit); the first fifth is test, the next tenth val: of 9 units
+    2, 1 and 6; of 3 units 1, 1 and 1; of 2 units 1 test and 1 train. Sets of classes with a single
+    unit are dealt with together.
+    """
+    own = pc.binary_join_element_wise("video", rows["id"], ":")
+    shared = pc.binary_join_element_wise("group", rows["group"], ":")
+    units = pc.coalesce(shared, own).combine_chunks().dictionary_encode()
+    codes = units.indices.to_numpy()
+    first = pc.list_element(rows["labels"], 0).to_numpy()
+    pairs = (
+        pd.DataFrame({"unit": codes, "kind": first}).drop_duplicates().sort_values(["unit", "kind"])
+    )
+    kind = pairs.groupby("unit")["kind"].first().astype(object)
+    several = pairs[pairs["unit"].duplicated(keep=False)]
+    if len(several):
+        kind.update(several.groupby("unit")["kind"].agg(lambda k: ",".join(map(str, k))))
+    kind = kind.astype(str)
+    kind[~kind.duplicated(keep=False)] = "alone"
+    rank = [
+        hashlib.sha256(f"{data_seed}\n{name}".encode()).hexdigest()[:16]
+        for name in units.dictionary.to_pylist()
+    ]
+    order = pd.DataFrame({"kind": kind.to_numpy(), "rank": rank}).sort_values(["kind", "rank"])
+    place = order.groupby("kind").cumcount().to_numpy()
+    size = order.groupby("kind")["rank"].transform("size").to_numpy()
+    tests = np.where(size >= 2, np.maximum(np.floor(size * test + 0.5), test > 0), 0)
+    vals = np.where(size >= 2 + (test > 0), np.maximum(np.floor(size * val + 0.5), 1), 0)
+    chosen = np.where(place < tests, "test", np.where(place < tests + vals, "val", "train"))
+    split = np.empty(len(order), object)
+    split[order.index] = chosen
+    return split[codes]
+
+
+def _ids(names: list[str]) -> list[str]:
+    """Unique ids of letters, digits, `_`, `-` and `.` from relative paths.
+
+    `bend/p0.avi` is `bend-p0`. Where that loses anything (an odd character, two files that differ
+    in their suffix, a very long name), 8 hex digits of a hash of the whole path are added.
+    """
+    plain = [os.path.splitext(name)[0].replace(os.sep, "/") for name in names]
+    safe = [re.sub(r"[^\w.-]+", "_", name.replace("/", "-"), flags=re.ASCII) for name in plain]
+    safe = [name.strip("-._")[:80] for name in safe]
+    count = Counter(safe)
+    return [
+        made
+        if count[made] == 1 and made == name.replace("/", "-")
+        else f"{made}-{hashlib.sha256(path.encode()).hexdigest()[:8]}".lstrip("-")
+        for made, name, path in zip(safe, plain, names, strict=True)
+    ]
+
+
+def _keep(rows: pa.Table, good: pa.Array, broken: Counter, reason: str) -> pa.Table:
+    """The rows that are good; the others are counted."""
+    kept = rows.filter(pc.fill_null(good, False))
+    broken[reason] += len(rows) - len(kept)
+    return kept
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {path}")
+    return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+
+
+def _clean(text: str) -> str:
+    """A name on one line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

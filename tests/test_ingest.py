@@ -1,0 +1,260 @@
+"""Ingest ends in the same bytes however it was done, names every failure, and repeats no work."""
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from s1m_lab import catalog, ingest, video
+from s1m_lab.shards import Shards
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SMALL = {"size": 48, "clips": {"train": 3, "val": 2, "test": 4}}
+
+
+def film(path: Path, tone: int, frames: int = 45) -> None:
+    """Pictures whose brightness grows from `tone`, one step a frame."""
+    video.encode(path, (np.full((64, 80, 3), tone + t, np.uint8) for t in range(frames)), gop=15)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("films")
+    for c, name in enumerate(("run", "jump")):
+        for k in range(10):
+            film(folder / name / f"{k}.mp4", 20 + 80 * c + 4 * k)
+    return folder
+
+
+@pytest.fixture
+def source(films, tmp_path) -> Path:
+    return Path(shutil.copytree(films, tmp_path / "my videos"))
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The bytes of all that ingest wrote."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((folder / "clips").iterdir())
+    }
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "clips").iterdir()}
+
+
+def status(folder: Path) -> dict[str, str]:
+    rows = pq.read_table(folder / "clips" / "status.parquet").to_pylist()
+    return {row["id"]: row["status"] for row in rows}
+
+
+def test_a_folder_becomes_clips(source, home, capsys):
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    assert folder.parent == home / "data" and folder.name.startswith("my videos-")
+    assert "20 videos · 2 classes · no split was given" in capsys.readouterr().out
+    df = catalog.load(folder)
+    assert set(status(folder).values()) == {"ok"}
+    for split, videos, clips in (("train", 14, 3), ("val", 2, 2), ("test", 4, 4)):
+        shards = Shards(folder / "clips", split)
+        assert len(shards) == videos * clips and (shards.height, shards.width) == (48, 48)
+        for row, images in zip(
+            shards.index(0).to_pylist(), shards.read(0, range(len(shards)), range(16)), strict=True
+        ):
+            about = df.iloc[row["row"]]
+            assert about["id"] == row["video"] and list(about["labels"]) == row["labels"]
+            tone = 20 + 80 * ["run", "jump"].index(about["id"][:-2]) + 4 * int(about["id"][-1])
+            wanted = tone + round(row["start"] * 30) + np.arange(16)
+            assert np.abs(images.mean((1, 2, 3)) - wanted).max() < 2.5
+        table = shards.index(0)
+        assert table["clip"].to_pylist() == list(range(clips)) * videos  # contiguous
+        labels = [row[0] for row in table["labels"].to_pylist()]
+        assert split == "val" or sorted(labels) not in (labels, labels[::-1])  # classes are mixed
+
+
+def test_the_work_is_done_once(source, home):
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    before = times(folder)
+    start = time.monotonic()
+    assert ingest.prepare(source, workers=1) == folder  # what was asked for is remembered
+    assert time.monotonic() - start < 1 and times(folder) == before
+
+
+def test_other_settings_make_other_clips_and_back(source, home):
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    first = digests(folder)
+    for left in ("train-00007.tar", "val-00003.parquet", ".train-00007.tar.partial"):
+        (folder / "clips" / left).write_bytes(b"of an earlier ingest")
+    ingest.prepare(source, workers=1, size=(32, 40))
+    shards = Shards(folder / "clips", "test")
+    assert shards.read(0, [0], [0]).shape == (1, 1, 32, 40, 3)
+    assert shards.settings["clips"]["test"] == 4
+    ingest.prepare(source, workers=1, **SMALL)
+    assert digests(folder) == first
+
+
+def test_a_changed_file_costs_its_shard_only(source, home):
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    before, df = times(folder), catalog.load(folder)
+    changed = df[df["split"] == "val"].iloc[0]
+    film(Path(changed["path"]), 200, frames=30)
+    ingest.prepare(source, workers=1)
+    after = times(folder)
+    again = {name for name in after if after[name] != before.get(name)}
+    merged = {"index.parquet", "status.parquet", "asked.json"}
+    assert again == {"val-00000.tar", "val-00000.parquet"} | merged
+
+
+def test_a_new_file_is_taken_in(source, home):
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    film(source / "run" / "new.mp4", 100)
+    assert ingest.prepare(source, workers=1) == folder
+    assert status(folder)["run-new"] == "ok" and len(catalog.load(folder)) == 21
+
+
+def test_every_broken_file_has_a_status(source, home, capsys):
+    data = (source / "run" / "0.mp4").read_bytes()
+    (source / "run" / "empty.mp4").write_bytes(b"")
+    (source / "run" / "cut.mp4").write_bytes(data[: len(data) // 2])
+    (source / "jump" / "text.mp4").write_bytes(b"no video" * 100)
+    (source / "jump" / "gone.mp4").symlink_to(source / "nowhere.mp4")
+    (source / "jump" / "-rf\n.mp4").write_bytes(data)
+    film(source / "jump" / "short.mp4", 50, frames=10)
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    bad = {id: s for id, s in status(folder).items() if s != "ok"}
+    assert bad == {
+        "run-empty": "empty",
+        "run-cut": "truncated",
+        "jump-text": "not a video",
+        "jump-gone": "missing",
+        "jump-short": "too short",
+    }
+    counts = ingest.statuses(folder)
+    assert counts["videos"].to_dict() == {"ok": 21} | {s: 1 for s in bad.values()}
+    assert counts["videos"].sum() == len(catalog.load(folder)) == 26
+    out = capsys.readouterr().out
+    assert "ok 21" in out and "truncated 1" in out
+    names = {path.name for path in (folder / "clips").iterdir()}
+    shards = {f"{s}-00000.{x}" for s in ("train", "val", "test") for x in ("tar", "parquet")}
+    assert names == shards | {"index.parquet", "status.parquet", "asked.json"}
+
+
+def test_nothing_but_broken_files_is_an_error(home, tmp_path):
+    (tmp_path / "v" / "a").mkdir(parents=True)
+    (tmp_path / "v" / "a" / "x.mp4").write_bytes(b"")
+    with pytest.raises(ValueError, match="not one clip .* empty 1"):
+        ingest.prepare(tmp_path / "v", workers=1)
+
+
+def test_clips_outlive_their_videos(source, home, capsys):
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    before = times(folder)
+    shutil.rmtree(source)
+    assert ingest.prepare(source, workers=1) == folder and times(folder) == before
+    out = capsys.readouterr().out
+    assert "is gone" in out and "20 video files are gone since the ingest" in out
+    with pytest.raises(ValueError, match="20 videos are gone"):
+        ingest.prepare(source, workers=1, size=32)
+    assert ingest.prepare(source, workers=1) == folder
+
+
+def test_workers_do_not_change_the_bytes(source, home, monkeypatch, capfd):
+    one = digests(ingest.prepare(source, workers=1, **SMALL))
+    monkeypatch.setenv("S1M_HOME", str(home / "two"))
+    monkeypatch.setattr(ingest.stages, "cores", lambda: 2)
+    two = digests(ingest.prepare(source, workers=2, **SMALL))
+    assert one == two
+    assert capfd.readouterr().err == ""
+
+
+KILLED = """
+from s1m_lab import ingest
+print("started", flush=True)
+print(ingest.prepare({source!r}, workers={workers}, **{settings}))
+"""
+
+
+def run(source: Path, home: Path, workers: int = 1, **env) -> subprocess.Popen:
+    """`prepare` in a process of its own, as a script without a `__main__` guard."""
+    script = home / "script.py"
+    script.write_text(KILLED.format(source=str(source), workers=workers, settings=SMALL))
+    env = {**os.environ, "S1M_HOME": str(home), "PYTHONPATH": str(REPOSITORY), **env}
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, script], env=env, stdout=pipe, stderr=pipe, text=True)
+
+
+@pytest.mark.parametrize("after", ["train-00000.tar", "test-00000.parquet", ".test-00000.now"])
+def test_killed_and_run_again(source, home, tmp_path, monkeypatch, after):
+    """SIGKILL at different points; the second run ends in the bytes of an undisturbed one."""
+    whole = digests(ingest.prepare(source, workers=1, **SMALL))
+    process = run(source, tmp_path)
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob(f"data/*/clips/{after}")):
+        assert process.poll() is None and time.monotonic() < end
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    monkeypatch.setenv("S1M_HOME", str(tmp_path))
+    assert digests(ingest.prepare(source, workers=1, **SMALL)) == whole
+
+
+def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tmp_path):
+    """Two spawned workers; one video kills the process that reads it, twice."""
+    (source / "run" / "killer.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, s1m_lab.video as v\n"
+        "probe = v.probe\n"
+        "def deadly(path):\n"
+        "    if 'killer' in str(path):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return probe(path)\n"
+        "v.probe = deadly\n"
+    )
+    process = run(source, home, workers=2, PYTHONPATH=f"{tmp_path}{os.pathsep}{REPOSITORY}")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert out.count("started") == 1 and "crashed 1" in out
+    folder = Path(out.strip().splitlines()[-1])
+    assert [id for id, s in status(folder).items() if s != "ok"] == ["run-killer"]
+
+
+def test_what_cannot_be_prepared_says_what_to_do(home, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there: pocket.*folder of class folders"):
+        ingest.prepare("sport")
+    with pytest.raises(FileNotFoundError, match="no folder or table"):
+        ingest.prepare(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(ValueError, match="neither a folder nor a table"):
+        ingest.prepare(tmp_path / "notes.txt")
+
+
+def test_wrong_settings_are_refused(source, home):
+    with pytest.raises(ValueError, match="1 to 999"):
+        ingest.prepare(source, clips=0)
+    with pytest.raises(ValueError, match="16 to 1024"):
+        ingest.prepare(source, size=4)
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    with pytest.raises(ValueError, match="was made with data_seed 0"):
+        ingest.prepare(folder, data_seed=1)
+
+
+def test_real_people_of_a_table(real_data, home, tmp_path):
+    """Weizmann's actions, split by person, from a table with relative and absolute paths."""
+    root = real_data / "videos" / "weizmann64"
+    rows = ["path,labels,split,group"]
+    for action in ("bend", "jack"):
+        for k in range(9):
+            split = "test" if k < 3 else "train"
+            rows.append(f"{root}/{action}/p{k}_{action}.avi,{action},{split},p{k}")
+    (tmp_path / "people.csv").write_text("\n".join(rows))
+    folder = ingest.prepare(tmp_path / "people.csv", clips=2, size=64, workers=1)
+    df = catalog.load(folder)
+    assert df.groupby("group")["split"].nunique().max() == 1
+    assert df["split"].value_counts().to_dict() == {"train": 10, "test": 6, "val": 2}
+    assert ingest.statuses(folder)["videos"].to_dict() == {"ok": 18}

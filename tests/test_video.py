@@ -1,0 +1,203 @@
+"""Files are read frame by frame as a full decode gives them, or get a name for what is wrong."""
+
+import csv
+import dataclasses
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from s1m_lab import video
+
+
+def counter(n: int, side: int = 64) -> list[np.ndarray]:
+    """n pictures whose mean brightness counts: 4, 8, 12, …"""
+    return [np.full((side, side, 3), 4 + 4 * k, np.uint8) for k in range(n)]
+
+
+def numbers(clip: np.ndarray) -> list[int]:
+    """The frame numbers that `counter` drew into a clip."""
+    return np.rint(clip.reshape(len(clip), -1).mean(1) / 4 - 1).astype(int).tolist()
+
+
+@pytest.fixture
+def film(tmp_path):
+    path = tmp_path / "film.mp4"
+    video.encode(path, counter(60), gop=12)
+    return path
+
+
+def test_encode_is_byte_stable(film, tmp_path):
+    again = tmp_path / "again.mp4"
+    video.encode(again, counter(60), gop=12)
+    assert again.read_bytes() == film.read_bytes()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_probe(film, tmp_path):
+    info = video.probe(film)
+    assert (info.width, info.height, info.fps, info.frames) == (64, 64, 30, 60)
+    assert info.duration == pytest.approx(2) and not info.variable and info.decoder == "decord"
+    video.encode(tmp_path / "film.avi", counter(60))
+    assert video.probe(tmp_path / "film.avi").decoder == "av"
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+@pytest.mark.parametrize("fps", [15, 25, 30, 60])
+def test_segments_sample_and_hold(tmp_path, suffix, fps):
+    """Frame k is the last one that began by start + k/30, at any rate of the source."""
+    path = tmp_path / f"film{suffix}"
+    video.encode(path, counter(60), fps=fps, gop=12)
+    starts = [0.0, 0.1, 0.2, 0.4]
+    for start, clip in zip(starts, video.segments(path, starts), strict=True):
+        wanted = [min(59, int((start + k / 30 + 1e-6) * fps)) for k in range(16)]
+        assert clip.shape == (16, 64, 64, 3) and numbers(clip) == wanted
+
+
+def test_segments_in_any_order_and_beyond_the_end(film):
+    starts = [1.5, 0.0, 1.2, 1.9]
+    clips = [numbers(clip) for clip in video.segments(film, starts)]
+    assert [clip[0] for clip in clips] == [45, 0, 36, 57]
+    assert clips[3] == [57, 58] + [59] * 14  # the last frame is held
+
+
+def test_the_two_decoders_agree_bit_for_bit(film):
+    info = video.probe(film)
+    other = dataclasses.replace(info, decoder="av")
+    starts = [0.0, 0.37, 1.3]
+    fast, slow = (list(video.segments(film, starts, info=i)) for i in (info, other))
+    assert np.array_equal(fast, slow)
+
+
+def test_read_the_whole_film(film):
+    times, images = zip(*video.read(film), strict=True)
+    assert numbers(np.stack(images)) == list(range(60)) and times[30] == pytest.approx(1)
+    assert numbers(np.stack([i for _, i in video.read(film, fps=10)])) == list(range(0, 60, 3))
+
+
+def test_size_is_a_centre_crop(film):
+    (clip,) = video.segments(film, [0.0], size=(32, 16))
+    assert clip.shape == (16, 32, 16, 3)
+    image = np.arange(100 * 60 * 3, dtype=np.uint32).reshape(100, 60, 3).astype(np.uint8)
+    assert np.array_equal(video.fit(image, 60, 60), image[20:80])
+
+
+def test_starts():
+    assert video.starts(0.5, 4, "a") == []
+    assert video.starts(0.6, 9, "a") == pytest.approx([0, 1 / 30, 2 / 30])
+    starts = video.starts(60, 20, "a")
+    assert starts == video.starts(60, 20, "a") != video.starts(60, 20, "b")
+    assert all(b > a for a, b in pairwise(starts)) and starts[-1] + 15 / 30 < 60
+    assert np.allclose(np.array(starts) * 30, np.round(np.array(starts) * 30))
+    many = np.array([video.starts(10.5, 1, str(k))[0] for k in range(2000)])
+    assert abs(many.mean() - 5) < 4 * 10 / 12**0.5 / 2000**0.5  # uniform over the film
+
+
+def broken(folder, film):
+    data = film.read_bytes()
+    assert data[4:8] == b"ftyp"
+    yield "missing", folder / "missing.mp4", None
+    yield "empty", folder / "empty.mp4", b""
+    yield "truncated", folder / "cut.mp4", data[: len(data) // 2]
+    yield "not a video", folder / "text.mp4", b"no video at all" * 40
+    yield "not a video", folder / "list.mp4", b"ffconcat version 1.0\nfile film.mp4\n"
+    yield "not a video", folder / "playlist.mp4", b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:1/\n"
+
+
+def test_every_failure_has_a_name(film, tmp_path):
+    for reason, path, data in broken(tmp_path, film):
+        if data is not None:
+            path.write_bytes(data)
+        with pytest.raises(video.VideoError) as caught:
+            video.probe(path)
+        assert caught.value.reason == reason in video.REASONS, path
+    with pytest.raises(video.VideoError, match="no ordinary file"):
+        video.probe(tmp_path)
+
+
+def test_a_truncated_film_with_its_index_in_front(film, tmp_path):
+    import av
+
+    whole, cut = tmp_path / "fast.mp4", tmp_path / "cut.mp4"
+    with (
+        av.open(str(film)) as source,
+        av.open(str(whole), "w", options={"movflags": "faststart"}) as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                out.mux(packet)
+    assert video.probe(whole).frames == 60
+    cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 3 // 4])
+    with pytest.raises(video.VideoError, match="of 60 frames"):
+        video.probe(cut)
+
+
+@pytest.mark.parametrize(
+    "name", ["-rf.mp4", "a\nb?c#d%03d.mp4", "http:x.mp4", "concat:a|b.mp4", "…ü.mp4"]
+)
+def test_hostile_names_are_names(film, tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(film.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    (clip,) = video.segments(name, [0.2])
+    assert numbers(clip)[0] == 6
+
+
+def test_nothing_is_said_on_stderr(film, tmp_path, capfd):
+    for _, path, data in broken(tmp_path, film):
+        if data is not None:
+            path.write_bytes(data)
+        with pytest.raises(video.VideoError):
+            video.probe(path)
+    list(video.segments(film, [0.0]))
+    assert capfd.readouterr() == ("", "")
+
+
+def truth(folder) -> list[dict]:
+    with open(folder / "videos" / "truth.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_real_files_are_what_a_full_decode_gives(real_data):
+    for row in truth(real_data):
+        path = real_data / "videos" / row["path"]
+        try:
+            info = video.probe(path)
+        except video.VideoError as error:
+            assert error.reason == "empty" and row["decoded_frames"] == "0"
+            continue
+        if row["error"] == "InvalidDataError":
+            with pytest.raises(video.VideoError, match="corrupt"):
+                list(video.read(path))
+            continue
+        size = (int(row["width"]), int(row["height"]))
+        turned = int(row["rotation"]) % 360
+        assert (info.width, info.height) == (size[::-1] if turned % 180 else size), path
+        assert info.rotation == turned and info.pixel_format == row["pixel_format"], path
+        assert info.frames == int(row["decoded_frames"]), path
+        if info.width <= 640:
+            images = [image for _, image in video.read(path)]
+            assert len(images) == info.frames and images[0].shape == (info.height, info.width, 3)
+
+
+@pytest.mark.slow
+def test_real_segments_are_those_of_a_full_decode(real_data):
+    """Seeking gives the frames of decoding from the start, by either decoder, on every file."""
+    for row in truth(real_data):
+        path = real_data / "videos" / row["path"]
+        if row["error"] == "InvalidDataError" or int(row["width"]) > 1280:
+            continue
+        info = video.probe(path)
+        by_av = dataclasses.replace(info, decoder="av")
+        reader = video._Av(path, by_av)
+        times, images = zip(
+            *((t, video.fit(i(), 48, 48)) for t, i in reader.frames(0)), strict=True
+        )
+        reader.close()
+        starts = [info.duration * part for part in (0.6, 0.1, 0.15, 0.9, 0.0)]
+        for chosen in {info.decoder: info, "av": by_av}.values():
+            clips = video.segments(path, starts, size=(48, 48), info=chosen)
+            for start, clip in zip(starts, clips, strict=True):
+                last = np.searchsorted(times, start + np.arange(16) / 30 + 1e-3, "right") - 1
+                assert np.array_equal(clip, np.stack(images)[last]), (path, chosen.decoder, start)
