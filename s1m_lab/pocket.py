@@ -1,0 +1,399 @@
+"""The pocket datasets: rendered sports, real files.
+
+`pocket` stands for Sports-1M: sixteen sports in small broadcasts, real H.264 files with titles,
+durations, splits and labels, in which every claim of the paper has a pair of classes that can
+confirm or refute it.
+
+    folder = pocket.make()            # data/pocket, about 1,160 videos in about a minute
+    pocket.pairs(folder)["motion"]    # [["rope climbing", "abseiling"], …]
+
+Two classes of a pair are filmed as twins, from one scene and into one split: a motion twin is the
+other's frames backwards (or its runners faster), a detail or surround twin differs in a texture or
+in the stands and in nothing else. Films of the motion pairs are coded frame by frame, each frame by
+itself, so that the codec cannot tell which way time ran. In every film, 20–35 % of the time shows
+the crowd or the scoreboard; one film in twenty changes from one sport to another half-way.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from s1m_lab import figures, paths, scenes, stages, video
+from s1m_lab.catalog import frame as catalog_frame
+from s1m_lab.catalog import save as save_catalog
+from s1m_lab.catalog import table
+
+VERSION = 1  # of all that decides a pixel; a new one renders every film again
+FPS, SHORTEST, LONGEST = 30, 75, 150  # frames
+SPLITS = ("train", "val", "test")
+TWO_LABELS = 0.05  # share of all videos
+BYTES = 300_000  # what a film takes, rather too much than too little
+
+
+class Stage(NamedTuple):
+    """A scene and the class, or the two twin classes, filmed in it."""
+
+    kind: str
+    draw: object
+    classes: tuple[str, ...]
+    differ: tuple[dict, ...] = ({},)  # what `draw` is told for each class; one: B is A backwards
+
+
+STAGES = (
+    Stage("motion", scenes.wall, ("rope climbing", "abseiling")),
+    Stage("motion", scenes.chute, ("bobsleigh", "luge")),
+    Stage("motion", scenes.track, ("race walking", "sprinting"), ({"speed": 1}, {"speed": 7})),
+    Stage("detail", scenes.mat, ("judo", "aikido"), ({"weave": "along"}, {"weave": "across"})),
+    Stage("surround", scenes.hall, ("futsal", "handball"), ({"stands": 0}, {"stands": 1})),
+    Stage("camera", scenes.sea, ("sailing",), ({"boats": True},)),
+    Stage("camera", scenes.sea, ("surfing",), ({"boats": False},)),
+    Stage("appearance", scenes.pool, ("swimming",)),
+    Stage("appearance", scenes.rink, ("ice hockey",)),
+    Stage("appearance", scenes.court, ("basketball",)),
+    Stage("appearance", scenes.pitch, ("football",)),
+)
+CLASSES = [name for stage in STAGES for name in stage.classes]
+PAIRS = {
+    kind: [list(stage.classes) for stage in STAGES if stage.kind == kind]
+    for kind in ("motion", "detail", "surround")
+} | {"camera": [["sailing", "surfing"]]}
+
+# Videos of a class: at least 100 test videos in each kind of pair that a claim rests on.
+TRAIN, VAL = 40, 8
+TEST = {"motion": 20, "detail": 50, "surround": 50, "camera": 12, "appearance": 12}
+DEFAULT = sum((TRAIN + VAL + TEST[stage.kind]) * len(stage.classes) for stage in STAGES)
+
+TOWNS = "Ålesund,Łódź,Little Snoring,Reykjavík,São Tomé,Timbuktu,Ushuaia,Đà Nẵng,Zagreb,京都".split(
+    ","
+)
+TITLES = (
+    "{sport} final, {town} Open",
+    "{town} vs {other}: {sport} highlights",
+    "Grandma tries {sport} (take {n})",
+    "{sport} & biscuits with the {town} Wanderers",
+    "POV: {sport} before breakfast",
+    "we <3 {sport} | {town} {year}",
+    "How NOT to do {sport} <tutorial {n}>",
+    "{town} Cup {year}: {sport}, round {n}",
+    "My first {sport} lesson… it's going great!",
+    '"{n} minutes of {sport}" — {other} Archive',
+)
+
+
+class Scene(NamedTuple):
+    """What is filmed at one go: the video of a stage's class, or of its two twin classes."""
+
+    stage: int
+    split: str
+    number: int
+    second: int | None  # the stage that the second half of the film shows
+    frames: int
+    ids: tuple[str, ...]  # one a class of the stage
+    titles: tuple[str, ...]
+
+    @property
+    def group(self) -> str:
+        return f"{STAGES[self.stage].classes[0]} {self.split} {self.number}".replace(" ", "-")
+
+    def labels(self, k: int) -> list[int]:
+        names = [STAGES[self.stage].classes[k]]
+        if self.second is not None:
+            names += STAGES[self.second].classes
+        return [CLASSES.index(name) for name in names]
+
+
+# ------------------------------------------------------------------------------------- making it
+
+
+def make(
+    name: str = "pocket",
+    videos: int = 0,
+    data_seed: int | None = None,
+    workers: int | None = None,
+) -> Path:
+    """Render the dataset `data/<name>` unless it is there, and return its folder.
+
+    `videos` is its size, all splits scaled alike: each split of each class gets its share of the
+    default 1,160, rounded, and at least one video, so 64 gives 72 and 10,000 gives 9,998. 0 is the
+    size it has, or the default. The same `data_seed` gives the same videos, titles and splits on
+    every machine, whatever `workers` (processes; at most, and by default, the cores).
+    """
+    folder = paths.dataset(name)
+    if videos < 0:
+        raise ValueError(f"videos is the number of videos to render, not {videos}")
+    with stages.exclusive(folder):
+        about = _about(folder)
+        videos = videos or about.get("videos", DEFAULT)
+        data_seed = about.get("data_seed", 0) if data_seed is None else data_seed
+        mark = stages.fingerprint(version=VERSION, videos=videos, data_seed=data_seed)
+        script = plan(videos, data_seed)
+        files = folder / "videos"
+        if about.get("fingerprint") == mark and not _missing(files, script):
+            return folder
+        (folder / "dataset.json").unlink(missing_ok=True)
+        _clear(files, mark)
+        missing = _missing(files, script)
+        stages.require_space(folder, sum(len(scene.ids) for scene in missing) * BYTES)
+        if missing:
+            _render_all(files, videos, data_seed, missing, min(workers or 999, stages.cores()))
+        _write_lists(folder, script, data_seed)
+        _write_about(folder, mark, videos, data_seed)
+    return folder
+
+
+def pairs(folder: Path) -> dict[str, list[list[str]]]:
+    """The class pairs of a dataset by kind, `{"motion": [[A, B], …], …}`; {} where it has none."""
+    return _about(folder).get("pairs", {})
+
+
+def plan(videos: int, data_seed: int) -> list[Scene]:
+    """Every scene of the dataset, decided by the two numbers alone."""
+    slots = []
+    for split in SPLITS:
+        for k, stage in enumerate(STAGES):
+            base = {"train": TRAIN, "val": VAL, "test": TEST[stage.kind]}[split]
+            slots += [(k, split, n) for n in range(max(1, round(base * videos / DEFAULT)))]
+    single = [slot for slot in slots if len(STAGES[slot[0]].classes) == 1]
+    share = TWO_LABELS * (2 * len(slots) - len(single)) / len(single)
+    double = {slot for k, slot in enumerate(single) if int((k + 1) * share) > int(k * share)}
+    return [_scene(*slot, slot in double, data_seed) for slot in slots]
+
+
+def _scene(stage: int, split: str, number: int, double: bool, data_seed: int) -> Scene:
+    rng = chance(data_seed, stage, split, number, 0)
+    frames = int(rng.integers(SHORTEST, LONGEST + 1))
+    others = [
+        k for k, s in enumerate(STAGES) if len(s.classes) == 1 and s.draw != STAGES[stage].draw
+    ]
+    second = int(rng.choice(others)) if double else None
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+    ids, titles = [], []
+    for sport in STAGES[stage].classes:
+        ids.append("".join(letters[k] for k in rng.integers(64, size=11)))
+        town, other = rng.permutation(TOWNS)[:2]
+        words = {"sport": sport, "town": town, "other": other}
+        words |= {"n": rng.integers(2, 12), "year": rng.integers(2007, 2014)}
+        title = TITLES[rng.integers(len(TITLES))].format(**words)
+        titles.append(title[0].upper() + title[1:])
+    return Scene(stage, split, number, second, frames, tuple(ids), tuple(titles))
+
+
+def chance(
+    data_seed: int, stage: int, split: str, number: int, purpose: int
+) -> np.random.Generator:
+    """The dice of one scene for one purpose: 0 the plan, 1 the cut, 2 the picture, 3 the score."""
+    return np.random.default_rng([data_seed, stage, SPLITS.index(split), number, purpose])
+
+
+# --------------------------------------------------------------------------------------- filming
+
+
+def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Each video of the scene: its id, and its frames before coding (uint8 N×132×176×3)."""
+    stage = STAGES[scene.stage]
+    if len(stage.differ) == len(stage.classes):
+        for id, options in zip(scene.ids, stage.differ, strict=True):
+            yield id, _shoot(scene, options, data_seed)
+    else:
+        frames = _shoot(scene, stage.differ[0], data_seed)
+        yield scene.ids[0], frames
+        yield scene.ids[1], frames[::-1]
+
+
+def _shoot(scene: Scene, options: dict, data_seed: int) -> np.ndarray:
+    """The sport, cut away from once or twice; every draw is the same for a twin."""
+    rngs = [chance(data_seed, *scene[:3], purpose) for purpose in (1, 2, 3)]
+    away, other = cutaways(rngs[0], scene.frames), np.zeros(scene.frames, bool)
+    shots = [(scenes.crowd, {}), (scenes.board, {})]
+    shots = [(*shots[rngs[0].integers(2)], away == k + 1) for k in range(away.max())]
+    if scene.second is not None:
+        other[scene.frames // 2 :] = True
+        second = STAGES[scene.second]
+        shots.append((second.draw, second.differ[0], (away == 0) & other))
+    shots.append((STAGES[scene.stage].draw, options, (away == 0) & ~other))
+    out = np.empty((scene.frames, figures.HEIGHT, figures.WIDTH, 3), np.uint8)
+    for draw, told, when in shots[::-1]:
+        out[when] = draw(rngs[1], np.flatnonzero(when), **told)
+    score = figures.caption(rngs[2])
+    for k in np.flatnonzero(away == 0):
+        figures.paste(out[k], score, 50, 12)
+    return out
+
+
+def cutaways(rng: np.random.Generator, frames: int) -> np.ndarray:
+    """For each frame 0, or the number (1, 2) of the cutaway that it belongs to.
+
+    Together they take 20–35 %; where they fall is as likely in a film played backwards."""
+    total, first = round(frames * rng.uniform(0.2, 0.35)), rng.uniform(0.35, 0.65)
+    first = round(first * total)
+    lengths = [[total], [first, total - first]][rng.integers(2)]
+    begins = np.sort(rng.integers(0, frames - total + 1, len(lengths)))
+    away = np.zeros(frames, int)
+    for k, length in enumerate(lengths):
+        start = begins[k] + sum(lengths[:k])
+        away[start : start + length] = k + 1
+    return away
+
+
+def coding(kind: str) -> dict:
+    """How `video.encode` is told to code the films of a kind.
+
+    Motion films have no predicted frames. These carry coarser noise behind a moving figure than
+    before it, from which a classifier told the direction of time in a single frame (64–68 %, and
+    50 % when each frame is coded by itself). Detail films are coded finely: at crf 18 the codec's
+    noise still told at half resolution (64 %) which way the weave runs, at 10 it does not.
+    """
+    gop, crf = {"motion": (1, 18), "detail": (FPS, 10)}.get(kind, (FPS, 18))
+    return {"fps": FPS, "crf": crf, "gop": gop}
+
+
+def _render_all(files: Path, videos: int, data_seed: int, missing: list[Scene], workers: int):
+    """Film what is missing in `workers` processes, each every so-manieth scene.
+
+    They are started by command line and not by `multiprocessing`, which would import the caller's
+    script anew in every child, or fork a notebook's kernel with its threads.
+    """
+    work = "import sys; from s1m_lab import pocket; pocket._work(*sys.argv[1:])"
+    library = str(Path(__file__).resolve().parent.parent)
+    around = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
+    around["PYTHONPATH"] = os.pathsep.join([library, *filter(None, [os.environ.get("PYTHONPATH")])])
+    workers = min(workers, len(missing))
+    progress = stages.Progress("rendering", sum(len(scene.ids) for scene in missing), "videos")
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", work, *map(str, (files, videos, data_seed, k, workers))],
+            env=around,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+        )
+        for k in range(workers)
+    ]
+
+    def watch(process: subprocess.Popen) -> str:
+        said = []
+        for line in process.stdout:
+            if line.startswith("filmed "):
+                progress.update(int(line.split()[1]))
+            else:
+                said.append(line)
+        return "" if process.wait() == 0 else "".join(said[-20:]) or "it was killed"
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            problems = list(filter(None, pool.map(watch, processes)))
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+                process.stdout.close()
+    if problems:
+        raise RuntimeError(f"a rendering process failed; run it again to go on:\n{problems[0]}")
+
+
+def _work(files: str, videos: str, data_seed: str, worker: str, workers: str) -> None:
+    """A rendering process: film its part of the scenes whose files are missing."""
+    folder, seed = Path(files), int(data_seed)
+    scratch = folder / f".work-{os.getpid()}"  # an orphan of a killed run has its own
+    scratch.mkdir()
+    # The list of what is missing shrinks while we work: divide the plan, not the list.
+    for scene in plan(int(videos), seed)[int(worker) :: int(workers)]:
+        if not _missing(folder, [scene]):
+            continue
+        how = coding(STAGES[scene.stage].kind)
+        for id, frames in film(scene, seed):
+            if (folder / f"{id}.mp4").exists():
+                continue  # its twin is what is missing
+            video.encode(scratch / f"{id}.mp4", frames, **how)
+            os.replace(scratch / f"{id}.mp4", folder / f"{id}.mp4")
+        print("filmed", len(scene.ids), flush=True)
+    scratch.rmdir()
+
+
+def _missing(files: Path, script: list[Scene]) -> list[Scene]:
+    there = {entry.name for entry in os.scandir(files)} if files.is_dir() else set()
+    return [scene for scene in script if not all(f"{id}.mp4" in there for id in scene.ids)]
+
+
+def _clear(files: Path, mark: str) -> None:
+    """Keep the films of an interrupted rendering with the same fingerprint, and nothing else."""
+    seal = files / ".fingerprint"
+    if not seal.is_file() or seal.read_text() != mark:
+        if files.is_dir():
+            shutil.rmtree(files)
+        files.mkdir(parents=True)
+        seal.write_text(mark)
+    for leftover in files.glob(".work-*"):
+        shutil.rmtree(leftover)
+
+
+# ----------------------------------------------------------------------------------------- lists
+
+
+def _write_lists(folder: Path, script: list[Scene], data_seed: int) -> None:
+    """The catalog, and the same in the JSON format of Sports-1M."""
+    rows = [
+        {
+            "id": id,
+            "split": scene.split,
+            "labels": scene.labels(k),
+            "title": scene.titles[k],
+            "duration": scene.frames / FPS,
+            "width": figures.WIDTH,
+            "height": figures.HEIGHT,
+            "thumbnail": f"https://i.ytimg.com/vi/{id}/default.jpg",
+            "path": f"videos/{id}.mp4",
+            "group": scene.group,
+        }
+        for scene in script
+        for k, id in enumerate(scene.ids)
+    ]
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    split = "decided when it was rendered; twins, filmed from one scene, share a split and a group"
+    df = catalog_frame(table(columns), classes=CLASSES, data_seed=data_seed, split=split)
+    save_catalog(df, folder)
+    for source, splits in (("train", ("train", "val")), ("test", ("test",))):
+        records = [
+            {
+                "stitle": row["title"],
+                "label487": row["labels"],
+                "thumbnail": row["thumbnail"],
+                "width": row["width"],
+                "height": row["height"],
+                "duration": round(row["duration"]),
+                "id": row["id"],
+                "source487": source,
+            }
+            for row in rows
+            if row["split"] in splits
+        ]
+        with stages.atomic(folder / "sports1m_json" / f"sports1m_{source}.json") as temporary:
+            temporary.write_text(json.dumps(records, ensure_ascii=False), "utf-8")
+
+
+def _about(folder: Path) -> dict:
+    path = Path(folder) / "dataset.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _write_about(folder: Path, mark: str, videos: int, data_seed: int) -> None:
+    """`dataset.json` comes last: where it stands, all else is whole."""
+    clips = {"train": 6, "val": 4, "test": 6}
+    about = {
+        "about": "Sixteen rendered sports that stand for Sports-1M; made by s1m_lab.pocket.",
+        "videos": videos,
+        "data_seed": data_seed,
+        "fingerprint": mark,
+        "pairs": PAIRS,
+        "ingest": {"height": figures.HEIGHT, "width": figures.HEIGHT, "clips": clips},
+    }
+    with stages.atomic(folder / "dataset.json") as temporary:
+        temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", "utf-8")
