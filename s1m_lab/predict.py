@@ -1,0 +1,213 @@
+"""Clip and video predictions.
+
+The test clips of a dataset are the same for every run, in the same order. Each is passed through
+the network four times (two crops × two flips) and the class probabilities are averaged; a video's
+are the mean over its clips (§4). What is saved, `predictions/<split>.npy` (clips×classes) and
+`<split>.parquet` (which video each clip is of, and its labels), is all that scores are made from.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from s1m_lab import clips, metrics, models, runs, stages, video
+from s1m_lab.shards import Shards
+
+BATCH = 64  # clips scored at a time
+CLIPS = 20  # §4: clips of a new video
+
+
+class Predictions(NamedTuple):
+    """N clips of V videos, K classes; clips of a video stand together."""
+
+    clip_probabilities: np.ndarray  # float32 N×K, after the four passes are averaged
+    clip_video: np.ndarray  # int N: the number of each clip's video, 0…V−1
+    clip_number: np.ndarray  # int N: which clip of its video
+    ids: list[str]  # V
+    labels: list[list[int]]  # V
+
+    @property
+    def clip_labels(self) -> list[list[int]]:
+        return [self.labels[v] for v in self.clip_video]
+
+    @property
+    def video_probabilities(self) -> np.ndarray:
+        """V×K."""
+        return metrics.video_average(self.clip_probabilities, self.clip_video)
+
+
+def autocast(device: torch.device, precision: str):
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.no_grad()
+def probabilities(
+    net: models.Network, shards: Shards, machine: dict, passes: int
+) -> Iterator[np.ndarray]:
+    """The class probabilities of all clips of a split, in order: float32 B×K at a time.
+
+    Under `torchrun` the processes take turns at the batches, and all of them see all results.
+    """
+    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    device = net.scale.device
+    places = clips.passes(net.size, net.crop, passes)
+    total = len(shards)
+    turns = range(0, total, BATCH * ranks)
+    mine = [np.arange(total)[t + rank * BATCH :][:BATCH] for t in turns]
+    workers = max(1, machine["threads"] - 1) if device.type == "cuda" else 0
+    data = clips.Clips(shards, net.frames, net.classes, 1 if workers else machine["threads"])
+    plan = [clips.Plan(step, 0, samples, samples) for step, samples in enumerate(mine)]
+    net.eval()
+    for batch in clips.loader(data, plan, workers):
+        samples, mean = batch.plan.samples, torch.zeros(BATCH, net.classes, device=device)
+        frames = batch.frames.to(device, non_blocking=True)
+        for place in places if len(samples) else ():
+            x = clips.augment(frames, [place] * len(samples), net.size, net.crop)
+            with autocast(device, machine["precision"]):
+                logits = net(x)
+            mean[: len(samples)] += F.softmax(logits.float(), dim=1) / len(places)
+        if ranks > 1:
+            each = [torch.empty_like(mean) for _ in range(ranks)]
+            dist.all_gather(each, mean)
+            mean = torch.cat(each)
+        yield mean[: total - batch.plan.step * BATCH * ranks].cpu().numpy()
+    net.train()
+
+
+def validate(net: models.Network, shards: Shards, machine: dict) -> tuple[float, float]:
+    """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
+    if not len(shards):
+        return float("nan"), float("nan")
+    found = np.concatenate([*probabilities(net, shards, machine, passes=1)])
+    labels = _index(shards)["labels"].to_pylist()
+    share = metrics.truth(labels, net.classes) / np.array([len(own) for own in labels])[:, None]
+    loss = -(share * np.log(np.maximum(found, 1e-12))).sum(axis=1).mean()
+    return float(loss), metrics.hit_at_k(found, labels, 1)
+
+
+def save(run: runs.Run, net: models.Network, folder: Path, split: str, machine: dict) -> None:
+    """Score all clips of a split of a dataset folder and write the run's `predictions/`."""
+    shards = Shards(folder / "clips", split)
+    total = len(shards)
+    writes = not dist.is_initialized() or dist.get_rank() == 0
+    target = run.path / "predictions" / f"{split}.npy"
+    progress = stages.Progress(f"scoring {split} clips", total, "clips")
+    with stages.atomic(target) if writes else nullcontext() as temporary:
+        if writes:
+            shape = (total, net.classes)
+            stages.require_space(run.path, 4 * total * net.classes)
+            out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        done = 0
+        for found in probabilities(net, shards, machine, passes=4):
+            if writes:
+                out[done : done + len(found)] = found
+                progress.update(len(found))
+            done += len(found)
+        if writes:
+            out.flush()
+            del out  # closed, before Windows is to rename it
+    if writes:
+        with stages.atomic(target.with_suffix(".parquet")) as temporary:
+            pq.write_table(_index(shards), temporary)
+
+
+def _index(shards: Shards) -> pa.Table:
+    """The index rows of all clips of a split: video, row, clip, start and labels."""
+    tables = [shards.index(s) for s in range(len(shards.counts))]
+    return pa.concat_tables(tables).select(["video", "row", "clip", "start", "labels"])
+
+
+def load(run: runs.Run, split: str = "test") -> Predictions:
+    """The saved predictions of a run on a split of its dataset."""
+    folder = run.path / "predictions"
+    if not (folder / f"{split}.parquet").is_file():
+        raise FileNotFoundError(f"run {run.name!r} has no predictions on {split!r}; finish it")
+    index = pq.read_table(folder / f"{split}.parquet")
+    ids = np.asarray(index["video"])
+    first = np.append(True, ids[1:] != ids[:-1])
+    labels = index["labels"].filter(pa.array(first)).to_pylist()
+    found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+    video = np.cumsum(first) - 1
+    return Predictions(found, video, index["clip"].to_numpy(), ids[first].tolist(), labels)
+
+
+def scores(run: runs.Run, folder: Path) -> dict:
+    """The numbers of `results.json` that the saved test predictions give (§4)."""
+    saved = load(run)
+    videos = saved.video_probabilities
+    return {
+        "clip_hit1": metrics.hit_at_k(saved.clip_probabilities, saved.clip_labels, 1),
+        "video_hit1": metrics.hit_at_k(videos, saved.labels, 1),
+        "video_hit5": metrics.hit_at_k(videos, saved.labels, 5),
+        "clips": len(saved.clip_video),
+        "videos": len(saved.ids),
+        "videos_missing": _missing(folder),
+    }
+
+
+def _missing(folder: Path) -> int:
+    """How many test videos could not be read; their statuses say why."""
+    status = pq.read_table(folder / "clips" / "status.parquet", columns=["split", "status"])
+    test = pc.equal(status["split"], "test")
+    return pc.sum(pc.and_(test, pc.not_equal(status["status"], "ok"))).as_py() or 0
+
+
+def videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
+    """Label new videos: a DataFrame with a row a path: path, status, label1…5, probability1…5.
+
+    Up to `n` clips of each are scored as test clips are. A video that cannot be read keeps its row,
+    with the reason as its status.
+    """
+    import pandas as pd
+
+    run = run if isinstance(run, runs.Run) else runs.load(run)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = "bf16" if stages.has_bf16(device.type) else "fp32"
+    net = runs.load_network(run).to(device)
+    rows = []
+    progress = stages.Progress("labelling", len(paths := list(paths)), "videos")
+    for path in paths:
+        row = {"path": str(path), "status": "ok"}
+        try:
+            mean = _score(net, Path(path), n, device, precision)
+            best = np.argsort(-mean, kind="stable")[:5]
+            row |= {f"label{i}": run.labels[k] for i, k in enumerate(best, 1)}
+            row |= {f"probability{i}": float(mean[k]) for i, k in enumerate(best, 1)}
+        except video.VideoError as error:
+            row["status"] = error.reason
+        except Exception as error:  # one strange file must not lose the labels of all others
+            row["status"] = "error"
+            print(f"{path}: {type(error).__name__}: {error}")
+        rows.append(row)
+        progress.update()
+    numbers = range(1, min(5, net.classes) + 1)
+    columns = ["path", "status", *(f"{c}{i}" for i in numbers for c in ("label", "probability"))]
+    return pd.DataFrame(rows, columns=columns)
+
+
+@torch.no_grad()
+def _score(net, path: Path, n: int, device, precision: str) -> np.ndarray:
+    """The class probabilities (K) of one video file."""
+    side, total, clips_seen = clips.stored_side(net.size), 0.0, 0
+    info = video.probe(path)
+    starts = video.starts(info.duration, n, path.name)
+    if not starts:
+        raise video.VideoError("too short", f"{info.duration:.2f} s")
+    for clip in video.segments(path, starts, size=(side, side), info=info):
+        frames = torch.from_numpy(clip[None, list(net.frames)]).to(device)
+        for place in clips.passes(net.size, net.crop):
+            x = clips.augment(frames, [place], net.size, net.crop)
+            with autocast(device, precision):
+                logits = net(x)
+            total = total + F.softmax(logits[0].float(), dim=0).cpu().numpy()
+        clips_seen += 1
+    return total / (clips_seen * 4)

@@ -1,0 +1,235 @@
+"""Save, load, list and compare runs.
+
+A run is a folder `runs/<name>/`: `config.json` (the settings asked for and what this machine made
+of them), `metrics.csv`, `model.safetensors` (the best validation epoch, with all that is needed to
+use it), `checkpoint/` (the last two), `labels.txt`, `predictions/` and `results.json`.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from s1m_lab import paths, stages
+
+
+@dataclass(frozen=True)
+class Run:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def config(self) -> dict:
+        """`settings`, what was asked for; `machine`, what was resolved once, here."""
+        return json.loads((self.path / "config.json").read_text("utf-8"))
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "results.json").is_file()
+
+    @property
+    def results(self) -> dict:
+        if not self.finished:
+            raise FileNotFoundError(
+                f"run {self.name!r} has no results yet; repeat the command that made it, and it "
+                "goes on where it stopped"
+            )
+        return json.loads((self.path / "results.json").read_text("utf-8"))
+
+    @property
+    def metrics(self):
+        """A row every few steps: step, epoch, lr, loss, val_loss, val_hit1, seconds, …"""
+        import pandas as pd
+
+        return pd.read_csv(self.path / "metrics.csv")
+
+    @property
+    def labels(self) -> list[str]:
+        return (self.path / "labels.txt").read_text("utf-8").splitlines()
+
+
+def load(run: str | Path) -> Run:
+    """The run of that name in `runs/`, or in that folder."""
+    path = paths.runs() / str(run)
+    if not path.is_dir() and paths.is_path(str(run)):
+        path = Path(run)
+    if not (path / "config.json").is_file():
+        known = [r.name for r in _all()]
+        raise FileNotFoundError(
+            f"no run named {str(run)!r} in {paths.runs()}; make one: papermill "
+            f"notebooks/03_train.ipynb out.ipynb -p run {run}"
+            + (f". There are: {', '.join(known)}" if known else "")
+        )
+    return Run(path)
+
+
+def _all() -> list[Run]:
+    return [Run(p.parent) for p in sorted(paths.runs().glob("*/config.json"))]
+
+
+def table():
+    """All runs as a table, a row a run: name, settings and, where finished, results."""
+    import pandas as pd
+
+    rows = [
+        {"run": r.name, **r.config["settings"], **(r.results if r.finished else {})} for r in _all()
+    ]
+    return pd.DataFrame(rows)
+
+
+def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
+    """Make the run, or take up the one of that name if its settings are the same.
+
+    Raises ValueError that lists the differences otherwise. An existing run keeps its `machine`:
+    precision and threads are resolved once, so that it ends in the same bits.
+    """
+    run = Run(paths.runs() / name)
+    if not (run.path / "config.json").is_file():
+        run.path.mkdir(parents=True, exist_ok=True)
+        write(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
+        write(run.path / "config.json", {"settings": settings, "machine": machine})
+        return run
+    found = run.config["settings"]
+    differences = [
+        f"{key}: {found.get(key)!r} there, {settings.get(key)!r} asked for"
+        for key in sorted(found.keys() | settings.keys())
+        if found.get(key) != settings.get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"run {name!r} exists with other settings; choose another name or remove {run.path}. "
+            + "; ".join(differences)
+        )
+    return run
+
+
+def default_name(settings: dict) -> str:
+    """`<data>-<model>-s<seed>-<8 hex of the settings>`, starting with a letter."""
+    digest = stages.fingerprint(**settings)[:8]
+    name = f"{settings['data']}-{settings['model']}-s{settings['seed']}-{digest}"
+    name = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)
+    return name if name[0].isalpha() else f"data-{name}"
+
+
+def check_name(name: str) -> str:
+    """A run's name must start with a letter (`-p run 0012` would arrive as the number 12)."""
+    if not (name[:1].isalpha() and all(c.isalnum() or c in "-_." for c in name)):
+        raise ValueError(
+            f"run {name!r}: a run's name starts with a letter and holds letters, digits, '-', '_' "
+            "and '.' alone"
+        )
+    return name
+
+
+def write(path: Path, content: dict | str) -> None:
+    """Write text, or a dict as JSON, atomically."""
+    if not isinstance(content, str):
+        content = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with stages.atomic(path) as temporary:
+        temporary.write_text(content, "utf-8", newline="\n")
+
+
+class Log:
+    """`metrics.csv` as it grows; a resumed run first drops the rows past its checkpoint."""
+
+    def __init__(self, run: Run, columns: tuple[str, ...], step: int):
+        self.path = run.path / "metrics.csv"
+        lines = self.path.read_text("utf-8").splitlines()[1:] if self.path.is_file() else []
+        kept = [line for line in lines if int(line.partition(",")[0]) <= step]
+        write(self.path, "\n".join([",".join(columns), *kept]) + "\n")
+
+    def add(self, *values: float | None) -> None:
+        """One row, in the order of the columns; None leaves a cell empty."""
+        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(",".join("" if v is None else repr(v) for v in values) + "\n")
+
+
+def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
+    """Publish `checkpoint/<state["step"]>`, whole or not at all, and keep the one before it.
+
+    Each of `tensors` is a dict of name → tensor, a file of its own.
+    """
+    from safetensors.torch import save_file
+
+    with stages.atomic(run.path / "checkpoint" / f"{state['step']:08d}") as folder:
+        folder.mkdir()
+        for name, group in tensors.items():
+            group = {key: value.detach().contiguous() for key, value in group.items()}
+            save_file(group, folder / f"{name}.safetensors")
+        (folder / "state.json").write_text(json.dumps(state), "utf-8")
+    for old in _checkpoints(run)[2:]:
+        shutil.rmtree(old)
+
+
+def load_checkpoint(run: Run) -> tuple[dict, dict[str, dict]]:
+    """The state and tensors of the newest checkpoint that can be read; ({}, {}) without one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    for folder in _checkpoints(run):
+        try:
+            state = json.loads((folder / "state.json").read_text("utf-8"))
+            return state, {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
+        except (OSError, ValueError, SafetensorError) as error:
+            print(f"checkpoint {folder} cannot be read ({error}); trying the one before it")
+    return {}, {}
+
+
+def _checkpoints(run: Run) -> list[Path]:
+    """Newest first."""
+    return sorted((run.path / "checkpoint").glob("[0-9]*"), reverse=True)
+
+
+def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
+    """Weights with what is needed to use them: architecture, preprocessing, labels, numbers."""
+    from safetensors.torch import save_file
+
+    about = {
+        "model": net.name,
+        "classes": net.classes,
+        "width": net.width,
+        "size": net.size,
+        "mean": 117.0,
+        "labels": labels,
+        "numbers": numbers,
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    with stages.atomic(path) as temporary:
+        save_file(weights, temporary, {"s1m_lab": json.dumps(about, ensure_ascii=False)})
+
+
+def load_network(run: Run):
+    """The network of the best validation epoch, on the CPU, in evaluation mode."""
+    from safetensors import safe_open
+
+    from s1m_lab import models
+
+    path = run.path / "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat its command")
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["s1m_lab"])
+        weights = {key: file.get_tensor(key) for key in file.keys()}
+    net = models.build(about["model"], about["classes"], about["width"], about["size"])
+    net.load_state_dict(weights)
+    return net.eval()
+
+
+def commit() -> str:
+    """The commit of this code, with `+` if files were changed since; empty outside a repository."""
+    git = ["git", "-C", str(paths.REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    if not (paths.REPOSITORY / ".git").exists():
+        return ""
+    try:
+        found = subprocess.run(
+            [*git, "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
+        )
+        return found.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
