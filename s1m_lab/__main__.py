@@ -1,0 +1,231 @@
+"""The doctor, train, predict, report.
+
+python -m s1m_lab                               what is here, what is broken, what mends it
+python -m s1m_lab train --model slow …          the settings of TrainConfig; under torchrun too
+python -m s1m_lab predict <run> <folder>        label the videos of a folder into a CSV
+python -m s1m_lab report <notebook> …           executed notebooks → HTML beside them
+"""
+
+import argparse
+import dataclasses
+import importlib
+import importlib.metadata as packages
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from s1m_lab import __version__, paths, stages
+
+INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
+
+
+class Broken(Exception):
+    """What is wrong; `mend` is the command, or the words, that put it right."""
+
+    def __init__(self, what: str, mend: str = INSTALL):
+        super().__init__(what)
+        self.mend = mend
+
+
+def doctor() -> int:
+    """Print a line a check, below each broken one what mends it; returns how many are broken."""
+    print(f"s1m_lab {__version__} · {platform.platform()} · {sys.executable}\n")
+    broken = 0
+    for check in (python, installed, torch, device, decoder, notebooks, home):
+        try:
+            print(f"  ok      {check.__name__:<10} {check()}", flush=True)
+        except Exception as error:  # whatever is broken is what the doctor is there to report
+            broken += 1
+            what = " ".join(f"{type(error).__name__}: {error}".split()).removeprefix("Broken: ")
+            print(f"  BROKEN  {check.__name__:<10} {what}")
+            print(f"          mend it:   {getattr(error, 'mend', INSTALL)}", flush=True)
+    print(f"\n{broken} broken" if broken else "\nall well; next: make demo")
+    return broken
+
+
+def python() -> str:
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
+        raise Broken(
+            f"Python {platform.python_version()} is not one of 3.11, 3.12, 3.13",
+            "make clean && make setup PYTHON=python3.12",
+        )
+    return platform.python_version()
+
+
+def installed() -> str:
+    """Every package that the lab requires is there, in a version it allows."""
+    from packaging.requirements import Requirement
+
+    wrong = []
+    wanted = [Requirement(line) for line in packages.requires("s1m_lab") or []]
+    wanted = [need for need in wanted if need.marker is None or need.marker.evaluate()]
+    for need in wanted:
+        try:
+            if (found := packages.version(need.name)) not in need.specifier:
+                wrong.append(f"{need.name} {found} is not {need.specifier}")
+        except packages.PackageNotFoundError:
+            wrong.append(f"{need.name} is missing")
+    if wrong:
+        raise Broken("; ".join(wrong))
+    return f"{len(wanted)} packages, all in versions that the lab allows"
+
+
+def torch() -> str:
+    """torch and torchvision were built for each other: torch 2.N goes with torchvision 0.(N+15)."""
+    versions = packages.version("torch"), packages.version("torchvision")
+    mend = INSTALL.replace("-e .", "--force-reinstall torch torchvision")
+    minor, vision = (int(version.split(".")[1]) for version in versions)
+    text = "torch {} with torchvision {}".format(*versions)
+    if versions[0].startswith("2.") and vision != minor + 15:
+        raise Broken(f"{text}: torch 2.{minor} goes with torchvision 0.{minor + 15}", mend)
+    try:
+        importlib.import_module("torchvision")
+    except (ImportError, RuntimeError, OSError) as error:
+        raise Broken(f"{text}: {error}", mend) from error
+    return text
+
+
+def device() -> str:
+    import torch
+
+    cores = f"{stages.cores()} cores"
+    if not torch.cuda.is_available():
+        if shutil.which("nvidia-smi"):
+            raise Broken(
+                f"an NVIDIA driver is here, but torch {torch.__version__} finds no GPU",
+                "update the driver for CUDA " + (torch.version.cuda or "(this torch has none)"),
+            )
+        return f"CPU, {cores}; trains in {'bf16' if stages.has_bf16('cpu') else 'fp32'}"
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return f"{', '.join(names)}, {cores}; trains in {'bf16' if stages.has_bf16('cuda') else 'fp32'}"
+
+
+def decoder() -> str:
+    """Half a second of video is written, and read back as it was."""
+    import numpy as np
+
+    from s1m_lab import video
+
+    ramp = np.linspace(0, 160, 64, dtype=np.uint8)
+    frames = np.stack([np.add.outer(ramp, ramp)[..., None] // 2 + 4 * t for t in range(16)])
+    frames = np.repeat(frames, 3, axis=-1).astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "doctor.mp4"
+        video.encode(path, frames)
+        (seen,) = video.segments(path, [0.0])
+        by = video.probe(path).decoder
+    off = np.abs(seen.astype(int) - frames).mean()
+    if off > 4:
+        raise Broken(f"frames read by {by} differ from those written by {off:.0f} of 255 levels")
+    versions = packages.version("av"), packages.version("decord2")
+    return "av {}, decord2 {}; a video written and read back by {}".format(*versions, by)
+
+
+def notebooks() -> str:
+    """papermill is here, and the kernel that it starts is this Python."""
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    command = KernelSpecManager().get_kernel_spec("python3").argv
+    program = command[0] if os.sep in command[0] else sys.executable
+    if Path(program).resolve() != Path(sys.executable).resolve():
+        raise Broken(
+            f"notebooks would run in {program}",
+            f'"{sys.executable}" -m ipykernel install --sys-prefix',
+        )
+    return f"papermill {packages.version('papermill')}, kernel python3 is this Python"
+
+
+def home() -> str:
+    folder = paths.home()
+    mend = "set S1M_HOME to a folder on a disk that has room and may be written"
+    near = next(p for p in (folder, *folder.parents) if p.is_dir())
+    if not os.access(near, os.W_OK):
+        raise Broken(f"{folder} cannot be written", mend)
+    free = shutil.disk_usage(near).free / 1e9
+    if free < 1:
+        raise Broken(f"{folder} has {free:.1f} GB free", mend)
+    return f"{folder}, {free:,.0f} GB free (S1M_HOME moves it)"
+
+
+def predict(run: str, folder: Path, out: Path | None) -> int:
+    """Write path, status and the five likeliest labels of every video file in a folder."""
+    from s1m_lab import predict, runs, video
+
+    if not folder.exists():
+        sys.exit(f"there is no {folder}")
+    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
+    files = [p for p in files if p.suffix.lower() in video.SUFFIXES or p == folder]
+    if not files:
+        sys.exit(f"no video in {folder} (looked for {', '.join(sorted(video.SUFFIXES))})")
+    try:
+        found = runs.load(run)
+    except FileNotFoundError as error:
+        sys.exit(str(error))
+    table = predict.videos(found, files)
+    out = out or found.path / f"labels-{folder.resolve().stem}.csv"
+    with stages.atomic(out) as temporary:
+        table.to_csv(temporary, index=False, errors="backslashreplace")
+    read = int((table["status"] == "ok").sum())
+    print(f"{read} of {len(table)} videos labelled: {out}")
+    return 0 if read else 1
+
+
+def train(settings: dict) -> int:
+    """Train a network from the shell, as the notebook does; prints the run and its scores."""
+    from s1m_lab import train
+
+    try:
+        config = train.TrainConfig(**settings)
+    except ValueError as error:
+        sys.exit(str(error))
+    run = train.train(config)
+    if int(os.environ.get("RANK", 0)) == 0:
+        scores = {key: run.results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")}
+        print(f"{run.path}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m s1m_lab",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="train | predict | report")
+    training = commands.add_parser("train", help="train one network, data-parallel under torchrun")
+    label = commands.add_parser("predict", help="label the videos of a folder into a CSV")
+    label.add_argument("run", help="a run's name, or its folder")
+    label.add_argument("folder", type=Path, help="a folder of videos, or one video")
+    label.add_argument("--out", type=Path, help="the CSV (default: in the run's folder)")
+    report = commands.add_parser("report", help="executed notebooks → HTML beside them")
+    report.add_argument("notebook", type=Path, nargs="+")
+    if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
+        from s1m_lab.train import TrainConfig
+
+        for field in dataclasses.fields(TrainConfig):
+            kind = {"action": "store_true"} if field.type is bool else {"type": field.type}
+            training.add_argument(f"--{field.name}", default=field.default, **kind)
+    return parser
+
+
+def main() -> int:
+    given = vars(parser().parse_args())
+    command = given.pop("command")
+    if command == "train":
+        return train(given)
+    if command == "predict":
+        return predict(**given)
+    if command == "report":
+        from s1m_lab import pages
+
+        for notebook in given["notebook"]:
+            print(pages.html(notebook))
+        return 0
+    return min(doctor(), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""Every figure draws, with any text; photographs stay small."""
+
+import io
+import threading
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from s1m_lab import models, plots
+
+RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 4}
+HOSTILE = ["$\\frac{1$ & $_^", "<b>x</b>\n\n\t中文 🏃 \x00\x07", "w" * 5000, ""]
+
+
+@pytest.fixture
+def frames():
+    noise = np.random.default_rng(0).integers(0, 256, (4, 16, 30, 40, 3))
+    return noise.astype(np.uint8)
+
+
+def drawn(figure):
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    assert not plt.get_fignums(), "an open figure would be shown twice by a notebook"
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_is_drawn_as_it_stands(text, frames):
+    drawn(plots.contact_sheet(frames[:, 0], [text] * 4, title=text))
+    drawn(plots.strips(frames, [text] * 4, title=text))
+    drawn(plots.pair_bars(pairs(text), text))
+    drawn(plots.shares({text: 1.0, "rest": 2.0}, text))
+    drawn(plots.beside_paper(RESULTS, "slow", text))
+
+
+def pairs(name="a | b"):
+    rows = [("motion", name, 0.9, 0.8, 1.0, 50), ("other", name, 0.4, 0.3, 0.6, 7)]
+    return pd.DataFrame(rows, columns=["kind", "pair", "accuracy", "low", "high", "videos"])
+
+
+def test_clean():
+    assert plots.clean("a  b\nc\t d") == "a b c d"
+    assert plots.clean("Größe – 3×2 $x$ <b>") == "Größe – 3×2 $x$ <b>"
+    assert plots.clean("中文") == "□□" and plots.clean("a\x07\u202eb") == "a□□b"
+    assert plots.clean("n" * 50, 10) == "n" * 8 + "…" and plots.clean("n" * 10, 10) == "n" * 10
+    assert len(plots.clean("w" * 50, 10)) < 9 < 15 < len(plots.clean("i" * 50, 10))
+    assert plots.clean("") == ""
+    assert plots.clean(3.5) == "3.5"
+
+
+def test_a_contact_sheet_holds_any_number_of_frames(frames):
+    for n in (1, 2, 4):
+        sheet = plots.contact_sheet(frames[:n, 0], ["one"] * n, columns=3)
+        assert len([ax for ax in sheet.axes if ax.images]) == n
+    shown = sheet.axes[1].images[0].get_array()
+    assert np.array_equal(shown, frames[1, 0])
+    drawn(plots.contact_sheet([], []))
+
+
+def test_strips_show_frames_in_the_order_of_time(frames):
+    figure = plots.strips(frames[:2], ["a", "b"], shown=6)
+    shown = [ax.images[0].get_array() for ax in figure.axes]
+    for i, (picture, k) in enumerate(zip(shown, [0, 3, 6, 9, 12, 15] * 2, strict=True)):
+        assert np.array_equal(picture, frames[i // 6, k])
+    below = [ax.get_xlabel() for ax in figure.axes]
+    assert below == [""] * 6 + ["0.00 s", "0.10 s", "0.20 s", "0.30 s", "0.40 s", "0.50 s"]
+    drawn(plots.strips([], []))
+
+
+def test_strips_of_networks_that_see_few_frames(frames):
+    for numbers in ((0,), (0, 15)):
+        figure = plots.strips(frames[:3][:, list(numbers)], ["a", "b", "c"], numbers)
+        below = [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()]
+        assert below == [f"{k / 30:.2f} s" for k in numbers]
+        assert figure.get_figheight() < 5
+        drawn(figure)
+
+
+def test_photographs_are_shown_as_jpeg_alone(monkeypatch):
+    y, x = np.mgrid[:132, :176] / 200
+    noise = np.random.default_rng(0).normal(0, 4, (4, 132, 176, 3))
+    frames = (np.stack([x, y, x * y], axis=-1) * 200 + noise).clip(0, 255).astype(np.uint8)
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure = plots.contact_sheet(frames, ["a", "b", "c", "d"])
+    figure._ipython_display_()
+    (image,) = shown
+    assert image.format == "jpeg" and image.data[:2] == b"\xff\xd8"
+    assert len(image.data) < len(drawn(figure)) / 2
+
+
+def test_curves_draw_from_the_first_row_on():
+    nothing = pd.DataFrame(columns=["step", "loss", "val_hit1"], dtype=float)
+    drawn(plots.training_curve(nothing, "slow"))
+    rows = pd.DataFrame({"step": [10, 20], "loss": [2.0, 1.0], "val_hit1": [np.nan, np.nan]})
+    assert "not measured" in plots.training_curve(rows, "slow").axes[1].get_title("left")
+    rows.loc[1, "val_hit1"] = 0.25
+    figure = plots.training_curve(rows, "late", chance=0.1)
+    assert "best 25.0% at step 20" in figure.axes[1].get_title("left")
+    assert {line.get_color() for line in figure.axes[0].lines} == {plots.COLOURS["late"]}
+    drawn(figure)
+
+
+def test_live_shows_only_metrics_that_grow(home, capsys):
+    old, new = (home / "runs" / name / "metrics.csv" for name in ("old", "new"))
+    for file in (old, new):
+        file.parent.mkdir(parents=True)
+    old.write_text("step,loss,val_hit1\n10,2.0,\n20,1.0,0.5\n")
+    time.sleep(0.05)
+    with plots.live("slow", every=0.05):
+        time.sleep(0.3)
+        assert capsys.readouterr().out == ""
+        new.write_text("step,loss,val_hit1\n10,2.0,\n20,1.0,0.5\n")
+        time.sleep(1.0)
+        assert "Figure" in capsys.readouterr().out
+    assert "watch" not in str(threading.enumerate())
+
+
+def test_pair_bars_stand_on_one_half():
+    bars = plots.pair_bars(pairs(), "x").axes[0].patches
+    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [
+        (0.5, 0.4),
+        (0.5, pytest.approx(-0.1)),
+    ]
+
+
+def test_beside_paper_shows_both_and_survives_a_gap():
+    figure = plots.beside_paper(RESULTS, "slow", "x")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["80.0%   41.9%", "90.0%   60.9%", "100.0%   80.2%"]
+    chance = next(line for line in figure.axes[0].lines if line.get_label() == "chance, here")
+    assert list(chance.get_xdata()) == [0.25, 0.25, 1]
+    figure = plots.beside_paper(RESULTS, "late-fovea", "x")
+    assert [text.get_text() for text in figure.axes[0].texts][0] == "80.0%   –"
+    drawn(figure)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_shape_flow_of_every_network(name):
+    net = models.build(name, classes=7, width=0.05)
+    figure = plots.shape_flow(models.summary(net), name)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    streams = len(net.view.streams)
+    assert texts.count("conv1") == streams and texts.count("fc6") == 1 and texts[-1] == "7"
+    drawn(figure)
+
+
+def test_each_fusion_has_a_colour_of_its_own():
+    assert set(plots.COLOURS) == set(models.FUSIONS)
+    assert len({plots.colour(name) for name in models.NAMES}) == 4
+    assert plots.colour("slow-multires") == plots.colour("slow")

@@ -1,0 +1,179 @@
+"""The project as a whole: environments that cannot drift apart, the README, the doctor."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+MODULES = sorted(path.stem for path in (ROOT / "s1m_lab").glob("*.py"))
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def requirements():
+    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
+    return [Requirement(line) for line in lines]
+
+
+def test_conda_gets_its_packages_from_pyproject():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    python, pip, packages = environment["dependencies"]
+    assert Requirement(python).specifier == SpecifierSet(PROJECT["requires-python"])
+    assert (pip, packages) == ("pip", {"pip": ["-c constraints.txt", "-e .[dev]"]})
+
+
+def test_constraints_pin_every_dependency_within_its_range():
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    tested = {pin.name: str(pin.specifier).removeprefix("==") for pin in pins}
+    assert set(tested) == {need.name for need in requirements()}
+    for need in requirements():
+        assert tested[need.name] in need.specifier, need
+    torch, vision = (tested[name].split(".")[1] for name in ("torch", "torchvision"))
+    assert int(vision) == int(torch) + 15, "torch 2.N goes with torchvision 0.(N+15)"
+
+
+def test_every_dependency_has_its_sentence():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    missing = [need.name for need in requirements() if f"`{need.name}`" not in text]
+    assert not missing
+
+
+def test_the_readme_tree_is_that_of_the_docstrings():
+    listed = dict(re.findall(r"^ +(\w+\.(?:py|ipynb)) +(.+)$", README, flags=re.MULTILINE))
+    lines = {
+        f"{name}.py": ast.get_docstring(
+            ast.parse((ROOT / "s1m_lab" / f"{name}.py").read_text("utf-8"))
+        )
+        for name in MODULES
+        if name != "__init__"
+    }
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        first = nbformat.read(path, 4).cells[0].source
+        lines[path.name] = re.search(r"^> (.+?\?)", first, flags=re.MULTILINE)[1]
+    assert listed == {name: text.splitlines()[0] for name, text in lines.items()}
+
+
+def test_the_readme_names_commands_that_exist():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
+    for name in ("README.md", "CONTRIBUTING.md", "reports/README.md"):
+        used = re.findall(
+            r"(?:^ *|`)make ([a-z-]+)", (ROOT / name).read_text("utf-8"), re.MULTILINE
+        )
+        assert set(used) <= targets, name
+    assert "\n    make demo" in README and "\n    make test" in README
+    assert "\nmake test\n" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make here")
+def test_make_help_lists_everything():
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    wanted = "setup demo test test-all lint notebooks report lab bench clean help"
+    assert set(wanted.split()) <= set(re.findall(r"make ([a-z-]+)", done.stdout))
+
+
+def run_without(blocked: str, program: str):
+    """Run a program in which importing any package named in `blocked` fails."""
+    block = f"""
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {blocked.split()!r}:
+            raise ImportError("blocked: " + name)
+sys.meta_path.insert(0, Block())
+"""
+    return subprocess.run([sys.executable, "-c", block + program], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_import_without_what_they_do_not_use(module):
+    heavy = "IPython jupyterlab jupyter_client ipykernel ipywidgets nbconvert nbformat papermill"
+    done = run_without(f"{heavy} av decord dask distributed", f"import s1m_lab.{module}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["models", "metrics", "clips"])
+def test_the_core_needs_torch_and_numpy_alone(module):
+    others = (
+        "pandas pyarrow matplotlib PIL duckdb safetensors scipy sklearn skimage filelock fsspec"
+    )
+    done = run_without(f"{others} seaborn torchvision", f"import s1m_lab.{module}")
+    assert done.returncode == 0, done.stderr
+
+
+def doctor(folder: Path, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "s1m_lab"],
+        cwd=folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_doctor_finds_all_well(home, tmp_path):
+    done = doctor(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    checks = re.findall(r"^  ok +(\w+)", done.stdout, flags=re.MULTILINE)
+    assert checks == ["python", "installed", "torch", "device", "decoder", "notebooks", "home"]
+    assert str(home) in done.stdout
+
+
+def test_the_doctor_names_what_is_broken_and_what_mends_it(tmp_path):
+    (tmp_path / "av.py").write_text("raise ImportError('libavcodec is gone')")
+    done = doctor(tmp_path, S1M_HOME="/proc/nowhere", PYTHONPATH=str(tmp_path))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 1 and lines[-1] == "2 broken"
+    at = next(i for i, line in enumerate(lines) if line.startswith("  BROKEN  decoder"))
+    assert "libavcodec is gone" in lines[at]
+    assert "mend it:" in lines[at + 1] and "-m pip install" in lines[at + 1]
+    at = next(i for i, line in enumerate(lines) if line.startswith("  BROKEN  home"))
+    assert "S1M_HOME" in lines[at + 1]
+
+
+def command(monkeypatch, *arguments) -> int:
+    """The exit status of `python -m s1m_lab …`, run in this process."""
+    from s1m_lab import __main__
+
+    monkeypatch.setattr(sys, "argv", ["s1m_lab", *map(str, arguments)])
+    try:
+        return __main__.main()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code)
+        return end.code if isinstance(end.code, int) else 1
+
+
+def test_predict_says_what_is_missing(home, tmp_path, monkeypatch, capsys):
+    (tmp_path / "notes.txt").write_text("no video")
+    for folder, said in ((tmp_path / "gone", "there is no"), (tmp_path, "no video in")):
+        assert command(monkeypatch, "predict", "mine", folder) == 1
+        assert said in capsys.readouterr().out
+    (tmp_path / "a.mp4").write_bytes(b"")
+    assert command(monkeypatch, "predict", "mine", tmp_path) == 1
+    assert "no run named 'mine'" in capsys.readouterr().out
+
+
+def test_train_takes_every_setting(home, monkeypatch, capsys):
+    from dataclasses import fields
+
+    from s1m_lab.train import TrainConfig
+
+    assert command(monkeypatch, "train", "--help") == 0
+    options = set(re.findall(r"^  --(\w+)", capsys.readouterr().out, flags=re.MULTILINE))
+    assert options == {field.name for field in fields(TrainConfig)}
+    assert command(monkeypatch, "train", "--model", "slwo") == 1
+    assert "slwo" in capsys.readouterr().out
+    assert list(home.iterdir()) == []
