@@ -354,6 +354,11 @@ def _resume(run: runs.Run, net, optimizer) -> State:
 
 def _finish(run: runs.Run, config: TrainConfig, folder: Path, world: World, state: State) -> None:
     """Score the best epoch on the test videos; write predictions and results.json."""
+    if Shards(folder / "clips", "test").fingerprint != run.config["settings"]["clips"]:
+        raise RuntimeError(
+            f"the clips of {folder.name} were made anew while {run.name} trained on them; remove "
+            f"{run.path} and train again"
+        )
     net = runs.load_network(run).to(world.device)
     predict.save(run, net, folder, "test", run.config["machine"])
     if world.rank:
