@@ -201,12 +201,17 @@ def _resized(frames: Tensor, side: int) -> Tensor:
     return x.permute(0, 2, 3, 1).unflatten(0, (B, T))
 
 
-def sample(shards, n: int, seed: int = 0) -> tuple[np.ndarray, list[list[int]]]:
-    """n whole clips of a split to look at: uint8 n×T×H×W×3 and the labels of each."""
-    last = np.cumsum(shards.counts)
-    picks = np.sort(shuffled(int(last[-1]), seed, SHOW)[:n])
-    shard = np.searchsorted(last, picks, side="right")
-    row = picks - (last - shards.counts)[shard]
-    frames = [shards.read(s, [r], range(shards.frames))[0] for s, r in zip(shard, row, strict=True)]
-    labels = [shards.labels(s, [r])[0] for s, r in zip(shard, row, strict=True)]
-    return np.stack(frames), labels
+def one_of_each(shards, seed: int = 0) -> dict[int, np.ndarray]:
+    """A whole clip of each class to look at, by label: uint8 T×H×W×3.
+
+    Looks through at most `WINDOW` shards, at clips of a single label; a class that is not among
+    them is left out.
+    """
+    found = {}
+    for shard in shuffled(len(shards.counts), seed, SHOW)[:WINDOW]:
+        rows = shuffled(shards.counts[shard], seed, SHOW, shard)
+        for row, own in zip(rows, shards.labels(shard, rows), strict=True):
+            if len(own) == 1:
+                found.setdefault(own[0], (shard, row))
+    whole = range(shards.frames)
+    return {k: shards.read(shard, [row], whole)[0] for k, (shard, row) in sorted(found.items())}

@@ -1,7 +1,7 @@
 """TrainConfig, the loop, resume; one process or torchrun.
 
     run = train(TrainConfig(model="slow"))              # finds, resumes or makes the run
-    torchrun --nproc-per-node 4 -m s1m_lab train --model slow     # the same, data-parallel
+    torchrun --nproc-per-node 4 -m s1m_lab -- train --model slow  # the same, data-parallel
 
 A training is a function of its settings: run again, it goes on where it stopped and ends in the
 same bits; on more processes it sees the same clips, crops and masks in the same global batches.

@@ -100,7 +100,7 @@ def test_the_four_passes_are_two_crops_and_two_flips():
 class TwoLabels:
     """What `Clips` asks of the shards of a split: three clips, the second of two classes."""
 
-    counts, height, width = np.array([3]), 4, 4
+    counts, height, width, frames = np.array([3]), 4, 4, 16
 
     def read(self, shard, rows, frames, pool=None):
         return np.zeros((len(rows), len(frames), 4, 4, 3), np.uint8)
@@ -113,3 +113,8 @@ def test_several_labels_share_the_target():
     data = clips.Clips(TwoLabels(), [0], classes=3, threads=1)
     batch = data[clips.Plan(0, 0, np.arange(3), np.array([1, 0, 2]))]
     assert batch.targets.tolist() == [[0.5, 0, 0.5], [0, 0, 1], [0, 1, 0]]
+
+
+def test_one_of_each_class_is_found_among_clips_of_one_label():
+    found = clips.one_of_each(TwoLabels(), seed=1)
+    assert sorted(found) == [1, 2] and found[1].shape == (16, 4, 4, 3)

@@ -49,12 +49,10 @@ def lab(films, shared_home, monkeypatch):
     return lambda **changes: train.TrainConfig(**{"data": str(films), **TINY, **changes})
 
 
-def command(config: train.TrainConfig, ranks: int = 0) -> list[str]:
-    start = [sys.executable, "-m"]
-    if ranks:
-        start += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks), "-m"]
+def command(config: train.TrainConfig) -> list[str]:
     changed = {k: v for k, v in vars(config).items() if v != getattr(train.TrainConfig, k)}
-    return start + ["s1m_lab", "train", *(f"--{key}={value}" for key, value in changed.items())]
+    options = [f"--{key}={value}" for key, value in changed.items()]
+    return [sys.executable, "-m", "s1m_lab", "train", *options]
 
 
 def bits(run: runs.Run) -> dict:
