@@ -70,7 +70,7 @@ class Photographs(Figure):
         from IPython.display import Image, display
 
         data = io.BytesIO()
-        self.savefig(data, format="jpeg", pil_kwargs={"quality": 65, "optimize": True})
+        self.savefig(data, format="jpeg", pil_kwargs={"quality": 50, "optimize": True})
         display(Image(data=data.getvalue(), format="jpeg"))
 
 
@@ -286,6 +286,8 @@ def beside_paper(results: dict, model: str, title: str) -> Figure:
         text = "–" if math.isnan(theirs) else f"{theirs:.1%}"
         ax.annotate(f"{value:.1%}   {text}", (1.02, row), xycoords=("axes fraction", "data"),
                     va="center", fontsize=9)  # fmt: skip
+    ax.annotate("here   paper", (1.02, -0.62), xycoords=("axes fraction", "data"),
+                va="center", fontsize=9, color=PAPER)  # fmt: skip
     chance = [min(1, k / results["classes"]) for k in (1, 1, 5)]
     ax.plot(chance, rows, "|", color=INK, markersize=13, label="chance, here")
     ax.plot(ours, rows, "o", color=colour(model), markersize=9, label="here")
