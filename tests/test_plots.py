@@ -131,7 +131,7 @@ def test_pair_bars_stand_on_one_half():
 def test_beside_paper_shows_both_and_survives_a_gap():
     figure = plots.beside_paper(RESULTS, "slow", "x")
     texts = [text.get_text() for text in figure.axes[0].texts]
-    assert texts == ["80.0%   41.9%", "90.0%   60.9%", "100.0%   80.2%"]
+    assert texts == ["80.0%   41.9%", "90.0%   60.9%", "100.0%   80.2%", "here   paper"]
     chance = next(line for line in figure.axes[0].lines if line.get_label() == "chance, here")
     assert list(chance.get_xdata()) == [0.25, 0.25, 1]
     figure = plots.beside_paper(RESULTS, "late-fovea", "x")
