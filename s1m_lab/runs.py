@@ -73,16 +73,6 @@ def _all() -> list[Run]:
     return [Run(p.parent) for p in sorted(paths.runs().glob("*/config.json"))]
 
 
-def table():
-    """All runs as a table, a row a run: name, settings and, where finished, results."""
-    import pandas as pd
-
-    rows = [
-        {"run": r.name, **r.config["settings"], **(r.results if r.finished else {})} for r in _all()
-    ]
-    return pd.DataFrame(rows)
-
-
 def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
     """Make the run, or take up the one of that name if its settings are the same.
 
