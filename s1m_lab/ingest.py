@@ -101,6 +101,14 @@ def prepare(
     return folder
 
 
+def listed(data: str | Path, data_seed: int | None = None) -> Path:
+    """The dataset folder of a name or a path with its catalog up to date; clips are not made."""
+    folder = _dataset(data, data_seed, stages.cores())
+    with stages.exclusive(folder):
+        _catalog(data, folder, data_seed)
+    return folder
+
+
 def statuses(folder: Path) -> pd.DataFrame:
     """How many videos of each split ended with which status, the commonest first."""
     rows = pq.read_table(Path(folder) / "clips" / "status.parquet", columns=["split", "status"])
