@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s1m_lab import stages
+from s1m_lab.paths import is_url
 
 SCHEMA = pa.schema(
     [
@@ -103,26 +104,25 @@ def load(folder: Path) -> pd.DataFrame:
 def read_folder(path: Path, data_seed: int = 0) -> pd.DataFrame:
     """Class folders of videos, optionally under `train`, `val` (or `validation`) and `test`.
 
+    `path` is a folder on this disk, or the address of one in a bucket (`s3://…`).
     The class of a video is the folder right below `path` (or below the split); deeper folders are
     looked through. Files without a video's suffix are ignored; broken videos are listed, their
     state is found at ingest. Videos in no class folder are set aside and counted.
     """
+    from s1m_lab import sources
     from s1m_lab.video import SUFFIXES
 
-    root, found, broken, seen = Path(path).resolve(), [], Counter(), set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if os.path.realpath(folder) in seen:  # a link to where we have been
-            folders[:], files = [], []
-        seen.add(os.path.realpath(folder))
-        parts = Path(folder).relative_to(root).parts
-        for name in sorted(files):
-            if name.startswith(".") or Path(name).suffix.lower() not in SUFFIXES:
-                continue
-            if not _is_text(os.path.join(folder, name)):
-                broken["its name is not UTF-8"] += 1
-            else:
-                found.append((*parts, name))
+    root = str(path).rstrip("/") if is_url(path) else str(Path(path).resolve())
+    found, broken = [], Counter()
+    for name in sorted(sources.listing(root)):
+        parts = tuple(name.split("/"))
+        hidden = any(part.startswith(".") for part in parts)
+        if hidden or os.path.splitext(name)[1].lower() not in SUFFIXES:
+            continue
+        if _is_text(name):
+            found.append(parts)
+        else:
+            broken["its name is not UTF-8"] += 1
     tops = {parts[0].lower() for parts in found if len(parts) > 1}
     split_first = "train" in tops and tops <= set(SPLITS)
     if not split_first and {"train", "test"} <= tops:
@@ -146,7 +146,7 @@ def read_folder(path: Path, data_seed: int = 0) -> pd.DataFrame:
         "id": _ids(["/".join(parts) for parts in found]),
         "labels": [[number[name]] for name in names],
         "title": [_clean(Path(parts[-1]).stem) for parts in found],
-        "path": [str(root.joinpath(*parts)) for parts in found],
+        "path": [("/" if is_url(root) else os.sep).join((root, *parts)) for parts in found],
     }
     if split_first:
         columns["split"] = [SPLITS[parts[0].lower()] for parts in found]

@@ -1,6 +1,7 @@
-"""Videos → shards, in the processes of one machine (Dask).
+"""Videos → shards, on one machine or a Dask cluster.
 
     folder = ingest.prepare("pocket")              # or a folder of class folders, or a table
+    folder = ingest.prepare("sports1m", videos="s3://bucket/videos", scheduler="tcp://10.0.0.1:8786")
     ingest.statuses(folder)                        # what became of the videos, as a table
 
 `prepare` makes the catalog where there is none and cuts up to N random half-second segments out of
@@ -8,28 +9,30 @@ every video. The work is a list of shards, each a pure function of its videos an
 it may be spread over any number of workers, killed, and taken up again: the bytes are the same.
 
 Beside `train-00000.tar` stands `train-00000.parquet`: its part of the index, and what it was made
-of. A shard is made again when that differs: other settings, another catalog, or a video file of
-another size or date. A video whose file is gone keeps the clips it has, and that is said; what
-could not be made again is never thrown away.
+of. A shard is made again when that differs; clips of videos that are as they were, and were cut
+with the same settings, are copied from the old one. So a new video, a changed file or label, or
+another try at those that failed costs no more than itself. A video whose file is gone keeps the
+clips it has, and that is said; what could not be made again is never thrown away.
 """
 
 import hashlib
-import itertools
 import json
-import logging
+import math
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import catalog, paths, shards, stages, video
+from s1m_lab import catalog, cluster, cutting, paths, shards, sources, stages, video
+from s1m_lab.paths import is_url
+from s1m_lab.store import Store
 
-VERSION = 1  # raise it when the same videos and settings give other bytes
+VERSION = 2  # raise it when the same videos and settings give other bytes
 DEFAULTS = {
     "height": 200,
     "width": 200,
@@ -37,24 +40,9 @@ DEFAULTS = {
     "frames": 16,
     "quality": 90,
     "clips": {"train": 8, "val": 4, "test": 20},  # §3.3: 20 clips a test video
+    "max_duration": None,  # s
 }
 SPLITS = ("train", "val", "test")
-STATUS = pa.schema(
-    [
-        ("id", pa.string()),
-        ("split", pa.string()),
-        ("status", pa.string()),
-        ("detail", pa.string()),
-        ("frames", pa.int32()),
-        ("duration", pa.float32()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("fps", pa.float32()),
-        ("codec", pa.string()),
-        ("decoder", pa.string()),
-        ("clips", pa.int16()),
-    ]
-)
 
 
 def prepare(
@@ -63,6 +51,12 @@ def prepare(
     size: int | tuple[int, int] | None = None,
     data_seed: int | None = None,
     workers: int | None = None,
+    max_duration: float | None = None,
+    videos: str | None = None,
+    output: str | None = None,
+    scheduler: str = "",
+    fetch: bool = False,
+    retry: bool = False,
 ) -> Path:
     """The dataset folder of a name or a path, with its clips made; does nothing where all is done.
 
@@ -71,32 +65,50 @@ def prepare(
         clips: segments a video, for all splits or `{"train": 8, "val": 4, "test": 20}`.
         size: (height, width) of the stored frames, or the side of a square.
         data_seed: governs the split and the segments.
-        workers: processes; by default one a core.
+        workers: processes; by default one a core. One: this process.
+        max_duration: s; longer videos are left out, with a status. 0: none is.
+        videos: folder or fsspec address (`s3://…`) of the files of a catalog; see `sources.find`.
+        output: fsspec address for the shards; "": the dataset's own `clips/`.
+        scheduler: address of a Dask scheduler, in place of processes of this machine.
+        fetch: videos that lie nowhere are read from their `url` by yt-dlp, and not kept.
+        retry: videos that failed are tried again, and only those.
 
-    What is left out is what the clips were made with, or the dataset's own default (the `ingest`
+    What is None is what the clips were made with, or the dataset's own default (the `ingest`
     entry of its `dataset.json`), or `DEFAULTS`.
     """
+    if fetch:
+        _need_yt_dlp()
     workers = max(1, min(workers or stages.cores(), stages.cores()))
     folder = _dataset(data, data_seed, workers)
+    here = folder / "clips"
     with stages.exclusive(folder):
         df = _catalog(data, folder, data_seed)
-        settings, asked = _settings(folder, df, clips, size)
-        jobs = _jobs(df, folder, settings)
-        todo = _todo(jobs)
-        work = stages.fingerprint(jobs=[job["inputs"] for job in jobs])
-        index = folder / "clips" / "index.parquet"
-        if todo or not index.is_file() or shards.describe(index.parent)["work"] != work:
-            index.unlink(missing_ok=True)  # so that nothing can be read half-made
-            with stages.atomic(index.with_name("asked.json")) as temporary:
+        settings, asked = _settings(
+            folder, df, clips, size, max_duration=max_duration, videos=videos, output=output
+        )
+        root, videos = asked.get("output") or str(here), asked.get("videos") or ""
+        if any(where.startswith("memory:") for where in (root, videos)):
+            workers = 1  # that memory is this process's
+        jobs = _jobs(df, root, settings, sources.find(df, folder, videos, fetch), retry)
+        work = stages.fingerprint(inputs=[job["inputs"] for job in jobs])
+        now = stages.fingerprint(now=[job["now"] for job in jobs])
+        made = _made(here, root)
+        todo = [] if made == {"work": work, "now": now} and not retry else _todo(jobs)
+        if todo or made.get("work") != work:
+            (here / "index.parquet").unlink(missing_ok=True)  # that nothing be read half-made
+            with stages.atomic(here / "asked.json") as temporary:
                 temporary.write_text(json.dumps(asked))
-            most = sum(job["clips"] * sum(map(bool, _sources(job))) for job in todo)
-            stages.require_space(index.parent, 1.2 * _clip_bytes(settings) * most)
+            if not is_url(root):
+                there = sum(job["clips"] * sum(map(bool, job["now"])) for job in todo)
+                stages.require_space(here, 1.2 * _clip_bytes(settings) * there)
             progress = stages.Progress("ingest", sum(len(job["videos"]) for job in todo), "videos")
-            for videos in _run(todo, workers):
-                progress.update(videos)
-            _merge(index.parent, jobs, settings, work)
+            for n in cluster.run(cutting.make, todo, workers, cutting.without_killer, scheduler):
+                progress.update(n)
+            _merge(here, df, jobs, {"settings": settings, "work": work})
+            with stages.atomic(here / "made.json") as temporary:
+                temporary.write_text(json.dumps({"work": work, "now": now}))
             print(_summary(folder), flush=True)
-        if not shards.describe(index.parent)["shards"]:
+        if not shards.describe(here)["shards"]:
             raise ValueError(f"not one clip could be made; {_summary(folder)}")
     return folder
 
@@ -126,6 +138,15 @@ def _summary(folder: Path) -> str:
     return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}"
 
 
+def _need_yt_dlp() -> None:
+    try:
+        import yt_dlp  # noqa: F401
+    except ImportError:
+        raise ModuleNotFoundError(
+            "fetching videos needs yt-dlp: pip install -c constraints.txt -e '.[youtube]'"
+        ) from None
+
+
 def _dataset(data: str | Path, data_seed: int | None, workers: int) -> Path:
     """The folder of a dataset; `pocket` is made if it is not there, or not whole."""
     folder = paths.dataset(data)
@@ -146,7 +167,7 @@ def _dataset(data: str | Path, data_seed: int | None, workers: int) -> Path:
 def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFrame:
     """The dataset's catalog, brought up to date with the folder or table it was made from."""
     old = catalog.load(folder) if (folder / "catalog.parquet").is_file() else None
-    source = Path(data).expanduser().resolve()
+    source = data if is_url(data) else Path(data).expanduser().resolve()
     if not paths.is_path(str(data)) or source == folder:
         if data_seed not in (None, old.attrs["data_seed"]):
             raise ValueError(
@@ -154,14 +175,14 @@ def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFr
                 f"for data_seed {data_seed} make another dataset, or delete that folder"
             )
         return old
-    if not source.exists():
+    if not is_url(source) and not source.exists():
         if old is None:
             raise FileNotFoundError(f"no folder or table {source}")
         print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
         return old
     if data_seed is None:
         data_seed = 0 if old is None else old.attrs["data_seed"]
-    if source.is_dir():
+    if is_url(source) or source.is_dir():
         df = catalog.read_folder(source, data_seed)
     elif source.suffix.lower() in (".csv", ".parquet"):
         df = catalog.read_table(source, data_seed)
@@ -175,19 +196,21 @@ def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFr
     return df
 
 
-def _settings(folder: Path, df: pd.DataFrame, clips, size) -> tuple[dict, dict]:
+def _settings(folder: Path, df: pd.DataFrame, clips, size, **others) -> tuple[dict, dict]:
     """What the clips are to be made with, and what of it was ever asked for: that is kept in
     `clips/asked.json`, so that training does not make anew what somebody made otherwise."""
     own, asked = folder / "dataset.json", folder / "clips" / "asked.json"
     own = json.loads(own.read_text()).get("ingest", {}) if own.is_file() else {}
     old = json.loads(asked.read_text()) if asked.is_file() else {}
-    new = dict(old)
+    new = old | {name: value for name, value in others.items() if value is not None}
     if size is not None:
         new["height"], new["width"] = (size, size) if isinstance(size, int) else size
     if clips is not None:
         clips = dict.fromkeys(SPLITS, clips) if isinstance(clips, int) else clips
         new["clips"] = {**old.get("clips", {}), **clips}
-    settings = {**DEFAULTS, **own, **new, "data_seed": df.attrs["data_seed"], "version": VERSION}
+    settings = {name: {**DEFAULTS, **own, **new}[name] for name in DEFAULTS}
+    settings |= {"data_seed": df.attrs["data_seed"], "version": VERSION}
+    settings["max_duration"] = settings["max_duration"] or None
     settings["clips"] = {
         split: int({**DEFAULTS["clips"], **own.get("clips", {}), **new.get("clips", {})}[split])
         for split in SPLITS
@@ -196,6 +219,8 @@ def _settings(folder: Path, df: pd.DataFrame, clips, size) -> tuple[dict, dict]:
         raise ValueError(f"clips is {settings['clips']}; 1 to 999 a video are possible")
     if not all(16 <= settings[side] <= 1024 for side in ("height", "width")):
         raise ValueError(f"size is {settings['height']}×{settings['width']}; 16 to 1024 will do")
+    if settings["max_duration"] and settings["max_duration"] < 0:
+        raise ValueError(f"max_duration is {settings['max_duration']} s; it cannot be below 0")
     return settings, new
 
 
@@ -204,232 +229,120 @@ def _clip_bytes(settings: dict) -> float:
     return settings["frames"] * (0.35 * settings["height"] * settings["width"] + 800)
 
 
-def _jobs(df: pd.DataFrame, folder: Path, settings: dict) -> list[dict]:
-    """The shards to be, as plain data. In every split the videos are in the order of a hash of
-    (data_seed, id), so that a shard mixes classes; a shard has 32 to 256 MB, and a split of a
-    middling dataset about 16 of them."""
+def _jobs(df: pd.DataFrame, root: str, settings: dict, found: list, retry: bool) -> list[dict]:
+    """The shards to be, as plain data.
+
+    A hash of (data_seed, id) says in which shard of its split a video stands, and where: a shard
+    mixes classes, and a video more or less concerns one shard alone. A shard has about 32 to
+    256 MB, and a split of a middling dataset about 16; their number is a power of two, so that it
+    seldom changes.
+    """
     seed, size = settings["data_seed"], _clip_bytes(settings)
-    rows = list(zip(df["id"], df["labels"], df["path"], df["split"], strict=True))
-    order = [hashlib.sha256(f"{seed}\n{id}".encode()).digest() for id, *_ in rows]
+    cut = {name: value for name, value in settings.items() if name not in ("clips", "max_duration")}
+    hashes = [hashlib.sha256(f"{seed}\n{id}".encode()).digest() for id in df["id"]]
+    if len(set(df["id"])) < len(df):
+        raise ValueError("two videos of the catalog have the same id")
+    columns = [df[name].tolist() for name in ("id", "labels", "duration", "split")]
+    rows = list(zip(hashes, *columns, found, strict=True))
     jobs = []
     for split in SPLITS:
-        clips = settings["clips"][split]
-        mine = sorted((order[n], n) for n, row in enumerate(rows) if row[3] == split)
-        shard = min(max(32e6, len(mine) * clips * size / 16), 256e6)
-        step = max(1, round(shard / (clips * size)))
-        for number, first in enumerate(range(0, len(mine), step)):
-            videos = []
-            for _, n in mine[first : first + step]:
-                id, labels, path, _ = rows[n]
-                path = None if path is pd.NA else str(folder / path)
-                videos.append((n, id, [int(label) for label in labels], path))
-            job = {"folder": str(folder / "clips"), "name": f"{split}-{number:05d}", "split": split}
-            job |= {"clips": clips, "settings": settings, "videos": videos}
-            job["inputs"] = stages.fingerprint(settings=settings, clips=clips, videos=videos)
+        clips, mine = settings["clips"][split], [row for row in rows if row[4] == split]
+        total = len(mine) * clips * size
+        count = total / min(max(32e6, total / 16), 256e6)
+        count = 2 ** max(0, round(math.log2(count))) if mine else 0
+        buckets: list[list] = [[] for _ in range(count)]
+        for row in mine:
+            buckets[int.from_bytes(row[0][8:16]) % count].append(row)
+        for number, bucket in enumerate(buckets):
+            if not bucket:
+                continue
+            bucket.sort(key=lambda row: row[0])
+            videos, now = [], []
+            for digest, id, labels, duration, _, source in bucket:
+                duration = None if pd.isna(duration) else float(duration)
+                videos.append([digest.hex()[:16], id, [int(n) for n in labels], duration, source])
+                now.append(source and source.state)
+            named = [row[1:4] for row in videos]
+            job = {"store": root, "name": f"{split}-{number:05d}", "split": split, "clips": clips}
+            job |= {"settings": settings, "videos": videos, "now": now, "retry": retry}
+            job["inputs"] = stages.fingerprint(settings=settings, clips=clips, videos=named)
+            job["cut"] = stages.fingerprint(settings=cut, clips=clips)
             jobs.append(job)
     return jobs
+
+
+def _made(here: Path, root: str) -> dict:
+    """What the work was that ended last, and the state of its sources; {} unless its index and all
+    its shards are there."""
+    if not (here / "index.parquet").is_file() or not (here / "made.json").is_file():
+        return {}
+    about, sizes = shards.describe(here), Store(root).sizes()
+    whole = all(sizes.get(shard["name"]) == shard["bytes"] for shard in about["shards"])
+    there = whole and about["root"] == (root if is_url(root) else "")
+    return json.loads((here / "made.json").read_text()) if there else {}
 
 
 def _todo(jobs: list[dict]) -> list[dict]:
     """The jobs whose shard is not there or was made of something else."""
     todo, kept, lost = [], 0, []
-    for job in jobs:
-        now, about = _sources(job), _about(job)
-        same = about is not None and about["inputs"] == job["inputs"]
-        if same and all(n in (None, was) for n, was in zip(now, about["sources"], strict=True)):
-            kept += sum(n != was for n, was in zip(now, about["sources"], strict=True))
-        else:
-            todo.append(job)
-            lost += [v[1] for v, n in zip(job["videos"], now, strict=True) if n is None]
+    store = Store(jobs[0]["store"]) if jobs else None
+    sizes = store.sizes() if jobs else {}
+    with ThreadPoolExecutor(16) as pool:
+        abouts = pool.map(lambda job: cutting.about(store, job["name"], sizes), jobs)
+        for job, about in zip(jobs, abouts, strict=True):
+            if not cutting.same(job, about):
+                todo.append(job)
+            old = {row["id"]: row for row in about["statuses"]} if about else {}
+            for (_, id, *_), now in zip(job["videos"], job["now"], strict=True):
+                if now is None and old.get(id, {}).get("clips"):
+                    kept += 1
+                    lost += [id] * (about["cut"] != job["cut"])
+    if lost:
+        raise ValueError(
+            f"the files of {len(lost):,} videos are gone ({', '.join(lost[:3])}, …), and the "
+            "settings have changed, so that their clips would have to be made again; bring them "
+            f"back, or delete {store.root} to go on without them"
+        )
     if kept:
         print(f"{kept:,} video files are gone since the ingest; their clips are used", flush=True)
-    status = Path(jobs[0]["folder"]) / "status.parquet" if jobs else None
-    if lost and status.is_file():
-        rows = pq.read_table(status, columns=["id", "clips"]).to_pandas()
-        lost = sorted(set(rows["id"][rows["clips"] > 0]) & set(lost))
-        if lost:
-            raise ValueError(
-                f"the files of {len(lost):,} videos are gone ({', '.join(lost[:3])}, …), and "
-                "settings, catalog or other videos have changed, so that their clips would have to "
-                f"be made again; bring them back, or delete {status.parent} to go on without them"
-            )
     return todo
 
 
-def _sources(job: dict) -> list:
-    """Size and date of each video file, None where there is none."""
-    states = []
-    for *_, path in job["videos"]:
-        try:
-            state = Path(path).stat()
-            states.append([state.st_size, state.st_mtime_ns])
-        except (OSError, ValueError, TypeError):
-            states.append(None)
-    return states
+def _merge(here: Path, df: pd.DataFrame, jobs: list[dict], about: dict) -> None:
+    """`index.parquet` and `status.parquet` of all shards; what belongs to none is removed.
 
-
-def _about(job: dict) -> dict | None:
-    """What the side file says of a shard, None unless both are whole."""
-    side = Path(job["folder"], f"{job['name']}.parquet")
-    try:
-        about = json.loads(pq.read_schema(side).metadata[b"s1m"])
-        return about if side.with_suffix(".tar").stat().st_size == about["bytes"] else None
-    except (OSError, pa.ArrowInvalid):
-        return None
-
-
-def _make(job: dict) -> int:
-    """Make one shard and its side file; returns the number of videos. Runs in a worker."""
-    side = Path(job["folder"], f"{job['name']}.parquet")
-    tar = side.with_suffix(".tar")
-    side.unlink(missing_ok=True)
-    statuses: list[dict] = []
-    sources = _sources(job)
-    index = shards.write(tar, _clips(job, statuses), job["settings"]["quality"])
-    with open(tar, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    about = {"inputs": job["inputs"], "sources": sources, "statuses": statuses}
-    about |= {"sha256": digest, "bytes": tar.stat().st_size}
-    with stages.atomic(side) as temporary:
-        pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(about)}), temporary)
-    _now(job).unlink(missing_ok=True)
-    return len(job["videos"])
-
-
-def _now(job: dict) -> Path:
-    """The file that says which video of a job is being read, for whoever finds its worker dead."""
-    return Path(job["folder"], f".{job['name']}.now")
-
-
-def _clips(job: dict, statuses: list[dict]) -> Iterator[shards.Clip]:
-    """The clips of a job's videos; what became of each video is added to `statuses`."""
-    settings = job["settings"]
-    length = {"frames": settings["frames"], "fps": settings["fps"]}
-    for row, id, labels, path in job["videos"]:
-        _now(job).write_text(str(row))
-        status = {"row": row, "id": id, "split": job["split"], "status": "ok", "clips": 0}
-        clips = []
-        try:
-            if path is None or row in job.get("crashed", ()):
-                raise video.VideoError("missing" if path is None else "crashed")
-            info = video.probe(path)
-            status |= {k: getattr(info, k) for k in STATUS.names if hasattr(info, k)}
-            starts = video.starts(
-                info.duration, job["clips"], f"{settings['data_seed']}\n{id}", **length
-            )
-            if not starts:
-                raise video.VideoError("too short", f"{info.duration:.2f} s")
-            size = settings["height"], settings["width"]
-            found = video.segments(path, starts, size=size, info=info, **length)
-            clips = list(found)  # all before any: a damaged video has no clips
-            status["clips"] = len(clips)
-        except video.VideoError as error:
-            status |= {"status": error.reason, "detail": error.detail}
-        except Exception as error:  # no video may end the work of all others
-            status |= {"status": "error", "detail": f"{type(error).__name__}: {error}"}
-            clips = []
-        statuses.append(status)
-        for number, frames in enumerate(clips):
-            yield shards.Clip(id, row, number, starts[number], labels, frames)
-
-
-def _run(jobs: list[dict], workers: int) -> Iterator[int]:
-    """Do the jobs, yielding the number of videos of each that is done."""
-    workers = min(workers, len(jobs))
-    if workers <= 1:
-        yield from map(_make, jobs)
-        return
-    import dask
-    from distributed import Client, LocalCluster, as_completed
-    from distributed.scheduler import KilledWorker
-
-    quiet = {"distributed.scheduler.allowed-failures": 0}
-    with (
-        _hidden_main(),
-        dask.config.set(quiet),
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",  # any free port
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        waiting, running, results = iter(jobs), {}, as_completed()
-
-        def submit(job: dict) -> None:
-            future = client.submit(_make, job, pure=False)
-            running[future.key] = job
-            results.add(future)
-
-        # one job a worker at a time: who dies, dies of its own video
-        for job in itertools.islice(waiting, workers):
-            submit(job)
-        for future in results:
-            job = running.pop(future.key)
-            try:
-                yield future.result()
-            except KilledWorker:
-                submit(_without_killer(job))
-                continue
-            for job in itertools.islice(waiting, 1):
-                submit(job)
-
-
-def _without_killer(job: dict) -> dict:
-    """The job again, without the video at which its worker died for the second time."""
-    now = _now(job)
-    row = int(now.read_text()) if now.is_file() else -1
-    deaths = [*job.get("deaths", []), row]
-    if len(deaths) > 2 * len(job["videos"]) + 2:
-        raise RuntimeError(f"the workers of {job['name']} die again and again")
-    crashed = sorted({r for r in deaths if r >= 0 and deaths.count(r) > 1})
-    return {**job, "deaths": deaths, "crashed": crashed}
-
-
-@contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keep spawned workers from running the caller's main module again: a script needs no
-    `if __name__ == "__main__"`, and a notebook's kernel is not started in every worker."""
-    main = sys.modules["__main__"]
-    saved = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
-    for name in saved:
-        setattr(main, name, None)
-    try:
-        yield
-    finally:
-        for name, value in saved.items():
-            setattr(main, name, value)
-
-
-def _merge(folder: Path, jobs: list[dict], settings: dict, work: str) -> None:
-    """`index.parquet` and `status.parquet` of all shards; what belongs to none is removed."""
-    mine = {job["name"] for job in jobs}
-    for path in folder.iterdir():
-        name = re.fullmatch(
-            r"\.?((?:train|val|test)-\d+)\.(tar|parquet|now)(\.partial)?", path.name
-        )
-        if name and (name[1] not in mine or path.name.startswith(".")):
-            path.unlink()
-    abouts = [_about(job) for job in jobs]
-    rows = sorted((row for about in abouts for row in about["statuses"]), key=lambda r: r["row"])
-    with stages.atomic(folder / "status.parquet") as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, STATUS), temporary, compression="zstd")
-    found = [
-        {"name": f"{job['name']}.tar", "split": job["split"], "clips": clips}
-        for job, about in zip(jobs, abouts, strict=True)
-        if (clips := sum(row["clips"] for row in about["statuses"]))
-    ]
-    prints = [about["sha256"] for about in abouts]
-    about = {"settings": settings, "work": work, "shards": found}
-    about["fingerprint"] = stages.fingerprint(settings=settings, shards=prints)
+    Both stand beside the shards and, where those are in a bucket, in the dataset's `clips/` too.
+    """
+    store = Store(jobs[0]["store"])
+    mine, sizes = {job["name"] for job in jobs}, store.sizes()
+    for name in sizes:
+        shard = re.fullmatch(r"\.?((?:train|val|test)-\d+)\.(tar|parquet)(\.partial)?", name)
+        if shard and (shard[1] not in mine or name.startswith(".")):
+            store.remove(name)
+    if store.local:
+        shutil.rmtree(Path(store.root, ".work"), ignore_errors=True)
+    rows, found, prints, parts = [], [], [], []
+    for job in jobs:
+        part, facts = cutting.side(store, job["name"])
+        rows.append(pa.Table.from_pylist(facts["statuses"], cutting.STATUS))
+        prints.append(facts["sha256"])
+        if len(part):
+            shard = {"name": f"{job['name']}.tar", "split": job["split"], "clips": len(part)}
+            found.append(shard | {"bytes": facts["bytes"]})
+            parts.append(part)
+    rows = pa.concat_tables(rows)
+    order = pc.index_in(pa.array(df["id"], pa.string()), rows["id"].combine_chunks())
+    with stages.atomic(here / "status.parquet") as temporary:
+        pq.write_table(rows.take(order), temporary, compression="zstd")
+    about |= {"root": "" if store.local else store.root, "shards": found}
+    about["fingerprint"] = stages.fingerprint(settings=about["settings"], shards=prints)
     schema = shards.SCHEMA.with_metadata({"s1m": json.dumps(about)})
     with (
-        stages.atomic(folder / "index.parquet") as temporary,
+        stages.atomic(here / "index.parquet") as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        for shard in found:
-            table = pq.read_table(folder / shard["name"].replace(".tar", ".parquet"))
-            writer.write_table(table.cast(schema), row_group_size=max(1, len(table)))
+        for part in parts:
+            writer.write_table(part.cast(schema), row_group_size=max(1, len(part)))
+    if not store.local:
+        for name in ("status.parquet", "index.parquet"):
+            store.write(name, (here / name).read_bytes())

@@ -28,15 +28,25 @@ def is_path(value: str) -> bool:
     return "/" in value or os.sep in value or Path(value).suffix != ""
 
 
+def is_url(value: str | Path) -> bool:
+    """Whether a value is an address (`s3://…`) and not a path."""
+    return "://" in str(value)
+
+
 def dataset(data: str | Path) -> Path:
     """The dataset folder that a name or a path stands for; nothing is made.
 
     A name is `data/<name>`. A path that is itself a dataset (it holds `catalog.parquet`) is that
-    folder; any other path is ingested into `data/<basename>-<8 hex of the resolved path>`, so that
-    the source is never written and two folders of one name never meet.
+    folder; any other path, or an address (`s3://…`), is ingested into
+    `data/<basename>-<8 hex of the resolved path>`, so that the source is never written and two
+    folders of one name never meet.
     """
     if not is_path(str(data)):
         return home() / "data" / str(data)
+    if is_url(data):
+        address = str(data).rstrip("/")
+        digest = hashlib.sha256(address.encode()).hexdigest()[:8]
+        return home() / "data" / f"{Path(address).stem}-{digest}"
     source = Path(data).expanduser().resolve()
     if (source / "catalog.parquet").is_file():
         return source

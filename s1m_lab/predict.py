@@ -121,9 +121,9 @@ def save(run: runs.Run, net: models.Network, folder: Path, split: str, machine: 
 
 
 def _index(shards: Shards) -> pa.Table:
-    """The index rows of all clips of a split: video, row, clip, start and labels."""
+    """The index rows of all clips of a split: video, clip, start and labels."""
     tables = [shards.index(s) for s in range(len(shards.counts))]
-    return pa.concat_tables(tables).select(["video", "row", "clip", "start", "labels"])
+    return pa.concat_tables(tables).select(["video", "clip", "start", "labels"])
 
 
 def load(run: runs.Run, split: str = "test") -> Predictions:

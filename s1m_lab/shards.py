@@ -1,7 +1,7 @@
 """Clips on disk: tar shards with an index, O(1) access.
 
 A split is a row of tar files that WebDataset can read as they are: a clip is `<key>.00.jpg` …
-`<key>.15.jpg` and `<key>.json` with its video, start and labels, the key `<catalog row>-<clip>`.
+`<key>.15.jpg` and `<key>.json` with its video, start and labels, the key `<hash of id>-<clip>`.
 `index.parquet` beside them holds a row a clip, a row group a shard; it says where each clip lies,
 so that any frame of any clip costs one read:
 
@@ -19,20 +19,20 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s1m_lab import stages
+from s1m_lab.store import Store
 
 BLOCK = 512  # bytes; a tar member is a header of one block and its data, padded to whole blocks
 
 SCHEMA = pa.schema(
     [
         ("video", pa.string()),
-        ("row", pa.int32()),  # of the catalog
         ("clip", pa.int16()),
         ("start", pa.float32()),  # s
         ("labels", pa.list_(pa.int16())),
@@ -45,17 +45,16 @@ SCHEMA = pa.schema(
 class Clip(NamedTuple):
     """One segment of a video on its way into a shard."""
 
+    name: str  # of the video in file names, [0-9a-z]: its own never becomes the name of a file
     video: str
-    row: int
     clip: int
     start: float
     labels: list[int]
-    frames: np.ndarray  # uint8 T×H×W×3
+    frames: np.ndarray | list[bytes]  # uint8 T×H×W×3, or JPEG files as another shard has them
 
     @property
     def key(self) -> str:
-        """Digits alone: a video's own name never becomes the name of a file."""
-        return f"{self.row:08d}-{self.clip:03d}"
+        return f"{self.name}-{self.clip:03d}"
 
 
 def write(path: Path, clips: Iterable[Clip], quality: int = 90) -> pa.Table:
@@ -64,14 +63,17 @@ def write(path: Path, clips: Iterable[Clip], quality: int = 90) -> pa.Table:
     with stages.atomic(Path(path)) as temporary:
         with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
             for clip in clips:
-                images = [_encode(frame, quality) for frame in clip.frames]
+                images = [
+                    frame if isinstance(frame, bytes) else _encode(frame, quality)
+                    for frame in clip.frames
+                ]
                 about = {"id": clip.video, "clip": clip.clip, "start": round(clip.start, 6)}
                 about |= {"labels": clip.labels}
                 for number, data in enumerate(images):
                     _add(tar, f"{clip.key}.{number:02d}.jpg", data)
                 _add(tar, f"{clip.key}.json", json.dumps(about).encode())
                 sizes = [len(data) for data in images]
-                rows.append((*clip[:5], offset, sizes))
+                rows.append((*clip[1:5], offset, sizes))
                 offset = tar.offset
     columns = list(zip(*rows, strict=True)) or [[] for _ in SCHEMA]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
@@ -99,6 +101,7 @@ class Shards:
     def __init__(self, folder: Path, split: str):
         self.folder, self.split = Path(folder), split
         about = describe(self.folder)
+        self.store = Store(about.get("root") or self.folder)
         self.settings: dict = about["settings"]
         self.fingerprint: str = about["fingerprint"]
         self.height: int = self.settings["height"]
@@ -110,6 +113,7 @@ class Shards:
         self.names = [shard["name"] for _, shard in mine]
         self.counts = np.array([shard["clips"] for _, shard in mine], np.int64)
         self._table = lru_cache(maxsize=64)(self._load)  # more than are mixed at a time
+        self._footer = None  # of the index; long where there are thousands of shards
 
     def __reduce__(self):
         return Shards, (self.folder, self.split)
@@ -119,11 +123,12 @@ class Shards:
 
     def _load(self, shard: int) -> tuple[pa.Table, np.ndarray, np.ndarray]:
         """(index, first byte of every frame N×T, bytes of every frame N×T) of one shard."""
-        table = pq.ParquetFile(self.folder / "index.parquet").read_row_group(self.groups[shard])
+        path = self.folder / "index.parquet"
+        self._footer = self._footer or pq.read_metadata(path)
+        with pq.ParquetFile(path, metadata=self._footer) as file:
+            table = file.read_row_group(self.groups[shard])
         sizes = table["sizes"].combine_chunks().flatten().to_numpy().reshape(-1, self.frames)
-        members = BLOCK + -(-sizes.astype(np.int64) // BLOCK) * BLOCK
-        first = table["offset"].to_numpy()[:, None] + BLOCK + members.cumsum(1) - members
-        return table, first, sizes
+        return table, _firsts(table["offset"].to_numpy()[:, None], sizes), sizes
 
     def index(self, shard: int) -> pa.Table:
         """A row a clip, see `SCHEMA`."""
@@ -143,13 +148,27 @@ class Shards:
         out = np.empty((len(rows), len(frames), self.height, self.width, 3), np.uint8)
 
         def one(n: int) -> None:
-            with open(self.folder / self.names[shard], "rb", buffering=0) as file:
-                for t, frame in enumerate(frames):
-                    file.seek(int(first[rows[n], frame]))
-                    out[n, t] = _decode(file.read(int(sizes[rows[n], frame])))
+            starts, lengths = first[rows[n], frames], sizes[rows[n], frames]
+            for t, data in enumerate(self.store.pieces(self.names[shard], starts, lengths)):
+                out[n, t] = _decode(data)
 
         list((pool.map if pool else map)(one, range(len(rows))))
         return out
+
+
+def members(file: BinaryIO, offset: int, sizes: Sequence[int]) -> list[bytes]:
+    """The JPEG files of a clip from the tar that is open; `offset` and `sizes` as in the index."""
+    found = []
+    for start, size in zip(_firsts(offset, np.array(sizes)), sizes, strict=True):
+        file.seek(int(start))
+        found.append(file.read(size))
+    return found
+
+
+def _firsts(offset, sizes: np.ndarray) -> np.ndarray:
+    """The first byte of every frame of clips whose members begin at `offset`."""
+    members = BLOCK + -(-sizes.astype(np.int64) // BLOCK) * BLOCK
+    return offset + BLOCK + members.cumsum(-1) - members
 
 
 def _decode(data: bytes) -> np.ndarray:

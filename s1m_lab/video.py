@@ -38,6 +38,12 @@ REASONS = {
     "unsupported": "no decoder for the codec, or frames of a size that changes or is absurd",
     "corrupt": "the decoder met an error in a frame that was wanted",
     "too short": "shorter than one segment",
+    "too long": "longer than was asked for",
+    "encrypted": "its frames cannot be read without a key",
+    "private": "whoever holds it does not let it be read",
+    "refused": "the server refused for now, or asked to slow down; try it again",
+    "unreachable": "no way to where it lies; try it again",
+    "timed out": "it took longer than a video may",
     "crashed": "the decoder took its process down",
     "error": "the lab itself failed on it; please report it",
 }
@@ -95,7 +101,10 @@ def probe(path: Path) -> Info:
         if promised > len(times) + hidden + 1:
             raise VideoError("truncated", f"{len(times)} of {promised} frames are there")
         container.seek(0)
-        picture = next(container.decode(stream), None)
+        try:
+            picture = next(container.decode(stream), None)
+        except _errors() as error:
+            raise VideoError("corrupt", f"at the first frame: {_text(error)}") from None
         if picture is None:
             raise VideoError("corrupt", "no frame can be decoded")
         if picture.width * picture.height > LARGEST:
@@ -386,6 +395,8 @@ def _times(container, stream) -> tuple[np.ndarray, int]:
     stamps, hidden = [], 0
     try:
         for packet in container.demux(stream):
+            if not stamps and packet.has_sidedata("encryption_info"):
+                raise VideoError("encrypted")
             if packet.size > 1:  # one byte is DivX's place-holder, of which no frame comes
                 hidden += packet.is_discard
                 if not packet.is_discard:

@@ -68,8 +68,8 @@ def test_a_folder_becomes_clips(source, home, capsys):
         for row, images in zip(
             shards.index(0).to_pylist(), shards.read(0, range(len(shards)), range(16)), strict=True
         ):
-            about = df.iloc[row["row"]]
-            assert about["id"] == row["video"] and list(about["labels"]) == row["labels"]
+            about = df.set_index("id", drop=False).loc[row["video"]]
+            assert list(about["labels"]) == row["labels"]
             tone = 20 + 80 * ["run", "jump"].index(about["id"][:-2]) + 4 * int(about["id"][-1])
             wanted = tone + round(row["start"] * 30) + np.arange(16)
             assert np.abs(images.mean((1, 2, 3)) - wanted).max() < 2.5
@@ -108,7 +108,7 @@ def test_a_changed_file_costs_its_shard_only(source, home):
     ingest.prepare(source, workers=1)
     after = times(folder)
     again = {name for name in after if after[name] != before.get(name)}
-    merged = {"index.parquet", "status.parquet", "asked.json"}
+    merged = {"index.parquet", "status.parquet", "asked.json", "made.json"}
     assert again == {"val-00000.tar", "val-00000.parquet"} | merged
 
 
@@ -143,7 +143,7 @@ def test_every_broken_file_has_a_status(source, home, capsys):
     assert "ok 21" in out and "truncated 1" in out
     names = {path.name for path in (folder / "clips").iterdir()}
     shards = {f"{s}-00000.{x}" for s in ("train", "val", "test") for x in ("tar", "parquet")}
-    assert names == shards | {"index.parquet", "status.parquet", "asked.json"}
+    assert names == shards | {"index.parquet", "status.parquet", "asked.json", "made.json"}
 
 
 def test_nothing_but_broken_files_is_an_error(home, tmp_path):
@@ -190,7 +190,7 @@ def run(source: Path, home: Path, workers: int = 1, **env) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, script], env=env, stdout=pipe, stderr=pipe, text=True)
 
 
-@pytest.mark.parametrize("after", ["train-00000.tar", "test-00000.parquet", ".test-00000.now"])
+@pytest.mark.parametrize("after", ["train-00000.tar", "test-00000.parquet", ".work/test-00000/now"])
 def test_killed_and_run_again(source, home, tmp_path, monkeypatch, after):
     """SIGKILL at different points; the second run ends in the bytes of an undisturbed one."""
     whole = digests(ingest.prepare(source, workers=1, **SMALL))

@@ -1,0 +1,220 @@
+"""Where videos lie: on this disk, in a bucket, at an address.
+
+    found = sources.find(df, folder, videos="s3://bucket/sports")   # a Source a row of the catalog
+    with sources.local(found[0], seconds=600) as path: ...          # a file that can be decoded
+
+A video in a bucket, or at an address (a page that yt-dlp can read), is copied to a temporary file,
+sampled and removed: no original is kept. Nothing is asked of the network unless a path in the
+catalog is an address, `videos` is one, or `fetch` is set.
+"""
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from s1m_lab.paths import is_url
+from s1m_lab.video import VideoError
+
+CHUNK = 1 << 20  # bytes
+HEIGHT = 480  # pixels; of the qualities that a page offers, the best not above
+
+
+class Source(NamedTuple):
+    kind: str  # "file", "bucket" or "address"
+    where: str
+    state: list  # changes when the content does: size and date of a file
+
+
+# What yt-dlp says when it fails, and the reason it stands for; the first match counts.
+REFUSALS = {
+    "private": r"private|members.only|sign in|log ?in|age.restricted|confirm your age|payment",
+    "refused": r"\b(403|429|503)\b|too many requests|not a bot|rate.limit",
+    "missing": r"\b(404|410)\b|unavailable|removed|not available|no longer|terminated|deleted",
+    "timed out": r"timed? ?out",
+    "not a video": r"unsupported url|no video formats|no video could be found",
+    "unreachable": r"connection|resolve|unreachable|network|getaddrinfo|transport",
+}
+
+
+def find(
+    df: pd.DataFrame, folder: Path, videos: str = "", fetch: bool = False
+) -> list[Source | None]:
+    """Where the video of each row of a catalog lies now; None where it lies nowhere.
+
+    `path` counts first: an address, or a file, a relative one being relative to `videos` or, where
+    that is not given, to the dataset `folder`. Without a path it is the file in `videos` (a folder
+    or an fsspec address; by default the dataset's `videos/`) whose name without suffix is the id;
+    and with `fetch` the row's `url`. Buckets are listed once, not asked for every video.
+    """
+    root = str(videos) or str(folder / "videos")
+    paths, ids = df["path"].tolist(), df["id"].tolist()
+    named = {}
+    if any(path is pd.NA for path in paths) or videos:
+        named = listing(root)
+    stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in sorted(named)[::-1]}
+    remote = _remote([path for path in paths if path is not pd.NA and is_url(path)])
+    found = []
+    for id, path, url in zip(ids, paths, df["url"].tolist(), strict=True):
+        name = stems.get(id) if path is pd.NA else path
+        source = None
+        if name is None:
+            if fetch and url is not pd.NA and re.match("https?://", url):
+                source = Source("address", url, ["address"])
+        elif is_url(name):
+            source = remote.get(name)
+        elif is_url(root) and not os.path.isabs(name):
+            state = named.get(name)
+            source = state and Source("bucket", f"{root.rstrip('/')}/{name}", state)
+        else:
+            base = root if videos or path is pd.NA else folder
+            source = _file(os.path.join(base, name))
+        found.append(source)
+    return found
+
+
+def listing(root: str) -> dict[str, list]:
+    """The state of every file below a folder or an address, by its name relative to that."""
+    if is_url(root):
+        import fsspec
+
+        fs, top = fsspec.core.url_to_fs(root)
+        fs.invalidate_cache()
+        found = fs.find(top, detail=True)
+        return {name[len(top) :].lstrip("/"): _state(about) for name, about in found.items()}
+    names, seen = {}, set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        if os.path.realpath(folder) in seen:  # a link to where we have been
+            folders[:] = []
+            continue
+        seen.add(os.path.realpath(folder))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inner = os.path.relpath(folder, root).replace(os.sep, "/")
+        names |= {name if inner == "." else f"{inner}/{name}": [] for name in files}
+    return names
+
+
+def _state(about: dict) -> list:
+    """What changes when a file in a bucket does: its size, and its tag or date."""
+    tag = about.get("ETag") or about.get("md5Hash") or about.get("LastModified")
+    return [about.get("size"), str(tag or about.get("created") or "")]
+
+
+def _file(path: str) -> Source | None:
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return None
+    return Source("file", path, [about.st_size, about.st_mtime_ns])
+
+
+def _remote(urls: list[str]) -> dict[str, Source]:
+    """The sources of videos whose catalog path is an address, by a listing of what they share.
+
+    A web server cannot be listed; what it holds is known when it is read.
+    """
+    web = {url for url in urls if re.match("https?://", url)}
+    found = {url: Source("bucket", url, ["address"]) for url in web}
+    for start in {"/".join(url.split("/")[:3]) for url in set(urls) - web}:
+        mine = [url for url in urls if url.startswith(start + "/")]
+        folders = [url.rpartition("/")[0] + "/" for url in mine]
+        top = os.path.commonprefix(folders).rpartition("/")[0]
+        names = listing(top)
+        for url in mine:
+            state = names.get(url[len(top) + 1 :])
+            if state is not None:
+                found[url] = Source("bucket", url, state)
+    return found
+
+
+@contextmanager
+def local(source: Source, seconds: float) -> Iterator[str]:
+    """The path of a file on this disk with the video of a source, for as long as the block lasts.
+
+    Raises:
+        VideoError: it is gone, private, refused or unreachable, or took longer than `seconds`.
+    """
+    if source.kind == "file":
+        yield source.where
+        return
+    end = time.monotonic() + seconds
+    with tempfile.TemporaryDirectory(prefix="s1m-") as folder:
+        get = _fetch if source.kind == "address" else _copy
+        yield get(source.where, folder, end)
+
+
+def _copy(url: str, folder: str, end: float) -> str:
+    import fsspec
+
+    path = os.path.join(folder, "video")
+    try:
+        with fsspec.open(url, "rb") as file, open(path, "wb") as out:
+            while data := file.read(CHUNK):
+                out.write(data)
+                in_time(end)
+    except FileNotFoundError:
+        raise VideoError("missing") from None
+    except PermissionError as error:
+        raise VideoError("private", _line(error)) from None
+    except TimeoutError as error:
+        raise VideoError("timed out", _line(error)) from None
+    except VideoError:
+        raise
+    except Exception as error:  # every protocol has errors of its own
+        raise VideoError("unreachable", f"{type(error).__name__}: {_line(error)}") from None
+    return path
+
+
+def _fetch(url: str, folder: str, end: float) -> str:
+    """The video of a page, by yt-dlp; it lies in `folder`."""
+    import yt_dlp
+
+    options = {
+        "format": f"bv*[height<=?{HEIGHT}]/b[height<=?{HEIGHT}]/w",
+        "outtmpl": os.path.join(folder, "video.%(ext)s"),
+        "logger": _Silent(),
+        "progress_hooks": [lambda _: in_time(end)],
+        "noprogress": True,
+        "noplaylist": True,
+        "cachedir": False,
+        "socket_timeout": max(1.0, min(30.0, end - time.monotonic())),
+    }
+    try:
+        with yt_dlp.YoutubeDL(options) as downloader:
+            downloader.download([url])
+    except yt_dlp.utils.DownloadError as error:
+        if time.monotonic() > end:
+            raise VideoError("timed out") from None
+        text = re.sub(r"\x1b\[[0-9;]*m|^ERROR: ", "", str(error))
+        for reason, pattern in REFUSALS.items():
+            if re.search(pattern, text, re.IGNORECASE):
+                raise VideoError(reason, _line(text)) from None
+        raise VideoError("unreachable", _line(text)) from None
+    files = os.listdir(folder)
+    if len(files) != 1:
+        raise VideoError("not a video", f"{len(files)} files at that address")
+    return os.path.join(folder, files[0])
+
+
+class _Silent:
+    """yt-dlp's log, which would fill a worker's."""
+
+    def debug(self, text: str) -> None: ...
+
+    info = warning = error = debug
+
+
+def in_time(end: float) -> None:
+    """Raise `VideoError("timed out")` when `time.monotonic()` is past `end`."""
+    if time.monotonic() > end:
+        raise VideoError("timed out")
+
+
+def _line(error: object) -> str:
+    return " ".join(str(error).split())[:200]
