@@ -233,7 +233,7 @@ def _jobs(df: pd.DataFrame, root: str, settings: dict, found: list, retry: bool)
     """The shards to be, as plain data.
 
     A hash of (data_seed, id) says in which shard of its split a video stands, and where: a shard
-    mixes classes, and a video more or less concerns one shard alone. A shard has about 32 to
+    mixes classes, and a video more or less concerns one shard alone. A shard has about 8 to
     256 MB, and a split of a middling dataset about 16; their number is a power of two, so that it
     seldom changes.
     """
@@ -248,7 +248,7 @@ def _jobs(df: pd.DataFrame, root: str, settings: dict, found: list, retry: bool)
     for split in SPLITS:
         clips, mine = settings["clips"][split], [row for row in rows if row[4] == split]
         total = len(mine) * clips * size
-        count = total / min(max(32e6, total / 16), 256e6)
+        count = total / min(max(8e6, total / 16), 256e6)
         count = 2 ** max(0, round(math.log2(count))) if mine else 0
         buckets: list[list] = [[] for _ in range(count)]
         for row in mine:

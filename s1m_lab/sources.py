@@ -34,8 +34,8 @@ class Source(NamedTuple):
 
 # What yt-dlp says when it fails, and the reason it stands for; the first match counts.
 REFUSALS = {
-    "private": r"private|members.only|sign in|log ?in|age.restricted|confirm your age|payment",
     "refused": r"\b(403|429|503)\b|too many requests|not a bot|rate.limit",
+    "private": r"private|members.only|sign in|log ?in|age.restricted|confirm your age|payment",
     "missing": r"\b(404|410)\b|unavailable|removed|not available|no longer|terminated|deleted",
     "timed out": r"timed? ?out",
     "not a video": r"unsupported url|no video formats|no video could be found",
@@ -192,14 +192,19 @@ def _fetch(url: str, folder: str, end: float) -> str:
         if time.monotonic() > end:
             raise VideoError("timed out") from None
         text = re.sub(r"\x1b\[[0-9;]*m|^ERROR: ", "", str(error))
-        for reason, pattern in REFUSALS.items():
-            if re.search(pattern, text, re.IGNORECASE):
-                raise VideoError(reason, _line(text)) from None
-        raise VideoError("unreachable", _line(text)) from None
+        raise VideoError(reason(text), _line(text)) from None
     files = os.listdir(folder)
     if len(files) != 1:
         raise VideoError("not a video", f"{len(files)} files at that address")
     return os.path.join(folder, files[0])
+
+
+def reason(said: str) -> str:
+    """The status that stands for what yt-dlp says of a failure."""
+    for name, pattern in REFUSALS.items():
+        if re.search(pattern, said, re.IGNORECASE):
+            return name
+    return "unreachable"
 
 
 class _Silent:

@@ -119,6 +119,42 @@ def test_a_new_file_is_taken_in(source, home):
     assert status(folder)["run-new"] == "ok" and len(catalog.load(folder)) == 21
 
 
+def hollow(folder: Path) -> None:
+    """Make every film unreadable, without its size and date telling."""
+    for path in folder.rglob("*.mp4"):
+        about = path.stat()
+        path.write_bytes(bytes(about.st_size))
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def test_only_what_is_new_is_read(films, home, tmp_path):
+    """A new file, or a wider limit of duration: the clips of all others are copied."""
+    source = tmp_path / "split"
+    for split in ("train", "val", "test"):
+        shutil.copytree(films, source / split)
+    film(source / "train" / "run" / "long.mp4", 20, frames=90)
+    folder = ingest.prepare(source, workers=1, max_duration=2.5, **SMALL)
+    assert status(folder)["train-run-long"] == "too long"
+    assert list(status(folder).values()).count("ok") == 60
+    long = (source / "train" / "run" / "long.mp4").read_bytes()
+    hollow(source)
+    (source / "train" / "run" / "long.mp4").write_bytes(long)
+    film(source / "train" / "run" / "new.mp4", 100)
+    ingest.prepare(source, workers=1, max_duration=0)
+    assert list(status(folder).values()) == ["ok"] * 62
+    copied = digests(folder)
+    shards = Shards(folder / "clips", "train")
+    for row, image in zip(
+        shards.index(0).to_pylist(), shards.read(0, range(len(shards)), [0]), strict=True
+    ):
+        tone = {"train-run-3": 32, "train-jump-3": 112, "train-run-new": 100}.get(row["video"])
+        assert tone is None or abs(image.mean() - tone - round(row["start"] * 30)) < 2.5
+    ingest.prepare(source, workers=1, max_duration=2.5)
+    assert status(folder)["train-run-long"] == "too long"
+    ingest.prepare(source, workers=1, max_duration=0)
+    assert digests(folder) == copied
+
+
 def test_every_broken_file_has_a_status(source, home, capsys):
     data = (source / "run" / "0.mp4").read_bytes()
     (source / "run" / "empty.mp4").write_bytes(b"")

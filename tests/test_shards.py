@@ -23,7 +23,9 @@ def some_clips(n: int, seed: int = 0) -> list[shards.Clip]:
         small = rng.integers(40, 216, (16, 3, 4, 3), dtype=np.uint8)
         big = [np.asarray(Image.fromarray(s).resize((32, 24), Image.BICUBIC)) for s in small]
         name = f"../../evil\n{k // 3}"
-        clips.append(shards.Clip(f"{7 + k // 3:016x}", name, k % 3, 0.1 * k, [k % 2, 5], np.stack(big)))
+        clips.append(
+            shards.Clip(f"{7 + k // 3:016x}", name, k % 3, 0.1 * k, [k % 2, 5], np.stack(big))
+        )
     return clips
 
 

@@ -1,0 +1,266 @@
+"""Videos from buckets and addresses, shards into buckets; the servers are real, on loopback."""
+
+import http.server
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_ingest import SMALL, digests, film, status
+
+from s1m_lab import catalog, cutting, ingest, sources, video
+from s1m_lab.shards import Shards
+from s1m_lab.store import Store
+
+
+class Site(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder; `broken` maps a path to a status or to "slow", `asked` lists requests."""
+
+    def do_GET(self):
+        self.server.asked.append((self.command, self.path))
+        trouble = self.server.broken.get(self.path)
+        if isinstance(trouble, int):
+            self.send_error(trouble)
+        elif trouble == "slow":
+            self.send_response(200)
+            self.send_header("Content-Type", "video/mp4")
+            self.end_headers()
+            try:
+                while not self.server.ended.wait(0.05):
+                    self.wfile.write(bytes(1000))
+            except OSError:
+                pass
+        else:
+            super().do_GET()
+
+    def do_HEAD(self):
+        trouble = self.server.broken.get(self.path)
+        if isinstance(trouble, int):
+            self.send_error(trouble)
+        else:
+            super().do_HEAD()
+
+    def log_message(self, *_): ...
+
+
+@pytest.fixture
+def site(tmp_path):
+    folder = tmp_path / "site"
+    folder.mkdir()
+
+    def handler(*args):
+        return Site(*args, directory=str(folder))
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.broken, server.asked, server.ended = {}, [], threading.Event()
+    server.folder, server.url = folder, f"http://127.0.0.1:{server.server_address[1]}"
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.ended.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def addresses(home: Path, site, names: list[str]) -> str:
+    """A dataset of addresses alone, half of it to train on."""
+    columns = {
+        "id": [f"video{n}" for n in range(len(names))],
+        "labels": [[n % 2] for n in range(len(names))],
+        "split": ["train" if n % 2 else "test" for n in range(len(names))],
+        "url": [f"{site.url}/{name}" for name in names],
+    }
+    df = catalog.frame(
+        catalog.table(columns), classes=["run", "jump"], data_seed=0, split="given", broken={}
+    )
+    catalog.save(df, home / "data" / "web")
+    return "web"
+
+
+def test_addresses_are_read_only_when_asked_and_failures_alone_tried_again(
+    home, site, capsys, monkeypatch
+):
+    pytest.importorskip("yt_dlp")
+    names = [f"{n}.mp4" for n in range(6)] + ["gone.mp4", "page.html"]
+    for n in range(6):
+        film(site.folder / f"{n}.mp4", 20 + 10 * n)
+    (site.folder / "page.html").write_text("<title>no video here</title>")
+    data = addresses(home, site, names)
+    with pytest.raises(ValueError, match="missing 8"):
+        ingest.prepare(data, workers=1, **SMALL)
+    assert site.asked == []
+    site.broken = {"/1.mp4": 503, "/2.mp4": 403}
+    monkeypatch.setattr(tempfile, "tempdir", str(home))
+    folder = ingest.prepare(data, workers=1, fetch=True)
+    found = status(folder)
+    assert [found[f"video{n}"] for n in (0, 3, 4, 5)] == ["ok"] * 4
+    assert [found[f"video{n}"] for n in (1, 2, 6, 7)] == ["refused"] * 2 + [
+        "missing",
+        "not a video",
+    ]
+    assert not [name for name in os.listdir(home) if name.startswith("s1m-")]  # no original kept
+    site.broken, site.asked[:] = {}, []
+    assert ingest.prepare(data, workers=1) == folder  # nothing is lost where nothing is fetched
+    assert ingest.prepare(data, workers=1, fetch=True) == folder
+    assert site.asked == [] and status(folder) == found
+    ingest.prepare(data, workers=1, fetch=True, retry=True)
+    assert {path for _, path in site.asked} == {"/1.mp4", "/2.mp4", "/gone.mp4", "/page.html"}
+    assert list(status(folder).values()).count("ok") == 6
+    # the same bytes as if nothing had failed
+    retried = digests(folder)
+    shutil.rmtree(folder / "clips")
+    ingest.prepare(data, workers=1, fetch=True, **SMALL)
+    assert digests(folder) == retried
+
+
+def test_a_server_that_never_ends_is_timed_out(home, site, monkeypatch):
+    pytest.importorskip("yt_dlp")
+    film(site.folder / "0.mp4", 20)
+    film(site.folder / "1.mp4", 90)
+    site.broken = {"/slow.mp4": "slow"}
+    data = addresses(home, site, ["0.mp4", "1.mp4", "slow.mp4"])
+    monkeypatch.setattr(cutting, "SECONDS", 3.0)
+    start = time.monotonic()
+    folder = ingest.prepare(data, workers=1, fetch=True, **SMALL)
+    assert time.monotonic() - start < 30
+    assert status(folder) == {"video0": "ok", "video1": "ok", "video2": "timed out"}
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("[youtube] abc: Private video. Sign in if you've been granted access", "private"),
+        ("[youtube] abc: Video unavailable. This video has been removed", "missing"),
+        ("[youtube] abc: Sign in to confirm your age", "private"),
+        ("[youtube] abc: Sign in to confirm you're not a bot", "refused"),
+        ("unable to download video data: HTTP Error 429: Too Many Requests", "refused"),
+        ("HTTP Error 404: Not Found", "missing"),
+        ("The read operation timed out", "timed out"),
+        ("Unable to download webpage: [Errno 111] Connection refused", "unreachable"),
+        ("something new", "unreachable"),
+    ],
+)
+def test_what_a_site_says_has_a_name(said, reason):
+    assert sources.reason(said) == reason and reason in video.REASONS
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    """An S3 server on loopback, in a process of its own; `s3://films` holds two class folders."""
+    pytest.importorskip("s3fs")
+    pytest.importorskip("moto.server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = [sys.executable, "-m", "moto.server", "-p", str(port)]
+    quiet = subprocess.DEVNULL
+    server = subprocess.Popen(program, stdout=quiet, stderr=quiet)
+    settings = {
+        "FSSPEC_S3_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    import fsspec
+    from fsspec.config import conf, set_conf_env
+
+    set_conf_env(conf)
+    end = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            assert time.monotonic() < end and server.poll() is None
+            time.sleep(0.1)
+    films = tmp_path_factory.mktemp("bucket")
+    for c, name in enumerate(("run", "jump")):
+        for k in range(5):
+            film(films / name / f"{k}.mp4", 20 + 80 * c + 4 * k)
+    (films / "run" / "empty.mp4").write_bytes(b"")
+    fs = fsspec.filesystem("s3")
+    fs.mkdir("films")
+    fs.mkdir("clips")
+    fs.put(f"{films}/", "s3://films/sports/", recursive=True)
+    yield films
+    server.terminate()
+    server.wait()
+    conf.pop("s3", None)
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def tags(store: Store) -> dict[str, str]:
+    """What S3 calls the contents of each shard."""
+    store.fs.invalidate_cache()
+    found = store.fs.find(store.root, detail=True)
+    return {name: about["ETag"] for name, about in found.items() if name.endswith(".tar")}
+
+
+def test_from_a_bucket_into_a_bucket(bucket, home, capsys):
+    """The same bytes as from disk to disk."""
+    local = ingest.prepare(bucket, workers=1, **SMALL)
+    address = "s3://films/sports"
+    folder = ingest.prepare(address, workers=2, output="s3://clips/sports", **SMALL)
+    assert status(folder) == status(local) and status(folder)["run-empty"] == "empty"
+    assert {p.name for p in (folder / "clips").iterdir()} == {
+        "index.parquet",
+        "status.parquet",
+        "asked.json",
+        "made.json",
+    }
+    store = Store("s3://clips/sports")
+    for split in ("train", "val", "test"):
+        name = f"{split}-00000.tar"
+        assert store.read(name) == (local / "clips" / name).read_bytes()
+        near, far = Shards(local / "clips", split), Shards(folder / "clips", split)
+        rows = range(len(near))
+        assert np.array_equal(near.read(0, rows, [0, 7, 15]), far.read(0, rows, [0, 7, 15]))
+    assert store.read("status.parquet") == (folder / "clips" / "status.parquet").read_bytes()
+    before = tags(store)
+    capsys.readouterr()
+    assert ingest.prepare(address, workers=1) == folder  # where to is remembered
+    assert capsys.readouterr().out == ""
+    film(home / "other.mp4", 60)
+    store.fs.put_file(str(home / "other.mp4"), "s3://films/sports/jump/0.mp4")
+    ingest.prepare(address, workers=1)
+    after = tags(store)
+    assert len([name for name in after if after[name] != before[name]]) == 1
+
+
+def test_a_catalog_finds_its_videos_by_id(bucket, home):
+    columns = {
+        "id": ["0", "1", "nowhere"],
+        "labels": [[0], [1], [0]],
+        "split": ["train", "test", "test"],
+    }
+    df = catalog.frame(
+        catalog.table(columns), classes=["a", "b"], data_seed=0, split="given", broken={}
+    )
+    catalog.save(df, home / "data" / "byid")
+    for where in ("s3://films/sports/run", str(bucket / "run")):
+        folder = ingest.prepare("byid", workers=1, videos=where, **SMALL)
+        assert status(folder) == {"0": "ok", "1": "ok", "nowhere": "missing"}
+
+
+def test_memory_is_this_process(home):
+    """fsspec's `memory://` lives in one process, whatever the number of cores."""
+    import fsspec
+
+    fs = fsspec.filesystem("memory")
+    for k in range(4):
+        film(home / f"{k}.mp4", 20 + 20 * k)
+        fs.put_file(str(home / f"{k}.mp4"), f"/films/{'ab'[k % 2]}/{k}.mp4")
+    folder = ingest.prepare("memory://films", output="memory://clips", **SMALL)
+    assert list(status(folder).values()) == ["ok"] * 4
+    assert Shards(folder / "clips", "train").read(0, [0], [0]).shape == (1, 1, 48, 48, 3)
