@@ -204,7 +204,13 @@ def _cut(job: dict, id: str, source, status: dict) -> list:
         if not starts:
             raise video.VideoError("too short", f"{info.duration:.2f} s")
         size, clips = (settings["height"], settings["width"]), []
-        for clip in video.segments(path, starts, size=size, info=info, **length):
-            sources.in_time(end)
-            clips.append(clip)  # all before any: a damaged video has no clips
+        try:
+            for clip in video.segments(path, starts, size=size, info=info, **length):
+                sources.in_time(end)
+                clips.append(clip)  # all before any: a damaged video has no clips
+        except video.VideoError as error:
+            if error.reason == "corrupt":
+                status["frames"] = video.readable(path)
+                error.detail = f"after {status['frames']} frames: {error.detail}"
+            raise
     return list(zip(starts, clips, strict=True))

@@ -174,6 +174,18 @@ def read(path: Path, fps: float | None = None) -> Iterator[tuple[float, np.ndarr
                 yield number / fps, tape.at([number / fps])[0]
 
 
+def readable(path: Path) -> int:
+    """How many frames a decode from the start gives until it ends or fails."""
+    count = 0
+    with _av(path) as (container, stream):
+        try:
+            for _ in container.decode(stream):
+                count += 1
+        except _errors():
+            pass
+    return count
+
+
 def starts(
     duration: float, count: int, key: str, frames: int = 16, fps: float = 30.0
 ) -> list[float]:

@@ -1,5 +1,6 @@
 """Ingest ends in the same bytes however it was done, names every failure, and repeats no work."""
 
+import csv
 import hashlib
 import os
 import shutil
@@ -294,3 +295,24 @@ def test_real_people_of_a_table(real_data, home, tmp_path):
     assert df.groupby("group")["split"].nunique().max() == 1
     assert df["split"].value_counts().to_dict() == {"train": 10, "test": 6, "val": 2}
     assert ingest.statuses(folder)["videos"].to_dict() == {"ok": 18}
+
+
+def test_every_real_file_ends_as_its_full_decode_says(real_data, home):
+    root = real_data / "videos"
+    folder = ingest.prepare(root, clips=2, size=32)
+    rows = pq.read_table(folder / "clips" / "status.parquet").to_pylist()
+    df = catalog.load(folder)
+    found = dict(zip(df["path"], rows, strict=True))
+    with open(root / "truth.csv") as file:
+        truth = list(csv.DictReader(file))
+    assert len(truth) == len(rows) == 151
+    for row in truth:
+        mine, frames = found[str(root / row["path"])], int(row["decoded_frames"])
+        if frames == 0:
+            assert mine["status"] == "empty"
+            continue
+        short = frames / float(row["fps"]) <= 0.5
+        wanted = "corrupt" if row["error"] == "InvalidDataError" else "too short" * short or "ok"
+        assert (mine["status"], mine["frames"]) == (wanted, frames), row["path"]
+        size = int(row["width"]), int(row["height"])
+        assert (mine["width"], mine["height"]) == size[:: -1 if int(row["rotation"]) % 180 else 1]
