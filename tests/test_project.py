@@ -22,8 +22,8 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def requirements():
-    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]
-    return [Requirement(line) for line in lines]
+    lines = PROJECT["dependencies"] + sum(PROJECT["optional-dependencies"].values(), [])
+    return [need for line in lines if (need := Requirement(line)).name != PROJECT["name"]]
 
 
 def test_conda_gets_its_packages_from_pyproject():
