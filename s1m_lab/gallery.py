@@ -304,7 +304,7 @@ def _card(label: int, name: str, picture: str, facts: pd.DataFrame) -> str:
         x += width
     lines = [" · ".join(f"{split} {fact[split]:,.0f}" for split in SPLITS if fact[split])]
     if fact["several"] > 0:
-        lines.append(f"{fact['several']:.0%} of several labels".replace("%", " %"))
+        lines.append(f"{fact['several']:.0%} in several classes".replace("%", " %"))
     if fact["duration"] > 0:
         lines.append(f"median {_clock(fact['duration'])}")
     more = "".join(f'<p class="quiet">{line}</p>' for line in lines if line)
@@ -322,6 +322,8 @@ def _count(n: float, one: str, many: str) -> str:
 
 
 def _clock(seconds: float) -> str:
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02} h" if hours else f"{minutes}:{seconds:02} min"
