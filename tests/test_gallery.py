@@ -242,8 +242,11 @@ def test_hostile_texts_are_shown_and_nothing_runs(evil, browser):
 
 def test_the_policy_stops_what_escaping_would_let_through(evil, browser):
     text = evil.read_text("utf-8").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"')
+    text = text.replace("</main>", '<img src="https://tracker.example/x.png"></main>')
     evil.write_text(text, "utf-8")
     browser.open(evil)
+    hosts = {request["url"].split("/")[2] for request in browser.requests()}
+    assert hosts == {"", "i.ytimg.com"}
     assert browser.run("document.scripts.length") > 1, "unescaped, there are scripts"
     assert browser.run("typeof window.ran") == "undefined"
     assert browser.run("document.title").startswith("Classes of")
@@ -303,18 +306,19 @@ def colour(image):
 def test_a_picture_is_of_its_class(tmp_path, monkeypatch):
     reads, read = [], shards.Shards.read
     monkeypatch.setattr(shards.Shards, "read", lambda *a, **k: reads.append(a) or read(*a, **k))
-    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40)]
+    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (9, 99, 99)]
     clips = [([k], plain(*c)) for k, c in enumerate(colours[:2]) for _ in range(40)]
     clips += [([2], plain(0, 0, 0))] * 3 + [([2], plain(*colours[2]))] * 6  # cutaways are few
-    clips += [([3, 0], plain(*colours[3]))] * 2  # never alone
-    folder = dataset(tmp_path / "d", ["a", "b", "c", "d", "e"], [{}], clips)
+    clips += [([3, 4], plain(*colours[3]))] * 8  # never alone
+    clips += [([4], plain(*colours[4]))] * 2
+    folder = dataset(tmp_path / "d", list("abcdef"), [{}], clips)
     page = Page(gallery.write(folder, tmp_path / "p.html"))
     images = page.all("img")
-    assert [i["alt"] for i in images] == [f"A frame of {name}" for name in "abcd"]
+    assert [i["alt"] for i in images] == [f"A frame of {name}" for name in "abcde"]
     for image, wanted in zip(images, colours, strict=True):
         assert np.abs(colour(image) - wanted).max() < 8
-    assert page.cards[4][0] == "no picture"
-    assert len(reads) <= 4 * gallery.CANDIDATES, "no more is read than is looked at"
+    assert page.cards[5][0] == "no picture"
+    assert len(reads) <= 5 * gallery.CANDIDATES, "no more is read than is looked at"
 
 
 def test_a_page_of_487_noisy_pictures_keeps_its_budget(tmp_path, monkeypatch):
