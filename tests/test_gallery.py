@@ -162,11 +162,14 @@ class Browser:
         return self.run("document.querySelector('[role=status]').textContent")
 
     def requests(self):
-        """What the page has asked for, half a second after it was there."""
+        """What the page has asked the network for, half a second after it was there."""
         later = "new Promise(done => setTimeout(done, 500))"
         self.ask("Runtime.evaluate", expression=later, awaitPromise=True)
-        asked = [e["params"] for e in self.events if e["method"] == "Network.requestWillBeSent"]
-        return [a["request"] for a in asked if not a["request"]["url"].startswith("data:")]
+        about = [(event["method"], event["params"]) for event in self.events]
+        stopped = {p["requestId"] for m, p in about if p.get("blockedReason") == "csp"}
+        asked = [p for m, p in about if m == "Network.requestWillBeSent"]
+        asked = [p["request"] for p in asked if p["requestId"] not in stopped]
+        return [request for request in asked if not request["url"].startswith("data:")]
 
 
 @pytest.fixture(scope="module")
