@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from s1m_lab import catalog, shards, stages
 
@@ -31,7 +32,7 @@ BUDGET = 7_000_000  # bytes of a page
 CODINGS = [(320, 85), (320, 75), (288, 70), (256, 60), (224, 50), (160, 40), (112, 30), (64, 15)]
 SPLITS = ("train", "val", "test")
 CANDIDATES = 9  # clips of a class that its picture is chosen from
-MOST_SHARDS = 1000  # looked through in a split; of a million videos these hold every class
+SOME_SHARDS, MOST_SHARDS = 64, 1000  # looked through in a split: at least, and for a rare class
 ADDRESS = r"^https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?/[\w.~:/?#@!$&'()*+,;=%-]{0,500}$"
 
 # Groups of Sports-1M, in the order of the page, each with the first classes of its ranges in
@@ -162,24 +163,25 @@ def _frames(folder: Path, classes: int) -> dict[int, np.ndarray]:
 def _candidates(stored: dict[str, shards.Shards], classes: int) -> dict[int, list[tuple]]:
     """By label, up to `CANDIDATES` clips of different videos: (split, shard, row of its index).
 
-    They have this label alone where there are such. Reads indexes only, and no more of them than
-    it takes; a split after the first only where a class is still missing.
+    They have this label alone where there are such. Reads no more of the index than it takes: some
+    shards of a split, then more while a class is missing; then the next split if it still is.
     """
     alone, among = defaultdict(dict), defaultdict(dict)
     order = np.random.default_rng(0)
     for split, clips in stored.items():
         if len(alone) == classes:
             break
-        for shard in order.permutation(len(clips.counts))[:MOST_SHARDS]:
-            if len(alone) == classes and min(map(len, alone.values())) == CANDIDATES:
+        index = pq.ParquetFile(clips.folder / "index.parquet")
+        for looked, shard in enumerate(order.permutation(len(clips.counts))[:MOST_SHARDS]):
+            if looked >= SOME_SHARDS and len(alone) == classes:
                 break
-            index = clips.index(shard).select(["row", "labels"]).to_pydict()
-            for k in order.permutation(len(index["row"])):
-                own = index["labels"][k]
-                for label in own:
-                    found = (alone if len(own) == 1 else among)[label]
+            table = index.read_row_group(clips.groups[shard], columns=["row", "labels"])
+            rows, labels = (column.to_pylist() for column in table.columns)
+            for k in order.permutation(len(rows)):
+                for label in labels[k]:
+                    found = (alone if len(labels[k]) == 1 else among)[label]
                     if len(found) < CANDIDATES:
-                        found[index["row"][k]] = (split, shard, k)
+                        found[rows[k]] = (split, shard, k)
     return {label: list(found.values()) for label, found in (among | alone).items()}
 
 

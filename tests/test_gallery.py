@@ -117,8 +117,9 @@ class Browser:
             self.events.append(answer)
 
     def open(self, path, fragment="", width=1280, height=900, scheme="light"):
-        feature = {"name": "prefers-color-scheme", "value": scheme}
-        self.ask("Emulation.setEmulatedMedia", features=[feature])
+        wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in wishes.items()]
+        self.ask("Emulation.setEmulatedMedia", features=features)
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.ask("Emulation.setDeviceMetricsOverride", **size)
         for address in ("about:blank", path.as_uri() + fragment):
@@ -420,7 +421,7 @@ def test_typing_finds_classes(page, browser, typed, hits):
     assert browser.focus() == "query"
     browser.ask("Input.insertText", text=typed)
     assert sorted(browser.shown()) == sorted(hits)
-    assert browser.said() == f"{len(hits) or 'No'} of 40 classes"
+    assert browser.said() == f"{len(hits) or 'None'} of 40 classes"
     seen = browser.run(
         "[...document.querySelectorAll('section, nav li')].filter(e => e.checkVisibility()).length"
     )
@@ -465,6 +466,11 @@ def test_the_keyboard_goes_everywhere(page, browser):
         browser.press("ArrowRight" if names.index(browser.focus()) < bowls else "ArrowLeft")
     browser.press("ArrowDown")
     assert browser.focus() == names[bowls + across], "the card right below"
+    low, high, top = browser.run(
+        "(() => { const r = document.activeElement.closest('li').getBoundingClientRect();"
+        "return [r.bottom, r.top, form.getBoundingClientRect().bottom] })()"
+    )
+    assert top <= high < low <= 900, "the whole card is in view, below the search"
     browser.press("ArrowUp", "ArrowLeft")
     assert browser.focus() == names[bowls - 1]
     for _ in range(20):
