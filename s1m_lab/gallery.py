@@ -3,8 +3,8 @@
     gallery.write(paths.dataset("pocket"), Path("reports/pocket_classes.html"))
 
 The page needs nothing beside itself: pictures are data: addresses, and its policy lets the browser
-run only its own script (by hash) and, unless asked for, fetch nothing. It is a plain page without
-JavaScript, and has a search by keyboard with it. `gallery.html` is its template. Classes of
+run only its own script (by hash) and fetch nothing that was not asked for. It is a plain page
+without JavaScript, and has a search by keyboard with it. `gallery.html` is its template. Classes of
 Sports-1M stand in groups of related sports (`SPORTS`), those with pairs by the kind of pair, many
 others by their initial.
 """
@@ -127,20 +127,26 @@ def _line(text: str, length: int = 100) -> str:
 
 def _facts(df: pd.DataFrame, classes: int) -> pd.DataFrame:
     """A row a class: videos in each split and in all, share with several labels, median seconds."""
-    labels = pa.chunked_array(df["labels"]).combine_chunks()
+    labels, several = _labels(df)
     video = pc.list_parent_indices(labels).to_numpy()
     rows = pd.DataFrame(
         {
             "label": pc.list_flatten(labels).to_numpy(),
             "split": df["split"].to_numpy()[video],
-            "several": (df["labels"].list.len() > 1).to_numpy(bool)[video],
+            "several": several[video],
             "duration": df["duration"].to_numpy(np.float32, na_value=np.nan)[video],
         }
     )
     counts = pd.crosstab(rows["label"], rows["split"])
     facts = counts.reindex(index=range(classes), columns=SPLITS, fill_value=0)
-    facts["videos"] = facts.sum(axis=1)
+    facts["videos"] = rows["label"].value_counts().reindex(range(classes), fill_value=0)
     return facts.join(rows.groupby("label").agg({"several": "mean", "duration": "median"}))
+
+
+def _labels(df: pd.DataFrame) -> tuple[pa.ListArray, np.ndarray]:
+    """The labels of each video, and whether they are several."""
+    labels = pa.chunked_array(df["labels"]).combine_chunks()
+    return labels, pc.fill_null(pc.list_value_length(labels), 0).to_numpy() > 1
 
 
 def _frames(folder: Path, classes: int) -> dict[int, np.ndarray]:
@@ -189,9 +195,9 @@ def _addresses(df: pd.DataFrame, wanted: set[int]) -> dict[int, str]:
     """The thumbnail's https address of a video of each wanted class that has one."""
     address = pa.chunked_array(df["thumbnail"]).combine_chunks()
     rows = np.flatnonzero(pc.match_substring_regex(address, ADDRESS).fill_null(False))
-    several = (df["labels"].list.len() > 1).to_numpy(bool)
+    labels, several = _labels(df)
     rows = rows[np.argsort(several[rows], kind="stable")]  # those of a single label first
-    labels = pa.chunked_array(df["labels"]).combine_chunks().take(rows)
+    labels = labels.take(rows)
     found, first = np.unique(pc.list_flatten(labels), return_index=True)
     rows = rows[pc.list_parent_indices(labels).to_numpy()[first]]
     pairs = zip(found.tolist(), address.take(rows).to_pylist(), strict=True)
@@ -236,12 +242,13 @@ def _groups(folder: Path, classes: list[str]) -> dict[str, list[int]]:
     if groups := _sports(classes):
         return groups
     if pairs := pocket.pairs(folder):
-        left = {name: k for k, name in enumerate(classes)}
+        number = {name: k for k, name in enumerate(classes)}
         groups = {
-            f"{kind.capitalize()} pairs": [left.pop(name) for pair in some for name in pair]
+            f"{kind.capitalize()} pairs": [number[name] for pair in some for name in pair]
             for kind, some in pairs.items()
         }
-        return groups | {"Other classes": list(left.values())}
+        paired = set().union(*groups.values())
+        return groups | {"Other classes": [k for k in range(len(classes)) if k not in paired]}
     if len(classes) <= 30:
         return {"All classes": list(range(len(classes)))}
     groups = defaultdict(list)
@@ -254,9 +261,9 @@ def _groups(folder: Path, classes: list[str]) -> dict[str, list[int]]:
 def _sports(classes: list[str]) -> dict[str, list[int]]:
     """The groups of Sports-1M, {} where the classes are not its own."""
     first = {name: title for title, some in SPORTS.items() for name in some.split("; ")}
-    title, groups = first.get(classes[0]), {title: [] for title in SPORTS}
-    if len(classes) != 487 or not title or not set(first) <= set(classes):
+    if len(classes) != 487 or classes[0] not in first or not set(first) <= set(classes):
         return {}
+    title, groups = "", {title: [] for title in SPORTS}
     for k, name in enumerate(classes):
         title = first.get(name, title)
         groups[title].append(k)
@@ -268,15 +275,12 @@ def _sports(classes: list[str]) -> dict[str, list[int]]:
 
 def _policy(template: str, hosts: list[str]) -> str:
     """What the browser may do: the template's own style and script, and pictures from `hosts`."""
-    hashes = {}
+    rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]
     for tag in ("style", "script"):
         text = template.partition(f"<{tag}>")[2].partition(f"</{tag}>")[0]
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        hashes[tag] = f"{tag}-src 'sha256-{digest}'"
-    images = " ".join(["img-src data:", *hosts])
-    return f"default-src 'none'; {'; '.join(hashes.values())}; {images}; base-uri 'none'; " + (
-        "form-action 'none'"
-    )
+        rules.append(f"{tag}-src 'sha256-{digest}'")
+    return "; ".join([*rules, " ".join(["img-src data:", *hosts])])
 
 
 def _section(g: int, cards: list[str], title: str, members: list[int]) -> str:
