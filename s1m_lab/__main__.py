@@ -1,9 +1,10 @@
-"""The doctor, train, predict, report.
+"""The doctor, train, predict, report, classes.
 
 python -m s1m_lab                               what is here, what is broken, what mends it
 python -m s1m_lab train --model slow …          the settings of TrainConfig; under torchrun too
 python -m s1m_lab predict <run> <folder>        label the videos of a folder into a CSV
 python -m s1m_lab report <notebook> …           executed notebooks → HTML beside them
+python -m s1m_lab classes <data>                every class with a thumbnail, as one HTML page
 """
 
 import argparse
@@ -188,13 +189,26 @@ def train(settings: dict) -> int:
     return 0
 
 
+def classes(data: str, network: bool) -> int:
+    """Write the class page of a dataset into `reports/`."""
+    from s1m_lab import gallery, ingest
+
+    try:
+        folder = ingest.listed(data)
+        page = paths.home() / "reports" / f"{folder.name}_classes.html"
+        print(gallery.write(folder, page, network))
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m s1m_lab",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="train | predict | report")
+    commands = parser.add_subparsers(dest="command", metavar="train | predict | report | classes")
     training = commands.add_parser("train", help="train one network, data-parallel under torchrun")
     label = commands.add_parser("predict", help="label the videos of a folder into a CSV")
     label.add_argument("run", help="a run's name, or its folder")
@@ -202,6 +216,11 @@ def parser() -> argparse.ArgumentParser:
     label.add_argument("--out", type=Path, help="the CSV (default: in the run's folder)")
     report = commands.add_parser("report", help="executed notebooks → HTML beside them")
     report.add_argument("notebook", type=Path, nargs="+")
+    page = commands.add_parser("classes", help="every class with a thumbnail, as one HTML page")
+    page.add_argument("data", help="a dataset's name, a folder of class folders, or a table")
+    page.add_argument(
+        "--network", action="store_true", help="let the page fetch what pictures are missing"
+    )
     if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
         from s1m_lab.train import TrainConfig
 
@@ -224,6 +243,8 @@ def main() -> int:
         for notebook in given["notebook"]:
             print(pages.html(notebook))
         return 0
+    if command == "classes":
+        return classes(**given)
     return min(doctor(), 1)
 
 

@@ -177,3 +177,17 @@ def test_train_takes_every_setting(home, monkeypatch, capsys):
     assert command(monkeypatch, "train", "--model", "slwo") == 1
     assert "slwo" in capsys.readouterr().out
     assert list(home.iterdir()) == []
+
+
+def test_classes_writes_the_page_of_a_dataset(home, monkeypatch, capsys):
+    from s1m_lab import catalog
+
+    rows = catalog.table({"id": ["a"], "split": ["train"], "labels": [[0]]})
+    df = catalog.frame(rows, classes=["luge"], data_seed=0, split="as given")
+    catalog.save(df, home / "data" / "mine")
+    assert command(monkeypatch, "classes", "mine") == 0
+    page = home / "reports" / "mine_classes.html"
+    assert capsys.readouterr().out == f"{page}\n"
+    assert "<bdi>luge</bdi>" in page.read_text("utf-8")
+    assert command(monkeypatch, "classes", "yours") == 1
+    assert 'no dataset "yours"' in capsys.readouterr().out
