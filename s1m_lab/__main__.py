@@ -1,6 +1,7 @@
-"""The doctor, train, predict, report, classes.
+"""The doctor, ingest, train, predict, report, classes.
 
 python -m s1m_lab                               what is here, what is broken, what mends it
+python -m s1m_lab ingest <data> …               videos → clips, here or on a Dask cluster
 python -m s1m_lab train --model slow …          the settings of TrainConfig; under torchrun too
 python -m s1m_lab predict <run> <folder>        label the videos of a folder into a CSV
 python -m s1m_lab report <notebook> …           executed notebooks → HTML beside them
@@ -189,6 +190,17 @@ def train(settings: dict) -> int:
     return 0
 
 
+def ingest(data: str, **settings) -> int:
+    """Make the clips of a dataset; says what became of its videos."""
+    from s1m_lab import ingest
+
+    try:
+        print(ingest.prepare(data, **settings))
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        sys.exit(str(error))
+    return 0
+
+
 def classes(data: str, network: bool) -> int:
     """Write the class page of a dataset into `reports/`."""
     from s1m_lab import gallery, ingest
@@ -208,7 +220,19 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", metavar="train | predict | report | classes")
+    names = "ingest | train | predict | report | classes"
+    commands = parser.add_subparsers(dest="command", metavar=names)
+    cut = commands.add_parser("ingest", help="videos → clips, here or on a Dask cluster")
+    cut.add_argument("data", help="a dataset's name, a folder or address of class folders, a table")
+    cut.add_argument("--clips", type=int, help="segments a video")
+    cut.add_argument("--size", type=int, help="side of the stored frames, pixels")
+    cut.add_argument("--max-duration", type=float, help="leave out longer videos, s (0: none)")
+    cut.add_argument("--videos", help="folder or address (s3://…) of a catalog's files")
+    cut.add_argument("--output", help="address for the shards (default: in the dataset)")
+    cut.add_argument("--workers", type=int, help="processes of this machine (default: its cores)")
+    cut.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")
+    cut.add_argument("--fetch", action="store_true", help="read missing videos from their address")
+    cut.add_argument("--retry", action="store_true", help="try again those that failed")
     training = commands.add_parser("train", help="train one network, data-parallel under torchrun")
     label = commands.add_parser("predict", help="label the videos of a folder into a CSV")
     label.add_argument("run", help="a run's name, or its folder")
@@ -233,6 +257,8 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     given = vars(parser().parse_args())
     command = given.pop("command")
+    if command == "ingest":
+        return ingest(**given)
     if command == "train":
         return train(given)
     if command == "predict":

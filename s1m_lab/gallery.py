@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from s1m_lab import catalog, shards, stages
 
@@ -177,17 +176,15 @@ def _candidates(stored: dict[str, shards.Shards], classes: int) -> dict[int, lis
     for split, clips in stored.items():
         if len(alone) == classes:
             break
-        index = pq.ParquetFile(clips.folder / "index.parquet")
         for looked, shard in enumerate(order.permutation(len(clips.counts))[:MOST_SHARDS]):
             if looked >= SOME_SHARDS and len(alone) == classes:
                 break
-            table = index.read_row_group(clips.groups[shard], columns=["row", "labels"])
-            rows, labels = (column.to_pylist() for column in table.columns)
-            for k in order.permutation(len(rows)):
+            videos, labels = (clips.index(shard)[name].to_pylist() for name in ("video", "labels"))
+            for k in order.permutation(len(videos)):
                 for label in labels[k]:
                     found = (alone if len(labels[k]) == 1 else among)[label]
                     if len(found) < CANDIDATES:
-                        found[rows[k]] = (split, shard, k)
+                        found[videos[k]] = (split, shard, k)
     return {label: list(found.values()) for label, found in (among | alone).items()}
 
 

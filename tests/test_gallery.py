@@ -47,7 +47,7 @@ def dataset(folder, classes, videos=(), clips=()):
     if clips:
         (folder / "clips").mkdir()
         stored = [
-            shards.Clip(f"v{k}", k, 0, 0.0, labels, frame[None])
+            shards.Clip(f"v{k}", f"v{k}", 0, 0.0, labels, frame[None])
             for k, (labels, frame) in enumerate(clips)
         ]
         table = shards.write(folder / "clips" / "train-00000.tar", stored)

@@ -166,6 +166,26 @@ def test_predict_says_what_is_missing(home, tmp_path, monkeypatch, capsys):
     assert "no run named 'mine'" in capsys.readouterr().out
 
 
+def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):
+    import inspect
+
+    import numpy as np
+
+    from s1m_lab import ingest, video
+
+    assert command(monkeypatch, "ingest", tmp_path / "nowhere") == 1
+    assert "no folder or table" in capsys.readouterr().out
+    for split in ("train", "val", "test"):
+        frames = (np.full((48, 48, 3), k, np.uint8) for k in range(40))
+        video.encode(tmp_path / "v" / split / "a" / "1.mp4", frames)
+    assert command(monkeypatch, "ingest", tmp_path / "v", "--clips", 2, "--size", 32) == 0
+    assert "3 videos, 6 clips · ok 3" in capsys.readouterr().out
+    command(monkeypatch, "ingest", "--help")
+    options = set(re.findall(r"^  --([\w-]+)", capsys.readouterr().out, flags=re.MULTILINE))
+    known = {name.replace("_", "-") for name in inspect.signature(ingest.prepare).parameters}
+    assert options == known - {"data", "data-seed"}
+
+
 def test_train_takes_every_setting(home, monkeypatch, capsys):
     from dataclasses import fields
 
