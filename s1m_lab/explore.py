@@ -40,10 +40,8 @@ def dataset(data: str, source: str = "") -> Path:
         return ingest.listed(data)
     path = Path(source).expanduser().resolve()
     if not path.exists():
-        raise FileNotFoundError(
-            f"no {path}; source is the path of Sports-1M's metadata: sports1m_json.zip, a folder "
-            "of its JSON or lists, or one file of them"
-        )
+        wanted = "sports1m_json.zip, a folder of its JSON or lists, or one file of them"
+        raise FileNotFoundError(f"no {path}; source is Sports-1M's metadata: {wanted}")
     folder = paths.dataset("sports1m" if data == "pocket" else data)
     files = sorted(path.iterdir()) if path.is_dir() else [path, path.with_name("labels.txt")]
     states = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
@@ -75,9 +73,8 @@ def measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
     df = df.copy()
     for name in names:
         found = pc.take(rows[name].combine_chunks(), place)
-        df[name] = pd.Series(
-            pc.coalesce(_arrow(df, name), found), df.index, pd.ArrowDtype(found.type)
-        )
+        both = pc.coalesce(_arrow(df, name), found)
+        df[name] = pd.Series(both, df.index, pd.ArrowDtype(both.type))
     return df, f"{how}; {df['duration'].notna().sum() - told:,} more were measured at ingest"
 
 
@@ -88,13 +85,10 @@ def set_aside(df: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"rows": broken, "share of the source": share}).rename_axis("reason")
 
 
-# --- classes and labels
-
-
 def class_sizes(df: pd.DataFrame) -> pd.DataFrame:
     """A row a class, the largest first: its `videos`, of them in each split, `several` that carry
     other labels too, and the median `duration` (s)."""
-    classes, (video, label) = df.attrs["classes"], _members(df)
+    classes, (video, label) = df.attrs["classes"], members(df)
     split = pc.fill_null(pc.index_in(_arrow(df, "split"), pa.array(SPLITS)), 3).to_numpy()
     counts = np.bincount(label * 4 + split[video], minlength=4 * len(classes)).reshape(-1, 4)
     sizes = pd.DataFrame({"class": classes, "videos": counts.sum(1)})
@@ -107,9 +101,8 @@ def class_sizes(df: pd.DataFrame) -> pd.DataFrame:
 
 def label_counts(df: pd.DataFrame) -> pd.DataFrame:
     """How many videos carry one label, two, …"""
-    each = np.bincount(_members(df)[0], minlength=len(df))
-    counts = pd.Series(np.bincount(each)).rename_axis("labels")
-    counts = counts[counts > 0]
+    each = np.bincount(members(df)[0], minlength=len(df))
+    counts = pd.Series(each).value_counts().sort_index().rename_axis("labels")
     return pd.DataFrame({"videos": counts, "share": counts / max(1, len(df))})
 
 
@@ -119,7 +112,7 @@ def co_labels(df: pd.DataFrame, least: int = 1) -> pd.DataFrame:
     `jaccard` is the share among videos with either that carry both; `lift` how many times commoner
     both are than if one said nothing of the other.
     """
-    classes, (video, label) = pd.Series(df.attrs["classes"], dtype=str), _members(df)
+    classes, (video, label) = pd.Series(df.attrs["classes"], dtype=str), members(df)
     sizes = np.bincount(label, minlength=len(classes))
     shared = np.bincount(video, minlength=len(df))[video] > 1
     rows = pd.DataFrame({"video": video[shared], "label": label[shared]})
@@ -133,19 +126,14 @@ def co_labels(df: pd.DataFrame, least: int = 1) -> pd.DataFrame:
     return pairs.sort_values("videos", ascending=False, kind="stable", ignore_index=True)
 
 
-# --- durations, pictures, splits
-
-
 def durations(df: pd.DataFrame) -> pd.DataFrame:
     """Videos, unknown durations, hours, mean and quantiles (s) of each split and of all; below them
     what was published of Sports-1M (the paper's mean, the quantiles of its JSON)."""
-    table = pd.DataFrame({"split": df["split"].astype(str), "s": _numbers(df, "duration")})
-    parts = {split: part["s"] for split, part in table.groupby("split")}
-    parts = {split: parts[split] for split in SPLITS if split in parts} | {"all": table["s"]}
-    rows = {
-        name: [len(s), s.isna().sum(), s.sum() / 3600, s.mean(), *s.quantile([0.5, *PUBLISHED])]
-        for name, s in parts.items()
-    }
+    seconds, rows = pd.Series(_numbers(df, "duration")), {}
+    for name in (*SPLITS, "all"):
+        s = seconds if name == "all" else seconds[(df["split"] == name).to_numpy(bool)]
+        rows[name] = [len(s), s.isna().sum(), s.sum() / 3600, s.mean()]
+        rows[name] += s.quantile([0.5, *PUBLISHED]).tolist()
     rows["Sports-1M, published"] = [1_133_158, np.nan, np.nan, 336, np.nan, *PUBLISHED.values()]
     names = ["videos", "unknown", "hours", "mean", "50 %", *(f"{q:.0%}" for q in PUBLISHED)]
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
@@ -155,8 +143,8 @@ def pictures(df: pd.DataFrame) -> pd.DataFrame:
     """How many videos have which `width` and `height` (pixels), the commonest first, and what shape
     that is: 4:3 and 16:9 within 2 %."""
     sizes = pd.DataFrame({side: _numbers(df, side) for side in ("width", "height")})
-    sizes = sizes.where((sizes > 0).all(axis=1)).value_counts(dropna=False).rename("videos")
-    sizes = sizes.reset_index()
+    sizes = sizes.where((sizes > 0).all(axis=1)).value_counts(dropna=False)
+    sizes = sizes.rename("videos").reset_index()
     ratio = sizes["width"] / sizes["height"]
     tests = [(ratio / r - 1).abs() < 0.02 for r in (4 / 3, 16 / 9)]
     tests += [ratio > 1.02, ratio >= 1 / 1.02, ratio > 0]
@@ -187,24 +175,21 @@ def torn(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame | None:
-    """The published lists beside the catalog, made of the JSON: a row a list, a video counted once.
-
-    Lists are looked for beside the JSON (`*_partition.txt`, there or in `original`). None where
-    there are not both.
-    """
-    place = Path(source).expanduser().resolve() if source else None
-    place = place if place is None or place.is_dir() else place.parent
+    """The published lists (`*_partition.txt` beside the JSON, or in `original` there) compared with
+    the catalog made of the JSON, a row a list; None where there are not both."""
+    place = Path(source).expanduser().resolve()
+    place = place if place.is_dir() else place.parent
     files = sorted([*place.glob("*_partition.txt"), *place.glob("original/*_partition.txt")])
-    if not files or df["title"].isna().all():  # lists alone: they have no titles
+    if not source or not files or df["title"].isna().all():  # the lists have no titles
         return None
-    rows, names, own = {}, _arrow(df, "id"), np.stack(_members(df)).T @ [LABELS, 1]
+    rows, names, own = {}, _arrow(df, "id"), np.stack(members(df)).T @ [LABELS, 1]
     test = (df["split"] == "test").to_numpy(bool)
     for file in files:
         lines = pa.array([file.read_bytes().decode("utf-8", "replace")], pa.large_string())
         lines = pc.list_flatten(pc.split_pattern(lines, "\n"))
         found = pc.extract_regex(lines, r"(?P<id>[\w-]{11})\s+(?P<labels>\d[\d,]*)\s*$").drop_null()
-        first = np.unique(pc.struct_field(found, "id").to_numpy(False), return_index=True)[1]
-        found = found.take(pa.array(first))
+        listed = pd.Series(pc.struct_field(found, "id"), dtype="string[pyarrow]")
+        found = found.filter(pa.array(~listed.duplicated().to_numpy()))
         row = pc.fill_null(pc.index_in(pc.struct_field(found, "id"), names), -1).to_numpy()
         mine = test if "test" in file.name else ~test
         here = row[row >= 0]
@@ -218,9 +203,6 @@ def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame | None:
     names = ["in the list", "in the JSON", "in both", "in the JSON's other part"]
     names += ["in the list alone", "in the JSON alone", "labels differ"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
-
-
-# --- titles
 
 
 def characteristic_words(
@@ -240,13 +222,13 @@ def characteristic_words(
     texts, code = found.dictionary, found.indices.to_numpy().astype(np.int64)
     good = pc.match_substring_regex(texts, r"\p{L}.|.\p{L}").to_numpy(zero_copy_only=False)
     title, code = title[good[code]], code[good[code]]
-    whole = np.unique(title.astype(np.int64) * len(texts) + code)  # a word once a title
+    whole = _distinct(title.astype(np.int64) * len(texts) + code)  # a word once a title
     code = whole % max(1, len(texts))
     often = np.bincount(code, minlength=len(texts)) >= least
     whole, code = whole[often[code]], code[often[code]]
     total = np.bincount(code, minlength=len(texts)).astype(float)
     first = np.searchsorted(whole, np.arange(len(df) + 1) * len(texts))
-    video, label = _members(df)
+    video, label = members(df)
     length = np.diff(first)[video]
     place = np.repeat(first[video] - (length.cumsum() - length), length) + np.arange(length.sum())
     keys, y = np.unique(np.repeat(label, length) * len(texts) + code[place], return_counts=True)
@@ -314,7 +296,7 @@ def duplicate_counts(found: pd.DataFrame) -> pd.Series:
     test = np.bincount(group[split == "test"], minlength=groups)
     size = np.bincount(group, minlength=groups)
     leaks = (test > 0) & (test < size)
-    video, label = _members(found)
+    video, label = members(found)
     alike = pd.Series(1, pd.MultiIndex.from_arrays([group[video], label])).groupby(level=[0, 1])
     alike = alike.size().rename_axis(["group", "label"]).reset_index(name="n")
     torn = alike.loc[alike["n"].to_numpy() < size[alike["group"]], "group"].nunique()
@@ -344,11 +326,18 @@ def _numbers(df: pd.DataFrame, name: str) -> np.ndarray:
     return df[name].to_numpy(np.float64, na_value=np.nan)
 
 
-def _members(df: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(keys: np.ndarray) -> np.ndarray:
+    """The different values of `keys`, none below 0, sorted; `np.unique` hashes them, which takes
+    many times as long."""
+    keys = np.sort(keys)
+    return keys[np.diff(keys, prepend=-1) > 0]
+
+
+def members(df: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """(place of the video in the catalog, label) for each label of each video, in order."""
     labels = _arrow(df, "labels")
     video = pc.list_parent_indices(labels).to_numpy().astype(np.int64)
-    return np.divmod(np.unique(video * LABELS + pc.list_flatten(labels).to_numpy()), LABELS)
+    return np.divmod(_distinct(video * LABELS + pc.list_flatten(labels).to_numpy()), LABELS)
 
 
 def _normal(df: pd.DataFrame) -> pa.Array:
