@@ -160,7 +160,7 @@ def draw_durations(df: pd.DataFrame) -> Figure:
     ax.set_xscale("log")
     ticks = {at: name for at, name in TICKS.items() if low <= at <= high}
     if len(ticks) < 3:
-        nice = mpl.ticker.MaxNLocator(5).tick_values(low, high)
+        nice = mpl.ticker.MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
         ticks = {at: clock(at) for at in nice if low <= at <= high}
     ax.set_xticks(list(ticks), list(ticks.values()))
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
@@ -175,16 +175,18 @@ def draw_durations(df: pd.DataFrame) -> Figure:
 @plots.styled
 def draw_pictures(pictures: pd.DataFrame, most: int = 8) -> Figure:
     """The commonest sizes of picture, and the shares of their shapes."""
-    fig, ((left, right),) = plots._figure(1, 2, 2.9)
     unknown = pictures[pictures["shape"] == "unknown"]
     top = pictures.drop(unknown.index).head(most)
     names = [f"{w:.0f}×{h:.0f}" for w, h in zip(top["width"], top["height"], strict=True)]
-    shapes = pictures.groupby("shape")["share"].sum().reindex(explore.SHAPES, fill_value=0)
+    shapes = pictures.groupby("shape")["share"].sum().reindex(explore.SHAPES).dropna()
     titles, several = ["No size is known", "No shape is known"], len(pictures) - len(unknown)
     if several:
         titles[0] = f"{names[0]} is the commonest of {several:,} sizes"
         titles[0] = f"{names[0]} is the only size" if several == 1 else titles[0]
-        titles[1] = f"{shapes[:-1].max():.1%} are {shapes[:-1].idxmax()}"
+        best = shapes.drop("unknown", errors="ignore")
+        titles[1] = f"{best.max():.1%} are {best.idxmax()}"
+    rows = max(len(names), len(shapes), 2)
+    fig, ((left, right),) = plots._figure(1, 2, 0.7 + 0.28 * rows)
     fig.get_layout_engine().set(wspace=0.06)
     both = ((left, top["share"], names), (right, shapes, list(shapes.index)))
     for (ax, shares, ticks), title in zip(both, titles, strict=True):
@@ -193,7 +195,7 @@ def draw_pictures(pictures: pd.DataFrame, most: int = 8) -> Figure:
             ax.annotate(f"{share:.1%}", (100 * share, row), (4, 0), va="center", fontsize=9,
                         textcoords="offset points")  # fmt: skip
         ax.set_yticks(np.arange(len(ticks)), ticks)
-        ax.set(xlabel="videos (%)", ylim=(max(6, len(ticks)) - 0.4, -0.6), title=title)
+        ax.set(xlabel="videos (%)", ylim=(rows - 0.4, -0.6), title=title)
         ax.set(xticks=[], xlim=(0, 122 * max(0.01, shares.max()) if len(ticks) else 100))
         ax.tick_params(axis="y", length=0)
     return fig

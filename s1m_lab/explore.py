@@ -24,6 +24,7 @@ SHAPES = ("4:3", "16:9", "other landscape", "square", "portrait", "unknown")
 NEAR = 1000  # ms by which the durations of near-duplicates may differ
 COMMON = 100  # videos; a title that more of them bear says nothing about what they show
 PUBLISHED = {0.8: 338, 0.85: 416, 0.9: 526, 0.95: 643}  # quantiles of Sports-1M's JSON, s
+TESTS = {"Sports-1M, published list": 218_667, "Sports-1M, published JSON": 201_309}
 LABELS = 1 << 16  # more than any dataset has
 # A word; three characters of a script that writes without spaces count as one.
 WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]{3}|[\p{L}\p{M}\p{N}]+"
@@ -63,7 +64,7 @@ def measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
     """The catalog with durations and sizes that the source does not tell as ingest measured them,
     and a sentence that says which is which."""
     told = int(df["duration"].notna().sum())
-    how = f"the source tells the duration of {told:,} of {len(df):,} videos"
+    how = f"the source tells those of {told:,} of {len(df):,} videos"
     status = Path(folder) / "clips" / "status.parquet"
     if not status.is_file():
         return df, f"{how}; no clips were made yet, so nothing was measured"
@@ -135,7 +136,7 @@ def durations(df: pd.DataFrame) -> pd.DataFrame:
         rows[name] = [len(s), s.isna().sum(), s.sum() / 3600, s.mean()]
         rows[name] += s.quantile([0.5, *PUBLISHED]).tolist()
     rows["Sports-1M, published"] = [1_133_158, np.nan, np.nan, 336, np.nan, *PUBLISHED.values()]
-    names = ["videos", "unknown", "hours", "mean", "50 %", *(f"{q:.0%}" for q in PUBLISHED)]
+    names = ["videos", "unknown", "hours", "mean", *(f"{q:.0%}" for q in [0.5, *PUBLISHED])]
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
 
 
@@ -154,13 +155,10 @@ def pictures(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def splits(df: pd.DataFrame) -> pd.DataFrame:
-    """Videos and shares of each split; beside them what was published of Sports-1M."""
+    """Videos and share of each split; beside them the share in the paper."""
     counts = df["split"].value_counts().reindex(SPLITS, fill_value=0).astype("int64")
     table = pd.DataFrame({"videos": counts, "share": counts / max(1, len(df))})
-    table["the paper's share"] = [0.7, 0.1, 0.2]
-    table["published list"] = pd.array([None, None, 218_667], "Int64")
-    table["published JSON"] = pd.array([None, None, 201_309], "Int64")
-    return table.rename_axis("split")
+    return table.assign(**{"the paper's share": [0.7, 0.1, 0.2]}).rename_axis("split")
 
 
 def torn(df: pd.DataFrame) -> pd.DataFrame:
@@ -174,14 +172,16 @@ def torn(df: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["in all", "in several splits"])
 
 
-def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame | None:
+def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
     """The published lists (`*_partition.txt` beside the JSON, or in `original` there) compared with
-    the catalog made of the JSON, a row a list; None where there are not both."""
+    the catalog made of the JSON, a row a list; where there are not both, the catalog's test videos
+    beside the published numbers."""
     place = Path(source).expanduser().resolve()
     place = place if place.is_dir() else place.parent
     files = sorted([*place.glob("*_partition.txt"), *place.glob("original/*_partition.txt")])
     if not source or not files or df["title"].isna().all():  # the lists have no titles
-        return None
+        counts = {"this catalog": int((df["split"] == "test").sum())} | TESTS
+        return pd.DataFrame({"test videos": counts})
     rows, names, own = {}, _arrow(df, "id"), np.stack(members(df)).T @ [LABELS, 1]
     test = (df["split"] == "test").to_numpy(bool)
     for file in files:
@@ -213,7 +213,7 @@ def characteristic_words(
     Log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, eq. 16 to 22): a
     word counts once a title, in the class and in all other videos; the prior is worth `prior`
     words, spread as in all titles. `z` is the log-odds ratio over its standard deviation, kept
-    where it is over 2, of words in at least `least` titles, the `top` of a class. Words are runs of
+    where it is over 3, of words in at least `least` titles, the `top` of a class. Words are runs of
     letters and digits, at least two; a phrase in a script without spaces is one word.
     """
     words = pc.utf8_split_whitespace(_normal(df))
@@ -235,7 +235,7 @@ def characteristic_words(
     label, code = keys // max(1, len(texts)), keys % max(1, len(texts))
     z = log_odds(y, np.bincount(label, y)[label], total[code], len(whole), prior)
     rows = pd.DataFrame({"label": label, "code": code, "videos": y, "z": z})
-    rows = rows[rows["z"] > 2].sort_values(["label", "z"], ascending=[True, False], kind="stable")
+    rows = rows[rows["z"] > 3].sort_values(["label", "z"], ascending=[True, False], kind="stable")
     rows = rows.groupby("label").head(top)
     rows.insert(1, "word", texts.take(pa.array(rows.pop("code"), pa.int64())).to_pylist())
     return rows.reset_index(drop=True)
@@ -256,8 +256,8 @@ def near_duplicates(df: pd.DataFrame) -> pd.DataFrame:
     Titles are compared without case, punctuation and leading zeros of numbers ("part 1" is not
     "part 2"), and need three words. Videos of a title, by duration, are one group as long as each
     is within a second of the next. Titles that more than `COMMON` videos bear are left out. `attrs`
-    counts the `pairs` within a second, how many `chance` alone would give, and the `common` titles
-    and the videos `left_out`.
+    counts the videos `compared`, the `pairs` within a second, how many `chance` alone would give,
+    and the `common` titles and the videos `left_out`.
     """
     titles, seconds = _normal(df), _numbers(df, "duration")
     words = pc.fill_null(pc.count_substring_regex(titles, WORD), 0).to_numpy(zero_copy_only=False)
@@ -280,7 +280,7 @@ def near_duplicates(df: pd.DataFrame) -> pd.DataFrame:
     rate = _pairs(every) / max(1.0, len(every) * (len(every) - 1) / 2)
     found.attrs = {"pairs": _pairs(key), "chance": rate * (some * (some - 1) / 2).sum()}
     found.attrs |= {"common": int((borne > COMMON).sum()), "left_out": int(common.sum())}
-    found.attrs["classes"] = df.attrs["classes"]
+    found.attrs |= {"compared": len(rows)}
     return found.sort_values("group", kind="stable")
 
 
@@ -302,6 +302,7 @@ def duplicate_counts(found: pd.DataFrame) -> pd.Series:
     torn = alike.loc[alike["n"].to_numpy() < size[alike["group"]], "group"].nunique()
     return pd.Series(
         {
+            "videos compared": found.attrs["compared"],
             "groups": groups,
             "videos in them": len(found),
             "pairs within a second": found.attrs["pairs"],
