@@ -43,6 +43,40 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min".replace(" 0 min", "")
 
 
+def line(text: object, length: int = 100) -> str:
+    """Any text on one line of at most `length`, without control and direction characters."""
+    text = "".join(c if c.isprintable() else " " for c in str(text)[: 10 * length])
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def number(value: float) -> str:
+    """1133158 is `1,133,158`, 0.04989 is `0.0499`, what is not known is `–`."""
+    if pd.isna(value):
+        return "–"
+    whole = isinstance(value, int | np.integer) or abs(value) >= 100
+    return f"{value:,.0f}" if whole else f"{value:,.3g}"
+
+
+def table(rows: pd.DataFrame):
+    """A table as IPython shows it: numbers by `number`, texts by `line`; all of it escaped."""
+    from IPython.display import HTML
+
+    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in rows.dtypes]
+    formats = [number if wanted else line for wanted in numeric]
+    text = rows.rename(index=line).to_html(formatters=formats, na_rep="–", max_rows=60)
+    return HTML(f'<div class="tex2jax_ignore mathjax_ignore">{text}</div>')
+
+
+@plots.styled
+def _nothing(title: str) -> Figure:
+    """Where there is nothing to draw, a line that says so."""
+    fig, ((ax,),) = plots._figure(1, 1, 0.45)
+    ax.axis("off")
+    ax.set_title(plots.clean(title, 110))
+    return fig
+
+
 @plots.styled
 def draw_sizes(sizes: pd.DataFrame) -> Figure:
     """The classes by size: bars with names up to 30 of them, else a curve with its ends named."""
@@ -102,11 +136,9 @@ def draw_together(
     """Of the videos of a class (row), the share that is also labelled with another (column); for
     the classes of the strongest pairs of at least `least` videos."""
     labels = entangled(pairs[pairs["videos"] >= least], most)
-    fig, ((ax,),) = plots._figure(1, 1, 1.9 + 0.3 * max(1, len(labels)))
     if not labels:
-        ax.axis("off")
-        ax.set_title(f"No two labels share {least:,} videos")
-        return fig
+        return _nothing(f"No two labels share {least:,} videos")
+    fig, ((ax,),) = plots._figure(1, 1, 1.9 + 0.3 * len(labels))
     place = pd.Series(range(len(labels)), labels)
     inside = pairs[pairs["label_a"].isin(labels) & pairs["label_b"].isin(labels)]
     a, b = (place[inside[name]].to_numpy() for name in ("label_a", "label_b"))
@@ -137,10 +169,9 @@ def draw_durations(df: pd.DataFrame) -> Figure:
     """The distribution of durations on a logarithmic axis, a line for each split."""
     seconds = df["duration"].to_numpy(np.float64, na_value=np.nan)
     known = np.isfinite(seconds) & (seconds > 0)
-    fig, ((ax,),) = plots._figure(1, 1, 3.0)
     if not known.any():
-        ax.set(xlabel="duration", ylabel="videos (%)", title="No duration is known")
-        return fig
+        return _nothing("No duration is known: the source does not tell, and no clips were made")
+    fig, ((ax,),) = plots._figure(1, 1, 3.0)
     low, high = seconds[known].min() / 1.1, seconds[known].max() * 1.1
     bins = np.geomspace(low, high, int(np.clip(known.sum() ** 0.4, 8, 60)) + 1)
     for split, shade in SPLITS.items():
@@ -164,7 +195,8 @@ def draw_durations(df: pd.DataFrame) -> Figure:
         ticks = {at: clock(at) for at in nice if low <= at <= high}
     ax.set_xticks(list(ticks), list(ticks.values()))
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
-    ax.set(xlabel="duration", ylabel="videos of the split (%)", xlim=(low, high), ylim=(0, None))
+    ax.set(xlabel="duration", ylabel="videos of the split (%)", xlim=(low, high))
+    ax.set_ylim(0, 1.25 * ax.dataLim.ymax)
     rest = "" if known.all() else f"; {(~known).mean():.1%} do not say how long"
     ax.set_title(f"Half of the videos last less than {clock(median)}{rest}")
     ax.grid(axis="y")
@@ -177,15 +209,15 @@ def draw_pictures(pictures: pd.DataFrame, most: int = 8) -> Figure:
     """The commonest sizes of picture, and the shares of their shapes."""
     unknown = pictures[pictures["shape"] == "unknown"]
     top = pictures.drop(unknown.index).head(most)
+    if not len(top):
+        return _nothing("No size is known: the source does not tell, and no clips were made")
     names = [f"{w:.0f}×{h:.0f}" for w, h in zip(top["width"], top["height"], strict=True)]
     shapes = pictures.groupby("shape")["share"].sum().reindex(explore.SHAPES).dropna()
-    titles, several = ["No size is known", "No shape is known"], len(pictures) - len(unknown)
-    if several:
-        titles[0] = f"{names[0]} is the commonest of {several:,} sizes"
-        titles[0] = f"{names[0]} is the only size" if several == 1 else titles[0]
-        best = shapes.drop("unknown", errors="ignore")
-        titles[1] = f"{best.max():.1%} are {best.idxmax()}"
-    rows = max(len(names), len(shapes), 2)
+    best, several = shapes.drop("unknown", errors="ignore"), len(pictures) - len(unknown)
+    titles = [f"{names[0]} is the commonest of {several:,} sizes"]
+    titles = [f"{names[0]} is the only size"] if several == 1 else titles
+    titles.append(f"{best.max():.1%} are {best.idxmax()}")
+    rows = max(len(names), len(shapes), 3)
     fig, ((left, right),) = plots._figure(1, 2, 0.7 + 0.28 * rows)
     fig.get_layout_engine().set(wspace=0.06)
     both = ((left, top["share"], names), (right, shapes, list(shapes.index)))
@@ -196,7 +228,7 @@ def draw_pictures(pictures: pd.DataFrame, most: int = 8) -> Figure:
                         textcoords="offset points")  # fmt: skip
         ax.set_yticks(np.arange(len(ticks)), ticks)
         ax.set(xlabel="videos (%)", ylim=(rows - 0.4, -0.6), title=title)
-        ax.set(xticks=[], xlim=(0, 122 * max(0.01, shares.max()) if len(ticks) else 100))
+        ax.set(xticks=[], xlim=(0, 122 * max(0.01, shares.max())))
         ax.tick_params(axis="y", length=0)
     return fig
 
@@ -238,14 +270,6 @@ def some_titles(df: pd.DataFrame, each: int, seed: int = 0) -> tuple[np.ndarray,
     return label[some], df["title"].take(video[some]).tolist()
 
 
-def line(text: object, length: int = 100) -> str:
-    """Any text on one line, without control and direction characters, cut and escaped for HTML."""
-    text = " ".join(
-        "".join(c if c.isprintable() else " " for c in str(text)[: 10 * length]).split()
-    )
-    return html.escape(text if len(text) <= length else text[: length - 1] + "…")
-
-
 def cards(
     df: pd.DataFrame,
     sizes: pd.DataFrame,
@@ -258,16 +282,17 @@ def cards(
     titles and frames. Which titles is a matter of `seed`."""
     said, others, titles = (defaultdict(list) for _ in range(3))
     for label, word in zip(words["label"], words["word"], strict=True):
-        said[label].append(line(word, 30))
+        said[label].append(html.escape(line(word, 30)))
     for a, b, n in zip(pairs["label_a"], pairs["label_b"], pairs["videos"], strict=True):
         for one, other in ((a, b), (b, a)):
             if len(others[one]) < 6:
-                others[one].append(f"{line(sizes['class'][other], 40)} ({n:,})")
+                name = html.escape(line(sizes["class"][other], 40))
+                others[one].append(f"{name} ({n:,})")
     for label, title in zip(*some_titles(df, 5, seed), strict=True):
-        titles[label].append(f"<li><bdi>{line(title)}</bdi></li>")
+        titles[label].append(f"<li><bdi>{html.escape(line(title))}</bdi></li>")
     made = {}
     for label, name, videos, train, val, test, several, seconds in sizes.itertuples():
-        name, facts = line(name, 80), [f"{videos:,} videos"]
+        name, facts = html.escape(line(name, 80)), [f"{videos:,} videos"]
         facts += [f"{train:,} train, {val:,} val, {test:,} test"]
         facts += [f"{several / max(1, videos):.1%} with other labels too"]
         facts += [f"median {clock(seconds)}"] if np.isfinite(seconds) else []
@@ -301,7 +326,9 @@ def explorer(made: dict[int, str], sizes: pd.DataFrame):
     from ipywidgets import HTML, Dropdown, Layout, VBox
 
     names = sizes.sort_values("class", kind="stable")
-    options = [(f"{name} ({n:,})", i) for i, name, n in names[["class", "videos"]].itertuples()]
+    options = [
+        (f"{line(name)} ({n:,})", i) for i, name, n in names[["class", "videos"]].itertuples()
+    ]
     layout = Layout(width="26em")
     choice = Dropdown(options=options, value=sizes.index[0], description="class", layout=layout)
     card = HTML(made[choice.value])

@@ -74,8 +74,8 @@ def measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
     df = df.copy()
     for name in names:
         found = pc.take(rows[name].combine_chunks(), place)
-        both = pc.coalesce(_arrow(df, name), found)
-        df[name] = pd.Series(both, df.index, pd.ArrowDtype(both.type))
+        both = pc.coalesce(_arrow(df, name), found.cast(df.dtypes[name].pyarrow_dtype))
+        df[name] = pd.Series(both, df.index, df.dtypes[name])
     return df, f"{how}; {df['duration'].notna().sum() - told:,} more were measured at ingest"
 
 
@@ -267,8 +267,7 @@ def near_duplicates(df: pd.DataFrame) -> pd.DataFrame:
     common = borne[code] > COMMON
     rows, code = rows[~common], code[~common]
     key = (code << 32) + np.clip(seconds[rows] * 1000 + 0.5, 0, 2**31).astype(np.int64)
-    order = np.argsort(key, kind="stable")
-    rows, key = rows[order], key[order]
+    rows, key = rows[np.argsort(key, kind="stable")], np.sort(key)
     group = np.cumsum(np.diff(key, prepend=key[:1]) > NEAR)
     size = np.bincount(group, minlength=1)
     twin = size[group] > 1
@@ -297,9 +296,8 @@ def duplicate_counts(found: pd.DataFrame) -> pd.Series:
     size = np.bincount(group, minlength=groups)
     leaks = (test > 0) & (test < size)
     video, label = members(found)
-    alike = pd.Series(1, pd.MultiIndex.from_arrays([group[video], label])).groupby(level=[0, 1])
-    alike = alike.size().rename_axis(["group", "label"]).reset_index(name="n")
-    torn = alike.loc[alike["n"].to_numpy() < size[alike["group"]], "group"].nunique()
+    alike = pd.DataFrame({"group": group[video], "label": label}).value_counts().reset_index()
+    differ = alike["group"][alike["count"].to_numpy() < size[alike["group"]]].nunique()
     return pd.Series(
         {
             "videos compared": found.attrs["compared"],
@@ -309,12 +307,11 @@ def duplicate_counts(found: pd.DataFrame) -> pd.Series:
             "pairs that chance alone would give": round(found.attrs["chance"]),
             "groups in train or val and in test": int(leaks.sum()),
             "test videos with such a twin": int(test[leaks].sum()),
-            "groups whose labels differ": int(torn),
+            "groups whose labels differ": int(differ),
             f"titles of over {COMMON} videos, left out": found.attrs["common"],
             "videos with such a title": found.attrs["left_out"],
-        },
-        name="count",
-    )
+        }
+    ).rename("count")
 
 
 def _arrow(df: pd.DataFrame, name: str) -> pa.Array:
