@@ -182,8 +182,9 @@ def draw_durations(df: pd.DataFrame) -> Figure:
                       fill=split == "train", alpha=0.35 if split == "train" else 1)  # fmt: skip
     median = np.median(seconds[known])
     ax.axvline(median, color=plots.INK, linewidth=1)
-    ax.annotate(f"median {clock(median)}", (median, 1), (4, -2), va="top", fontsize=9,
-                xycoords=("data", "axes fraction"), textcoords="offset points")  # fmt: skip
+    ax.annotate(f"median {clock(median)}", (median, 1), (-4, -2), va="top", ha="right",
+                xycoords=("data", "axes fraction"), textcoords="offset points",
+                fontsize=9)  # fmt: skip
     if low <= MEAN <= high:
         ax.axvline(MEAN, color=plots.INK, linewidth=1.2, linestyle=":")
         ax.annotate(f"the paper's mean {clock(MEAN)}", (MEAN, 0.86), (4, 0), fontsize=9,

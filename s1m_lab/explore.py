@@ -190,7 +190,8 @@ def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
         found = pc.extract_regex(lines, r"(?P<id>[\w-]{11})\s+(?P<labels>\d[\d,]*)\s*$").drop_null()
         listed = pd.Series(pc.struct_field(found, "id"), dtype="string[pyarrow]")
         found = found.filter(pa.array(~listed.duplicated().to_numpy()))
-        row = pc.fill_null(pc.index_in(pc.struct_field(found, "id"), names), -1).to_numpy()
+        row = pc.index_in(pc.struct_field(found, "id"), names).cast(pa.int64())
+        row = pc.fill_null(row, -1).to_numpy()
         mine = test if "test" in file.name else ~test
         here = row[row >= 0]
         both = int(mine[here].sum())
@@ -217,8 +218,7 @@ def characteristic_words(
     letters and digits, at least two; a phrase in a script without spaces is one word.
     """
     words = pc.utf8_split_whitespace(_normal(df))
-    title, found = pc.list_parent_indices(words).to_numpy(), pc.list_flatten(words)
-    found = found.dictionary_encode()
+    title, found = pc.list_parent_indices(words).to_numpy(), words.flatten().dictionary_encode()
     texts, code = found.dictionary, found.indices.to_numpy().astype(np.int64)
     good = pc.match_substring_regex(texts, r"\p{L}.|.\p{L}").to_numpy(zero_copy_only=False)
     title, code = title[good[code]], code[good[code]]

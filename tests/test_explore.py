@@ -109,7 +109,8 @@ def test_durations(df, rows):
         assert row["videos"] == len(own) and row["unknown"] == len(own) - len(known)
         assert row["hours"] == pytest.approx(sum(known) / 3600)
         assert row["mean"] == pytest.approx(np.mean(known))
-        assert row["95%"] == pytest.approx(np.quantile(known, 0.95))
+        for name, share in (("50%", 0.5), ("95%", 0.95)):
+            assert row[name] == pytest.approx(np.quantile(known, share))
 
 
 def test_pictures():
@@ -315,7 +316,7 @@ def write_sports1m(folder, ids=range(30)):
     return folder
 
 
-def test_a_source_is_read_again_only_when_it_changes(home, tmp_path, monkeypatch):
+def test_a_source_is_read_again_only_when_it_changes(home, tmp_path):
     source = write_sports1m(tmp_path / "json")
     folder = explore.dataset("pocket", str(source))
     assert folder == home / "data" / "sports1m" and len(catalog.load(folder)) == 30
@@ -368,6 +369,18 @@ def test_the_lists_against_the_json(home, tmp_path):
             "labels differ": 2,  # 15 is 0 in the JSON, 20 is 2 alone
         }
         assert found.loc["train_partition.txt"].tolist() == [24, 24, 24, 0, 0, 0, 0]
+
+
+def test_the_lists_of_many_videos(tmp_path):
+    """More than 32,768: the places of labels no longer fit 32 bits."""
+    ids = [f"video-{n:05d}" for n in range(40_000)]
+    labels = [[n % 400] for n in range(40_000)]
+    columns = {"id": ids, "labels": labels, "title": ids, "split": ["test"] * 40_000}
+    df = catalog.frame(catalog.table(columns), classes=[str(n) for n in range(400)])
+    lines = [f"https://youtu.be/{id} {n % 400 + (n == 39_000)}" for n, id in enumerate(ids)]
+    (tmp_path / "test_partition.txt").write_text("\n".join(lines))
+    found = explore.lists_against(df, str(tmp_path))
+    assert found.loc["test_partition.txt"].tolist() == [40_000, 40_000, 40_000, 0, 0, 0, 1]
 
 
 def drawn(figure) -> list[str]:
