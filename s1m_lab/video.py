@@ -90,7 +90,8 @@ def probe(path: Path) -> Info:
     at an even rate, whose header counts exactly the frames that are shown. Elsewhere it is known
     to disagree with a full decode: it counts AVI's empty packets and frames that an edit list
     hides, picks another of several streams, loses precision of 10-bit video, turns rotated
-    pictures by itself, and cannot open files without a duration.
+    pictures by itself, takes narrow pictures (48 pixels) to have four channels, and cannot open
+    files without a duration.
 
     Raises:
         VideoError: the file is missing, empty, no video, cut off, or its first frame is damaged.
@@ -118,7 +119,7 @@ def probe(path: Path) -> Info:
             and len(container.streams.video) == 1
             and stream.codec_context.name == "h264"
             and picture.format.name in ("yuv420p", "yuvj420p")
-            and min(picture.width, picture.height) >= 16
+            and picture.width >= 64
             and promised == len(times)
             and not (rotation or uneven or hidden)
         )

@@ -61,6 +61,15 @@ def test_segments_in_any_order_and_beyond_the_end(film):
     assert clips[3] == [57, 58] + [59] * 14  # the last frame is held
 
 
+@pytest.mark.parametrize("width", [16, 48, 62, 64, 66, 80])
+def test_pictures_of_any_width_have_three_channels(tmp_path, width):
+    images = [np.full((48, width, 3), 40 + 4 * k, np.uint8) for k in range(20)]
+    video.encode(tmp_path / "narrow.mp4", images)
+    (clip,) = video.segments(tmp_path / "narrow.mp4", [0.1])
+    assert clip.shape == (16, 48, width, 3)
+    assert np.abs(clip.mean((1, 2, 3)) - (52 + 4 * np.arange(16))).max() < 2
+
+
 def test_the_two_decoders_agree_bit_for_bit(film):
     info = video.probe(film)
     other = dataclasses.replace(info, decoder="av")
