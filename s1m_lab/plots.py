@@ -363,3 +363,81 @@ def _draw_layer(ax, x: float, y: float, name: str, shape: list[int], shade: str)
     ax.annotate(name, (x + width / 2, y - 1.75), ha="center", fontsize=8, fontweight="bold")
     ax.annotate(size, (x + width / 2, y - 1.9), ha="center", va="top", fontsize=8)
     return x + max(width + depth * shift, 0.95) + 0.3
+
+
+@styled
+def durations(
+    seconds: np.ndarray, title: str, published: dict[float, float] | None = None
+) -> Figure:
+    """How long videos are: a histogram on a log axis and, as dots, quantiles.
+
+    `seconds` are without nan; grey rings are the quantiles `published`, {share: seconds}.
+    """
+    fig, ((left, right),) = _figure(1, 2, 2.9, width_ratios=[3, 2])
+    published = published or {}
+    if len(seconds):
+        ends = np.maximum(np.quantile(seconds, [0.0005, 0.9995]), 0.1) * [0.99, 1.01]
+        bins = np.geomspace(*ends, 61)
+        left.hist(np.clip(seconds, *ends), bins, color=KINDS["detail"])
+        shares = sorted({0.5, 0.8, 0.85, 0.9, 0.95, *published})
+        for row, share in enumerate(shares):
+            own, theirs = np.quantile(seconds, share), published.get(share, math.nan)
+            right.plot([own, theirs], [row, row], color=FAINT, linewidth=2, zorder=1)
+            right.plot(own, row, "o", color=INK, markersize=7)
+            right.plot(theirs, row, "o", color=PAPER, fillstyle="none", markersize=9)
+            text = f"{own:,.4g} s" + ("" if math.isnan(theirs) else f"   {theirs:,.4g} s")
+            right.annotate(text, (1.02, row), va="center", fontsize=9,
+                           xycoords=("axes fraction", "data"))  # fmt: skip
+        right.set_yticks(range(len(shares)), [f"{share:.0%}" for share in shares])
+    left.set(xlabel="duration (s, log axis)", ylabel="videos", title=clean(title, 62))
+    _log_seconds(left)
+    left.grid(axis="y")
+    right.set(xlabel="duration (s)", ylabel="the shortest …", xlim=(0, None))
+    right.set_title("are at most so long" + (": here, ring published" if published else ""))
+    right.grid(axis="x")
+    return fig
+
+
+@styled
+def remaining(
+    table: pd.DataFrame, sizes: dict[str, np.ndarray], limit: float = math.inf, title: str = ""
+) -> Figure:
+    """What is left when videos longer than a limit go, and where `limit` (s) stands in it.
+
+    `table` is that of `costs.remaining`; `sizes` are bytes, rows × 3 (low, mid, high), by what is
+    stored, each drawn with its range.
+    """
+    fig, ((left, middle, right),) = _figure(1, 3, 3.1)
+    table = table[np.isfinite(table.index)]
+    x, hours = table.index, table["hours"] / max(table["hours"].max(), 1e-9)
+    left.plot(x, 100 * table["share"], color=INK, label="videos")
+    left.plot(x, 100 * hours, color=INK, linestyle="--", label="hours")
+    left.set(ylabel="% kept", ylim=(0, 102), title="Videos and hours")
+    for shade, (name, size) in zip(COLOURS.values(), sizes.items(), strict=False):
+        low, mid, high = np.maximum(size[: len(table)], 1).T
+        middle.fill_between(x, low, high, color=shade, alpha=0.25, linewidth=0)
+        middle.plot(x, mid, color=shade, label=clean(name, 30))
+    middle.set(yscale="log", title="Bytes, with their range")
+    middle.yaxis.set_major_formatter(mpl.ticker.EngFormatter("B", places=0))
+    right.plot(x, table["thin"], color=KINDS["motion"])
+    right.set(title="Thin classes", ylim=(0, max(1, table["thin"].max()) * 1.05))
+    for ax in (left, middle, right):
+        ax.set_xlabel("longest video kept (s)")
+        ax.grid()
+        _log_seconds(ax)
+        if math.isfinite(limit):
+            ax.axvline(limit, color=PAPER, linewidth=1.2)
+    left.legend(fontsize=9)
+    fig.legend(*middle.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+def _log_seconds(ax) -> None:
+    """A log axis in plain numbers: 3 5 30 300, not powers."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    ticks = [a * 10**n for n in range(-1, 6) for a in (1, 2, 3, 5) if low <= a * 10**n <= high]
+    ticks = [t for t in ticks if len(ticks) < 7 or f"{t:g}"[0] in "13"]
+    ax.set_xticks(ticks, [f"{t:,g}" for t in ticks])
+    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
