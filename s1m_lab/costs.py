@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from s1m_lab import ingest, shards, video
 
 # Published: durations of the JSON of Sports-1M, share of the videos: s.
-SPORTS_1M = 1_133_158  # videos
+SPORTS_1M, SPLIT = 1_133_158, {"train": 0.7, "val": 0.1, "test": 0.2}  # videos, and their shares
 QUANTILES = {0.80: 338.0, 0.85: 416.0, 0.90: 526.0, 0.95: 643.0}
 # Fitted to these four: a normal distribution of log(s). Its width between neighbouring points is
 # 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first point is not published.
@@ -65,6 +65,8 @@ CLIP_BYTES = {
 TAR = 16 * 768 + 1024  # bytes; a header and half a block a frame, and the JSON of a clip
 LIMITS = (15, 30, 60, 120, 240, 338, 416, 526, 643, math.inf)  # s
 FEW = 5e12  # bytes; assumed: "a few TB" are up to five
+UNITS = {"B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}}
+UNITS["s"] = {"s": 1, "min": 60, "h": 3600}
 WORKERS = (1, 2, 8, 64, 512)
 
 
@@ -114,8 +116,7 @@ def clips_a_video(folder: Path, clips: int = 0) -> dict[str, int]:
 def limits(own: pd.DataFrame, longest: float = 0.0) -> list[float]:
     """The durations (s) to ask about: `LIMITS`, or where half of the videos are shorter than the
     least of them, tenths of the set's own; `longest` too where it is above 0."""
-    seconds = own["duration"].dropna()
-    found = list(LIMITS)
+    seconds, found = own["duration"].dropna(), LIMITS
     if len(seconds) and seconds.median() < LIMITS[0]:
         found = [*seconds.quantile([0.1, 0.25, 0.5, 0.75, 0.9, 0.95]).round(1), math.inf]
     return sorted({*found, *([longest] if longest else [])})
@@ -181,20 +182,20 @@ def a_second(pixels: float | np.ndarray) -> np.ndarray:
 def weights(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Bytes (rows × 3) of what `remaining` says is left: as originals at their own size and at that
     of `RESOLUTIONS`, and as segments in each coding and size."""
-    found = {"own size": table[["low", "mid", "high"]].to_numpy()}
+    found = {"originals, own size": table[["low", "mid", "high"]].to_numpy()}
     seconds, clips = (table[name].to_numpy()[:, None] for name in ("hours", "clips"))
-    found |= {name: 3600 * seconds * a_second(pixels) for name, pixels in RESOLUTIONS.items()}
-    return found | {" ".join(key): clips * size for key, size in CLIP_BYTES.items()}
+    for name, pixels in RESOLUTIONS.items():
+        found[f"originals, {name}"] = 3600 * seconds * a_second(pixels)
+    return found | {f"segments, {' '.join(k)}": clips * size for k, size in CLIP_BYTES.items()}
 
 
 def written(sizes: np.ndarray, unit: str = "B") -> str:
-    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB"; two digits, since no more are known."""
-    scale, prefix = 1.0, ""
-    for power, name in ((1e3, "k"), (1e6, "M"), (1e9, "G"), (1e12, "T")):
-        if unit == "B" and sizes[1] >= power:
-            scale, prefix = power, name
-    low, mid, high = (two_digits(size / scale) for size in sizes)
-    return f"{mid}{f' ({low}–{high})' if low != high else ''} {prefix}{unit}".strip()
+    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB"; two digits, since no more are known. Units in
+    `UNITS` are scaled."""
+    units = UNITS.get(unit, {unit: 1})
+    name = [name for name, scale in units.items() if sizes[1] >= scale or scale == 1][-1]
+    low, mid, high = (two_digits(size / units[name]) for size in sizes)
+    return f"{mid}{f' ({low}–{high})' if low != high else ''} {name}"
 
 
 def two_digits(value: float) -> str:
@@ -207,8 +208,18 @@ def two_digits(value: float) -> str:
     return f"{value:,.{max(0, digits)}f}"
 
 
+def in_words(table: pd.DataFrame, limit: float) -> str:
+    """The row of `remaining` at a limit (s), in a line."""
+    row, at_most = table.loc[limit], f"up to {limit:,.4g} s" if limit < math.inf else "all"
+    originals = written(row[["low", "mid", "high"]].to_numpy())
+    return (
+        f"{at_most}: {row['videos']:,.0f} videos ({row['share']:.1%}), {two_digits(row['hours'])} h"
+        f", {originals} of originals, {row['thin']:.0f} thin classes"
+    )
+
+
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """`remaining` and `weights` to look at: a row a limit, what is uncertain with its range."""
+    """`remaining` and `weights` to look at: a column a limit, what is uncertain with its range."""
     rows = table.index.map(lambda s: "all" if math.isinf(s) else f"{s:,.6g} s")
     text = pd.DataFrame(index=pd.Index(rows, name="at most"))
     text["videos"] = [f"{n:,}" for n in table["videos"]]
@@ -218,7 +229,7 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
     text["segments"] = [f"{n:,.0f}" for n in table["clips"]]
     for name, sizes in weights(table).items():
         text[name] = [written(size) for size in sizes]
-    return text
+    return text.T
 
 
 def sports1m_seconds(share: float) -> np.ndarray:
@@ -320,23 +331,17 @@ def _film(frames: int) -> Iterator[np.ndarray]:
         yield (world[top : top + 360, left : left + 640] + grain).clip(0, 255).astype(np.uint8)
 
 
-class Price(NamedTuple):
-    """What an ingest takes; each low, mid, high."""
+def ingest_price(videos: float, clips: float, rates: Rates) -> dict[str, np.ndarray]:
+    """The price of `clips` segments (all together) out of `videos`, stored as JPEG q90 at 200×200:
+    core-hours, the seconds that each number of `WORKERS` takes, and bytes, each low, mid, high.
 
-    core_hours: np.ndarray
-    hours: dict[int, np.ndarray]  # by number of workers, a core each
-    bytes: np.ndarray
-
-
-def ingest_price(videos: float, clips: float, rates: Rates) -> Price:
-    """The price of `clips` segments (all together) out of `videos`, stored as JPEG q90 at 200×200.
-
-    Hours are core-hours over workers: nobody waits for a disk, a network or another worker. Bytes
-    are those of real clips (`CLIP_BYTES`), not of the film that was measured with.
+    Those are the seconds of one core over workers: nobody waits for a disk, a network or another
+    worker. Bytes are those of real clips (`CLIP_BYTES`), not of the film that was measured with.
     """
-    core_hours = (videos * rates.video + clips * rates.clip) / 3600
-    size = clips * (CLIP_BYTES["JPEG q90", "200×200"] + TAR)
-    return Price(core_hours, {n: core_hours / n for n in WORKERS}, size)
+    work = videos * rates.video + clips * rates.clip
+    price = {"core-hours": work / 3600}
+    price |= {f"{n} worker{'s' * (n > 1)}": work / n for n in WORKERS}
+    return price | {"bytes": clips * (CLIP_BYTES["JPEG q90", "200×200"] + TAR)}
 
 
 def slider(draw: Callable, limits: Sequence[float]) -> None:
