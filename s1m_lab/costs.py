@@ -48,8 +48,8 @@ ANCHOR = np.array([854 * 480, 640 * 480, 640 * 360])
 # kbit/s at 360, 480, 720 and 1080 lines (B. Hassler, "YouTube bitrates", 2013-06-24). Assumed: 0.6
 # to 1 for other videos.
 EXPONENT = np.array([0.6, 0.8, 1.0])
-RESOLUTIONS = {"240p": 426 * 240, "360p": 640 * 360, "480p": 854 * 480, "720p": 1280 * 720}
-RESOLUTIONS["1080p"] = 1920 * 1080
+SIDES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920}
+RESOLUTIONS = {f"{height}p": height * width for height, width in SIDES.items()}  # pixels
 # Measured: bytes of a clip of 16 frames, height×width, mean of 60 real segments and its 95 %
 # interval; benchmarks/clip_coding.json has command, machine, commit and date.
 CLIP_BYTES = {
@@ -78,17 +78,16 @@ def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataF
     attrs: `source` is a sentence on whose durations and sizes these are, `classes` their number.
     """
     sides = ["duration", "width", "height"]
-    own = pd.DataFrame({name: videos[name].to_numpy(float, na_value=np.nan) for name in sides})
+    own = pd.DataFrame({name: videos[name].to_numpy(float, na_value=math.nan) for name in sides})
     said, status = own.notna().sum(), Path(folder) / "clips" / "status.parquet"
     if status.is_file() and said.min() < len(own):
         measured = pq.read_table(status, columns=["id", *sides]).to_pandas().set_index("id")
         own = own.fillna(measured.reindex(videos["id"].astype(object)).reset_index(drop=True))
-    parts = []
+    source = []
     for what, name in (("durations", "duration"), ("sizes", "height")):
         found = int(own[name].notna().sum())
-        measured, unknown = found - said[name], len(own) - found
-        parts.append(f"{what}: {said[name]:,} as the catalog says, {measured:,} measured at ingest")
-        parts[-1] += f", {unknown:,} unknown"
+        text = f"{what}: {said[name]:,} as the catalog says, {found - said[name]:,} measured"
+        source.append(f"{text} at ingest, {len(own) - found:,} unknown")
     rows = pa.Table.from_pandas(videos[["split", "labels"]], preserve_index=False)
     split = pc.index_in(rows["split"], pa.array(ingest.SPLITS)).to_numpy()
     wanted = np.array([clips[name] for name in ingest.SPLITS])[split]
@@ -97,13 +96,12 @@ def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataF
     own = pd.DataFrame({"duration": own["duration"], "pixels": own["width"] * own["height"]})
     own["clips"] = np.clip(places.fillna(np.inf), 0, wanted)
     own["labels"] = pd.Series(rows["labels"], dtype=pd.ArrowDtype(rows["labels"].type))
-    own.attrs = {"source": "; ".join(parts), "classes": len(videos.attrs["classes"])}
+    own.attrs = {"source": "; ".join(source), "classes": len(videos.attrs["classes"])}
     return own
 
 
 def clips_a_video(folder: Path, clips: int = 0) -> dict[str, int]:
-    """Clips a video by split: `clips`, or where that is 0 what the dataset was made with, or will
-    be."""
+    """By split: `clips`, or where that is 0 what the dataset was made with, or will be."""
     if clips:
         return dict.fromkeys(ingest.SPLITS, clips)
     if (Path(folder) / "clips" / "index.parquet").is_file():
@@ -190,8 +188,7 @@ def weights(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def written(sizes: np.ndarray, unit: str = "B") -> str:
-    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB"; two digits, since no more are known. Units in
-    `UNITS` are scaled."""
+    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB": two digits, since no more are known."""
     units = UNITS.get(unit, {unit: 1})
     name = [name for name, scale in units.items() if sizes[1] >= scale or scale == 1][-1]
     low, mid, high = (two_digits(size / units[name]) for size in sizes)
@@ -210,6 +207,8 @@ def two_digits(value: float) -> str:
 
 def in_words(table: pd.DataFrame, limit: float) -> str:
     """The row of `remaining` at a limit (s), in a line."""
+    if not table["videos"].any():
+        return "of unknown duration"
     row, at_most = table.loc[limit], f"up to {limit:,.4g} s" if limit < math.inf else "all"
     originals = written(row[["low", "mid", "high"]].to_numpy())
     return (
@@ -220,16 +219,13 @@ def in_words(table: pd.DataFrame, limit: float) -> str:
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """`remaining` and `weights` to look at: a column a limit, what is uncertain with its range."""
-    rows = table.index.map(lambda s: "all" if math.isinf(s) else f"{s:,.6g} s")
-    text = pd.DataFrame(index=pd.Index(rows, name="at most"))
-    text["videos"] = [f"{n:,}" for n in table["videos"]]
+    rows = ["all" if math.isinf(s) else f"at most {s:,.6g} s" for s in table.index]
+    text = pd.DataFrame({"videos": [f"{n:,}" for n in table["videos"]]}, index=rows)
     text["share"] = [f"{share:.1%}" for share in table["share"]]
     text["thin classes"] = table["thin"].to_numpy()
     text["hours"] = [two_digits(hours) for hours in table["hours"]]
     text["segments"] = [f"{n:,.0f}" for n in table["clips"]]
-    for name, sizes in weights(table).items():
-        text[name] = [written(size) for size in sizes]
-    return text.T
+    return text.assign(**{k: list(map(written, v)) for k, v in weights(table).items()}).T
 
 
 def sports1m_seconds(share: float) -> np.ndarray:
@@ -256,10 +252,8 @@ def on_disk(folder: Path, videos: pd.DataFrame, own: pd.DataFrame, most: int = 1
     if not len(mine):
         return ""
     size = sum(files[row].stat().st_size for row in mine.index)
-    model = (a_second(mine["pixels"]) * mine["duration"].to_numpy()[:, None]).sum(axis=0)
-    return f"{len(mine):,} originals on this disk: {written(np.full(3, size))}, by the model " + (
-        written(model)
-    )
+    model = written((a_second(mine["pixels"]) * mine["duration"].to_numpy()[:, None]).sum(axis=0))
+    return f"{len(mine):,} originals on this disk: {written([size] * 3)}, by the model {model}"
 
 
 def claim(seconds: np.ndarray, clips: float) -> pd.DataFrame:
@@ -344,11 +338,13 @@ def ingest_price(videos: float, clips: float, rates: Rates) -> dict[str, np.ndar
     return price | {"bytes": clips * (CLIP_BYTES["JPEG q90", "200×200"] + TAR)}
 
 
-def slider(draw: Callable, limits: Sequence[float]) -> None:
-    """A slider over `limits` (s) that shows `draw(limit)`. Without a kernel nothing moves it: what
-    it shows must stand beside it."""
-    from ipywidgets import Layout, SelectionSlider, interact
+def slider(draw: Callable, limits: Sequence[float]):
+    """A widget: a slider over `limits` (s), and below it the figure of `draw(limit)`. Without a
+    kernel nothing moves it, so what it shows must stand beside it."""
+    from IPython.display import display
+    from ipywidgets import Layout, SelectionSlider, interactive
 
     options = [("all" if math.isinf(s) else f"{s:,.6g} s", s) for s in limits]
-    look = {"continuous_update": False, "layout": Layout(width="80%")}
-    interact(draw, limit=SelectionSlider(options=options, value=limits[-1], **look))
+    look = {"continuous_update": False, "layout": Layout(width="80%"), "description": "at most"}
+    chosen = SelectionSlider(options=options, value=limits[-1], **look)
+    return interactive(lambda limit: display(draw(limit)), limit=chosen)

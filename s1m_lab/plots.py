@@ -374,21 +374,21 @@ def durations(
     `seconds` are without nan; grey rings are the quantiles `published`, {share: seconds}.
     """
     fig, ((left, right),) = _figure(1, 2, 2.9, width_ratios=[3, 2])
-    published = published or {}
-    if len(seconds):
-        ends = np.maximum(np.quantile(seconds, [0.0005, 0.9995]), 0.1) * [0.99, 1.01]
-        bins = np.geomspace(*ends, 61)
-        left.hist(np.clip(seconds, *ends), bins, color=KINDS["detail"])
-        shares = sorted({0.5, 0.8, 0.85, 0.9, 0.95, *published})
-        for row, share in enumerate(shares):
-            own, theirs = np.quantile(seconds, share), published.get(share, math.nan)
-            right.plot([own, theirs], [row, row], color=FAINT, linewidth=2, zorder=1)
-            right.plot(own, row, "o", color=INK, markersize=7)
-            right.plot(theirs, row, "o", color=PAPER, fillstyle="none", markersize=9)
-            text = f"{own:,.3g} s" + ("" if math.isnan(theirs) else f"   {theirs:,.3g} s")
-            right.annotate(text, (1.05, row), va="center", fontsize=9,
-                           xycoords=("axes fraction", "data"))  # fmt: skip
-        right.set_yticks(range(len(shares)), [f"{share:.0%}" for share in shares])
+    if not len(seconds):
+        return _unknown(fig, title)
+    published, ends = published or {}, np.maximum(np.quantile(seconds, [0.0005, 0.9995]), 0.1)
+    ends *= [0.99, 1.01]
+    left.hist(np.clip(seconds, *ends), np.geomspace(*ends, 61), color=KINDS["detail"])
+    shares = sorted({0.5, 0.8, 0.85, 0.9, 0.95, *published})
+    for row, share in enumerate(shares):
+        own, theirs = np.quantile(seconds, share), published.get(share, math.nan)
+        right.plot([own, theirs], [row, row], color=FAINT, linewidth=2, zorder=1)
+        right.plot(own, row, "o", color=INK, markersize=7)
+        right.plot(theirs, row, "o", color=PAPER, fillstyle="none", markersize=9)
+        text = f"{own:,.3g} s" + ("" if math.isnan(theirs) else f"   {theirs:,.3g} s")
+        right.annotate(text, (1.05, row), va="center", fontsize=9,
+                       xycoords=("axes fraction", "data"))  # fmt: skip
+    right.set_yticks(range(len(shares)), [f"{share:.0%}" for share in shares])
     left.set(xlabel="duration (s, log axis)", ylabel="videos", title=clean(title, 62))
     left.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
     _log_seconds(left)
@@ -409,7 +409,9 @@ def remaining(
     stored, each drawn with its range.
     """
     fig, ((left, middle, right),) = _figure(1, 3, 3.1)
-    table = table[np.isfinite(table.index)]  # empty where no duration is known
+    table = table[np.isfinite(table.index)]
+    if not len(table):
+        return _unknown(fig, title)
     x, hours = table.index, table["hours"] / max(table["hours"].max(), 1e-9)
     left.plot(x, 100 * table["share"], color=INK, label="videos")
     left.plot(x, 100 * hours, color=INK, linestyle="--", label="hours")
@@ -448,7 +450,9 @@ def ranges(rows: pd.DataFrame, title: str, mark: float, named: str) -> Figure:
     ax.hlines(places, rows["low"], rows["high"] * 1.001, color=shades, linewidth=4, alpha=0.5)
     ax.scatter(rows["mid"], places, color=shades, s=36, zorder=3)
     ax.axvline(mark, color=INK, linewidth=1, linestyle=":")
-    ax.annotate(named, (mark, -0.8), ha="center", va="bottom", fontsize=9, annotation_clip=False)
+    ax.annotate(
+        clean(named), (mark, -0.8), ha="center", va="bottom", fontsize=9, annotation_clip=False
+    )
     ax.set_yticks(places, [clean(f"{r.reading}, {r.size}", 40) for r in rows.itertuples()])
     ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.8), xlabel="bytes (log axis)")
     ax.set_title(clean(title, 100), pad=16)
@@ -458,10 +462,18 @@ def ranges(rows: pd.DataFrame, title: str, mark: float, named: str) -> Figure:
     return fig
 
 
+def _unknown(fig: Figure, title: str) -> Figure:
+    """A line in place of a figure of durations that nobody knows."""
+    fig.clear()
+    fig.set_figheight(0.5)
+    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
 def _log_seconds(ax) -> None:
     """A log axis in plain numbers: 3 10 30 100, not powers; more of them where it is short."""
     ax.set_xscale("log")
-    low, high = ax.get_xlim()  # of an empty axis, below 0 before it was logarithmic
+    low, high = ax.get_xlim()
     steps = (1, 3) if high / low > 20 else (1, 2, 3, 5) if high / low > 4 else np.arange(1, 10, 0.5)
     ticks = [a * 10.0**n for n in range(-1, 6) for a in steps if low <= a * 10.0**n <= high]
     ax.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
