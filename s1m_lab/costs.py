@@ -34,10 +34,10 @@ QUANTILES = {0.80: 338.0, 0.85: 416.0, 0.90: 526.0, 0.95: 643.0}
 # 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first point is not published.
 WIDTHS = np.array([1.07, 0.80, 0.55])  # the widest has the shortest videos
 # Published: a copy of 20 classes of Sports-1M (github.com/d3vyatk4ru/sports-1m), 34,361 videos of
-# 8.7 million s and 751 thousand MB, sound included, their resolutions not stated. Mid: all MB over
-# all s. Low and high: 5 and 95 % of its 40 rows, a class in a split. A MB is taken for 1 to 1.049
-# million bytes, since it is not said which, and mid lies between. The mean over many classes is
-# known better, to 82–94 kB/s (bootstrap over classes).
+# 8.7 million s and 751 thousand MB, sound included, resolutions not stated. Mid: all MB over all s.
+# Low and high: 5 and 95 % of its 40 rows, a class in a split. A MB may be 1 or 1.049 million bytes,
+# and mid lies between; the s may leave out WebM, 6 % of the files, and the rate be as much too
+# high. The mean over many classes is known better, to 82–94 kB/s (bootstrap over classes).
 STORED = np.array([69e3, 88e3, 102e3])  # bytes a second
 # How far that goes, measured on the same classes, each from the other 19: the relative error of the
 # bytes of a class (median, and what 90 % of the classes stay below).
@@ -219,7 +219,7 @@ def in_words(table: pd.DataFrame, limit: float) -> str:
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """`remaining` and `weights` to look at: a column a limit, what is uncertain with its range."""
-    rows = ["all" if math.isinf(s) else f"at most {s:,.6g} s" for s in table.index]
+    rows = ["all" if math.isinf(s) else f"≤ {s:,.6g} s" for s in table.index]
     text = pd.DataFrame({"videos": [f"{n:,}" for n in table["videos"]]}, index=rows)
     text["share"] = [f"{share:.1%}" for share in table["share"]]
     text["thin classes"] = table["thin"].to_numpy()
