@@ -34,7 +34,7 @@ QUANTILES = {0.80: 338.0, 0.85: 416.0, 0.90: 526.0, 0.95: 643.0}
 # 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first point is not published.
 WIDTHS = np.array([1.07, 0.80, 0.55])  # the widest has the shortest videos
 # Published: a copy of 20 classes of Sports-1M (github.com/d3vyatk4ru/sports-1m), 34,361 videos of
-# 8.7 million s and 751 thousand MB, sound included, resolutions not stated. Mid: all MB over all s.
+# 8.7 million s and 751 thousand MB; resolution and sound are not stated. Mid: all MB over all s.
 # Low and high: 5 and 95 % of its 40 rows, a class in a split. A MB may be 1 or 1.049 million bytes,
 # and mid lies between; the s may leave out WebM, 6 % of the files, and the rate be as much too
 # high. The mean over many classes is known better, to 82–94 kB/s (bootstrap over classes).
@@ -51,7 +51,7 @@ EXPONENT = np.array([0.6, 0.8, 1.0])
 SIDES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920}
 RESOLUTIONS = {f"{height}p": height * width for height, width in SIDES.items()}  # pixels
 # Measured: bytes of a clip of 16 frames, height×width, mean of 60 real segments and its 95 %
-# interval; benchmarks/clip_coding.json has command, machine, commit and date.
+# interval; benchmarks/clip_coding.json has videos, machine, versions, commit and date.
 CLIP_BYTES = {
     ("JPEG q90", "227×277"): np.array([256e3, 270e3, 285e3]),
     ("H.264 crf 18", "227×277"): np.array([33e3, 36e3, 38e3]),

@@ -227,7 +227,7 @@ def test_the_film_is_of_youtube_s_kind(tmp_path):
     info = video.probe(path)
     assert (info.width, info.height, info.codec, info.frames) == (640, 360, "h264", 250)
     kbits = 8 * path.stat().st_size / info.duration / 1000
-    assert 200 < kbits < 1500  # the copy of Sports-1M has 550 to 820, sound included
+    assert 200 < kbits < 1500  # the copy of Sports-1M has 550 to 820
 
 
 def test_price_is_arithmetic():
