@@ -363,3 +363,118 @@ def _draw_layer(ax, x: float, y: float, name: str, shape: list[int], shade: str)
     ax.annotate(name, (x + width / 2, y - 1.75), ha="center", fontsize=8, fontweight="bold")
     ax.annotate(size, (x + width / 2, y - 1.9), ha="center", va="top", fontsize=8)
     return x + max(width + depth * shift, 0.95) + 0.3
+
+
+@styled
+def durations(
+    seconds: np.ndarray, title: str, published: dict[float, float] | None = None
+) -> Figure:
+    """How long videos are: a histogram on a log axis and, as dots, quantiles.
+
+    `seconds` are without nan; grey rings are the quantiles `published`, {share: seconds}.
+    """
+    fig, ((left, right),) = _figure(1, 2, 2.9, width_ratios=[3, 2])
+    if not len(seconds):
+        return _unknown(fig, title)
+    published, ends = published or {}, np.maximum(np.quantile(seconds, [0.0005, 0.9995]), 0.1)
+    ends *= [0.99, 1.01]
+    left.hist(np.clip(seconds, *ends), np.geomspace(*ends, 61), color=KINDS["detail"])
+    shares = sorted({0.5, 0.8, 0.85, 0.9, 0.95, *published})
+    for row, share in enumerate(shares):
+        own, theirs = np.quantile(seconds, share), published.get(share, math.nan)
+        right.plot([own, theirs], [row, row], color=FAINT, linewidth=2, zorder=1)
+        right.plot(own, row, "o", color=INK, markersize=7)
+        right.plot(theirs, row, "o", color=PAPER, fillstyle="none", markersize=9)
+        text = f"{own:,.3g} s" + ("" if math.isnan(theirs) else f"   {theirs:,.3g} s")
+        right.annotate(text, (1.05, row), va="center", fontsize=9,
+                       xycoords=("axes fraction", "data"))  # fmt: skip
+    right.set_yticks(range(len(shares)), [f"{share:.0%}" for share in shares])
+    left.set(xlabel="duration (s, log axis)", ylabel="videos", title=clean(title, 62))
+    left.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
+    _log_seconds(left)
+    left.grid(axis="y")
+    right.set(xlabel="longest of them (s)", ylabel="the shortest …", xlim=(0, None))
+    right.set_title("Dots here, rings published" if published else "Quantiles")
+    right.grid(axis="x")
+    return fig
+
+
+@styled
+def remaining(
+    table: pd.DataFrame, sizes: dict[str, np.ndarray], limit: float = math.inf, title: str = ""
+) -> Figure:
+    """What is left when videos longer than a limit go, and where `limit` (s) stands in it.
+
+    `table` is that of `costs.remaining`; `sizes` are bytes, rows × 3 (low, mid, high), by what is
+    stored, each drawn with its range.
+    """
+    fig, ((left, middle, right),) = _figure(1, 3, 3.1)
+    table = table[np.isfinite(table.index)]
+    if not len(table):
+        return _unknown(fig, title)
+    x, hours = table.index, table["hours"] / max(table["hours"].max(), 1e-9)
+    left.plot(x, 100 * table["share"], color=INK, label="videos")
+    left.plot(x, 100 * hours, color=INK, linestyle="--", label="hours")
+    left.set(ylabel="% kept", ylim=(0, 102), title="Videos and hours")
+    shades = ["#444444", "#56B4E9", "#B8A800", "#CC79A7"]
+    for shade, (name, size) in zip(shades, sizes.items(), strict=False):
+        low, mid, high = np.maximum(size[: len(table)], 1).T
+        middle.fill_between(x, low, high, color=shade, alpha=0.25, linewidth=0)
+        middle.plot(x, mid, color=shade, label=clean(name, 30))
+    middle.set(yscale="log", title="Bytes, with their range")
+    middle.yaxis.set_major_formatter(mpl.ticker.EngFormatter("B", places=0))
+    middle.yaxis.set_minor_locator(mpl.ticker.NullLocator())
+    right.plot(x, table["thin"], color=INK)
+    right.set(title="Thin classes", ylim=(0, max(1, table["thin"].max()) * 1.05))
+    for ax in (left, middle, right):
+        ax.set_xlabel("longest video kept (s)")
+        ax.grid()
+        _log_seconds(ax)
+        if math.isfinite(limit):
+            ax.axvline(limit, color=PAPER, linewidth=1.2)
+    left.legend(fontsize=9)
+    fig.legend(*middle.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+@styled
+def ranges(rows: pd.DataFrame, title: str, mark: float, named: str) -> Figure:
+    """Bytes with their range, a row each, beside the `mark` (bytes), which is `named`.
+
+    `rows` has columns `reading`, `size`, `low`, `mid`, `high`.
+    """
+    fig, ((ax,),) = _figure(1, 1, 0.9 + 0.24 * len(rows))
+    places = np.arange(len(rows))
+    shades = np.where(rows["low"] > mark, "#CC79A7", np.where(rows["high"] > mark, PAPER, INK))
+    ax.hlines(places, rows["low"], rows["high"] * 1.001, color=shades, linewidth=4, alpha=0.5)
+    ax.scatter(rows["mid"], places, color=shades, s=36, zorder=3)
+    ax.axvline(mark, color=INK, linewidth=1, linestyle=":")
+    ax.annotate(
+        clean(named), (mark, -0.8), ha="center", va="bottom", fontsize=9, annotation_clip=False
+    )
+    ax.set_yticks(places, [clean(f"{r.reading}, {r.size}", 40) for r in rows.itertuples()])
+    ax.set(xscale="log", ylim=(len(rows) - 0.5, -0.8), xlabel="bytes (log axis)")
+    ax.set_title(clean(title, 100), pad=16)
+    ax.xaxis.set_major_formatter(mpl.ticker.EngFormatter("B", places=0))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    return fig
+
+
+def _unknown(fig: Figure, title: str) -> Figure:
+    """A line in place of a figure of durations that nobody knows."""
+    fig.clear()
+    fig.set_figheight(0.5)
+    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+def _log_seconds(ax) -> None:
+    """A log axis in plain numbers: 3 10 30 100, not powers; more of them where it is short."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    steps = (1, 3) if high / low > 20 else (1, 2, 3, 5) if high / low > 4 else np.arange(1, 10, 0.5)
+    ticks = [a * 10.0**n for n in range(-1, 6) for a in steps if low <= a * 10.0**n <= high]
+    ax.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())
