@@ -176,7 +176,7 @@ def measure_shards(clips: list[np.ndarray], folder: Path) -> dict:
     """`Shards.read` of random rows, 32 at a time."""
     import pyarrow.parquet as pq
 
-    made = (shards.Clip(f"v{n}", n, 0, 0.0, [0], clip) for n, clip in enumerate(clips))
+    made = (shards.Clip(f"v{n}", f"v{n}", 0, 0.0, [0], clip) for n, clip in enumerate(clips))
     table = shards.write(folder / "train-00000.tar", made)
     settings = dict(zip(("frames", "height", "width"), clips[0].shape[:3], strict=True), fps=30.0)
     about = {"settings": settings, "fingerprint": "", "shards": []}

@@ -227,7 +227,7 @@ def parser() -> argparse.ArgumentParser:
     cut.add_argument("--clips", type=int, help="segments a video")
     cut.add_argument("--size", type=int, help="side of the stored frames, pixels")
     cut.add_argument("--max-duration", type=float, help="leave out longer videos, s (0: none)")
-    cut.add_argument("--videos", help="folder or address (s3://…) of a catalog's files")
+    cut.add_argument("--files", help="folder or address (s3://…) of a catalog's files")
     cut.add_argument("--output", help="address for the shards (default: in the dataset)")
     cut.add_argument("--workers", type=int, help="processes of this machine (default: its cores)")
     cut.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")

@@ -301,7 +301,7 @@ def calibrate(seconds: int = 60, repeats: int = 5, clips: int = 8) -> Rates:
             opened = time.process_time()
             starts = video.starts(info.duration, clips, str(repeat))
             frames = video.segments(path, starts, size=(200, 200), info=info)
-            made = (shards.Clip("film", 0, n, 0.0, [0], clip) for n, clip in enumerate(frames))
+            made = (shards.Clip("film", "film", n, 0.0, [0], clip) for n, clip in enumerate(frames))
             sizes = shards.write(shard, made)["sizes"].combine_chunks().flatten()
             each = (time.process_time() - opened) / clips  # opens it again: little in so many
             found.append((opened - start, each, TAR + pc.sum(sizes).as_py() / clips))

@@ -1,7 +1,7 @@
 """Videos → shards, on one machine or a Dask cluster.
 
     folder = ingest.prepare("pocket")              # or a folder of class folders, or a table
-    folder = ingest.prepare("sports1m", videos="s3://bucket/videos", scheduler="tcp://10.0.0.1:8786")
+    folder = ingest.prepare("sports1m", files="s3://bucket/videos", scheduler="tcp://10.0.0.1:8786")
     ingest.statuses(folder)                        # what became of the videos, as a table
 
 `prepare` makes the catalog where there is none and cuts up to N random half-second segments out of
@@ -52,7 +52,7 @@ def prepare(
     data_seed: int | None = None,
     workers: int | None = None,
     max_duration: float | None = None,
-    videos: str | None = None,
+    files: str | None = None,
     output: str | None = None,
     scheduler: str = "",
     fetch: bool = False,
@@ -67,7 +67,7 @@ def prepare(
         data_seed: governs the split and the segments.
         workers: processes; by default one a core. One: this process.
         max_duration: s; longer videos are left out, with a status. 0: none is.
-        videos: folder or fsspec address (`s3://…`) of the files of a catalog; see `sources.find`.
+        files: folder or fsspec address (`s3://…`) of the files of a catalog; see `sources.find`.
         output: fsspec address for the shards; "": the dataset's own `clips/`.
         scheduler: address of a Dask scheduler, in place of processes of this machine.
         fetch: videos that lie nowhere are read from their `url` by yt-dlp, and not kept.
@@ -84,12 +84,12 @@ def prepare(
     with stages.exclusive(folder):
         df = _catalog(data, folder, data_seed)
         settings, asked = _settings(
-            folder, df, clips, size, max_duration=max_duration, videos=videos, output=output
+            folder, df, clips, size, max_duration=max_duration, files=files, output=output
         )
-        root, videos = asked.get("output") or str(here), asked.get("videos") or ""
-        if any(where.startswith("memory:") for where in (root, videos)):
+        root, files = asked.get("output") or str(here), asked.get("files") or ""
+        if any(where.startswith("memory:") for where in (root, files, str(data))):
             workers = 1  # that memory is this process's
-        jobs = _jobs(df, root, settings, sources.find(df, folder, videos, fetch), retry)
+        jobs = _jobs(df, root, settings, sources.find(df, folder, files, fetch), retry)
         work = stages.fingerprint(inputs=[job["inputs"] for job in jobs])
         now = stages.fingerprint(now=[job["now"] for job in jobs])
         made = _made(here, root)

@@ -5,8 +5,9 @@ papermill only warns of a parameter it does not know and then trains the default
 
     pages.check(data=str, model=models.NAMES, epochs=(0, 1000), lr=(0.0, 10.0))
 
-`str` is any text, a collection of texts is a choice, and two numbers are a range with both ends in
-it: whole numbers where both ends are. A wrong name, type or value ends the run with one sentence.
+`str` is any text, `bool` True or False, a collection of texts is a choice, and two numbers are a
+range with both ends in it: whole numbers where both ends are. A wrong name, type or value ends the
+run with one sentence.
 """
 
 import ast
@@ -87,6 +88,8 @@ def _wrong(name: str, value: object, allowed: dict) -> str:
             return ""
         kind = "a whole number" if whole else "a number"
         return f"{name} must be {kind} from {low} to {high}; it was given {value!r}"
+    if wanted is bool:
+        return "" if isinstance(value, bool) else f"{name} must be True or False, not {value!r}"
     if not isinstance(value, str):
         raw = f"; where digits are meant as text: -r {name} {value}" if number else ""
         return f"{name} must be text; it arrived as {value!r}{raw}"

@@ -1,11 +1,11 @@
 """Where videos lie: on this disk, in a bucket, at an address.
 
-    found = sources.find(df, folder, videos="s3://bucket/sports")   # a Source a row of the catalog
+    found = sources.find(df, folder, files="s3://bucket/sports")   # a Source a row of the catalog
     with sources.local(found[0], seconds=600) as path: ...          # a file that can be decoded
 
 A video in a bucket, or at an address (a page that yt-dlp can read), is copied to a temporary file,
 sampled and removed: no original is kept. Nothing is asked of the network unless a path in the
-catalog is an address, `videos` is one, or `fetch` is set.
+catalog is an address, `files` is one, or `fetch` is set.
 """
 
 import os
@@ -44,19 +44,19 @@ REFUSALS = {
 
 
 def find(
-    df: pd.DataFrame, folder: Path, videos: str = "", fetch: bool = False
+    df: pd.DataFrame, folder: Path, files: str = "", fetch: bool = False
 ) -> list[Source | None]:
     """Where the video of each row of a catalog lies now; None where it lies nowhere.
 
-    `path` counts first: an address, or a file, a relative one being relative to `videos` or, where
-    that is not given, to the dataset `folder`. Without a path it is the file in `videos` (a folder
+    `path` counts first: an address, or a file, a relative one being relative to `files` or, where
+    that is not given, to the dataset `folder`. Without a path it is the file in `files` (a folder
     or an fsspec address; by default the dataset's `videos/`) whose name without suffix is the id;
     and with `fetch` the row's `url`. Buckets are listed once, not asked for every video.
     """
-    root = str(videos) or str(folder / "videos")
+    root = str(files) or str(folder / "videos")
     paths, ids = df["path"].tolist(), df["id"].tolist()
     named = {}
-    if any(path is pd.NA for path in paths) or videos:
+    if any(path is pd.NA for path in paths) or files:
         named = listing(root)
     stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in sorted(named)[::-1]}
     remote = _remote([path for path in paths if path is not pd.NA and is_url(path)])
@@ -73,7 +73,7 @@ def find(
             state = named.get(name)
             source = state and Source("bucket", f"{root.rstrip('/')}/{name}", state)
         else:
-            base = root if videos or path is pd.NA else folder
+            base = root if files or path is pd.NA else folder
             source = _file(os.path.join(base, name))
         found.append(source)
     return found

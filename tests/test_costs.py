@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s1m_lab import catalog, costs, ingest, plots, shards, video
+from s1m_lab import catalog, costs, cutting, ingest, plots, shards, video
 
 ROOT = Path(__file__).parent.parent
 CLIPS = {"train": 8, "val": 4, "test": 20}
@@ -79,7 +79,7 @@ def test_what_the_catalog_leaves_open_is_what_ingest_measured(videos, tmp_path):
         {"id": f"v{n}", "duration": 7.0, "width": 10, "height": 20} for n in reversed(range(299))
     ]
     (tmp_path / "clips").mkdir()
-    pq.write_table(pa.Table.from_pylist(rows, ingest.STATUS), tmp_path / "clips/status.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, cutting.STATUS), tmp_path / "clips/status.parquet")
     more = costs.known(tmp_path, videos, CLIPS)
     was = own["duration"].isna().to_numpy()
     assert (more["duration"][was][:-1] == 7).all() and more["duration"][~was].equals(
@@ -242,7 +242,9 @@ def test_price_is_arithmetic():
 def test_a_stored_clip_weighs_what_is_said_of_its_tar(tmp_path):
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (40, 16, 60, 80, 3)) * rng.random((40, 16, 1, 1, 1))
-    made = [shards.Clip("v", 0, n, 0.0, [0], clip) for n, clip in enumerate(noise.astype(np.uint8))]
+    made = [
+        shards.Clip("v", "v", n, 0.0, [0], clip) for n, clip in enumerate(noise.astype(np.uint8))
+    ]
     index = shards.write(tmp_path / "a.tar", made)
     jpeg = sum(map(sum, index["sizes"].to_pylist()))
     assert (tmp_path / "a.tar").stat().st_size == pytest.approx(

@@ -84,8 +84,9 @@ def test_every_parameter_is_checked_before_anything_is_loaded(cells):
     assert set(asked) == set(defaults)
     for name, allowed in asked.items():
         number = isinstance(allowed, tuple)
-        assert isinstance(defaults[name], int | float if number else str), name
-        if number or allowed is str:
+        kind = allowed if isinstance(allowed, type) else int | float if number else str
+        assert isinstance(defaults[name], kind), name
+        if number or isinstance(allowed, type):
             assert not pages.find_problems([f"{name} = {defaults[name]!r}"], {name: allowed})
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from s1m_lab import pages
 
 ALLOWED = {"data": str, "model": ("single", "slow", "slow-multires"), "epochs": (0, 1000)}
-ALLOWED |= {"lr": (0.0, 10.0), "run": str}
+ALLOWED |= {"lr": (0.0, 10.0), "run": str, "fetch": bool}
 DEFAULTS = 'data: str = "pocket"  # help\nmodel = "slow"\nepochs = 0\nlr = 0.0\nrun = ""\n'
 
 
@@ -25,7 +25,7 @@ def problems(*cells):
     "injected, said",
     [
         ('modle = "slow"', "no parameter is called 'modle'; the nearest is 'model'"),
-        ("batch = 3", "(there are: data, model, epochs, lr, run)"),
+        ("batch = 3", "(there are: data, model, epochs, lr, run, fetch)"),
         ('model = "slwo"', "model cannot be 'slwo'; the nearest is 'slow'"),
         ("epochs = -1", "epochs must be a whole number from 0 to 1000; it was given -1"),
         ('epochs = "two"', "epochs must be a whole number from 0 to 1000; it was given 'two'"),
@@ -41,6 +41,7 @@ def problems(*cells):
             "run must be text; it arrived as 12; where digits are meant as text: -r run 12",
         ),
         ("model = 3", "model must be text"),
+        ("fetch = 1", "fetch must be True or False, not 1"),
         ("data = None", "data must be text; it arrived as None"),
     ],
 )
@@ -55,7 +56,15 @@ def test_every_wrong_parameter_is_named_at_once():
 
 @pytest.mark.parametrize(
     "injected",
-    ['model = "slow-multires"', "epochs = 1000", "lr = 1", "lr = 0.001", 'run = "a 7"', ""],
+    [
+        'model = "slow-multires"',
+        "epochs = 1000",
+        "fetch = True",
+        "lr = 1",
+        "lr = 0.001",
+        'run = "a 7"',
+        "",
+    ],
 )
 def test_right_parameters_pass(injected):
     assert problems(f"# Parameters\n{injected}\n") == []

@@ -249,7 +249,7 @@ def test_a_catalog_finds_its_videos_by_id(bucket, home):
     )
     catalog.save(df, home / "data" / "byid")
     for where in ("s3://films/sports/run", str(bucket / "run")):
-        folder = ingest.prepare("byid", workers=1, videos=where, **SMALL)
+        folder = ingest.prepare("byid", workers=1, files=where, **SMALL)
         assert status(folder) == {"0": "ok", "1": "ok", "nowhere": "missing"}
 
 
