@@ -131,7 +131,7 @@ class _Kept:
 
     def __init__(self, job: dict, old: dict | None, index: pa.Table | None, tar: Path | None):
         self.job, self.tar, self.index = job, tar, index
-        self.usable = old is not None and old["cut"] == job["cut"]
+        self.usable = old is not None and old.get("cut") == job["cut"]
         self.rows = {row["id"]: row for row in old["statuses"]} if self.usable else {}
         was = zip(self.rows, old["sources"], strict=True) if self.usable else ()
         self.was = dict(was)

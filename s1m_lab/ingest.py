@@ -296,7 +296,7 @@ def _todo(jobs: list[dict]) -> list[dict]:
             for (_, id, *_), now in zip(job["videos"], job["now"], strict=True):
                 if now is None and old.get(id, {}).get("clips"):
                     kept += 1
-                    lost += [id] * (about["cut"] != job["cut"])
+                    lost += [id] * (about.get("cut") != job["cut"])
     if lost:
         raise ValueError(
             f"the files of {len(lost):,} videos are gone ({', '.join(lost[:3])}, …), and the "
