@@ -8,7 +8,7 @@ minutes long (`--films`, `--minutes`). In every round, of one core, one after th
 
 - *bare*: the frames that ingest stores are decoded by decord and nothing is done with them;
 - *ingest*: `ingest.prepare` of the same files in this process, with probing, resizing and JPEG;
-- *sample*: one random clip a call from those files (open, seek, decode), as loaders on the fly do;
+- *sample*: one random clip from those files (open, seek, decode, resize), as loaders on the fly do;
 - *read*: the same number of clips from the shards, in random order, whole and 10 frames of them.
 
 Ratios are paired within a round. Memory is this process's resident set while 2,000 small files
@@ -100,7 +100,7 @@ def sampled(films: list[tuple[Path, list[float]]], n: int, seed: int) -> float:
         path, starts = films[rng.integers(len(films))]
         reader = decord.VideoReader(str(path), num_threads=1)
         (wanted,) = frames_of(path, [rng.uniform(0, starts[-1])])
-        reader.get_batch(wanted).asnumpy()
+        [video.fit(frame, 200, 200) for frame in reader.get_batch(wanted).asnumpy()]
     return (time.perf_counter() - start) / n
 
 

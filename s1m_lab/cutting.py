@@ -45,7 +45,7 @@ def make(job: dict) -> int:
     """Make one shard and its side file; returns the number of videos."""
     store, name = Store(job["store"]), job["name"]
     with _alone(store, name) as mark:
-        old = about(store, name, store.sizes())
+        old = about(store, name, store.size)
         if same(job, old):  # another worker made it, after its client had died
             return len(job["videos"])
         statuses: list[dict] = []
@@ -77,13 +77,14 @@ def same(job: dict, about: dict | None) -> bool:
     return all(n in (None, was) for n, was in zip(job["now"], about["sources"], strict=True))
 
 
-def about(store: Store, name: str, sizes: dict[str, int]) -> dict | None:
-    """What the side file says of a shard, None unless both are whole; `sizes` are the store's."""
+def about(store: Store, name: str, size: Callable[[str], int | None]) -> dict | None:
+    """What the side file says of a shard, None unless both are whole; `size` gives that of a file,
+    None where there is none."""
     try:
-        facts = side(store, name)[1] if f"{name}.parquet" in sizes else {}
+        facts = side(store, name)[1] if size(f"{name}.parquet") else {}
     except (OSError, pa.ArrowInvalid, KeyError):
         return None
-    return facts if facts and sizes.get(f"{name}.tar") == facts["bytes"] else None
+    return facts if facts and size(f"{name}.tar") == facts["bytes"] else None
 
 
 def side(store: Store, name: str) -> tuple[pa.Table, dict]:

@@ -288,7 +288,7 @@ def _todo(jobs: list[dict]) -> list[dict]:
     store = Store(jobs[0]["store"]) if jobs else None
     sizes = store.sizes() if jobs else {}
     with ThreadPoolExecutor(16) as pool:
-        abouts = pool.map(lambda job: cutting.about(store, job["name"], sizes), jobs)
+        abouts = pool.map(lambda job: cutting.about(store, job["name"], sizes.get), jobs)
         for job, about in zip(jobs, abouts, strict=True):
             if not cutting.same(job, about):
                 todo.append(job)

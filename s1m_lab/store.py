@@ -90,11 +90,23 @@ class Store:
             elif self.fs.exists(self.where(name)):
                 self.fs.rm_file(self.where(name))
 
+    def size(self, name: str) -> int | None:
+        """Bytes of a file, None where there is none."""
+        try:
+            if self.local:
+                return os.stat(self.where(name)).st_size
+            self.fs.invalidate_cache()
+            return self.fs.size(self.where(name))
+        except FileNotFoundError:
+            return None
+
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file that lies right in the folder, by name."""
+        """Bytes of every file that lies right in the folder, by name; those of others' work in
+        progress may be missing."""
         if self.local:
-            files = os.scandir(self.root) if os.path.isdir(self.root) else ()
-            return {file.name: file.stat().st_size for file in files if file.is_file()}
+            names = os.listdir(self.root) if os.path.isdir(self.root) else ()
+            found = {name: self.size(name) for name in names}
+            return {name: size for name, size in found.items() if size is not None}
         self.fs.invalidate_cache()
         found = self.fs.find(self.root, maxdepth=1, detail=True).values()
         return {file["name"].rpartition("/")[2]: file["size"] for file in found}
