@@ -3,10 +3,12 @@
 import csv
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -181,6 +183,26 @@ def test_every_broken_file_has_a_status(source, home, capsys):
     names = {path.name for path in (folder / "clips").iterdir()}
     shards = {f"{s}-00000.{x}" for s in ("train", "val", "test") for x in ("tar", "parquet")}
     assert names == shards | {"index.parquet", "status.parquet", "asked.json", "made.json"}
+
+
+def test_hostile_ids_never_become_names(films, home):
+    ids = ["../../x", "-rf", "a\nb", "/etc/passwd", "id'; drop", "\u202eevil"]
+    columns = {
+        "id": ids,
+        "labels": [[n % 2] for n in range(6)],
+        "split": ["train", "test"] * 3,
+        "path": [str(films / "run" / f"{n}.mp4") for n in range(6)],
+    }
+    df = catalog.frame(
+        catalog.table(columns), classes=["a", "b"], data_seed=0, split="given", broken={}
+    )
+    catalog.save(df, home / "data" / "hostile")
+    folder = ingest.prepare("hostile", workers=1, **SMALL)
+    assert status(folder) == dict.fromkeys(ids, "ok")
+    made = {path.relative_to(home) for path in home.rglob("*") if path.is_file()}
+    assert {path.parts[:2] for path in made} == {("data", "hostile")}
+    with tarfile.open(folder / "clips" / "train-00000.tar") as tar:
+        assert all(re.fullmatch(r"[0-9a-f]{16}-\d{3}\.(\d\d\.jpg|json)", m.name) for m in tar)
 
 
 def test_nothing_but_broken_files_is_an_error(home, tmp_path):

@@ -124,6 +124,21 @@ def test_every_failure_has_a_name(film, tmp_path):
         video.probe(tmp_path)
 
 
+def test_an_encrypted_film_is_named(tmp_path):
+    import av
+
+    key = "00112233445566778899aabbccddeeff"
+    scheme = {"encryption_scheme": "cenc-aes-ctr", "encryption_key": key, "encryption_kid": key}
+    with av.open(str(tmp_path / "e.mp4"), "w", options=scheme) as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width = stream.height = 64
+        for image in counter(30):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+    with pytest.raises(video.VideoError, match="encrypted"):
+        video.probe(tmp_path / "e.mp4")
+
+
 def test_a_truncated_film_with_its_index_in_front(film, tmp_path):
     import av
 
