@@ -7,9 +7,6 @@ import json
 import re
 import shutil
 import statistics
-import subprocess
-import time
-import urllib.request
 from html.parser import HTMLParser
 
 import numpy as np
@@ -91,115 +88,21 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-# --------------------------------------------------------------------------------------- browser
+def shown(browser):
+    """Names of the cards that can be seen, in their order."""
+    return browser.run(
+        "[...document.querySelectorAll('.card')].filter(c => c.checkVisibility())"
+        ".map(c => c.querySelector('bdi').textContent)"
+    )
 
 
-class Browser:
-    """A tab of a headless Chromium, driven through its DevTools protocol."""
-
-    def __init__(self, address):
-        from websocket import create_connection
-
-        self.socket = create_connection(address, timeout=30, suppress_origin=True)
-        self.numbers, self.events = itertools.count(1), []
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.ask(f"{domain}.enable")
-        self.ask("Page.setLifecycleEventsEnabled", enabled=True)
-
-    def ask(self, method, **params):
-        number = next(self.numbers)
-        self.socket.send(json.dumps({"id": number, "method": method, "params": params}))
-        while True:
-            answer = json.loads(self.socket.recv())
-            if answer.get("id") == number:
-                assert "error" not in answer, answer
-                return answer["result"]
-            self.events.append(answer)
-
-    def open(self, path, fragment="", width=1280, height=900, scheme="light"):
-        wishes = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
-        features = [{"name": name, "value": value} for name, value in wishes.items()]
-        self.ask("Emulation.setEmulatedMedia", features=features)
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.ask("Emulation.setDeviceMetricsOverride", **size)
-        for address in ("about:blank", path.as_uri() + fragment):
-            self.events.clear()
-            loader = self.ask("Page.navigate", url=address)["loaderId"]
-            while not any(self.loaded(event, loader) for event in self.events):
-                self.events.append(json.loads(self.socket.recv()))
-        return self
-
-    @staticmethod
-    def loaded(event, loader):
-        about = event["params"]
-        return about.get("name") == "load" and about.get("loaderId") == loader
-
-    def run(self, script):
-        done = self.ask("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in done, done
-        return done["result"].get("value")
-
-    def press(self, *keys):
-        for key in keys:
-            text = {"Enter": "\r", "Space": " "}.get(key, key if len(key) == 1 else "")
-            codes = {"Tab": 9, "Enter": 13, "Escape": 27}
-            codes |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
-            more = {"key": key, "windowsVirtualKeyCode": codes.get(key, ord(key[0]))}
-            self.ask("Input.dispatchKeyEvent", type="keyDown", text=text, **more)
-            self.ask("Input.dispatchKeyEvent", type="keyUp", **more)
-
-    def shown(self):
-        """Names of the cards that can be seen, in their order."""
-        return self.run(
-            "[...document.querySelectorAll('.card')].filter(c => c.checkVisibility())"
-            ".map(c => c.querySelector('bdi').textContent)"
-        )
-
-    def focus(self):
-        """The id of what has the focus, of a link to a class the name."""
-        return self.run("document.activeElement.id || document.activeElement.textContent")
-
-    def said(self):
-        return self.run("document.querySelector('[role=status]').textContent")
-
-    def requests(self):
-        """What the page has asked the network for, half a second after it was there."""
-        later = "new Promise(done => setTimeout(done, 500))"
-        self.ask("Runtime.evaluate", expression=later, awaitPromise=True)
-        about = [(event["method"], event["params"]) for event in self.events]
-        stopped = {p["requestId"] for m, p in about if p.get("blockedReason") == "csp"}
-        asked = [p for m, p in about if m == "Network.requestWillBeSent"]
-        asked = [p["request"] for p in asked if p["requestId"] not in stopped]
-        return [request for request in asked if not request["url"].startswith("data:")]
+def focus(browser):
+    """The id of what has the focus, of a link to a class the name."""
+    return browser.run("document.activeElement.id || document.activeElement.textContent")
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if not CHROMIUM:
-        pytest.skip("no Chromium is installed here")
-    pytest.importorskip("websocket", reason="websocket-client drives the browser")
-    folder = tmp_path_factory.mktemp("chromium")
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync"
-    flags += " --disable-background-networking --disable-component-update --remote-debugging-port=0"
-    command = [CHROMIUM, *flags.split(), f"--user-data-dir={folder}"]
-    command += ["--host-resolver-rules=MAP * ~NOTFOUND", "about:blank"]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(command, **quiet)
-    try:
-        for _ in range(300):
-            if (folder / "DevToolsActivePort").is_file():
-                break
-            time.sleep(0.1)
-        port = (folder / "DevToolsActivePort").read_text().split()[0]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/json") as answer:
-            tab = next(t for t in json.load(answer) if t["type"] == "page")
-        tab = Browser(tab["webSocketDebuggerUrl"])
-        yield tab
-        tab.ask("Browser.close")
-        tab.socket.close()
-    finally:
-        process.terminate()
-        process.wait(20)
+def said(browser):
+    return browser.run("document.querySelector('[role=status]').textContent")
 
 
 # ------------------------------------------------------------------------------------- hostility
@@ -231,7 +134,7 @@ def test_hostile_texts_are_shown_and_nothing_runs(evil, browser):
     assert browser.run("document.title") == 'Classes of <img src=x onerror="window.ran=1">'
     assert browser.run("typeof window.ran") == "undefined"
     assert browser.run("document.scripts.length") == 1
-    named = browser.shown()
+    named = shown(browser)
     assert len(named) == len(EVIL)
     assert named[:5] == EVIL[:5] and named[6:9] == ["two lines and three", EVIL[7], "class 8"]
     assert named[5] == "gnp.exe turned round [31m", "no control characters, of direction neither"
@@ -418,10 +321,10 @@ def page(tmp_path_factory):
 )
 def test_typing_finds_classes(page, browser, typed, hits):
     browser.open(page).press("/")
-    assert browser.focus() == "query"
+    assert focus(browser) == "query"
     browser.ask("Input.insertText", text=typed)
-    assert sorted(browser.shown()) == sorted(hits)
-    assert browser.said() == f"{len(hits) or 'None'} of 40 classes"
+    assert sorted(shown(browser)) == sorted(hits)
+    assert said(browser) == f"{len(hits) or 'None'} of 40 classes"
     seen = browser.run(
         "[...document.querySelectorAll('section, nav li')].filter(e => e.checkVisibility()).length"
     )
@@ -430,49 +333,49 @@ def test_typing_finds_classes(page, browser, typed, hits):
 
 def test_a_search_may_stand_in_the_address(page, browser):
     browser.open(page, "#q=field%20hockey")
-    assert browser.shown() == ["field hockey"] and browser.said() == "1 of 40 classes"
+    assert shown(browser) == ["field hockey"] and said(browser) == "1 of 40 classes"
     browser.open(page, "#q=%E0%A4%A")
-    assert len(browser.shown()) == 40, "a broken address shows all"
+    assert len(shown(browser)) == 40, "a broken address shows all"
 
 
 def test_the_keyboard_goes_everywhere(page, browser):
     browser.open(page).press("Tab")
-    assert browser.focus() == "Skip to the classes"
+    assert focus(browser) == "Skip to the classes"
     assert browser.run("document.activeElement.getBoundingClientRect().top") >= 0
     browser.press("/")
     browser.ask("Input.insertText", text="hockey")
     browser.press("Enter")
-    assert browser.focus() == "field hockey"
+    assert focus(browser) == "field hockey"
     assert (
         browser.run("getComputedStyle(document.activeElement.closest('li')).outlineStyle")
         == "solid"
     )
     browser.press("ArrowRight")
-    assert browser.focus() == "ice hockey"
+    assert focus(browser) == "ice hockey"
     browser.press("ArrowRight")
-    assert browser.focus() == "ice hockey", "there is none after the last"
+    assert focus(browser) == "ice hockey", "there is none after the last"
     browser.press("Escape")
-    assert browser.focus() == "query" and len(browser.shown()) == 40
-    assert browser.said() == "40 classes" and browser.run("box.value") == ""
+    assert focus(browser) == "query" and len(shown(browser)) == 40
+    assert said(browser) == "40 classes" and browser.run("box.value") == ""
     browser.press("ArrowDown")
-    names = browser.shown()
-    assert browser.focus() == names[0]
+    names = shown(browser)
+    assert focus(browser) == names[0]
     browser.press("Tab")
-    assert browser.focus() == names[1]
+    assert focus(browser) == names[1]
     across = browser.run("new Set(cards.map(c => c.card.getBoundingClientRect().left)).size")
     bowls = names.index("bowls 0")
     browser.press("ArrowRight")
-    while browser.focus() != "bowls 0":
-        browser.press("ArrowRight" if names.index(browser.focus()) < bowls else "ArrowLeft")
+    while focus(browser) != "bowls 0":
+        browser.press("ArrowRight" if names.index(focus(browser)) < bowls else "ArrowLeft")
     browser.press("ArrowDown")
-    assert browser.focus() == names[bowls + across], "the card right below"
+    assert focus(browser) == names[bowls + across], "the card right below"
     low, high, top = browser.run(
         "(() => { const r = document.activeElement.closest('li').getBoundingClientRect();"
         "return [r.bottom, r.top, form.getBoundingClientRect().bottom] })()"
     )
     assert top <= high < low <= 900, "the whole card is in view, below the search"
     browser.press("ArrowUp", "ArrowLeft")
-    assert browser.focus() == names[bowls - 1]
+    assert focus(browser) == names[bowls - 1]
     browser.run("scrollTo(0, 1e6)")
     browser.press("/")
     browser.ask("Input.insertText", text="bowls")
@@ -480,14 +383,14 @@ def test_the_keyboard_goes_everywhere(page, browser):
     browser.press("Enter", "ArrowDown", "ArrowDown")
     for _ in range(4):
         browser.press("ArrowUp")
-    assert browser.focus() == "query", "from the topmost row to the search"
+    assert focus(browser) == "query", "from the topmost row to the search"
 
 
 def test_without_javascript_it_is_a_plain_page(page, browser):
     browser.ask("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(page)
-        assert len(browser.shown()) == 40
+        assert len(shown(browser)) == 40
         assert not browser.run("document.querySelector('form').checkVisibility()")
     finally:
         browser.ask("Emulation.setScriptExecutionDisabled", value=False)
@@ -563,7 +466,7 @@ def test_a_phone_shows_it_large_enough(page, browser):
         "const r = card.getBoundingClientRect();"
         "return document.elementFromPoint(r.left + 20, r.bottom - 20).textContent })()"
     )
-    assert link == browser.shown()[4], "all of a card is its link"
+    assert link == shown(browser)[4], "all of a card is its link"
 
 
 def test_motion_is_for_those_who_want_it(page, browser):

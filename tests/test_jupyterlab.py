@@ -1,0 +1,119 @@
+"""JupyterLab itself, in a real browser: every notebook with a widget runs, and the widget answers.
+
+Screenshots go into the folder that `S1M_SCREENSHOTS` names, if it does.
+"""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from s1m_lab import pocket, train
+
+NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+# the notebook, what is changed in its parameters, the cell of the widget, what moves it
+WIDGETS = [
+    ("01_explore", {}, "explorer", "select", "s"),
+    ("02_durations", {}, "slider", ".noUi-handle", "ArrowLeft"),
+]
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """The address of a JupyterLab on copies of the notebooks, in a small home."""
+    folder = tmp_path_factory.mktemp("jupyterlab")
+    before = os.environ["S1M_HOME"]
+    os.environ["S1M_HOME"] = str(folder / "home")
+    try:
+        pocket.make("pocket", videos=128)
+        for name, model in (("small", "slow"), ("small_single", "single")):
+            train.train(train.TrainConfig(model=model, epochs=1, size=56, width=0.1, run=name))
+    finally:
+        os.environ["S1M_HOME"] = before
+    shutil.copytree(NOTEBOOKS, folder / "notebooks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = f"-m jupyterlab --no-browser --port {port} --ServerApp.port_retries=0"
+    command += " --IdentityProvider.token=t --LabApp.expose_app_in_browser=True --allow-root"
+    env = {**os.environ, "S1M_HOME": str(folder / "home"), "PYTHONPATH": str(NOTEBOOKS.parent)}
+    for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
+        env[name] = str(folder / name.lower())
+    with open(folder / "log.txt", "w") as log:
+        server = subprocess.Popen(
+            [sys.executable, *command.split(), f"--ServerApp.root_dir={folder / 'notebooks'}"],
+            env=env, stdout=log, stderr=log,
+        )  # fmt: skip
+    address = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(f"{address}/api?token=t").close()
+            break
+        except OSError:
+            assert server.poll() is None and time.monotonic() < end, (
+                folder / "log.txt"
+            ).read_text()
+            time.sleep(0.1)
+    yield address, folder / "notebooks"
+    server.terminate()
+    server.wait(30)
+
+
+def given(path: Path, parameters: dict) -> None:
+    """Write parameters into a copy as papermill would, in a cell of their own."""
+    notebook = json.loads(path.read_text("utf-8"))
+    at = next(
+        n for n, cell in enumerate(notebook["cells"])
+        if "parameters" in cell["metadata"].get("tags", [])
+    )  # fmt: skip
+    source = "# Parameters\n" + "".join(f"{k} = {v!r}\n" for k, v in parameters.items())
+    cell = {"cell_type": "code", "id": "injected", "metadata": {}, "source": source}
+    notebook["cells"].insert(at + 1, cell | {"outputs": [], "execution_count": None})
+    path.write_text(json.dumps(notebook), "utf-8")
+
+
+PANEL = "[...jupyterapp.shell.widgets('main')][0]"
+CODE = f"{PANEL}.content.widgets.filter(c => c.model.type === 'code')"
+
+
+@pytest.mark.parametrize("name, parameters, cell, handle, key", WIDGETS, ids=lambda v: str(v)[:12])
+def test_a_widget_answers(browser, lab, name, parameters, cell, handle, key):
+    address, folder = lab
+    given(folder / f"{name}.ipynb", parameters)
+    browser.open(f"{address}/lab/tree/{name}.ipynb?token=t", width=1200, height=1000)
+    browser.wait(f"window.jupyterapp && {PANEL}?.context?.isReady || false")
+    browser.wait(f"{PANEL}.sessionContext.session?.kernel?.connectionStatus === 'connected'")
+    browser.run("void jupyterapp.commands.execute('notebook:run-all-cells')")
+    browser.wait(f"{CODE}.every(c => c.model.executionCount) && {CODE}.length", 240)
+    failed = f"{CODE}.flatMap(c => c.model.outputs.toJSON()).filter(o => o.output_type === 'error')"
+    assert browser.run(f"{failed}.map(o => o.evalue)") == []
+    number = browser.run(f"{PANEL}.content.widgets.findIndex(c => c.model.id === '{cell}')")
+    browser.run(f"void {PANEL}.content.scrollToItem({number}, 'center')")
+    widget = f"{PANEL}.content.widgets[{number}].node"
+    browser.wait(f"!!{widget}.querySelector('{handle}')")
+    seen = f"[...{widget}.querySelectorAll('img')].map(picture => picture.src).join()"
+    before = browser.run(seen)
+    picture(browser, f"{name}-before")
+    browser.run(f"{widget}.querySelector('{handle}').focus()")
+    for _ in range(3):
+        browser.press(key)
+    browser.wait(f"{seen} !== {json.dumps(before)}")
+    picture(browser, f"{name}-after")
+    browser.run("void jupyterapp.commands.execute('docmanager:save')")  # else it asks to stay
+    browser.wait(f"!{PANEL}.context.model.dirty")
+    browser.run(f"void {PANEL}.sessionContext.shutdown()")
+
+
+def picture(browser, name: str) -> None:
+    if os.environ.get("S1M_SCREENSHOTS"):
+        folder = Path(os.environ["S1M_SCREENSHOTS"])
+        folder.mkdir(parents=True, exist_ok=True)
+        browser.picture(folder / f"{name}.png")
