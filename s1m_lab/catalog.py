@@ -40,6 +40,14 @@ SCHEMA = pa.schema(
         ("group", pa.string()),  # videos that must not be split (one person, one recording)
     ]
 )
+LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]  # few values
+PARQUET = {  # ids do not compress; addresses hold an id each, and little is lost by haste
+    "compression": dict.fromkeys([*SCHEMA.names, "labels.list.element"], "zstd") | {"id": "none"},
+    "compression_level": {"url": -5, "thumbnail": -5},
+    "use_dictionary": LOW,
+    "write_statistics": LOW,
+    "row_group_size": 1 << 17,
+}
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 
 
@@ -78,7 +86,7 @@ def save(df: pd.DataFrame, folder: Path) -> None:
         text = "".join(f"{name}\n" for name in df.attrs["classes"])
         temporary.write_bytes(text.encode())
     with stages.atomic(folder / "catalog.parquet") as temporary:
-        pq.write_table(rows, temporary, compression="zstd")
+        pq.write_table(rows, temporary, **PARQUET)
 
 
 def load(folder: Path) -> pd.DataFrame:

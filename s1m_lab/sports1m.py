@@ -13,8 +13,10 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from string import ascii_letters, digits
 
 import numpy as np
 import pandas as pd
@@ -45,6 +47,10 @@ COLUMNS = {
     "thumbnail": "VARCHAR",
     "source487": "VARCHAR",
 }
+BATCH = 40_000  # rows
+CONTROL = "[\\x00-\\x1f\\x7f-\\x{9f}]"  # C0, DEL and C1, in the syntax of RE2
+ODD_IN_ID = ~np.isin(np.arange(256), list(f"{ascii_letters}{digits}_.-".encode()))
+ODD_IN_TITLE = np.isin(np.arange(256), [*range(32), 0x7F, 0xC2])  # 0xC2: before C1, and much else
 
 
 def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, dict]:
@@ -61,15 +67,15 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     beside = [path / "labels.txt", path.parent / "labels.txt"]
     names = [Path(labels)] if labels else [file for file in beside if file.is_file()]
     classes = read_labels(names[0]) if names else []
-    parts, broken = [], np.zeros(len(BROKEN), int)
+    stages.keep_memory()
     with _files(path) as files:
-        for file in files:
-            for videos, wrong in _read_file(file, len(classes) or CLASSES):
-                parts.append(videos)
-                broken += wrong
-    hashes = [hash64(part["id"], data_seed) for part in parts]
-    parts = [_with_val(*pair) for pair in zip(parts, hashes, strict=True)]
-    again = _already_listed(parts, np.concatenate(hashes))
+        parts = [
+            part for file in files for part in _read_file(file, len(classes) or CLASSES, data_seed)
+        ]
+    if not parts:
+        raise ValueError(f"{path} lists no videos")
+    parts, hashes, broken = zip(*parts, strict=True)
+    again, broken = _already_listed(parts, np.concatenate(hashes)), sum(broken)
     broken[-1] = again.sum()
     videos = pa.Table.from_batches(_without(parts, again))
     if not classes:
@@ -107,7 +113,7 @@ def read_folds(folder: Path) -> pd.DataFrame:
         raise FileNotFoundError(f"{folder} holds no sports0_train.txt, sports0_test.txt, …")
     halves, tables, broken = {}, [], np.zeros(len(BROKEN), int)
     for fold, split, file in found:
-        videos, wrong = _checked(_list(file), CLASSES)
+        videos, wrong = _checked(_list(file), split, CLASSES)
         broken += wrong
         halves.setdefault(fold, []).append(pc.unique(videos["id"]))
         own = {"fold": pa.repeat(pa.scalar(fold, pa.int8()), len(videos)), "id": videos["id"]}
@@ -140,9 +146,7 @@ def read_mids(path: Path, classes: Sequence[str] = ()) -> pd.DataFrame:
 def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
     """uint64 of every id: FNV-1a over its UTF-8 bytes, begun at `seed`, then the mixing of
     splitmix64; a function of the two alone, on every machine and in every version."""
-    offsets = np.frombuffer(ids.buffers()[1] or b"\0\0\0\0", np.int32)
-    offsets = offsets[ids.offset : ids.offset + len(ids) + 1]
-    data = np.frombuffer(ids.buffers()[2] or b"", np.uint8)
+    offsets, data = _bytes(ids)
     start, length = offsets[:-1], np.diff(offsets)
     h = np.full(len(ids), (0xCBF29CE484222325 ^ seed) & (2**64 - 1), np.uint64)
     for k in range(length.max(initial=0)):
@@ -151,6 +155,22 @@ def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(31))
+
+
+def _bytes(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(where each text begins, and the last ends; the bytes of all), not copied."""
+    _, offsets, data = text.buffers()
+    offsets = np.frombuffer(offsets or bytes(4), np.int32)
+    return offsets[text.offset : text.offset + len(text) + 1], np.frombuffer(data or b"", np.uint8)
+
+
+def _having(text: pa.Array, odd: np.ndarray) -> np.ndarray:
+    """bool for every text: whether one of its bytes is `odd`, a bool for each of the 256."""
+    offsets, data = _bytes(text)
+    at = np.flatnonzero(odd[data[offsets[0] : offsets[-1]]]) + offsets[0]
+    having = np.zeros(len(text), bool)
+    having[np.searchsorted(offsets, at, "right") - 1] = True
+    return having
 
 
 def _with_val(videos: pa.RecordBatch, hashes: np.ndarray) -> pa.RecordBatch:
@@ -227,22 +247,27 @@ def _split_of(name: str) -> str:
     return "test" if "test" in name.lower() else "train"
 
 
-def _read_file(path: Path, classes: int) -> list[tuple[pa.RecordBatch, np.ndarray]]:
-    """The sound videos of a file, in batches, each with the counts of the broken rows."""
+def _read_file(path: Path, classes: int, data_seed: int) -> list[tuple]:
+    """(the sound videos, their hashes, how many rows are broken for each reason), in batches."""
     import duckdb
 
+    def work(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
+        videos, broken = _checked(rows, _split_of(path.name), classes)
+        hashes = hash64(videos["id"], data_seed)
+        return _with_val(videos, hashes), hashes, broken
+
     if not _is_json(path.name):
-        return [_checked(_list(path), classes)]
-    try:
-        return [_checked(rows, classes) for rows in _json(path, _split_of(path.name))]
-    except duckdb.Error as error:
-        first = error
-    with tempfile.TemporaryDirectory() as folder:  # half a character spoils the whole file
-        mended = _mended(path, Path(folder) / "mended.json")
+        return [work(_list(path))]
+    with ThreadPoolExecutor(1) as other:  # which checks a batch while the next is parsed
         try:
-            return [_checked(rows, classes) for rows in _json(mended, _split_of(path.name))]
-        except duckdb.Error:
-            raise ValueError(f"{path} cannot be read as a JSON list of objects: {first}") from None
+            return list(other.map(work, _json(path)))
+        except duckdb.Error as error:
+            first = error
+        with tempfile.TemporaryDirectory() as folder:  # half a character spoils the whole file
+            try:
+                return list(other.map(work, _json(_mended(path, Path(folder) / "mended.json"))))
+            except duckdb.Error:
+                raise ValueError(f"{path} is no JSON list of objects: {first}") from None
 
 
 def _mended(path: Path, copy: Path) -> Path:
@@ -250,21 +275,19 @@ def _mended(path: Path, copy: Path) -> Path:
     stages.require_space(copy.parent, 2 * path.stat().st_size)
     text = path.read_bytes().decode("utf-8", "replace")
     pair = r"\\u[dD][89abAB]..\\u[dD][c-fC-F].."
-    escapes = re.compile(rf"({pair}|\\(?!u[dD][89a-fA-F]).)|\\u....")
-    copy.write_text(escapes.sub(lambda found: found[1] or r"\ufffd", text), "utf-8")
+    escape = re.compile(rf"({pair}|\\(?!u[dD][89a-fA-F]).)|\\u....")
+    copy.write_text(escape.sub(lambda found: found[1] or r"\ufffd", text), "utf-8")
     return copy
 
 
-def _json(path: Path, split: str) -> Iterator[pa.RecordBatch]:
+def _json(path: Path) -> Iterator[pa.RecordBatch]:
     """Batches of the objects of a JSON list, in order; what is no object gives a row of nulls."""
     import duckdb
 
-    query = "select * exclude source487, if(source487 in ('train', 'test'), source487, $2) as split"
-    query += " from read_json($1, columns = $3, format = 'array', ignore_errors = true)"
+    query = f"from read_json($1, columns = {COLUMNS}, format = 'array', ignore_errors = true)"
     with duckdb.connect() as connection:
         connection.execute(f"set threads = {stages.cores()}")
-        found = connection.sql(query, params=[str(path), split, COLUMNS])
-        yield from found.to_arrow_reader(100_000)
+        yield from connection.sql(query, params=[str(path)]).to_arrow_reader(BATCH)
 
 
 def _list(path: Path) -> pa.RecordBatch:
@@ -278,16 +301,16 @@ def _list(path: Path) -> pa.RecordBatch:
     columns = {
         "id": pc.struct_field(found, "id"),
         "label487": pc.if_else(pc.equal(pc.struct_field(found, "labels"), ""), None, labels),
-        "split": pa.repeat(_split_of(path.name), len(lines)),
     }
     types = {"stitle": pa.string(), "duration": pa.string(), "thumbnail": pa.string()}
+    types |= {"source487": pa.string()}
     types |= {"width": pa.int32(), "height": pa.int32()}
     columns |= {name: pa.nulls(len(lines), kind) for name, kind in types.items()}
     columns["label487"] = columns["label487"].cast(pa.list_(pa.float64()))
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _checked(rows: pa.RecordBatch, classes: int) -> tuple[pa.RecordBatch, np.ndarray]:
+def _checked(rows: pa.RecordBatch, split: str, classes: int) -> tuple[pa.RecordBatch, np.ndarray]:
     """(the sound videos in columns of the catalog, how many rows are broken for each reason)."""
 
     def sure(condition: pa.Array) -> np.ndarray:
@@ -300,39 +323,46 @@ def _checked(rows: pa.RecordBatch, classes: int) -> tuple[pa.RecordBatch, np.nda
     classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
     numeral = pc.match_substring_regex(duration, r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$")
     seconds = pc.if_else(numeral, duration, None).cast(pa.float32())
+    size = pc.binary_length(rows["id"])
+    control = _having(title, ODD_IN_TITLE)
+    control[control] = sure(pc.match_substring_regex(title.filter(control), CONTROL))
     conditions = [
-        ~sure(pc.match_substring_regex(rows["id"], r"^[A-Za-z0-9_.-]{1,100}$")),
+        ~sure(pc.less_equal(size, 100))
+        | ~sure(pc.greater(size, 0))
+        | _having(rows["id"], ODD_IN_ID),
         ~sure(pc.greater(pc.list_value_length(labels), 0)),
         classless,
         sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),
         sure(pc.greater(pc.utf8_length(title), 1000)),
-        sure(pc.match_substring_regex(title, "[\0-\x1f\x7f-\x9f]")),
+        control,
     ]
     why = np.select(conditions, range(len(conditions)), -1)
     rows = rows.append_column("seconds", seconds)
     if why.max(initial=-1) >= 0:
         rows = rows.filter(pa.array(why < 0))
-    return _columns(rows), np.bincount(why[why >= 0], minlength=len(BROKEN))
+    return _columns(rows, split), np.bincount(why[why >= 0], minlength=len(BROKEN))
 
 
-def _columns(rows: pa.RecordBatch) -> pa.RecordBatch:
-    """Sound rows in the catalog's columns; a size below 1 and an address of another kind than
-    http become null."""
+def _columns(rows: pa.RecordBatch, split: str) -> pa.RecordBatch:
+    """Sound rows in the catalog's columns; a row that names no split is of `split`. A size below 1
+    and an address of another kind than http become null."""
 
     def where(condition: pa.Array, column: pa.Array) -> pa.Array:
         return pc.if_else(condition, column, None)
 
-    ids, image = rows["id"], rows["thumbnail"]
+    ids, image, source = rows["id"], rows["thumbnail"], rows["source487"]
+    safe = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
     url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
+    youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), pc.match_substring(ids, "."))
     columns = {
         "id": ids,
-        "split": rows["split"],
+        "split": pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split),
         "labels": rows["label487"].cast(pa.list_(pa.int16())),
         "title": rows["stitle"],
         "duration": rows["seconds"],
         "width": where(pc.greater(rows["width"], 0), rows["width"]),
         "height": where(pc.greater(rows["height"], 0), rows["height"]),
-        "thumbnail": where(pc.match_substring_regex(image, "^https?://"), image),
-        "url": where(pc.match_substring_regex(ids, "^[A-Za-z0-9_-]{11}$"), url),
+        "thumbnail": where(safe, image),
+        "url": where(youtube, url),
     }
     return pa.RecordBatch.from_pydict(columns)
