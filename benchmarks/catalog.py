@@ -1,13 +1,14 @@
-"""What does it cost to read the metadata of Sports-1M? Against `pandas.read_json` on the same files.
+"""What does the metadata of Sports-1M cost? Our reading of it against `pandas.read_json` alone.
 
-    python benchmarks/catalog.py                            # 1,133,158 rows, as the real set has
+    python benchmarks/catalog.py                            # 1,133,158 rows, as in the real set
     python benchmarks/catalog.py --rows 20000 --keep DIR    # make a small one and keep its files
 
 The files have the format of the real ones. Where S1M_REAL_DATA names the real lists, ids and labels
 of test videos are real; all other ids, and every title, duration and size, are invented: durations
 follow the published quantiles (80/85/90/95 %: 338/416/526/643 s, mean 336 s), titles a few
 templates. A known number of rows is broken, in every way that the reader must notice. Each reading
-runs in a fresh process; its time leaves imports out, its peak memory counts them.
+runs in a fresh process; its time leaves imports out, its peak memory counts them. Medians of the
+rounds are printed, in which the readings take turns.
 """
 
 import argparse
@@ -15,26 +16,27 @@ import datetime
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
-import time
-from importlib import metadata
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from s1m_lab import catalog, runs, sports1m, stages
+from s1m_lab import runs, sports1m, stages
 
+ROOT = Path(__file__).resolve().parent.parent
 ROWS = 1_133_158
 NEAR_DUPLICATES = 1_755 / ROWS  # published
 ALPHABET = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
 # share of videos → duration in s; between two points its logarithm grows evenly
 SHARES = (0, 0.1, 0.25, 0.5, 0.8, 0.85, 0.9, 0.95, 1)
-DURATIONS = (4, 30, 70, 160, 338, 416, 526, 643, 7_100)
+DURATIONS = (4, 30, 70, 160, 338, 416, 526, 643, 9_000)
 SIZES = ((640, 360), (480, 360), (1280, 720), (320, 240), (1920, 1080), (640, 480), (360, 640))
 SIZE_SHARES = (0.34, 0.24, 0.2, 0.12, 0.05, 0.03, 0.02)
 TITLES = """{name} {year}|{name} highlights {year}|How to: {name} for beginners (part {n})|
@@ -80,34 +82,34 @@ def invent_titles(labels: list, classes: list, rng: np.random.Generator) -> list
     ]
 
 
-def broken(rows: list[dict], n: int) -> dict[str, int]:
-    """Break rows in place, from the first on, a different number for each reason; the numbers.
+def broken(rows: list[dict], tested: dict, n: int, rng: np.random.Generator) -> dict[str, int]:
+    """Break about n rows of train for each reason, and a different number for each: the numbers.
 
-    About n rows for each. Of the ways to be broken in one reason's name, each gets its turn; the
-    last row that is broken repeats one that is not.
+    A row broken twice counts once. `tested` is a test video, which some rows of train repeat.
     """
     ways = {
-        "without an id": [{"id": ""}, {"id": None}],
+        "without an id": [{"id": "", "stitle": "y" * 100_000}, {"id": None}],
         "without labels": [{"label487": []}, {"label487": None}],
         "with a label that has no class": [{"label487": [487]}, {"label487": [0, -1]}],
-        "with a duration that is text or 0": [{"duration": 0}, {"duration": "unknown"}],
+        "with a duration that is no number above 0": [{"duration": 0}, {"duration": "unknown"}],
         "with a title of more than 1,000 characters": [{"stitle": "x" * 1_001}],
         "with a title with control characters": [{"stitle": "a\nb"}, {"stitle": "a\x7fb\x85"}],
-        "of a video already listed": [{"id": rows[-1]["id"]}],
+        "of a video already listed": [{"id": rows[0]["id"]}, {"id": tested["id"]}],
     }
-    counts, at = {}, 0
-    for extra, (reason, changes) in enumerate(ways.items()):
-        counts[reason] = n + extra
-        for k in range(n + extra):
-            rows[at + k] |= changes[k % len(changes)]
-        at += n + extra
-    rows[0]["stitle"] = "y" * 100_000  # it counts once, as a row without an id
+    counts = {reason: n + extra for extra, reason in enumerate(ways)}
+    chosen = iter(rng.permutation(np.arange(1, len(rows)))[: sum(counts.values())].tolist())
+    for reason, changes in ways.items():
+        for k in range(counts[reason]):
+            rows[next(chosen)] |= changes[k % len(changes)]
     return counts
 
 
 def make(folder: Path, rows: int = ROWS, real: Path | None = None, seed: int = 0) -> dict:
-    """Write `sports1m_train.json`, `sports1m_test.json`, `labels.txt` and `made.json`: what is real
-    and what invented, and how many rows are broken, by reason. Returns what `made.json` holds."""
+    """Write `sports1m_train.json`, `sports1m_test.json` and `labels.txt` into `folder`.
+
+    Returns what is real and what invented, and how many rows are broken, by reason; `made.txt`
+    holds the same, as JSON.
+    """
     rng = np.random.default_rng(seed)
     classes, known, labels = published(real, rng)
     tests = rows // 5
@@ -137,7 +139,7 @@ def make(folder: Path, rows: int = ROWS, real: Path | None = None, seed: int = 0
         }
         for k in range(rows)
     ]
-    counts = broken(videos[tests:], max(2, rows // 40_000))
+    counts = broken(videos[tests:], videos[0], max(2, rows // 40_000), rng)
     folder.mkdir(parents=True, exist_ok=True)
     for split, part in (("test", videos[:tests]), ("train", videos[tests:])):
         with stages.atomic(folder / f"sports1m_{split}.json") as path:
@@ -153,5 +155,82 @@ def make(folder: Path, rows: int = ROWS, real: Path | None = None, seed: int = 0
         "mean duration": round(float(np.mean(seconds)), 1),
         "broken": counts,
     }
-    (folder / "made.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), "utf-8")
+    (folder / "made.txt").write_text(json.dumps(about, indent=1, ensure_ascii=False), "utf-8")
     return about
+
+
+PROGRAM = """
+import json, resource, sys, time
+from pathlib import Path
+import duckdb, pandas
+from s1m_lab import catalog
+
+folder, files = Path(sys.argv[1]), sorted(Path(sys.argv[1]).glob("sports1m_*.json"))
+start = time.perf_counter()
+{work}
+seconds, peak = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+about = {{"rows": rows, "seconds": round(seconds, 3), "peak_gb": round(peak * 1024 / 1e9, 3)}}
+print(json.dumps(about | {{"broken": df.attrs.get("broken", {{}})}}))
+"""
+READ = "df = catalog.read_sports1m(folder); catalog.save(df, folder / 'catalog'); rows = len(df)"
+WORKS = {
+    "pandas.read_json alone": "df = pandas.DataFrame()\n"
+    "rows = sum(len(pandas.read_json(file)) for file in files)",
+    "read, split, save": READ,
+    "load": "df = catalog.load(folder / 'catalog'); rows = len(df)",
+}
+
+
+def measure(folder: Path, rounds: int) -> dict[str, list[dict]]:
+    """What every work took, round by round, each time in a fresh process."""
+    found = {name: [] for name in WORKS}
+    for _ in range(rounds):
+        for name, work in WORKS.items():
+            command = [sys.executable, "-c", PROGRAM.format(work=work), str(folder)]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            found[name].append(json.loads(done.stdout))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rounds", type=int, default=3, help="0: make the files, measure nothing")
+    parser.add_argument("--keep", default="", help="make the files in this folder and leave them")
+    parser.add_argument("--json", default="", help="also write the figures here")
+    args = parser.parse_args()
+    real = os.environ.get("S1M_REAL_DATA")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(args.keep or temporary).resolve()
+        # in a process of its own: peak memory is handed on to whom a process starts
+        with ProcessPoolExecutor(1, get_context("spawn")) as other:
+            about = other.submit(make, folder, args.rows, Path(real) if real else None).result()
+        print(json.dumps(about, indent=1))
+        found = measure(folder, args.rounds)
+    if not args.rounds:
+        return
+    wrong = {str(one["broken"]) for one in found["read, split, save"]} - {str(about["broken"])}
+    assert not wrong, f"broken rows were counted as {wrong}"
+    seconds = {n: float(np.median([one["seconds"] for one in rows])) for n, rows in found.items()}
+    peaks = {name: max(one["peak_gb"] for one in rows) for name, rows in found.items()}
+    print(f"{'':24}{'s':>8}{'peak GB':>9}{'times faster':>14}")
+    for name, each in seconds.items():
+        times = seconds["pandas.read_json alone"] / each
+        print(f"{name:24}{each:>8.2f}{peaks[name]:>9.2f}{times:>14.1f}")
+    if args.json:
+        packages = ("duckdb", "numpy", "pandas", "pyarrow")
+        figures = {
+            "date": datetime.date.today().isoformat(),
+            "machine": f"{platform.machine()}, {stages.cores()} cores, {platform.system()}",
+            "commit": runs.commit(),
+            "versions": {"python": platform.python_version()} | {n: version(n) for n in packages},
+            "made": about,
+            "seconds": seconds,
+            "peak_gb": peaks,
+            "rounds": found,
+        }
+        Path(args.json).write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from string import ascii_letters, digits
 
@@ -68,10 +69,9 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     names = [Path(labels)] if labels else [file for file in beside if file.is_file()]
     classes = read_labels(names[0]) if names else []
     stages.keep_memory()
-    with _files(path) as files:
-        parts = [
-            part for file in files for part in _read_file(file, len(classes) or CLASSES, data_seed)
-        ]
+    with _files(path) as files, ThreadPoolExecutor(stages.cores()) as pool:
+        work = partial(_read_file, classes=len(classes) or CLASSES, data_seed=data_seed)
+        parts = [part for found in pool.map(work, files) for part in found]
     if not parts:
         raise ValueError(f"{path} lists no videos")
     parts, hashes, broken = zip(*parts, strict=True)
@@ -286,7 +286,7 @@ def _json(path: Path) -> Iterator[pa.RecordBatch]:
 
     query = f"from read_json($1, columns = {COLUMNS}, format = 'array', ignore_errors = true)"
     with duckdb.connect() as connection:
-        connection.execute(f"set threads = {stages.cores()}")
+        connection.execute("set threads = 1")  # a file is parsed by one at best
         yield from connection.sql(query, params=[str(path)]).to_arrow_reader(BATCH)
 
 
@@ -323,7 +323,8 @@ def _checked(rows: pa.RecordBatch, split: str, classes: int) -> tuple[pa.RecordB
     classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
     numeral = pc.match_substring_regex(duration, r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$")
     seconds = pc.if_else(numeral, duration, None).cast(pa.float32())
-    size = pc.binary_length(rows["id"])
+    size, long = pc.binary_length(rows["id"]), sure(pc.greater(pc.binary_length(title), 1000))
+    long[long] = sure(pc.greater(pc.utf8_length(title.filter(long)), 1000))
     control = _having(title, ODD_IN_TITLE)
     control[control] = sure(pc.match_substring_regex(title.filter(control), CONTROL))
     conditions = [
@@ -333,7 +334,7 @@ def _checked(rows: pa.RecordBatch, split: str, classes: int) -> tuple[pa.RecordB
         ~sure(pc.greater(pc.list_value_length(labels), 0)),
         classless,
         sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),
-        sure(pc.greater(pc.utf8_length(title), 1000)),
+        long,
         control,
     ]
     why = np.select(conditions, range(len(conditions)), -1)
