@@ -61,7 +61,7 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     one file of either kind; rows stand in the order of the files' names. `labels` is the path of a
     `labels.txt`; without it, the one beside the data or in the folder above, and without that the
     classes are called `class 205`. Train and test are what the source says (`source487`, else the
-    file's name); no validation list was published, so an eighth of train becomes val (`is_val`).
+    file's name); no validation list was published, so an eighth of train becomes val, by `hash64`.
     Raises `ValueError` where a file as a whole is not what it should be.
     """
     path = Path(path).resolve()
@@ -86,7 +86,7 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
         "classes": classes,
         "data_seed": data_seed,
         "split": "train and test as the source says" + how,
-        "broken": {reason: int(n) for reason, n in zip(BROKEN, broken, strict=True) if n},
+        "broken": _by_reason(broken),
     }
 
 
@@ -104,28 +104,26 @@ def read_folds(folder: Path) -> pd.DataFrame:
     `.attrs` hold `both`, how many videos stand in both halves of each fold, and `broken`, how many
     lines were set aside, by reason.
     """
-    names = {
-        file: re.fullmatch(r"sports(\d+)_(train|test)\.txt", file.name)
+    found = [
+        (re.fullmatch(r"sports(\d+)_(train|test)\.txt", file.name), file)
         for file in Path(folder).iterdir()
-    }
-    found = sorted((int(m[1]), m[2], file) for file, m in names.items() if m)
-    if not found:
-        raise FileNotFoundError(f"{folder} holds no sports0_train.txt, sports0_test.txt, …")
-    halves, tables, broken = {}, [], np.zeros(len(BROKEN), int)
-    for fold, split, file in found:
-        videos, wrong = _checked(_list(file), split, CLASSES)
-        broken += wrong
-        halves.setdefault(fold, []).append(pc.unique(videos["id"]))
-        own = {"fold": pa.repeat(pa.scalar(fold, pa.int8()), len(videos)), "id": videos["id"]}
-        own["split"] = pa.repeat(split, len(videos))
-        tables.append(pa.table({**own, "labels": videos["labels"]}))
-    rows = pa.concat_tables(tables).select(["fold", "split", "id", "labels"])
-    df = rows.to_pandas(types_mapper=pd.ArrowDtype)
-    df.attrs["both"] = {
-        fold: pc.sum(pc.is_in(ids[0], ids[-1])).as_py() if len(ids) == 2 else 0
-        for fold, ids in halves.items()
-    }
-    df.attrs["broken"] = {reason: int(n) for reason, n in zip(BROKEN, broken, strict=True) if n}
+    ]
+    halves = {(int(name[1]), name[2]): file for name, file in found if name}
+    folds = sorted({fold for fold, _ in halves})
+    if not folds or len(halves) < 2 * len(folds):
+        raise FileNotFoundError(f"{folder} should hold sports0_train.txt, sports0_test.txt, …")
+    tables, both, broken = [], {}, 0
+    for fold in folds:
+        ids = []
+        for split in ("train", "test"):
+            videos, wrong = _checked(_list(halves[fold, split]), split, CLASSES)
+            broken, rows = broken + wrong, pa.table(videos.select(["split", "id", "labels"]))
+            number = pa.repeat(pa.scalar(fold, pa.int8()), len(rows))
+            tables.append(rows.add_column(0, "fold", number))
+            ids.append(pc.unique(rows["id"]))
+        both[fold] = pc.sum(pc.is_in(*ids)).as_py() or 0
+    df = pa.concat_tables(tables).to_pandas(types_mapper=pd.ArrowDtype)
+    df.attrs = {"both": both, "broken": _by_reason(broken)}
     return df
 
 
@@ -148,13 +146,18 @@ def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
     splitmix64; a function of the two alone, on every machine and in every version."""
     offsets, data = _bytes(ids)
     start, length = offsets[:-1], np.diff(offsets)
+    least = length.min(initial=np.iinfo(np.int32).max)
     h = np.full(len(ids), (0xCBF29CE484222325 ^ seed) & (2**64 - 1), np.uint64)
     for k in range(length.max(initial=0)):
-        more = np.flatnonzero(length > k)
+        more = slice(None) if k < least else np.flatnonzero(length > k)
         h[more] = (h[more] ^ data[start[more] + k]) * np.uint64(0x100000001B3)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(31))
+
+
+def _by_reason(broken: np.ndarray) -> dict[str, int]:
+    return {reason: int(n) for reason, n in zip(BROKEN, broken, strict=True) if n}
 
 
 def _bytes(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -298,15 +301,10 @@ def _list(path: Path) -> pa.RecordBatch:
     name, numbers = r"(?P<id>[A-Za-z0-9_-]{11})", r"(?P<labels>-?\d{1,9}(?:[, ]+-?\d{1,9})*)"
     found = pc.extract_regex(lines, rf"^(?:\S*[=/])?{name}(?:\s+{numbers})?(?:\s|$)")
     labels = pc.split_pattern_regex(pc.struct_field(found, "labels"), "[, ]+")
-    columns = {
-        "id": pc.struct_field(found, "id"),
-        "label487": pc.if_else(pc.equal(pc.struct_field(found, "labels"), ""), None, labels),
-    }
-    types = {"stitle": pa.string(), "duration": pa.string(), "thumbnail": pa.string()}
-    types |= {"source487": pa.string()}
-    types |= {"width": pa.int32(), "height": pa.int32()}
-    columns |= {name: pa.nulls(len(lines), kind) for name, kind in types.items()}
-    columns["label487"] = columns["label487"].cast(pa.list_(pa.float64()))
+    labels = pc.if_else(pc.equal(pc.struct_field(found, "labels"), ""), None, labels)
+    text, size = pa.nulls(len(lines), pa.string()), pa.nulls(len(lines), pa.int32())
+    columns = {**dict.fromkeys(COLUMNS, text), "width": size, "height": size}
+    columns |= {"id": pc.struct_field(found, "id"), "label487": labels.cast(pa.list_(pa.float64()))}
     return pa.RecordBatch.from_pydict(columns)
 
 
@@ -323,14 +321,14 @@ def _checked(rows: pa.RecordBatch, split: str, classes: int) -> tuple[pa.RecordB
     classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
     numeral = pc.match_substring_regex(duration, r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$")
     seconds = pc.if_else(numeral, duration, None).cast(pa.float32())
-    size, long = pc.binary_length(rows["id"]), sure(pc.greater(pc.binary_length(title), 1000))
+    size = pc.binary_length(rows["id"])
+    named = sure(pc.and_(pc.greater(size, 0), pc.less_equal(size, 100)))
+    long = sure(pc.greater(pc.binary_length(title), 1000))
     long[long] = sure(pc.greater(pc.utf8_length(title.filter(long)), 1000))
     control = _having(title, ODD_IN_TITLE)
     control[control] = sure(pc.match_substring_regex(title.filter(control), CONTROL))
     conditions = [
-        ~sure(pc.less_equal(size, 100))
-        | ~sure(pc.greater(size, 0))
-        | _having(rows["id"], ODD_IN_ID),
+        ~named | _having(rows["id"], ODD_IN_ID),
         ~sure(pc.greater(pc.list_value_length(labels), 0)),
         classless,
         sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),

@@ -303,8 +303,9 @@ def test_folds(tmp_path):
     row = df[df["id"] == "train_____3"].iloc[0]
     assert (row["fold"], row["split"], list(row["labels"])) == (3, "train", [7, 8])
     assert all(isinstance(kind, pd.ArrowDtype) for kind in df.dtypes)
+    (tmp_path / "sports3_test.txt").unlink()
     with pytest.raises(FileNotFoundError, match="sports0_train.txt"):
-        sports1m.read_folds(tmp_path.parent)
+        sports1m.read_folds(tmp_path)
 
 
 def test_mids(tmp_path):
