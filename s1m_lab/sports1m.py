@@ -116,10 +116,11 @@ def read_folds(folder: Path) -> pd.DataFrame:
     for fold in folds:
         ids = []
         for split in ("train", "test"):
-            videos, wrong = _checked(_list(halves[fold, split]), split, CLASSES)
-            broken, rows = broken + wrong, pa.table(videos.select(["split", "id", "labels"]))
-            number = pa.repeat(pa.scalar(fold, pa.int8()), len(rows))
-            tables.append(rows.add_column(0, "fold", number))
+            rows, _, wrong = _checked(_list(halves[fold, split]), split, CLASSES, data_seed=0)
+            broken = broken + wrong
+            own = [pa.repeat(pa.scalar(fold, pa.int8()), len(rows)), pa.repeat(split, len(rows))]
+            own += [rows["id"], rows["labels"]]
+            tables.append(pa.table(own, ["fold", "split", "id", "labels"]))
             ids.append(pc.unique(rows["id"]))
         both[fold] = pc.sum(pc.is_in(*ids)).as_py() or 0
     df = pa.concat_tables(tables).to_pandas(types_mapper=pd.ArrowDtype)
@@ -174,16 +175,6 @@ def _having(text: pa.Array, odd: np.ndarray) -> np.ndarray:
     having = np.zeros(len(text), bool)
     having[np.searchsorted(offsets, at, "right") - 1] = True
     return having
-
-
-def _with_val(videos: pa.RecordBatch, hashes: np.ndarray) -> pa.RecordBatch:
-    """An eighth of train becomes val: the videos whose hash begins with three zero bits.
-
-    So the split of a video never depends on which others there are.
-    """
-    val = pc.and_(pc.equal(videos["split"], "train"), pa.array(hashes >> np.uint64(61) == 0))
-    place = videos.schema.get_field_index("split")
-    return videos.set_column(place, "split", pc.if_else(val, "val", videos["split"]))
 
 
 def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarray:
@@ -254,11 +245,7 @@ def _read_file(path: Path, classes: int, data_seed: int) -> list[tuple]:
     """(the sound videos, their hashes, how many rows are broken for each reason), in batches."""
     import duckdb
 
-    def work(rows: pa.RecordBatch) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
-        videos, broken = _checked(rows, _split_of(path.name), classes)
-        hashes = hash64(videos["id"], data_seed)
-        return _with_val(videos, hashes), hashes, broken
-
+    work = partial(_checked, split=_split_of(path.name), classes=classes, data_seed=data_seed)
     if not _is_json(path.name):
         return [work(_list(path))]
     with ThreadPoolExecutor(1) as other:  # which checks a batch while the next is parsed
@@ -308,8 +295,11 @@ def _list(path: Path) -> pa.RecordBatch:
     return pa.RecordBatch.from_pydict(columns)
 
 
-def _checked(rows: pa.RecordBatch, split: str, classes: int) -> tuple[pa.RecordBatch, np.ndarray]:
-    """(the sound videos in columns of the catalog, how many rows are broken for each reason)."""
+def _checked(
+    rows: pa.RecordBatch, split: str, classes: int, data_seed: int
+) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
+    """(the sound videos in columns of the catalog, their hashes, how many rows are broken for each
+    reason)."""
 
     def sure(condition: pa.Array) -> np.ndarray:
         return pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
@@ -339,12 +329,17 @@ def _checked(rows: pa.RecordBatch, split: str, classes: int) -> tuple[pa.RecordB
     rows = rows.append_column("seconds", seconds)
     if why.max(initial=-1) >= 0:
         rows = rows.filter(pa.array(why < 0))
-    return _columns(rows, split), np.bincount(why[why >= 0], minlength=len(BROKEN))
+    hashes = hash64(rows["id"], data_seed)
+    broken = np.bincount(why[why >= 0], minlength=len(BROKEN))
+    return _columns(rows, split, hashes), hashes, broken
 
 
-def _columns(rows: pa.RecordBatch, split: str) -> pa.RecordBatch:
-    """Sound rows in the catalog's columns; a row that names no split is of `split`. A size below 1
-    and an address of another kind than http become null."""
+def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordBatch:
+    """Sound rows in the catalog's columns; a row that names no split is of `split`.
+
+    An eighth of train becomes val: the hashes that begin with three zero bits. A size below 1 and
+    an address of another kind than http become null.
+    """
 
     def where(condition: pa.Array, column: pa.Array) -> pa.Array:
         return pc.if_else(condition, column, None)
@@ -353,9 +348,11 @@ def _columns(rows: pa.RecordBatch, split: str) -> pa.RecordBatch:
     safe = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
     url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
     youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), pc.match_substring(ids, "."))
+    split = pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split)
+    val = pc.and_(pc.equal(split, "train"), pa.array(hashes >> np.uint64(61) == 0))
     columns = {
         "id": ids,
-        "split": pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split),
+        "split": pc.if_else(val, "val", split),
         "labels": rows["label487"].cast(pa.list_(pa.int16())),
         "title": rows["stitle"],
         "duration": rows["seconds"],
