@@ -77,7 +77,11 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     parts, hashes, broken = zip(*parts, strict=True)
     again, broken = _already_listed(parts, np.concatenate(hashes)), sum(broken)
     broken[-1] = again.sum()
-    videos = pa.Table.from_batches(_without(parts, again))
+    keeps = np.split(~again, np.cumsum([len(part) for part in parts])[:-1])
+    videos = pa.Table.from_batches(
+        part if keep.all() else part.filter(pa.array(keep))
+        for part, keep in zip(parts, keeps, strict=True)
+    )
     if not classes:
         most = pc.max(pc.list_flatten(videos["labels"])).as_py()
         classes = [f"class {n}" for n in range((-1 if most is None else most) + 1)]
@@ -194,14 +198,6 @@ def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarr
     return again
 
 
-def _without(parts: list[pa.RecordBatch], unwanted: np.ndarray) -> Iterator[pa.RecordBatch]:
-    start = 0
-    for part in parts:
-        keep = ~unwanted[start : start + len(part)]
-        start += len(part)
-        yield part if keep.all() else part.filter(pa.array(keep))
-
-
 @contextmanager
 def _files(path: Path) -> Iterator[list[Path]]:
     """The files that `path` is or holds, by name; JSON files go before lists.
@@ -264,8 +260,8 @@ def _mended(path: Path, copy: Path) -> Path:
     """A copy in which bytes that are no UTF-8, and halves of a surrogate pair, became U+FFFD."""
     stages.require_space(copy.parent, 2 * path.stat().st_size)
     text = path.read_bytes().decode("utf-8", "replace")
-    pair = r"\\u[dD][89abAB]..\\u[dD][c-fC-F].."
-    escape = re.compile(rf"({pair}|\\(?!u[dD][89a-fA-F]).)|\\u....")
+    whole = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(?!u[dD][89a-fA-F])."
+    escape = re.compile(rf"({whole})|\\u....")
     copy.write_text(escape.sub(lambda found: found[1] or r"\ufffd", text), "utf-8")
     return copy
 

@@ -7,6 +7,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -232,6 +233,16 @@ def test_hashes_of_ids_of_any_length():
             found = sports1m.hash64(array, seed).tolist()
             assert found == [hash64(name, seed) for name in names]
     assert len(sports1m.hash64(pa.array([], pa.string()))) == 0
+
+
+def test_odd_bytes_are_found_in_their_row_alone():
+    texts = ["x", "", "a", None, "bx", "", "xx", "é", "x"]
+    odd = np.zeros(256, bool)
+    odd[[ord("x"), 0xC3]] = True
+    truth = [text is not None and ("x" in text or "é" in text) for text in texts]
+    for start in range(len(texts)):
+        array = pa.array(texts).slice(start)
+        assert sports1m._having(array, odd).tolist() == truth[start:]
 
 
 def test_a_zip_is_read_and_never_unpacked_by_its_names(tmp_path):
