@@ -79,7 +79,7 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     broken[-1] = again.sum()
     keeps = np.split(~again, np.cumsum([len(part) for part in parts])[:-1])
     videos = pa.Table.from_batches(
-        part if keep.all() else part.filter(pa.array(keep))
+        part if keep.all() else part.take(pa.array(np.flatnonzero(keep)))
         for part, keep in zip(parts, keeps, strict=True)
     )
     if not classes:
@@ -324,7 +324,7 @@ def _checked(
     why = np.select(conditions, range(len(conditions)), -1)
     rows = rows.append_column("seconds", seconds)
     if why.max(initial=-1) >= 0:
-        rows = rows.filter(pa.array(why < 0))
+        rows = rows.take(pa.array(np.flatnonzero(why < 0)))
     hashes = hash64(rows["id"], data_seed)
     broken = np.bincount(why[why >= 0], minlength=len(BROKEN))
     return _columns(rows, split, hashes), hashes, broken
