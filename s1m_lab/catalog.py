@@ -14,9 +14,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import tempfile
-import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import stages
+from s1m_lab import sports1m, stages
 from s1m_lab.paths import is_url
 
 SCHEMA = pa.schema(
@@ -44,6 +41,14 @@ SCHEMA = pa.schema(
         ("group", pa.string()),  # videos that must not be split (one person, one recording)
     ]
 )
+LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]  # few values
+PARQUET = {  # ids do not compress; addresses hold an id each, and little is lost by haste
+    "compression": dict.fromkeys([*SCHEMA.names, "labels.list.element"], "zstd") | {"id": "none"},
+    "compression_level": {"url": -5, "thumbnail": -5},
+    "use_dictionary": LOW,
+    "write_statistics": LOW,
+    "row_group_size": 1 << 17,
+}
 SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 
 
@@ -82,7 +87,7 @@ def save(df: pd.DataFrame, folder: Path) -> None:
         text = "".join(f"{name}\n" for name in df.attrs["classes"])
         temporary.write_bytes(text.encode())
     with stages.atomic(folder / "catalog.parquet") as temporary:
-        pq.write_table(rows, temporary, compression="zstd")
+        pq.write_table(rows, temporary, **PARQUET)
 
 
 def load(folder: Path) -> pd.DataFrame:
@@ -96,7 +101,7 @@ def load(folder: Path) -> pd.DataFrame:
     rows = pq.read_table(path)
     about = json.loads((rows.schema.metadata or {}).get(b"s1m", "{}"))
     if not about:  # somebody else's catalog
-        classes = _lines(path.with_name("labels.txt"))
+        classes = sports1m.read_labels(path.with_name("labels.txt"))
         about = {"classes": classes, "data_seed": 0, "split": "as given", "broken": {}}
     return frame(rows, **about)
 
@@ -203,94 +208,10 @@ def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFr
 
     `labels` is the path of a `labels.txt`; without it, the one beside the data, and without that
     the classes are called `class 205`. No validation list was published: an eighth of train
-    becomes val. Members of a zip are read, never unpacked under their own names.
+    becomes val. Rows that are broken are set aside and counted (`sports1m.BROKEN`).
     """
-    path = Path(path).resolve()
-    beside = (path if path.is_dir() else path.parent) / "labels.txt"
-    classes = _lines(Path(labels)) if labels else _lines(beside) if beside.is_file() else []
-    rows = pa.concat_tables(_sports1m_parts(path))
-    broken = Counter()
-    rows = _keep(rows, pc.not_equal(rows["id"], ""), broken, "without an id")
-    rows = _keep(
-        rows, pc.greater(pc.list_value_length(rows["labels"]), 0), broken, "without labels"
-    )
-    flat = pc.list_flatten(rows["labels"])
-    classes = classes or [f"class {n}" for n in range((pc.max(flat).as_py() or 0) + 1)]
-    wrong = pc.or_(pc.less(flat, 0), pc.greater_equal(flat, len(classes))).to_numpy()
-    unknown = np.zeros(len(rows), bool)
-    unknown[pc.list_parent_indices(rows["labels"]).to_numpy()[wrong]] = True
-    rows = _keep(rows, pa.array(~unknown), broken, "with a label that has no class")
-    # a video in train and test is tested on, and never trained on
-    rows = rows.sort_by([("split", "ascending")])
-    again = rows["id"].to_pandas(types_mapper=pd.ArrowDtype).duplicated().to_numpy()
-    rows = _keep(rows, pa.array(~again), broken, "of a video already listed")
-    return _finish(rows, classes, data_seed, broken)
-
-
-def _sports1m_parts(path: Path) -> list[pa.Table]:
-    """The tables of the files that `path` is or holds; a JSON file goes before a list."""
-    if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            members = [m for m in archive.infolist() if m.filename.lower().endswith(".json")]
-            stages.require_space(Path(folder), sum(m.file_size for m in members))
-            for n, member in enumerate(members):
-                split = "test" if "test" in Path(member.filename).name.lower() else "train"
-                with (
-                    archive.open(member) as source,
-                    open(f"{folder}/{n}_{split}.json", "wb") as out,
-                ):
-                    shutil.copyfileobj(source, out)
-            return _sports1m_parts(Path(folder))
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
-    parts = [_sports1m_json(file) for file in files if file.suffix.lower() == ".json"]
-    parts = parts or [
-        _sports1m_list(file)
-        for file in files
-        if file.suffix.lower() == ".txt" and (file == path or "partition" in file.name)
-    ]
-    if not parts:
-        raise ValueError(
-            f"no Sports-1M metadata in {path}; it should be sports1m_json.zip, or hold "
-            "sports1m_train.json and sports1m_test.json, or train_ and test_partition.txt"
-        )
-    return parts
-
-
-def _sports1m_json(path: Path) -> pa.Table:
-    """A list of objects `stitle, label487, thumbnail, width, height, duration, id, source487`."""
-    import duckdb
-
-    given = "id stitle label487 thumbnail width height duration source487".split()
-    query = f"""
-        select id ->> '$' as id,
-            try_cast(label487 as smallint[]) as labels,
-            stitle ->> '$' as title,
-            nullif(try_cast(duration as float), 0) as duration,
-            try_cast(width as integer) as width,
-            try_cast(height as integer) as height,
-            thumbnail ->> '$' as thumbnail,
-            coalesce(source487 ->> '$', '') as source
-        from read_json($1, columns = {{{", ".join(f"{name}: 'JSON'" for name in given)}}},
-            maximum_object_size = 100000000)"""
-    with duckdb.connect() as connection:
-        connection.execute(f"set threads = {stages.cores()}")
-        rows = connection.sql(query, params=[str(path)]).to_arrow_table()
-    default = "test" if "test" in path.name.lower() else "train"
-    known = pc.is_in(rows["source"], pa.array(["train", "test"]))
-    split = pc.if_else(known, rows["source"].cast(pa.string()), default)
-    youtube = pc.match_substring_regex(rows["id"].cast(pa.string()), r"^[\w-]{11}$")
-    url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", rows["id"], "=")
-    columns = {name: rows[name] for name in rows.schema.names if name in SCHEMA.names}
-    return table({**columns, "split": split, "url": pc.if_else(youtube, url, None)})
-
-
-def _sports1m_list(path: Path) -> pa.Table:
-    """Lines `https://www.youtube.com/watch?v=UDqivjS-lpI 168,169`."""
-    lines = pa.array(_lines(path), pa.string())
-    found = pc.extract_regex(lines, r"^(?P<url>\S*?(?P<id>[\w-]{11}))\s+(?P<labels>[\d, ]+)$")
-    url, name, numbers = (pc.struct_field(found, field) for field in ("url", "id", "labels"))
-    split = np.full(len(lines), "test" if "test" in path.name.lower() else "train")
-    return table({"id": name, "url": url, "split": split, "labels": _numbers(numbers)})
+    videos, about = sports1m.read(path, labels, data_seed)
+    return frame(table(dict(zip(videos.column_names, videos.columns, strict=True))), **about)
 
 
 def _read_rows(path: Path) -> pa.Table:
@@ -347,7 +268,11 @@ def _codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
         most = pc.max(codes.flatten()).as_py()
         if most > np.iinfo(np.int16).max:
             raise ValueError(f"label {most} is beyond the 32,768 classes that a dataset may have")
-        classes = _lines(names) if names.is_file() else [f"class {n}" for n in range(most + 1)]
+        classes = (
+            sports1m.read_labels(names)
+            if names.is_file()
+            else [f"class {n}" for n in range(most + 1)]
+        )
         if most >= len(classes):
             raise ValueError(f"label {most} is beyond the {len(classes)} classes of {names}")
         return codes, classes
@@ -468,12 +393,6 @@ def _keep(rows: pa.Table, good: pa.Array, broken: Counter, reason: str) -> pa.Ta
     kept = rows.filter(pc.fill_null(good, False))
     broken[reason] += len(rows) - len(kept)
     return kept
-
-
-def _lines(path: Path) -> list[str]:
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    return [line.strip() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
 
 
 def _clean(text: str) -> str:

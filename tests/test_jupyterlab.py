@@ -80,24 +80,22 @@ def given(path: Path, parameters: dict) -> None:
     path.write_text(json.dumps(notebook), "utf-8")
 
 
-PANEL = "[...jupyterapp.shell.widgets('main')][0]"
-CODE = f"{PANEL}.content.widgets.filter(c => c.model.type === 'code')"
-
-
 @pytest.mark.parametrize("name, parameters, cell, handle, key", WIDGETS, ids=lambda v: str(v)[:12])
 def test_a_widget_answers(browser, lab, name, parameters, cell, handle, key):
     address, folder = lab
+    panel = f"[...jupyterapp.shell.widgets('main')].find(w => w.title.label === '{name}.ipynb')"
+    code = f"{panel}.content.widgets.filter(c => c.model.type === 'code')"
     given(folder / f"{name}.ipynb", parameters)
     browser.open(f"{address}/lab/tree/{name}.ipynb?token=t", width=1200, height=1000)
-    browser.wait(f"window.jupyterapp && {PANEL}?.context?.isReady || false")
-    browser.wait(f"{PANEL}.sessionContext.session?.kernel?.connectionStatus === 'connected'")
+    browser.wait(f"window.jupyterapp && {panel}?.context?.isReady || false")
+    browser.wait(f"{panel}.sessionContext.session?.kernel?.connectionStatus === 'connected'")
     browser.run("void jupyterapp.commands.execute('notebook:run-all-cells')")
-    browser.wait(f"{CODE}.every(c => c.model.executionCount) && {CODE}.length", 240)
-    failed = f"{CODE}.flatMap(c => c.model.outputs.toJSON()).filter(o => o.output_type === 'error')"
+    browser.wait(f"{code}.every(c => c.model.executionCount) && {code}.length", 240)
+    failed = f"{code}.flatMap(c => c.model.outputs.toJSON()).filter(o => o.output_type === 'error')"
     assert browser.run(f"{failed}.map(o => o.evalue)") == []
-    number = browser.run(f"{PANEL}.content.widgets.findIndex(c => c.model.id === '{cell}')")
-    browser.run(f"void {PANEL}.content.scrollToItem({number}, 'center')")
-    widget = f"{PANEL}.content.widgets[{number}].node"
+    number = browser.run(f"{panel}.content.widgets.findIndex(c => c.model.id === '{cell}')")
+    browser.run(f"void {panel}.content.scrollToItem({number}, 'center')")
+    widget = f"{panel}.content.widgets[{number}].node"
     browser.wait(f"!!{widget}.querySelector('{handle}')")
     seen = f"[...{widget}.querySelectorAll('img')].map(picture => picture.src).join()"
     before = browser.run(seen)
@@ -108,8 +106,8 @@ def test_a_widget_answers(browser, lab, name, parameters, cell, handle, key):
     browser.wait(f"{seen} !== {json.dumps(before)}")
     picture(browser, f"{name}-after")
     browser.run("void jupyterapp.commands.execute('docmanager:save')")  # else it asks to stay
-    browser.wait(f"!{PANEL}.context.model.dirty")
-    browser.run(f"void {PANEL}.sessionContext.shutdown()")
+    browser.wait(f"!{panel}.context.model.dirty")
+    browser.run(f"void {panel}.sessionContext.shutdown()")
 
 
 def picture(browser, name: str) -> None:

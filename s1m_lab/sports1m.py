@@ -1,0 +1,360 @@
+"""Sports-1M's own files: JSON, lists, folds, Freebase ids.
+
+A million rows of JSON are read in a second: duckdb parses, Arrow checks what it has parsed batch by
+batch, and no row becomes a Python object. What is broken is set aside and counted (`BROKEN`).
+
+    videos, about = sports1m.read("sports1m_json.zip")  # what `catalog.read_sports1m` gives
+    folds = sports1m.read_folds("cross-validation")     # folds.attrs["both"]: {0: 35, 1: 41, …}
+    mids = sports1m.read_mids("sports_mids.txt", classes)
+"""
+
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from string import ascii_letters, digits
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from s1m_lab import stages
+
+CLASSES = 487
+# why a row is set aside; it counts once, under the first reason that holds
+BROKEN = (
+    "without an id",  # of letters, digits, `_`, `-` and `.`, at most 100 of them
+    "without labels",
+    "with a label that has no class",
+    "with a duration that is no number above 0",  # null or missing is merely unknown
+    "with a title of more than 1,000 characters",
+    "with a title with control characters",
+    "of a video already listed",
+)
+# as duckdb takes them from an object of the JSON; what does not fit becomes null
+COLUMNS = {
+    "id": "VARCHAR",
+    "stitle": "VARCHAR",
+    "label487": "DOUBLE[]",  # not INTEGER, which would make class 2 of 1.5
+    "duration": "JSON",  # as it stands: "12" is a text
+    "width": "INTEGER",
+    "height": "INTEGER",
+    "thumbnail": "VARCHAR",
+    "source487": "VARCHAR",
+}
+BATCH = 40_000  # rows
+CONTROL = "[\\x00-\\x1f\\x7f-\\x{9f}]"  # C0, DEL and C1, in the syntax of RE2
+ODD_IN_ID = ~np.isin(np.arange(256), list(f"{ascii_letters}{digits}_.-".encode()))
+ODD_IN_TITLE = np.isin(np.arange(256), [*range(32), 0x7F, 0xC2])  # 0xC2: before C1, and much else
+
+
+def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, dict]:
+    """The videos that `path` lists, in columns of the catalog's types, and the catalog's attrs.
+
+    `path` is the zip of the JSON, a folder of the JSON files, a folder of the partition lists, or
+    one file of either kind; rows stand in the order of the files' names. `labels` is the path of a
+    `labels.txt`; without it, the one beside the data or in the folder above, and without that the
+    classes are called `class 205`. Train and test are what the source says (`source487`, else the
+    file's name); no validation list was published, so an eighth of train becomes val, by `hash64`.
+    Raises `ValueError` where a file as a whole is not what it should be.
+    """
+    path = Path(path).resolve()
+    beside = [path / "labels.txt", path.parent / "labels.txt"]
+    names = [Path(labels)] if labels else [file for file in beside if file.is_file()]
+    classes = read_labels(names[0]) if names else []
+    stages.keep_memory()
+    with _files(path) as files, ThreadPoolExecutor(stages.cores()) as pool:
+        work = partial(_read_file, classes=len(classes) or CLASSES, data_seed=data_seed)
+        parts = [part for found in pool.map(work, files) for part in found]
+    if not parts:
+        raise ValueError(f"{path} lists no videos")
+    parts, hashes, broken = zip(*parts, strict=True)
+    again, broken = _already_listed(parts, np.concatenate(hashes)), sum(broken)
+    broken[-1] = again.sum()
+    keeps = np.split(~again, np.cumsum([len(part) for part in parts])[:-1])
+    videos = pa.Table.from_batches(
+        part if keep.all() else part.take(pa.array(np.flatnonzero(keep)))
+        for part, keep in zip(parts, keeps, strict=True)
+    )
+    if not classes:
+        most = pc.max(pc.list_flatten(videos["labels"])).as_py()
+        classes = [f"class {n}" for n in range((-1 if most is None else most) + 1)]
+    how = f"; an eighth of train became val, by a hash of data_seed {data_seed} and the video's id"
+    return videos, {
+        "classes": classes,
+        "data_seed": data_seed,
+        "split": "train and test as the source says" + how,
+        "broken": _by_reason(broken),
+    }
+
+
+def read_labels(path: Path) -> list[str]:
+    """The names of `labels.txt`, a class a line, by number."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no file {path}")
+    lines = Path(path).read_text("utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def read_folds(folder: Path) -> pd.DataFrame:
+    """`cross-validation/sports{0…9}_{train,test}.txt` as a row a line: `fold, split, id, labels`.
+
+    `.attrs` hold `both`, how many videos stand in both halves of each fold, and `broken`, how many
+    lines were set aside, by reason.
+    """
+    found = [
+        (re.fullmatch(r"sports(\d+)_(train|test)\.txt", file.name), file)
+        for file in Path(folder).iterdir()
+    ]
+    halves = {(int(name[1]), name[2]): file for name, file in found if name}
+    folds = sorted({fold for fold, _ in halves})
+    if not folds or len(halves) < 2 * len(folds):
+        raise FileNotFoundError(f"{folder} should hold sports0_train.txt, sports0_test.txt, …")
+    tables, both, broken = [], {}, 0
+    for fold in folds:
+        ids = []
+        for split in ("train", "test"):
+            rows, _, wrong = _checked(_list(halves[fold, split]), split, CLASSES, data_seed=0)
+            broken = broken + wrong
+            own = [pa.repeat(pa.scalar(fold, pa.int8()), len(rows)), pa.repeat(split, len(rows))]
+            own += [rows["id"], rows["labels"]]
+            tables.append(pa.table(own, ["fold", "split", "id", "labels"]))
+            ids.append(pc.unique(rows["id"]))
+        both[fold] = pc.sum(pc.is_in(*ids)).as_py() or 0
+    df = pa.concat_tables(tables).to_pandas(types_mapper=pd.ArrowDtype)
+    df.attrs = {"both": both, "broken": _by_reason(broken)}
+    return df
+
+
+def read_mids(path: Path, classes: Sequence[str] = ()) -> pd.DataFrame:
+    """`sports_mids.txt` (lines `/m/01cgz,boxing`) in its own order: `mid, label` and `number`, that
+    of the label among `classes`, or NA."""
+    number = {name: n for n, name in enumerate(classes)}
+    pairs = [line.partition(",")[::2] for line in read_labels(path)]
+    labels = [label.strip() for _, label in pairs]
+    columns = {
+        "mid": pa.array([mid.strip() for mid, _ in pairs], pa.string()),
+        "label": pa.array(labels, pa.string()),
+        "number": pa.array([number.get(label) for label in labels], pa.int16()),
+    }
+    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+
+
+def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
+    """uint64 of every id: FNV-1a over its UTF-8 bytes, begun at `seed`, then the mixing of
+    splitmix64; a function of the two alone, on every machine and in every version."""
+    offsets, data = _bytes(ids)
+    start, length = offsets[:-1], np.diff(offsets)
+    least = length.min(initial=np.iinfo(np.int32).max)
+    h = np.full(len(ids), (0xCBF29CE484222325 ^ seed) & (2**64 - 1), np.uint64)
+    for k in range(length.max(initial=0)):
+        more = slice(None) if k < least else np.flatnonzero(length > k)
+        h[more] = (h[more] ^ data[start[more] + k]) * np.uint64(0x100000001B3)
+    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return h ^ (h >> np.uint64(31))
+
+
+def _by_reason(broken: np.ndarray) -> dict[str, int]:
+    return {reason: int(n) for reason, n in zip(BROKEN, broken, strict=True) if n}
+
+
+def _bytes(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(where each text begins, and the last ends; the bytes of all), not copied."""
+    _, offsets, data = text.buffers()
+    offsets = np.frombuffer(offsets or bytes(4), np.int32)
+    return offsets[text.offset : text.offset + len(text) + 1], np.frombuffer(data or b"", np.uint8)
+
+
+def _having(text: pa.Array, odd: np.ndarray) -> np.ndarray:
+    """bool for every text: whether one of its bytes is `odd`, a bool for each of the 256."""
+    offsets, data = _bytes(text)
+    at = np.flatnonzero(odd[data[offsets[0] : offsets[-1]]]) + offsets[0]
+    having = np.zeros(len(text), bool)
+    having[np.searchsorted(offsets, at, "right") - 1] = True
+    return having
+
+
+def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarray:
+    """bool for every video: whether its id is another one's, that stands before it or in test.
+
+    A video in train and test is tested on, and never trained on.
+    """
+    again, ordered = np.zeros(len(hashes), bool), np.sort(hashes)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if len(twice):
+        at = np.flatnonzero(np.isin(hashes, twice))
+        rows = pa.Table.from_batches([part.select(["id", "split"]) for part in parts]).take(at)
+        rows = rows.append_column("train", pc.not_equal(rows["split"], "test"))
+        rows = rows.append_column("at", pa.array(at)).drop_columns("split").to_pandas()
+        rows = rows.sort_values(["id", "train", "at"])
+        again[rows["at"][rows["id"].duplicated()]] = True
+    return again
+
+
+@contextmanager
+def _files(path: Path) -> Iterator[list[Path]]:
+    """The files that `path` is or holds, by name; JSON files go before lists.
+
+    Members of a zip are read, never unpacked under their own names.
+    """
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+            names = {member: Path(member.filename).name for member in archive.infolist()}
+            members = sorted((name, m.filename, m) for m, name in names.items() if _is_json(name))
+            stages.require_space(Path(folder), sum(m.file_size for *_, m in members))
+            for n, (name, _, member) in enumerate(members):
+                out = Path(folder) / f"{n:06d}_{_split_of(name)}.json"
+                with archive.open(member) as source, open(out, "wb") as target:
+                    shutil.copyfileobj(source, target, 1 << 20)
+            with _files(Path(folder)) as files:
+                yield files
+        return
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in inside if _is_json(file.name)]
+    if not files:
+        lists = [file for file in inside if file.suffix.lower() == ".txt"]
+        files = [file for file in lists if file == path or "partition" in file.name]
+    if not files:
+        raise ValueError(
+            f"no Sports-1M metadata in {path}; it should be sports1m_json.zip, or hold "
+            "sports1m_train.json and sports1m_test.json, or train_ and test_partition.txt"
+        )
+    yield files
+
+
+def _is_json(name: str) -> bool:
+    return name.lower().endswith(".json") and not name.startswith(".")
+
+
+def _split_of(name: str) -> str:
+    return "test" if "test" in name.lower() else "train"
+
+
+def _read_file(path: Path, classes: int, data_seed: int) -> list[tuple]:
+    """(the sound videos, their hashes, how many rows are broken for each reason), in batches."""
+    import duckdb
+
+    work = partial(_checked, split=_split_of(path.name), classes=classes, data_seed=data_seed)
+    if not _is_json(path.name):
+        return [work(_list(path))]
+    with ThreadPoolExecutor(1) as other:  # which checks a batch while the next is parsed
+        try:
+            return list(other.map(work, _json(path)))
+        except duckdb.Error as error:
+            first = error
+        with tempfile.TemporaryDirectory() as folder:  # half a character spoils the whole file
+            try:
+                return list(other.map(work, _json(_mended(path, Path(folder) / "mended.json"))))
+            except duckdb.Error:
+                raise ValueError(f"{path} is no JSON list of objects: {first}") from None
+
+
+def _mended(path: Path, copy: Path) -> Path:
+    """A copy in which bytes that are no UTF-8, and halves of a surrogate pair, became U+FFFD."""
+    stages.require_space(copy.parent, 2 * path.stat().st_size)
+    text = path.read_bytes().decode("utf-8", "replace")
+    whole = r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\(?!u[dD][89a-fA-F])."
+    escape = re.compile(rf"({whole})|\\u....")
+    copy.write_text(escape.sub(lambda found: found[1] or r"\ufffd", text), "utf-8")
+    return copy
+
+
+def _json(path: Path) -> Iterator[pa.RecordBatch]:
+    """Batches of the objects of a JSON list, in order; what is no object gives a row of nulls."""
+    import duckdb
+
+    query = f"from read_json($1, columns = {COLUMNS}, format = 'array', ignore_errors = true)"
+    with duckdb.connect() as connection:
+        connection.execute("set threads = 1")  # a file is parsed by one at best
+        yield from connection.sql(query, params=[str(path)]).to_arrow_reader(BATCH)
+
+
+def _list(path: Path) -> pa.RecordBatch:
+    """Lines `https://www.youtube.com/watch?v=UDqivjS-lpI 168,169`, or with the id alone."""
+    lines = pa.array(path.read_text("utf-8-sig", "replace").splitlines(), pa.string())
+    lines = pc.utf8_trim_whitespace(lines)
+    lines = lines.filter(pc.not_equal(lines, ""))
+    name, numbers = r"(?P<id>[A-Za-z0-9_-]{11})", r"(?P<labels>-?\d{1,9}(?:[, ]+-?\d{1,9})*)"
+    found = pc.extract_regex(lines, rf"^(?:\S*[=/])?{name}(?:\s+{numbers})?(?:\s|$)")
+    labels = pc.split_pattern_regex(pc.struct_field(found, "labels"), "[, ]+")
+    labels = pc.if_else(pc.equal(pc.struct_field(found, "labels"), ""), None, labels)
+    text, size = pa.nulls(len(lines), pa.string()), pa.nulls(len(lines), pa.int32())
+    columns = {**dict.fromkeys(COLUMNS, text), "width": size, "height": size}
+    columns |= {"id": pc.struct_field(found, "id"), "label487": labels.cast(pa.list_(pa.float64()))}
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _checked(
+    rows: pa.RecordBatch, split: str, classes: int, data_seed: int
+) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
+    """(the sound videos in columns of the catalog, their hashes, how many rows are broken for each
+    reason)."""
+
+    def sure(condition: pa.Array) -> np.ndarray:
+        return pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
+
+    title, labels, duration = rows["stitle"], rows["label487"], rows["duration"]
+    number = labels.flatten().to_numpy(zero_copy_only=False)
+    wrong = ~((number >= 0) & (number < classes) & (number == np.floor(number)))
+    classless = np.zeros(len(rows), bool)
+    classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
+    numeral = pc.match_substring_regex(duration, r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$")
+    seconds = pc.if_else(numeral, duration, None).cast(pa.float32())
+    size = pc.binary_length(rows["id"])
+    named = sure(pc.and_(pc.greater(size, 0), pc.less_equal(size, 100)))
+    long = sure(pc.greater(pc.binary_length(title), 1000))
+    long[long] = sure(pc.greater(pc.utf8_length(title.filter(long)), 1000))
+    control = _having(title, ODD_IN_TITLE)
+    control[control] = sure(pc.match_substring_regex(title.filter(control), CONTROL))
+    conditions = [
+        ~named | _having(rows["id"], ODD_IN_ID),
+        ~sure(pc.greater(pc.list_value_length(labels), 0)),
+        classless,
+        sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),
+        long,
+        control,
+    ]
+    why = np.select(conditions, range(len(conditions)), -1)
+    rows = rows.append_column("seconds", seconds)
+    if why.max(initial=-1) >= 0:
+        rows = rows.take(pa.array(np.flatnonzero(why < 0)))
+    hashes = hash64(rows["id"], data_seed)
+    broken = np.bincount(why[why >= 0], minlength=len(BROKEN))
+    return _columns(rows, split, hashes), hashes, broken
+
+
+def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordBatch:
+    """Sound rows in the catalog's columns; a row that names no split is of `split`.
+
+    An eighth of train becomes val: the hashes that begin with three zero bits. A size below 1 and
+    an address of another kind than http become null.
+    """
+
+    def where(condition: pa.Array, column: pa.Array) -> pa.Array:
+        return pc.if_else(condition, column, None)
+
+    ids, image, source = rows["id"], rows["thumbnail"], rows["source487"]
+    safe = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
+    url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
+    youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), pc.match_substring(ids, "."))
+    split = pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split)
+    val = pc.and_(pc.equal(split, "train"), pa.array(hashes >> np.uint64(61) == 0))
+    columns = {
+        "id": ids,
+        "split": pc.if_else(val, "val", split),
+        "labels": rows["label487"].cast(pa.list_(pa.int16())),
+        "title": rows["stitle"],
+        "duration": rows["seconds"],
+        "width": where(pc.greater(rows["width"], 0), rows["width"]),
+        "height": where(pc.greater(rows["height"], 0), rows["height"]),
+        "thumbnail": where(safe, image),
+        "url": where(youtube, url),
+    }
+    return pa.RecordBatch.from_pydict(columns)
