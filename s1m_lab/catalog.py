@@ -186,7 +186,10 @@ def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
         {
             "id": rows["path"],
             "labels": codes,
-            "path": [os.path.join(path.parent, name) for name in rows["path"].to_pylist()],
+            "path": [
+                name if is_url(name) else os.path.join(path.parent, name)
+                for name in rows["path"].to_pylist()
+            ],
             **columns,
         }
     ).to_pandas(types_mapper=pd.ArrowDtype)

@@ -1,10 +1,11 @@
 """Jobs over Dask workers, here or behind a scheduler.
 
-    for result in cluster.run(make, jobs, workers=4, blame=without_killer): ...
+    for result in cluster.run(make, jobs, workers=4): ...
 
-A job is plain data and `make(job)` a function of it that can be repeated. As many jobs are under
-way as there are worker threads; workers may join, leave or die meanwhile. When a job has killed its
-workers, `blame(job)` gives the job to try instead.
+A job is plain data and `make(job)` a function of it that can be repeated. A worker process has one
+job at a time, however many threads it has, so that who dies, dies of its own; workers may join,
+leave or die meanwhile. A job that killed its worker is tried again: it must notice by itself what
+it died of.
 """
 
 import itertools
@@ -13,13 +14,14 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 
+DEATHS = 1000  # of the workers of one job
 
-def run(
-    make: Callable, jobs: Iterable[dict], workers: int, blame: Callable, scheduler: str = ""
-) -> Iterator:
+
+def run(make: Callable, jobs: Iterable, workers: int, scheduler: str = "") -> Iterator:
     """What `make` returns of each job, in the order in which they end.
 
     One worker and no `scheduler` (an address such as `tcp://10.0.0.1:8786`): in this process.
+    Raises what `make` raises, and `RuntimeError` for a job that has killed `DEATHS` workers.
     """
     if workers <= 1 and not scheduler:
         yield from map(make, jobs)
@@ -36,27 +38,28 @@ def run(
             client.wait_for_workers(1)
         waiting, running, results = iter(jobs), {}, as_completed()
 
-        def submit(job: dict) -> None:
+        def submit(job, deaths: int = 0) -> None:
             future = client.submit(make, job, pure=False)
-            running[future.key] = job
+            running[future.key] = job, deaths
             results.add(future)
 
-        # one job a thread at a time: who dies, dies of its own job
-        for job in itertools.islice(waiting, _threads(client)):
+        for job in itertools.islice(waiting, _processes(client)):
             submit(job)
         for future in results:
-            job = running.pop(future.key)
+            job, deaths = running.pop(future.key)
             try:
                 yield future.result()
             except KilledWorker:
-                submit(blame(job))
-            for job in itertools.islice(waiting, max(0, _threads(client) - len(running))):
+                if deaths == DEATHS:
+                    raise RuntimeError("the workers of a job die again and again") from None
+                submit(job, deaths + 1)
+            for job in itertools.islice(waiting, max(0, _processes(client) - len(running))):
                 submit(job)
 
 
-def _threads(client) -> int:
-    """How many jobs fit now; one, while dead workers are being replaced."""
-    return max(1, sum(client.nthreads().values()))
+def _processes(client) -> int:
+    """How many workers there are; one, while dead ones are being replaced."""
+    return max(1, len(client.nthreads()))
 
 
 @contextmanager

@@ -9,12 +9,15 @@ depend on), `sources` (the state of every video's file) and `statuses`.
 
 import hashlib
 import json
+import re
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -41,126 +44,145 @@ FINAL = {"ok", "too short", "too long"}  # to try again would change nothing
 SECONDS = 1800.0  # that a video may take, of which its copy from elsewhere
 
 
-def make(job: dict) -> int:
-    """Make one shard and its side file; returns the number of videos."""
+def make(job: dict) -> tuple[str, str, int]:
+    """Make one shard and its side file; returns the job's name, their stem, how many videos.
+
+    Raises what the store does (`OSError`); whatever is wrong with a video becomes its status.
+    """
     store, name = Store(job["store"]), job["name"]
-    with _alone(store, name) as mark:
-        old = about(store, name, store.size)
-        if same(job, old):  # another worker made it, after its client had died
-            return len(job["videos"])
-        statuses: list[dict] = []
-        with (
-            store.put(f"{name}.parquet") as new_side,
-            store.put(f"{name}.tar") as new_tar,
-            store.here(f"{name}.tar") if old else nullcontext() as old_tar,
-        ):
-            kept = _Kept(job, old, side(store, name)[0] if old else None, old_tar)
-            clips = _clips(job, kept, statuses, mark)
-            index = shards.write(new_tar, clips, job["settings"]["quality"])
-            with open(new_tar, "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            facts = {"inputs": job["inputs"], "cut": job["cut"], "statuses": statuses}
-            facts |= {"sources": [kept.state(n) for n in range(len(job["videos"]))]}
-            facts |= {"sha256": digest, "bytes": new_tar.stat().st_size}
-            metadata = {"s1m": json.dumps(facts)}
-            pq.write_table(index.replace_schema_metadata(metadata), new_side)
-            store.remove(f"{name}.parquet")  # it never stands beside another shard than its own
-    return len(job["videos"])
+    with _alone(store, name) as (folder, reading):
+        done = stems(store.sizes(), name) if store.local else []
+        for stem in done:  # by another worker, after its client had died
+            if same(job, side(store, stem)[1]):
+                return name, stem, len(job["videos"])
+        kept, statuses = _Kept(job, store), []
+        clips = _clips(job, kept, statuses, reading)
+        tar, new_side = folder / "shard.tar", folder / "side.parquet"
+        index = shards.write(tar, clips, job["settings"]["quality"])
+        with open(tar, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        facts = {"inputs": job["inputs"], "cut": job["cut"], "statuses": statuses}
+        facts |= {"sources": [kept.state(n) for n in range(len(job["videos"]))]}
+        facts |= {"sha256": digest, "bytes": tar.stat().st_size}
+        pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(facts)}), new_side)
+        stem = f"{name}-{stages.fingerprint(inputs=job['inputs'], tar=digest)[:8]}"
+        store.publish(tar, f"{stem}.tar")
+        store.publish(new_side, f"{stem}.parquet")
+    return name, stem, len(job["videos"])
 
 
-def same(job: dict, about: dict | None) -> bool:
+def same(job: dict, facts: dict) -> bool:
     """Whether a shard, by its side file, is what its job would make."""
-    if about is None or about["inputs"] != job["inputs"]:
+    if facts["inputs"] != job["inputs"]:
         return False
-    if job["retry"] and any(row["status"] not in FINAL for row in about["statuses"]):
+    tried = zip(job["now"], facts["statuses"], strict=True)
+    if job["retry"] and any(now and row["status"] not in FINAL for now, row in tried):
         return False
-    return all(n in (None, was) for n, was in zip(job["now"], about["sources"], strict=True))
+    return all(n in (None, was) for n, was in zip(job["now"], facts["sources"], strict=True))
 
 
-def about(store: Store, name: str, size: Callable[[str], int | None]) -> dict | None:
-    """What the side file says of a shard, None unless both are whole; `size` gives that of a file,
-    None where there is none."""
-    try:
-        facts = side(store, name)[1] if size(f"{name}.parquet") else {}
-    except (OSError, pa.ArrowInvalid, KeyError):
-        return None
-    return facts if facts and size(f"{name}.tar") == facts["bytes"] else None
+def stems(sizes: dict[str, int], name: str = r"(?:train|val|test)-\d{5}") -> list[str]:
+    """The stems of the whole shards (of one job, or all) among a store's files."""
+    pattern = re.compile(rf"({name}-[0-9a-f]{{8}})\.parquet")
+    found = (match[1] for file in sorted(sizes) if (match := pattern.fullmatch(file)))
+    return [stem for stem in found if f"{stem}.tar" in sizes]
 
 
-def side(store: Store, name: str) -> tuple[pa.Table, dict]:
+def side(store: Store, stem: str) -> tuple[pa.Table, dict]:
     """A shard's part of the index, and what else its side file says."""
-    table = pq.read_table(BytesIO(store.read(f"{name}.parquet")))
+    table = pq.read_table(BytesIO(store.read(f"{stem}.parquet")))
     return table, json.loads(table.schema.metadata[b"s1m"])
 
 
 @contextmanager
-def _alone(store: Store, name: str) -> Iterator[Callable]:
-    """One worker at a time on a shard; gives a function that notes which video is being read.
+def _alone(store: Store, name: str) -> Iterator[tuple[Path, "_Reading"]]:
+    """One worker at a time on a shard: a folder to work in, and the note of what is being read.
 
     A worker whose client has died may still be at it: on a disk it is waited for. In a bucket both
-    would end in the same bytes, and a file appears there whole.
+    work, and what they write does not meet.
     """
-    with stages.exclusive(_scratch(store, name)) if store.local else nullcontext():
-        if store.local:
-            yield (_scratch(store, name) / "now").write_text
-        else:
-            yield lambda id: store.write(f".work/{name}", id.encode())
-            store.remove(f".work/{name}")
+    with stages.exclusive(_folder(store, name)) if store.local else TemporaryDirectory() as there:
+        folder = _folder(store, name) if store.local else Path(there)
+        reading = _Reading(store, name)
+        try:
+            yield folder, reading
+        finally:
+            reading.note(None)
 
 
-def _scratch(store: Store, name: str) -> Path:
+def _folder(store: Store, name: str) -> Path:
     return Path(store.root, ".work", name)
 
 
-def without_killer(job: dict) -> dict:
-    """The job again, without the video at which its worker died for the second time."""
-    store = Store(job["store"])
-    try:
-        now = f".work/{job['name']}/now" if store.local else f".work/{job['name']}"
-        last = store.read(now).decode()
-    except FileNotFoundError:
-        last = None
-    deaths = [*job.get("deaths", []), last]
-    if len(deaths) > 2 * len(job["videos"]) + 2:
-        raise RuntimeError(f"the workers of {job['name']} die again and again")
-    crashed = {id for id in deaths if id is not None and deaths.count(id) > 1}
-    return {**job, "deaths": deaths, "crashed": sorted(crashed)}
+class _Reading:
+    """Which video of a shard is being read, noted where the next worker finds it when this one has
+    died of it; a video of which two have died is not read again."""
+
+    def __init__(self, store: Store, name: str):
+        self.store = store
+        self.name = f".work/{name}/reading" if store.local else f".work/{name}"
+        try:
+            before = json.loads(store.read(self.name))
+        except (FileNotFoundError, ValueError):
+            before = {"now": None, "deaths": []}
+        self.deaths = before["deaths"] + [before["now"]] * (before["now"] is not None)
+
+    def note(self, id: str | None) -> None:
+        data = json.dumps({"now": id, "deaths": self.deaths}).encode()
+        if self.store.local:  # not synchronised: it is for the death of a process, not of a machine
+            Path(self.store.where(self.name)).write_bytes(data)
+        else:
+            self.store.write(self.name, data)
+
+    def deadly(self, id: str) -> bool:
+        return self.deaths.count(id) > 1
 
 
 class _Kept:
-    """What of an older shard of the same name may be copied: its clips and statuses by video."""
+    """What of older shards may be copied: clips and statuses, by video."""
 
-    def __init__(self, job: dict, old: dict | None, index: pa.Table | None, tar: Path | None):
-        self.job, self.tar, self.index = job, tar, index
-        self.usable = old is not None and old.get("cut") == job["cut"]
-        self.rows = {row["id"]: row for row in old["statuses"]} if self.usable else {}
-        was = zip(self.rows, old["sources"], strict=True) if self.usable else ()
-        self.was = dict(was)
-        self.clips: dict[str, list[int]] = {}
-        for n, id in enumerate(index["video"].to_pylist() if self.usable else ()):
-            self.clips.setdefault(id, []).append(n)
+    def __init__(self, job: dict, store: Store):
+        self.job, self.store = job, store
+        self.rows: dict[str, dict] = {}
+        self.was: dict[str, list | None] = {}
+        self.clips: dict[str, tuple[str, list[dict]]] = {}
+        wanted = {id for _, id, *_ in job["videos"]}
+        for stem in job["old"]:
+            index, facts = side(store, stem)
+            if facts["cut"] != job["cut"]:
+                continue
+            for row, state in zip(facts["statuses"], facts["sources"], strict=True):
+                if row["id"] in wanted and not self.rows.get(row["id"], {}).get("clips"):
+                    self.rows[row["id"]], self.was[row["id"]] = row, state
+                    self.clips[row["id"]] = stem, []
+            for row in index.select(["video", "start", "offset", "sizes"]).to_pylist():
+                if self.clips.get(row["video"], ("",))[0] == stem:
+                    self.clips[row["video"]][1].append(row)
 
     def state(self, n: int) -> list | None:
         """The state of a video's file: as it is, or as it was when its clips were cut."""
         return self.job["now"][n] or self.was.get(self.job["videos"][n][1])
 
     def status(self, n: int) -> dict | None:
-        """The status of a video that need not be read again, else None."""
-        id = self.job["videos"][n][1]
+        """The status of a video that need not, or cannot, be read again, else None."""
+        id, now = self.job["videos"][n][1], self.job["now"][n]
         row = self.rows.get(id)
-        if row is None or self.job["now"][n] not in (None, self.was[id]):
+        if row is None or now not in (None, self.was[id]):
             return None
-        return None if self.job["retry"] and row["status"] not in FINAL else row
+        return None if now and self.job["retry"] and row["status"] not in FINAL else row
 
     def read(self, id: str) -> Iterator[tuple[float, list[bytes]]]:
         """Start (s) and JPEG files of each clip of a video."""
-        for n in self.clips.get(id, ()):
-            row = self.index.slice(n, 1).to_pylist()[0]
-            with open(self.tar, "rb") as file:
-                yield row["start"], shards.members(file, row["offset"], row["sizes"])
+        stem, rows = self.clips[id]
+        for row in rows:
+            sizes = np.array(row["sizes"])
+            places = shards.firsts(row["offset"], sizes)
+            yield row["start"], self.store.pieces(f"{stem}.tar", places, sizes)
 
 
-def _clips(job: dict, kept: _Kept, statuses: list[dict], mark: Callable) -> Iterator[shards.Clip]:
+def _clips(
+    job: dict, kept: _Kept, statuses: list[dict], reading: _Reading
+) -> Iterator[shards.Clip]:
     """The clips of a job's videos; what became of each video is added to `statuses`."""
     for n, (key, id, labels, duration, source) in enumerate(job["videos"]):
         old = kept.status(n)
@@ -173,11 +195,11 @@ def _clips(job: dict, kept: _Kept, statuses: list[dict], mark: Callable) -> Iter
                 status = {**(old or status), "clips": 0}
                 raise video.VideoError("too long", f"{known:.0f} s")
             if old is not None and old["status"] != "too long":
-                status, clips = old, list(kept.read(id))
+                status, clips = {**old, "split": job["split"]}, list(kept.read(id))
             else:
-                mark(id)
-                if id in job.get("crashed", ()):
+                if reading.deadly(id):
                     raise video.VideoError("crashed")
+                reading.note(id)
                 clips = _cut(job, id, source, status)
                 status["clips"] = len(clips)
         except video.VideoError as error:

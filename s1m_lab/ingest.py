@@ -8,18 +8,18 @@
 every video. The work is a list of shards, each a pure function of its videos and the settings, so
 it may be spread over any number of workers, killed, and taken up again: the bytes are the same.
 
-Beside `train-00000.tar` stands `train-00000.parquet`: its part of the index, and what it was made
-of. A shard is made again when that differs; clips of videos that are as they were, and were cut
-with the same settings, are copied from the old one. So a new video, a changed file or label, or
-another try at those that failed costs no more than itself. A video whose file is gone keeps the
-clips it has, and that is said; what could not be made again is never thrown away.
+Beside each `train-00000-1a2b3c4d.tar` stands a `.parquet`: its part of the index, and what it was
+made of. A shard is made again when that differs; clips of videos that are as they were, and were
+cut with the same settings, are copied from where they are. So a new video, a changed file or label,
+or another try at those that failed costs no more than itself. A video whose file is out of reach
+keeps the clips it has, and that is said; what could not be made again is never thrown away.
 """
 
 import hashlib
 import json
 import math
 import re
-import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -68,13 +68,18 @@ def prepare(
         workers: processes; by default one a core. One: this process.
         max_duration: s; longer videos are left out, with a status. 0: none is.
         files: folder or fsspec address (`s3://…`) of the files of a catalog; see `sources.find`.
-        output: fsspec address for the shards; "": the dataset's own `clips/`.
+        output: fsspec address or folder for the shards; "": the dataset's own `clips/`.
         scheduler: address of a Dask scheduler, in place of processes of this machine.
         fetch: videos that lie nowhere are read from their `url` by yt-dlp, and not kept.
         retry: videos that failed are tried again, and only those.
 
     What is None is what the clips were made with, or the dataset's own default (the `ingest`
     entry of its `dataset.json`), or `DEFAULTS`.
+
+    Raises:
+        FileNotFoundError: there is no such dataset, folder or table.
+        ValueError: settings that cannot be, clips that would be lost, or not one clip in the end.
+        OSError: the disk has no room, or the store cannot be reached.
     """
     if fetch:
         _need_yt_dlp()
@@ -93,21 +98,24 @@ def prepare(
         work = stages.fingerprint(inputs=[job["inputs"] for job in jobs])
         now = stages.fingerprint(now=[job["now"] for job in jobs])
         made = _made(here, root)
-        todo = [] if made == {"work": work, "now": now} and not retry else _todo(jobs)
-        if todo or made.get("work") != work:
-            (here / "index.parquet").unlink(missing_ok=True)  # that nothing be read half-made
-            with stages.atomic(here / "asked.json") as temporary:
-                temporary.write_text(json.dumps(asked))
-            if not is_url(root):
-                there = sum(job["clips"] * sum(map(bool, job["now"])) for job in todo)
-                stages.require_space(here, 1.2 * _clip_bytes(settings) * there)
-            progress = stages.Progress("ingest", sum(len(job["videos"]) for job in todo), "videos")
-            for n in cluster.run(cutting.make, todo, workers, cutting.without_killer, scheduler):
-                progress.update(n)
-            _merge(here, df, jobs, {"settings": settings, "work": work})
-            with stages.atomic(here / "made.json") as temporary:
-                temporary.write_text(json.dumps({"work": work, "now": now}))
-            print(_summary(folder), flush=True)
+        if retry or made != {"work": work, "now": now}:
+            stems = _survey(jobs)
+            todo = [job for job in jobs if job["name"] not in stems]
+            if todo or made.get("work") != work:
+                if not is_url(root):
+                    there = sum(job["clips"] * sum(map(bool, job["now"])) for job in todo)
+                    stages.require_space(Path(root), 1.2 * _clip_bytes(settings) * there)
+                here.mkdir(parents=True, exist_ok=True)
+                (here / "index.parquet").unlink(missing_ok=True)  # that nothing be read half-made
+                _note(here / "asked.json", asked)
+                total = sum(len(job["videos"]) for job in todo)
+                progress = stages.Progress("ingest", total, "videos")
+                for name, stem, n in cluster.run(cutting.make, todo, workers, scheduler):
+                    stems[name] = stem
+                    progress.update(n)
+                _merge(here, df, jobs, stems, {"settings": settings, "work": work})
+                print(_summary(folder), flush=True)
+            _note(here / "made.json", {"work": work, "now": now})
         if not shards.describe(here)["shards"]:
             raise ValueError(f"not one clip could be made; {_summary(folder)}")
     return folder
@@ -136,6 +144,11 @@ def _summary(folder: Path) -> str:
     clips = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
     outcome = " · ".join(f"{status} {n:,}" for status, n in counts.items())
     return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}"
+
+
+def _note(path: Path, what: dict) -> None:
+    with stages.atomic(path) as temporary:
+        temporary.write_text(json.dumps(what), encoding="utf-8")
 
 
 def _need_yt_dlp() -> None:
@@ -190,6 +203,9 @@ def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFr
         raise ValueError(f"{source} is neither a folder nor a table (.csv, .parquet)")
     if old is None or df.attrs != old.attrs or not df.equals(old):
         catalog.save(df, folder)
+        gone = 0 if old is None else len(set(old["id"]) - set(df["id"]))
+        if gone:
+            print(f"{source} has {gone:,} videos less than it had; their clips go too", flush=True)
         about = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
         about += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
         print(f"{source}: {' · '.join(about)}", flush=True)
@@ -203,9 +219,14 @@ def _settings(folder: Path, df: pd.DataFrame, clips, size, **others) -> tuple[di
     own = json.loads(own.read_text()).get("ingest", {}) if own.is_file() else {}
     old = json.loads(asked.read_text()) if asked.is_file() else {}
     new = old | {name: value for name, value in others.items() if value is not None}
+    for name in ("files", "output"):
+        if new.get(name) and not is_url(new[name]):
+            new[name] = str(Path(new[name]).expanduser().resolve())
     if size is not None:
         new["height"], new["width"] = (size, size) if isinstance(size, int) else size
     if clips is not None:
+        if isinstance(clips, dict) and (unknown := set(clips) - set(SPLITS)):
+            raise ValueError(f"clips names {', '.join(map(str, unknown))}; splits are {SPLITS}")
         clips = dict.fromkeys(SPLITS, clips) if isinstance(clips, int) else clips
         new["clips"] = {**old.get("clips", {}), **clips}
     settings = {name: {**DEFAULTS, **own, **new}[name] for name in DEFAULTS}
@@ -264,7 +285,7 @@ def _jobs(df: pd.DataFrame, root: str, settings: dict, found: list, retry: bool)
                 now.append(source and source.state)
             named = [row[1:4] for row in videos]
             job = {"store": root, "name": f"{split}-{number:05d}", "split": split, "clips": clips}
-            job |= {"settings": settings, "videos": videos, "now": now, "retry": retry}
+            job |= {"settings": settings, "videos": videos, "now": now, "retry": retry, "old": []}
             job["inputs"] = stages.fingerprint(settings=settings, clips=clips, videos=named)
             job["cut"] = stages.fingerprint(settings=cut, clips=clips)
             jobs.append(job)
@@ -278,71 +299,100 @@ def _made(here: Path, root: str) -> dict:
         return {}
     about, sizes = shards.describe(here), Store(root).sizes()
     whole = all(sizes.get(shard["name"]) == shard["bytes"] for shard in about["shards"])
-    there = whole and about["root"] == (root if is_url(root) else "")
-    return json.loads((here / "made.json").read_text()) if there else {}
+    there = whole and about["root"] == _root(here, root)
+    return json.loads((here / "made.json").read_text("utf-8")) if there else {}
 
 
-def _todo(jobs: list[dict]) -> list[dict]:
-    """The jobs whose shard is not there or was made of something else."""
-    todo, kept, lost = [], 0, []
-    store = Store(jobs[0]["store"]) if jobs else None
-    sizes = store.sizes() if jobs else {}
-    with ThreadPoolExecutor(16) as pool:
-        abouts = pool.map(lambda job: cutting.about(store, job["name"], sizes.get), jobs)
-        for job, about in zip(jobs, abouts, strict=True):
-            if not cutting.same(job, about):
-                todo.append(job)
-            old = {row["id"]: row for row in about["statuses"]} if about else {}
-            for (_, id, *_), now in zip(job["videos"], job["now"], strict=True):
-                if now is None and old.get(id, {}).get("clips"):
-                    kept += 1
-                    lost += [id] * (about.get("cut") != job["cut"])
+def _root(here: Path, root: str) -> str:
+    """Where the shards are, as the index says it: "" for beside the index."""
+    return "" if root == str(here) else root
+
+
+def _survey(jobs: list[dict]) -> dict[str, str]:
+    """The stems of the shards that are as their jobs would make them, by the jobs' names; the other
+    jobs are told (`old`) which shards hold clips or statuses of their videos.
+
+    Raises ValueError where clips would be lost that cannot be made again.
+    """
+    if not jobs:
+        return {}
+    store, wanted = Store(jobs[0]["store"]), {job["inputs"]: job for job in jobs}
+    found, old = {}, {}
+    for stem, (_, facts) in _sides(store, cutting.stems(store.sizes())):
+        job = wanted.get(facts["inputs"])
+        if job and cutting.same(job, facts):
+            well = sum(row["status"] == "ok" for row in facts["statuses"])
+            found[job["name"]] = max(found.get(job["name"], (0, "")), (well, stem))
+        for row in facts["statuses"]:
+            old.setdefault(row["id"], []).append(
+                (stem, facts["cut"], row["clips"], row.get("duration"))
+            )
+    kept, lost = 0, []
+    for job in jobs:
+        longest = job["settings"]["max_duration"] or math.inf
+        for (_, id, _, duration, _), now in zip(job["videos"], job["now"], strict=True):
+            clips = [one for one in old.get(id, ()) if one[2]]
+            if now is None and clips:
+                kept += 1
+                usable = any(cut == job["cut"] for _, cut, _, _ in clips)
+                known = duration or max(seconds or 0 for *_, seconds in clips)
+                lost += [id] * (not usable or known > longest)
+        if job["name"] not in found:
+            job["old"] = sorted(
+                {one[0] for video in job["videos"] for one in old.get(video[1], ())}
+            )
     if lost:
         raise ValueError(
-            f"the files of {len(lost):,} videos are gone ({', '.join(lost[:3])}, …), and the "
-            "settings have changed, so that their clips would have to be made again; bring them "
-            f"back, or delete {store.root} to go on without them"
+            f"{len(lost):,} videos are out of reach ({', '.join(lost[:3])}, …) and the settings "
+            "have changed, so that their clips would go and could not be made again; bring the "
+            f"videos back, or delete {store.root} to go on without them"
         )
     if kept:
-        print(f"{kept:,} video files are gone since the ingest; their clips are used", flush=True)
-    return todo
+        print(f"{kept:,} videos are out of reach now; the clips they have are used", flush=True)
+    return {name: stem for name, (_, stem) in found.items()}
 
 
-def _merge(here: Path, df: pd.DataFrame, jobs: list[dict], about: dict) -> None:
-    """`index.parquet` and `status.parquet` of all shards; what belongs to none is removed.
+def _sides(store: Store, stems: list[str]) -> Iterator[tuple[str, tuple[pa.Table, dict]]]:
+    """The side files of shards, a few at a time."""
+    with ThreadPoolExecutor(16) as pool:
+        for n in range(0, len(stems), 64):
+            some = stems[n : n + 64]
+            yield from zip(
+                some, pool.map(lambda stem: cutting.side(store, stem), some), strict=True
+            )
 
-    Both stand beside the shards and, where those are in a bucket, in the dataset's `clips/` too.
+
+def _merge(here: Path, df: pd.DataFrame, jobs: list[dict], stems: dict, about: dict) -> None:
+    """`index.parquet` and `status.parquet` of all shards; then what belongs to none is removed.
+
+    Both stand beside the shards and, where those are elsewhere, in the dataset's `clips/` too.
     """
-    store = Store(jobs[0]["store"])
-    mine, sizes = {job["name"] for job in jobs}, store.sizes()
-    for name in sizes:
-        shard = re.fullmatch(r"\.?((?:train|val|test)-\d+)\.(tar|parquet)(\.partial)?", name)
-        if shard and (shard[1] not in mine or name.startswith(".")):
-            store.remove(name)
-    if store.local:
-        shutil.rmtree(Path(store.root, ".work"), ignore_errors=True)
-    rows, found, prints, parts = [], [], [], []
-    for job in jobs:
-        part, facts = cutting.side(store, job["name"])
-        rows.append(pa.Table.from_pylist(facts["statuses"], cutting.STATUS))
-        prints.append(facts["sha256"])
-        if len(part):
-            shard = {"name": f"{job['name']}.tar", "split": job["split"], "clips": len(part)}
-            found.append(shard | {"bytes": facts["bytes"]})
-            parts.append(part)
+    root, mine = jobs[0]["store"], [stems[job["name"]] for job in jobs]
+    store, rows, found, prints = Store(root), [], [], []
+    with (
+        stages.atomic(here / "index.parquet") as temporary,
+        pq.ParquetWriter(temporary, shards.SCHEMA, compression="zstd") as writer,
+    ):
+        for job, (stem, (part, facts)) in zip(jobs, _sides(store, mine), strict=True):
+            rows.append(pa.Table.from_pylist(facts["statuses"], cutting.STATUS))
+            prints.append(facts["sha256"])
+            if len(part):
+                shard = {"name": f"{stem}.tar", "split": job["split"], "clips": len(part)}
+                found.append(shard | {"bytes": facts["bytes"]})
+                part = part.replace_schema_metadata().cast(shards.SCHEMA)
+                writer.write_table(part, row_group_size=len(part))
+        about |= {"root": _root(here, root), "shards": found}
+        about["fingerprint"] = stages.fingerprint(settings=about["settings"], shards=prints)
+        writer.add_key_value_metadata({"s1m": json.dumps(about)})
     rows = pa.concat_tables(rows)
     order = pc.index_in(pa.array(df["id"], pa.string()), rows["id"].combine_chunks())
     with stages.atomic(here / "status.parquet") as temporary:
         pq.write_table(rows.take(order), temporary, compression="zstd")
-    about |= {"root": "" if store.local else store.root, "shards": found}
-    about["fingerprint"] = stages.fingerprint(settings=about["settings"], shards=prints)
-    schema = shards.SCHEMA.with_metadata({"s1m": json.dumps(about)})
-    with (
-        stages.atomic(here / "index.parquet") as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
-    ):
-        for part in parts:
-            writer.write_table(part.cast(schema), row_group_size=max(1, len(part)))
-    if not store.local:
+    if root != str(here):
         for name in ("status.parquet", "index.parquet"):
             store.write(name, (here / name).read_bytes())
+    shard = re.compile(r"(?:train|val|test)-\d{5}(-[0-9a-f]{8})?\.(tar|parquet)")
+    for name in store.sizes():
+        if shard.fullmatch(name) and name.rpartition(".")[0] not in mine:
+            store.remove(name)
+    store.clear(".work")

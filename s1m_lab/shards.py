@@ -19,13 +19,12 @@ import tarfile
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from s1m_lab import stages
 from s1m_lab.store import Store
 
 BLOCK = 512  # bytes; a tar member is a header of one block and its data, padded to whole blocks
@@ -34,7 +33,7 @@ SCHEMA = pa.schema(
     [
         ("video", pa.string()),
         ("clip", pa.int16()),
-        ("start", pa.float32()),  # s
+        ("start", pa.float64()),  # s
         ("labels", pa.list_(pa.int16())),
         ("offset", pa.int64()),  # bytes to the header of the clip's first member
         ("sizes", pa.list_(pa.int32())),  # bytes of each frame's JPEG
@@ -60,21 +59,20 @@ class Clip(NamedTuple):
 def write(path: Path, clips: Iterable[Clip], quality: int = 90) -> pa.Table:
     """Write a shard and return its part of the index; the same clips give the same bytes."""
     rows, offset = [], 0
-    with stages.atomic(Path(path)) as temporary:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for clip in clips:
-                images = [
-                    frame if isinstance(frame, bytes) else _encode(frame, quality)
-                    for frame in clip.frames
-                ]
-                about = {"id": clip.video, "clip": clip.clip, "start": round(clip.start, 6)}
-                about |= {"labels": clip.labels}
-                for number, data in enumerate(images):
-                    _add(tar, f"{clip.key}.{number:02d}.jpg", data)
-                _add(tar, f"{clip.key}.json", json.dumps(about).encode())
-                sizes = [len(data) for data in images]
-                rows.append((*clip[1:5], offset, sizes))
-                offset = tar.offset
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for clip in clips:
+            images = [
+                frame if isinstance(frame, bytes) else _encode(frame, quality)
+                for frame in clip.frames
+            ]
+            about = {"id": clip.video, "clip": clip.clip, "start": round(clip.start, 6)}
+            about |= {"labels": clip.labels}
+            for number, data in enumerate(images):
+                _add(tar, f"{clip.key}.{number:02d}.jpg", data)
+            _add(tar, f"{clip.key}.json", json.dumps(about).encode())
+            sizes = [len(data) for data in images]
+            rows.append((*clip[1:5], offset, sizes))
+            offset = tar.offset
     columns = list(zip(*rows, strict=True)) or [[] for _ in SCHEMA]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
@@ -128,7 +126,7 @@ class Shards:
         with pq.ParquetFile(path, metadata=self._footer) as file:
             table = file.read_row_group(self.groups[shard])
         sizes = table["sizes"].combine_chunks().flatten().to_numpy().reshape(-1, self.frames)
-        return table, _firsts(table["offset"].to_numpy()[:, None], sizes), sizes
+        return table, firsts(table["offset"].to_numpy()[:, None], sizes), sizes
 
     def index(self, shard: int) -> pa.Table:
         """A row a clip, see `SCHEMA`."""
@@ -167,16 +165,7 @@ class Shards:
         )
 
 
-def members(file: BinaryIO, offset: int, sizes: Sequence[int]) -> list[bytes]:
-    """The JPEG files of a clip from the tar that is open; `offset` and `sizes` as in the index."""
-    found = []
-    for start, size in zip(_firsts(offset, np.array(sizes)), sizes, strict=True):
-        file.seek(int(start))
-        found.append(file.read(size))
-    return found
-
-
-def _firsts(offset, sizes: np.ndarray) -> np.ndarray:
+def firsts(offset, sizes: np.ndarray) -> np.ndarray:
     """The first byte of every frame of clips whose members begin at `offset`."""
     members = BLOCK + -(-sizes.astype(np.int64) // BLOCK) * BLOCK
     return offset + BLOCK + members.cumsum(-1) - members
@@ -191,4 +180,4 @@ def describe(folder: Path) -> dict:
             f"no clips in {folder}; make them: python -c "
             f"\"from s1m_lab import ingest; ingest.prepare('{Path(folder).parent}')\""
         )
-    return json.loads(pq.read_schema(path).metadata[b"s1m"])
+    return json.loads(pq.read_metadata(path).metadata[b"s1m"])

@@ -20,14 +20,15 @@ from typing import NamedTuple
 import pandas as pd
 
 from s1m_lab.paths import is_url
-from s1m_lab.video import VideoError
+from s1m_lab.video import SUFFIXES, VideoError
 
 CHUNK = 1 << 20  # bytes
+PROTOCOLS = set("http https s3 s3a gs gcs abfs abfss az oss hdfs webhdfs sftp ftp memory".split())
 HEIGHT = 480  # pixels; of the qualities that a page offers, the best not above
 
 
 class Source(NamedTuple):
-    kind: str  # "file", "bucket" or "address"
+    kind: str  # "file", "bucket", "address" (of a page) or "forbidden"
     where: str
     state: list  # changes when the content does: size and date of a file
 
@@ -35,7 +36,7 @@ class Source(NamedTuple):
 # What yt-dlp says when it fails, and the reason it stands for; the first match counts.
 REFUSALS = {
     "refused": r"\b(403|429|503)\b|too many requests|not a bot|rate.limit",
-    "private": r"private|members.only|sign in|log ?in|age.restricted|confirm your age|payment",
+    "private": r"\b401\b|private|members.only|sign in|log ?in|age.restricted|your age|payment",
     "missing": r"\b(404|410)\b|unavailable|removed|not available|no longer|terminated|deleted",
     "timed out": r"timed? ?out",
     "not a video": r"unsupported url|no video formats|no video could be found",
@@ -58,7 +59,8 @@ def find(
     named = {}
     if any(path is pd.NA for path in paths) or files:
         named = listing(root)
-    stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in sorted(named)[::-1]}
+    films = [name for name in sorted(named)[::-1] if os.path.splitext(name)[1].lower() in SUFFIXES]
+    stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in films}
     remote = _remote([path for path in paths if path is not pd.NA and is_url(path)])
     found = []
     for id, path, url in zip(ids, paths, df["url"].tolist(), strict=True):
@@ -80,7 +82,8 @@ def find(
 
 
 def listing(root: str) -> dict[str, list]:
-    """The state of every file below a folder or an address, by its name relative to that."""
+    """The files below a folder or an address, by their names relative to that, with the state that
+    a listing of the address gives; for a file of this disk that is `[]`, since asking costs."""
     if is_url(root):
         import fsspec
 
@@ -102,8 +105,8 @@ def listing(root: str) -> dict[str, list]:
 
 def _state(about: dict) -> list:
     """What changes when a file in a bucket does: its size, and its tag or date."""
-    tag = about.get("ETag") or about.get("md5Hash") or about.get("LastModified")
-    return [about.get("size"), str(tag or about.get("created") or "")]
+    tags = "ETag etag md5Hash content_md5 LastModified last_modified mtime updated created".split()
+    return [about.get("size"), next((str(about[tag]) for tag in tags if about.get(tag)), "")]
 
 
 def _file(path: str) -> Source | None:
@@ -117,19 +120,29 @@ def _file(path: str) -> Source | None:
 def _remote(urls: list[str]) -> dict[str, Source]:
     """The sources of videos whose catalog path is an address, by a listing of what they share.
 
-    A web server cannot be listed; what it holds is known when it is read.
+    A web server cannot be listed, nor a bucket that does not answer; what they hold is known when
+    it is read. Addresses that lead to other addresses (`a::b`), or are of a protocol that no store
+    of videos has, are not followed: a catalog may be a stranger's.
     """
-    web = {url for url in urls if re.match("https?://", url)}
-    found = {url: Source("bucket", url, ["address"]) for url in web}
-    for start in {"/".join(url.split("/")[:3]) for url in set(urls) - web}:
-        mine = [url for url in urls if url.startswith(start + "/")]
+    found, listable = {}, {}
+    for url in urls:
+        protocol = url.partition("://")[0].lower()
+        if "::" in url or protocol not in PROTOCOLS:
+            found[url] = Source("forbidden", url, ["address"])
+        elif protocol in ("http", "https"):
+            found[url] = Source("bucket", url, ["address"])
+        else:
+            listable.setdefault("/".join(url.split("/")[:3]), []).append(url)
+    for mine in listable.values():
         folders = [url.rpartition("/")[0] + "/" for url in mine]
         top = os.path.commonprefix(folders).rpartition("/")[0]
-        names = listing(top)
-        for url in mine:
-            state = names.get(url[len(top) + 1 :])
-            if state is not None:
-                found[url] = Source("bucket", url, state)
+        try:
+            names = listing(top)
+        except Exception:  # each protocol has its own; the reader of the video will name it
+            found |= {url: Source("bucket", url, ["address"]) for url in mine}
+            continue
+        states = {url: names.get(url[len(top) + 1 :]) for url in mine}
+        found |= {url: Source("bucket", url, state) for url, state in states.items() if state}
     return found
 
 
@@ -143,6 +156,8 @@ def local(source: Source, seconds: float) -> Iterator[str]:
     if source.kind == "file":
         yield source.where
         return
+    if source.kind == "forbidden":
+        raise VideoError("unsupported", "the lab does not follow such an address")
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="s1m-") as folder:
         get = _fetch if source.kind == "address" else _copy
@@ -158,8 +173,9 @@ def _copy(url: str, folder: str, end: float) -> str:
             while data := file.read(CHUNK):
                 out.write(data)
                 in_time(end)
-    except FileNotFoundError:
-        raise VideoError("missing") from None
+    except FileNotFoundError as error:
+        code = getattr(error.__cause__, "status", 404)  # what a web server had said
+        raise VideoError(reason(f"HTTP Error {code}"), f"HTTP {code}") from None
     except PermissionError as error:
         raise VideoError("private", _line(error)) from None
     except TimeoutError as error:
@@ -182,6 +198,8 @@ def _fetch(url: str, folder: str, end: float) -> str:
         "progress_hooks": [lambda _: in_time(end)],
         "noprogress": True,
         "noplaylist": True,
+        "playlist_items": "1",
+        "match_filter": yt_dlp.utils.match_filter_func("!is_live"),
         "cachedir": False,
         "socket_timeout": max(1.0, min(30.0, end - time.monotonic())),
     }
@@ -195,7 +213,7 @@ def _fetch(url: str, folder: str, end: float) -> str:
         raise VideoError(reason(text), _line(text)) from None
     files = os.listdir(folder)
     if len(files) != 1:
-        raise VideoError("not a video", f"{len(files)} files at that address")
+        raise VideoError("not a video", f"{len(files)} videos at that address")
     return os.path.join(folder, files[0])
 
 

@@ -1,7 +1,7 @@
 """A folder of files, on this disk or in a bucket.
 
     store = Store("s3://bucket/clips")              # or a path, or what else fsspec knows
-    with store.put("train-00000.tar") as path: ...  # what is written there is published when whole
+    store.publish(path, "train-00000.tar")          # whole or not at all
     store.read("train-00000.tar", start=512, length=9000)
 
 Files on this disk are read and written as such; all else goes through fsspec, which brings the
@@ -10,9 +10,8 @@ so it may be pickled, forked and shared between threads.
 """
 
 import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from s1m_lab import stages
@@ -20,12 +19,15 @@ from s1m_lab.paths import is_url
 
 
 class Store:
+    """The files right in `root`, a folder or an address; errors are those of files (`OSError`)."""
+
     def __init__(self, root: str | Path):
         self.root = str(root).rstrip("/") if is_url(root) else str(root)
         self.local = not is_url(root)
 
     @property
     def fs(self):
+        """The file system of an address; `ImportError` says which package it needs."""
         import fsspec
 
         return fsspec.core.url_to_fs(self.root)[0]  # kept by fsspec, anew after a fork
@@ -33,27 +35,14 @@ class Store:
     def where(self, name: str) -> str:
         return f"{self.root}/{name}" if not self.local else os.path.join(self.root, name)
 
-    @contextmanager
-    def put(self, name: str) -> Iterator[Path]:
-        """A path to write a file to; it becomes `name`, whole or not at all."""
-        if self.local:
-            with stages.atomic(Path(self.where(name))) as temporary:
-                yield temporary
+    def publish(self, path: Path, name: str) -> None:
+        """Make a finished file of this disk (of the store's own, where that is local) `name`."""
+        if not self.local:
+            self.fs.put_file(str(path), self.where(name))
             return
-        with tempfile.TemporaryDirectory(prefix="s1m-") as folder:
-            temporary = Path(folder, "file")
-            yield temporary
-            self.fs.put_file(str(temporary), self.where(name))
-
-    @contextmanager
-    def here(self, name: str) -> Iterator[Path]:
-        """A path on this disk where `name` can be read."""
-        if self.local:
-            yield Path(self.where(name))
-            return
-        with tempfile.TemporaryDirectory(prefix="s1m-") as folder:
-            self.fs.get_file(self.where(name), str(Path(folder, "file")))
-            yield Path(folder, "file")
+        with open(path, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(path, self.where(name))
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """`length` bytes of a file from `start` on, or all of it."""
@@ -79,7 +68,10 @@ class Store:
         return file.read(int(length))
 
     def write(self, name: str, data: bytes) -> None:
-        with self.put(name) as temporary:
+        if not self.local:
+            self.fs.pipe_file(self.where(name), data)
+            return
+        with stages.atomic(Path(self.where(name))) as temporary:
             temporary.write_bytes(data)
 
     def remove(self, *names: str) -> None:
@@ -110,3 +102,10 @@ class Store:
         self.fs.invalidate_cache()
         found = self.fs.find(self.root, maxdepth=1, detail=True).values()
         return {file["name"].rpartition("/")[2]: file["size"] for file in found}
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder in the store and all in it, if there is one."""
+        if self.local:
+            shutil.rmtree(self.where(folder), ignore_errors=True)
+        elif self.fs.exists(self.where(folder)):
+            self.fs.rm(self.where(folder), recursive=True)
