@@ -286,7 +286,9 @@ def _jobs(df: pd.DataFrame, root: str, settings: dict, found: list, retry: bool)
             named = [row[1:4] for row in videos]
             job = {"store": root, "name": f"{split}-{number:05d}", "split": split, "clips": clips}
             job |= {"settings": settings, "videos": videos, "now": now, "retry": retry, "old": []}
-            job["inputs"] = stages.fingerprint(settings=settings, clips=clips, videos=named)
+            job["inputs"] = stages.fingerprint(
+                name=job["name"], settings=settings, clips=clips, videos=named
+            )
             job["cut"] = stages.fingerprint(settings=cut, clips=clips)
             jobs.append(job)
     return jobs

@@ -47,7 +47,7 @@ def scheduler(tmp_path):
         program(tmp_path, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(file),
                 "--port", "0", "--dashboard-address", "127.0.0.1:0"),
         program(tmp_path, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file),
-                "--nworkers", "3", "--nthreads", "1", "--no-dashboard"),
+                "--nworkers", "3", "--nthreads", "2", "--no-dashboard"),
     ]  # fmt: skip
     wait(lambda: file.exists() and file.read_text(), started)
     yield json.loads(file.read_text())["address"]

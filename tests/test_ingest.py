@@ -25,7 +25,9 @@ SMALL = {"size": 48, "clips": {"train": 3, "val": 2, "test": 4}}
 
 def film(path: Path, tone: int, frames: int = 45) -> None:
     """Pictures whose brightness grows from `tone`, one step a frame."""
-    video.encode(path, (np.full((64, 80, 3), tone + t, np.uint8) for t in range(frames)), gop=15)
+    video.encode(
+        path, (np.full((64, 80, 3), (tone + t) % 256, np.uint8) for t in range(frames)), gop=15
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +44,11 @@ def source(films, tmp_path) -> Path:
     return Path(shutil.copytree(films, tmp_path / "my videos"))
 
 
-def digests(folder: Path) -> dict[str, str]:
+def digests(folder: Path, inner: str = "clips") -> dict[str, str]:
     """The bytes of all that ingest wrote."""
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted((folder / "clips").iterdir())
+        for path in sorted((folder / inner).iterdir())
     }
 
 
@@ -124,9 +126,9 @@ def test_a_new_file_is_taken_in(source, home):
     assert status(folder)["run-new"] == "ok" and len(catalog.load(folder)) == 21
 
 
-def hollow(folder: Path) -> None:
-    """Make every film unreadable, without its size and date telling."""
-    for path in folder.rglob("*.mp4"):
+def hollow(folder: Path, films: list[Path] | None = None) -> None:
+    """Make films unreadable, without their size and date telling."""
+    for path in films or folder.rglob("*.mp4"):
         about = path.stat()
         path.write_bytes(bytes(about.st_size))
         os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
@@ -158,6 +160,58 @@ def test_only_what_is_new_is_read(films, home, tmp_path):
     assert status(folder)["train-run-long"] == "too long"
     ingest.prepare(source, workers=1, max_duration=0)
     assert digests(folder) == copied
+
+
+def test_copied_clips_are_those_of_a_fresh_ingest(home, tmp_path, monkeypatch):
+    """Films long enough that a start in single precision would differ; more shards than before."""
+    source = tmp_path / "long"
+    for n in range(6):
+        film(source / "train" / "a" / f"{n}.mp4", 10 * n, frames=40 + n)
+    film(source / "train" / "a" / "long.mp4", 0, frames=1200)
+    film(source / "test" / "a" / "t.mp4", 60)
+    grown = {"size": 200, "clips": {"train": 30, "val": 1, "test": 2}}
+    folder = ingest.prepare(source, workers=1, **grown)
+    before = len(list(folder.glob("clips/train-*.tar")))
+    for n in range(6, 14):
+        film(source / "train" / "a" / f"{n}.mp4", 10 * n, frames=40 + n)
+    unread = [path for path in source.rglob("*.mp4") if path.stem in ("0", "1", "2", "long", "t")]
+    whole = {path: path.read_bytes() for path in unread}
+    hollow(source, unread)
+    ingest.prepare(source, workers=1)
+    assert set(status(folder).values()) == {"ok"}
+    assert len(list(folder.glob("clips/train-*.tar"))) > before >= 2
+    grown_bytes = digests(folder)
+    for path, data in whole.items():
+        about = path.stat()
+        path.write_bytes(data)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    monkeypatch.setenv("S1M_HOME", str(home / "fresh"))
+    assert digests(ingest.prepare(source, workers=1, **grown)) == grown_bytes
+
+
+def test_clips_that_cannot_be_cut_again_are_not_thrown_away(source, home):
+    film(source / "run" / "long.mp4", 20, frames=90)
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    os.remove(source / "run" / "long.mp4")
+    catalog_only = Path(shutil.copytree(folder, home / "data" / "kept"))
+    with pytest.raises(ValueError, match="1 videos are out of reach"):
+        ingest.prepare("kept", workers=1, max_duration=2)
+    assert ingest.prepare("kept", workers=1) == catalog_only
+    assert set(status(catalog_only).values()) == {"ok"}
+
+
+def test_shards_may_lie_in_another_folder(source, home, tmp_path, monkeypatch):
+    whole = digests(ingest.prepare(source, workers=1, **SMALL))
+    monkeypatch.setenv("S1M_HOME", str(home / "two"))
+    monkeypatch.chdir(tmp_path)
+    folder = ingest.prepare(source, workers=1, output="elsewhere", **SMALL)
+    monkeypatch.chdir(home)
+    assert ingest.prepare(source, workers=1) == folder
+    assert Shards(folder / "clips", "train").read(0, [0], [0]).shape == (1, 1, 48, 48, 3)
+    there = digests(tmp_path / "elsewhere", "")
+    assert {n: d for n, d in there.items() if n.startswith("t")} == {
+        n: d for n, d in whole.items() if n.startswith("t")
+    }
 
 
 def test_every_broken_file_has_a_status(source, home, capsys):
@@ -267,18 +321,33 @@ def test_killed_and_run_again(source, home, tmp_path, monkeypatch, after):
     assert digests(ingest.prepare(source, workers=1, **SMALL)) == whole
 
 
+def test_alone_a_deadly_video_is_left_out_the_third_time(source, home, tmp_path):
+    """In this process its death is that of the caller; the next call knows what it died of."""
+    (source / "run" / "killer.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
+    ends = []
+    for _ in range(3):
+        process = run(source, home, PYTHONPATH=f"{tmp_path}{os.pathsep}{REPOSITORY}")
+        out, _ = process.communicate(timeout=120)
+        ends.append(process.returncode)
+    assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0] and "crashed 1" in out
+
+
+DEADLY = """
+import os, signal, s1m_lab.video as v
+probe = v.probe
+def deadly(path):
+    if 'killer' in str(path):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return probe(path)
+v.probe = deadly
+"""
+
+
 def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tmp_path):
     """Two spawned workers; one video kills the process that reads it, twice."""
     (source / "run" / "killer.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal, s1m_lab.video as v\n"
-        "probe = v.probe\n"
-        "def deadly(path):\n"
-        "    if 'killer' in str(path):\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    return probe(path)\n"
-        "v.probe = deadly\n"
-    )
+    (tmp_path / "sitecustomize.py").write_text(DEADLY)
     process = run(source, home, workers=2, PYTHONPATH=f"{tmp_path}{os.pathsep}{REPOSITORY}")
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err

@@ -98,7 +98,7 @@ def test_a_widget_answers(browser, lab, name, parameters, cell, handle, key):
     widget = f"{panel}.content.widgets[{number}].node"
     browser.wait(f"!!{widget}.querySelector('{handle}')")
     seen = f"[...{widget}.querySelectorAll('img')].map(picture => picture.src).join()"
-    before = browser.run(seen)
+    before = browser.wait(seen)
     picture(browser, f"{name}-before")
     browser.run(f"{widget}.querySelector('{handle}').focus()")
     for _ in range(3):

@@ -250,9 +250,42 @@ def test_a_catalog_finds_its_videos_by_id(bucket, home):
         catalog.table(columns), classes=["a", "b"], data_seed=0, split="given", broken={}
     )
     catalog.save(df, home / "data" / "byid")
+    (bucket / "run" / "0.description").write_text("not the film")
     for where in ("s3://films/sports/run", str(bucket / "run")):
         folder = ingest.prepare("byid", workers=1, files=where, **SMALL)
         assert status(folder) == {"0": "ok", "1": "ok", "nowhere": "missing"}
+
+
+def test_addresses_in_a_table(home, site, tmp_path):
+    """A file on a web server; refused, gone, of a stranger's protocol, or leading elsewhere."""
+    film(site.folder / "0.mp4", 20)
+    film(site.folder / "1.mp4", 90)
+    site.broken = {"/no.mp4": 403, "/busy.mp4": 503}
+    names = ["0.mp4", "1.mp4", "no.mp4", "busy.mp4", "gone.mp4"]
+    paths = [f"{site.url}/{name}" for name in names]
+    paths += [
+        "foo://x/y.mp4",
+        f"reference://a::{site.url}/r.json/v.mp4",
+        "s3://no-such-place/v.mp4",
+    ]
+    rows = [f"{path},{'ab'[n % 2]},{('test', 'train')[n % 2]}" for n, path in enumerate(paths)]
+    (tmp_path / "t.csv").write_text("path,labels,split\n" + "\n".join(rows))
+    folder = ingest.prepare(tmp_path / "t.csv", workers=1, **SMALL)
+    found = [status(folder)[id] for id in catalog.load(folder)["id"]]
+    assert found[:2] == ["ok", "ok"] and found[2:5] == ["refused", "refused", "missing"]
+    assert found[5:7] == ["unsupported"] * 2 and found[7] in ("unreachable", "private", "missing")
+    assert not [path for _, path in site.asked if "json" in path]
+
+
+def test_a_retry_without_fetching_forgets_nothing(home, site):
+    pytest.importorskip("yt_dlp")
+    film(site.folder / "0.mp4", 20)
+    film(site.folder / "1.mp4", 50)
+    site.broken = {"/2.mp4": 403}
+    data = addresses(home, site, ["0.mp4", "1.mp4", "2.mp4"])
+    folder = ingest.prepare(data, workers=1, fetch=True, **SMALL)
+    ingest.prepare(data, workers=1, retry=True)
+    assert status(folder) == {"video0": "ok", "video1": "ok", "video2": "refused"}
 
 
 def test_memory_is_this_process(home):
