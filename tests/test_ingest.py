@@ -168,7 +168,8 @@ def test_copied_clips_are_those_of_a_fresh_ingest(home, tmp_path, monkeypatch):
     for n in range(6):
         film(source / "train" / "a" / f"{n}.mp4", 10 * n, frames=40 + n)
     film(source / "train" / "a" / "long.mp4", 0, frames=1200)
-    film(source / "test" / "a" / "t.mp4", 60)
+    for split in ("val", "test"):
+        film(source / split / "a" / "t.mp4", 60)
     grown = {"size": 200, "clips": {"train": 30, "val": 1, "test": 2}}
     folder = ingest.prepare(source, workers=1, **grown)
     before = len(list(folder.glob("clips/train-*.tar")))

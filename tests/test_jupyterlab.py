@@ -44,6 +44,7 @@ def lab(tmp_path_factory):
     command = f"-m jupyterlab --no-browser --port {port} --ServerApp.port_retries=0"
     command += " --IdentityProvider.token=t --LabApp.expose_app_in_browser=True --allow-root"
     env = {**os.environ, "S1M_HOME": str(folder / "home"), "PYTHONPATH": str(NOTEBOOKS.parent)}
+    env.pop("MPLBACKEND", None)  # of the tests; a reader's kernel draws into the notebook
     for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR"):
         env[name] = str(folder / name.lower())
     with open(folder / "log.txt", "w") as log:
