@@ -18,9 +18,12 @@ from s1m_lab.confusion import shares
 from s1m_lab.heatmaps import COLOURS, LETTERS, top
 
 PAIRS = 200  # that have a card
-BLOCK = 16  # classes of a block that has one
+BLOCK = 12  # classes of a block that has one
 GRID = "display:grid; gap:1px; font-size:.8em; line-height:1.75em; text-align:center"
-NAME = "text-align:right; white-space:nowrap; overflow:hidden; text-overflow:ellipsis"
+NAME = (
+    "padding-right:.4em; text-align:right; white-space:nowrap; overflow:hidden; "
+    "text-overflow:ellipsis"
+)
 SIDE = "display:flex; flex-wrap:wrap; gap:.4em 1.2em; margin-top:.3em"
 FRAME = "display:inline-block; margin:.3em 6px 0 0; font-size:.8em; line-height:1.4"
 
@@ -81,19 +84,19 @@ def _class(walked: Walked, row) -> tuple[str, str]:
         told = [f"{walked.said[rest[n]]} {run[n]:.0%} ({other} {versus[n]:.0%})" for n in best]
         lines += [f"<i>{head}</i> {', '.join(told)}"] if told else []
         shown += [int(rest[n]) for n in best]
-    title = f"{walked.said[k]} · label {k}"
     shown = list(dict.fromkeys(shown))[:5]
-    return html.unescape(walked.said[k]), _card(walked, title, lines, shown, _around(walked, k, 5))
+    title, block = f"{walked.said[k]} · label {k}", _around(walked, k, 5)
+    return html.unescape(walked.said[k]), _card(walked, title, lines, shown, block, [k])
 
 
 def _pair(walked: Walked, row) -> tuple[str, str]:
     a, b = row.label_a, row.label_b
-    line = f"Of {row.counted:,} of either class {row.run:.0%} were taken for the other, "
+    line = f"Of {row.counted:,} of the two classes {row.run:.0%} were taken for the other, "
     line += f"{walked.runs[1]} {row.versus:.0%}"
     near = np.concatenate([_around(walked, label, 2) for label in (a, b)])
     block = walked.labels[np.unique(walked.place[near])]
     name = f"{walked.said[a]} | {walked.said[b]}"
-    return html.unescape(name), _card(walked, name, [line], [a, b], block)
+    return html.unescape(name), _card(walked, name, [line], [a, b], block, [a, b])
 
 
 def _block(walked: Walked, number: int) -> tuple[str, str]:
@@ -101,7 +104,17 @@ def _block(walked: Walked, number: int) -> tuple[str, str]:
     block = walked.labels[first : first + BLOCK]
     name = f"{walked.said[block[0]]} … {walked.said[block[-1]]}"
     title = f"{name} · places {first + 1} to {first + len(block)} of the diagonal"
-    return html.unescape(name), _card(walked, title, [], [], block)
+    run, versus = (np.where(np.eye(len(block)) > 0, 0, m[block][:, block]) for m in walked.shares)
+    told, shown = [], []
+    for cell in np.argsort(-(run + versus), axis=None, kind="stable")[:3]:
+        row, column = np.unravel_index(cell, run.shape)
+        if run[row, column] + versus[row, column]:
+            share = f"{run[row, column]:.0%} ({walked.runs[1]} {versus[row, column]:.0%})"
+            told.append(f"{walked.said[block[row]]} for {walked.said[block[column]]} {share}")
+            shown += [int(block[row]), int(block[column])]
+    lines = [f"<i>most taken</i> {', '.join(told)}"] if told else []
+    shown = list(dict.fromkeys(shown))
+    return html.unescape(name), _card(walked, title, lines, shown, block, [])
 
 
 def _around(walked: Walked, label: int, reach: int) -> np.ndarray:
@@ -111,8 +124,16 @@ def _around(walked: Walked, label: int, reach: int) -> np.ndarray:
     return walked.labels[first : first + wanted]
 
 
-def _card(walked: Walked, title: str, lines: list[str], shown: list[int], block: np.ndarray) -> str:
-    """Title, lines, a frame of each label `shown`, and the rows and columns `block` of both."""
+def _card(
+    walked: Walked,
+    title: str,
+    lines: list[str],
+    shown: list[int],
+    block: np.ndarray,
+    marked: list[int],
+) -> str:
+    """Title, lines, a frame of each label `shown`, and the rows and columns `block` of both
+    matrices; the rows `marked` in bold."""
     frames = "".join(
         f'<span style="{FRAME}"><img alt="a frame of {walked.said[k]}" src="{walked.frames[k]}">'
         f"<br>{walked.said[k]}</span>"
@@ -121,20 +142,24 @@ def _card(walked: Walked, title: str, lines: list[str], shown: list[int], block:
     )
     grids = ""
     for n, (run, share) in enumerate(zip(walked.runs, walked.shares, strict=True)):
-        grids += f"<div>{run}, % of the row{_grid(walked, share, block, named=not n)}</div>"
+        grids += f"<div>{run}, % of the row{_grid(walked, share, block, marked, named=not n)}</div>"
     parts = [f"<b>{title}</b>", *lines, frames]
     text = "".join(f"<div>{part}</div>" for part in parts if part)
     text += f'<div style="{SIDE}">{grids}</div>'
     return f'<div class="tex2jax_ignore mathjax_ignore" style="{browse.CARD}">{text}</div>'
 
 
-def _grid(walked: Walked, share: np.ndarray, block: np.ndarray, named: bool) -> str:
+def _grid(
+    walked: Walked, share: np.ndarray, block: np.ndarray, marked: list[int], named: bool
+) -> str:
     """A part of a matrix as HTML, a letter to each class and its name before its row."""
     letters = LETTERS[: len(block)]
-    cells = ["<span></span>", *(f"<span>{letter}</span>" for letter in letters)]
+    head = ["", *letters] if not named else ["", "", *letters]
+    cells = [f"<span>{letter}</span>" for letter in head]
     for n, (label, letter) in enumerate(zip(block, letters, strict=True)):
-        name = walked.said[label] if named else ""
-        cells.append(f'<span style="{NAME}">{name} {letter}</span>')
+        opening = [walked.said[label], letter] if named else [letter]
+        opening = [f"<b>{text}</b>" if label in marked else text for text in opening]
+        cells += [f'<span style="{NAME}">{text}</span>' for text in opening]
         for column, value in enumerate(share[label, block]):
             depth = np.sqrt(min(1.0, value / walked.top))
             shade = plots.FAINT if n == column else COLOURS(depth)
@@ -142,7 +167,7 @@ def _grid(walked: Walked, share: np.ndarray, block: np.ndarray, named: bool) -> 
             style = f' style="background:{mpl.colors.to_hex(shade)}; color:{ink}"'
             empty = n != column and not value
             cells.append("<span></span>" if empty else f"<span{style}>{100 * value:.0f}</span>")
-    columns = f"{'11em' if named else '1.5em'} repeat({len(block)}, 1.9em)"
+    columns = f"{'12em ' if named else ''}1.6em repeat({len(block)}, 1.9em)"
     return f'<div style="{GRID}; grid-template-columns:{columns}">{"".join(cells)}</div>'
 
 

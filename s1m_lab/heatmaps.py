@@ -6,6 +6,7 @@ scale everywhere: the root of the share of a row, the diagonal grey, what never 
 """
 
 import functools
+import io
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -26,13 +27,34 @@ COLOURS = mpl.colors.ListedColormap(mpl.colormaps["magma_r"](np.linspace(0.12, 0
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
+class Drawing(Figure):
+    """A figure of few colours: notebooks keep it as PNG with a palette, a third of the bytes."""
+
+    def _ipython_display_(self):
+        from IPython.display import Image, display
+
+        display(Image(data=self.png(), format="png"))
+
+    def png(self) -> bytes:
+        from PIL import Image
+
+        data, small = io.BytesIO(), io.BytesIO()
+        self.savefig(data, format="png", bbox_inches="tight")
+        Image.open(data).convert("RGB").quantize(128).save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+
+def _figure(rows: int, columns: int, height: float, **more) -> tuple[Figure, np.ndarray]:
+    return plots._figure(rows, columns, height, FigureClass=Drawing, **more)
+
+
 def sheet(
     both: Sequence[Predictions], found: pd.DataFrame, stored: Shards, names: Sequence[str]
 ) -> Figure:
     """Frames of the pairs of `found`, one of a test clip of either class.
 
-    Of the clips that are clearly of the pair, so rather of the sport than of the crowd, it is the
-    one most like the other class.
+    It is the clip most surely of the pair, so rather the sport than the crowd. Below it, what it
+    may be taken for and how likely either run finds that.
     """
     own = metrics.truth(both[0].labels, both[0].clip_probabilities.shape[1])
     picks, captions, video = [], [], both[0].clip_video
@@ -43,8 +65,7 @@ def sheet(
             if not len(mine):
                 continue
             seen = np.array([p.clip_probabilities[mine][:, [label, other]] for p in both])
-            pair = seen.sum(axis=(0, 2))
-            best = np.where(pair >= 0.9 * pair.max(), seen[..., 1].sum(axis=0), -1).argmax()
+            best = seen.sum(axis=(0, 2)).argmax()
             picks.append(mine[best])
             each = " | ".join(f"{share:.0%}" for share in seen[:, best, 1])
             captions.append(f"{name}\n{taken}?\n{each}")
@@ -91,7 +112,7 @@ def draw(
 @plots.styled
 def _numbers(counts, labels, classes, titles) -> Figure:
     """Both matrices in % of the row."""
-    fig, (axes,) = plots._figure(1, 2, 2.3 + 0.235 * len(labels), sharey=True)
+    fig, (axes,) = _figure(1, 2, 2.3 + 0.235 * len(labels), sharey=True)
     names, most = [plots.clean(classes[label], 18) for label in labels], top(*counts)
     for ax, matrix, title in zip(axes, counts, titles, strict=True):
         share = shares(matrix)[np.ix_(labels, labels)]
@@ -113,7 +134,7 @@ def _numbers(counts, labels, classes, titles) -> Figure:
 def _overview(matrix, labels, classes, found) -> Figure:
     """The whole matrix in its order, a whole number of pixels a class, and the blocks `found`."""
     side = len(labels) * max(1, 560 // len(labels)) / plots.STYLE["figure.dpi"]  # inches
-    fig, ((ax,),) = plots._figure(1, 1, side + 0.95)
+    fig, ((ax,),) = _figure(1, 1, side + 0.95)
     fig.set_layout_engine("none")
     ax.set_position((0.02, 0.45 / (side + 0.95), side / plots.WIDTH, side / (side + 0.95)))
     share, most = shares(matrix)[np.ix_(labels, labels)], top(matrix)
@@ -162,12 +183,13 @@ def draw_crops(
 ) -> Figure:
     """Blocks along the diagonal, big enough to read: a column has the letter of its row."""
     rows = max(1, -(-len(found) // 2))
-    fig, axes = plots._figure(rows, 2, 0.5 + height * rows)
+    fig, axes = _figure(rows, 2, 0.5 + height * rows)
     share, most, image = shares(matrix), top(matrix), None
     for ax in axes.flat[len(found) :]:
         ax.axis("off")
     for number, (ax, block) in enumerate(zip(axes.flat, found, strict=False), 1):
         image = _heat(ax, share[np.ix_(block, block)], most)
+        ax.set_aspect("auto")  # else the layout leaves too little room for names
         ticks = np.arange(len(block))
         names = [
             f"{plots.clean(classes[k], 25)}  {a}" for k, a in zip(block, LETTERS, strict=False)
@@ -208,10 +230,10 @@ def draw_precisions(
     ranked = table.dropna(subset="run").sort_values(["run", "versus"], ascending=False)
     few = len(ranked) <= 2 * most
     if few:
-        fig, axes = plots._figure(1, 1, 1.3 + 0.27 * max(1, len(ranked)))
+        fig, axes = _figure(1, 1, 1.3 + 0.27 * max(1, len(ranked)))
         shown = [(axes[0, 0], ranked, "")]
     else:
-        fig, axes = plots._figure(1, 3, 1.4 + 0.21 * most, width_ratios=[1, 1, 0.8])
+        fig, axes = _figure(1, 3, 1.4 + 0.21 * most, width_ratios=[1, 1, 0.8])
         parts = (ranked[:most], ranked[-most:])
         shown = [*zip(axes[0], parts, (f"The best {most}", f"The worst {most}"), strict=False)]
         edges = np.linspace(0, 1, 21)
@@ -225,7 +247,7 @@ def draw_precisions(
         _named(ax, part, 30 if few else 18)
         ax.set(xlabel="average precision", xlim=(-0.02, 1.02), title=title)
     title = f"Mean average precision {mean['run']:.3f} ({mean['run_low']:.3f} to "
-    title += f"{mean['run_high']:.3f}), of {plots.clean(names[1], 30)} {mean['versus']:.3f}"
+    title += f"{mean['run_high']:.3f}); of {plots.clean(names[1], 30)} {mean['versus']:.3f}"
     fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
     handles, texts = shown[0][0].get_legend_handles_labels()
     fig.legend(handles[::-1], texts[::-1], loc="outside lower left", ncols=2, fontsize=9)
@@ -243,7 +265,7 @@ def draw_gains(
     """
     ranked = table.dropna(subset="gain").sort_values("gain", ascending=False)
     most = min(most, -(-len(ranked) // 2))
-    fig, (axes,) = plots._figure(1, 2, 1.9 + 0.25 * max(1, most), sharex=True)
+    fig, (axes,) = _figure(1, 2, 1.9 + 0.25 * max(1, most), sharex=True)
     ends = (ranked[:most], ranked[most:][-most:][::-1])
     for ax, part, head in zip(axes, ends, ("gain most", "lose most, or gain least"), strict=True):
         beyond = (part["gain_low"] > 0) | (part["gain_high"] < 0)
