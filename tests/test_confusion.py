@@ -164,7 +164,7 @@ def test_planted_blocks_stand_together():
 
 def test_blocks_are_the_worst_parts_of_the_diagonal():
     matrix = np.diag([10] * 9)
-    matrix[4, 5], matrix[7, 8], matrix[0, 8] = 5, 3, 9
+    matrix[4, 5], matrix[3, 4], matrix[7, 8], matrix[0, 8] = 7, 6, 3, 9  # 3 is next to a block
     assert [b.tolist() for b in confusion.blocks(matrix, np.arange(9), 2)] == [[4, 5], [7, 8]]
     assert confusion.blocks(np.diag([3, 4]), np.arange(2)) == []
 
