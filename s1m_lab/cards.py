@@ -5,7 +5,9 @@ them without a kernel. Each holds numbers of both runs, frames, and the part of 
 lies around it. All text from outside is escaped, and never read as mathematics.
 """
 
+import base64
 import html
+import io
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,9 +15,11 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
-from s1m_lab import browse, plots
+from s1m_lab import browse, clips, metrics, plots
 from s1m_lab.confusion import shares
 from s1m_lab.heatmaps import COLOURS, LETTERS, top
+from s1m_lab.predict import Predictions
+from s1m_lab.shards import Shards
 
 PAIRS = 200  # that have a card
 BLOCK = 12  # classes of a block that has one
@@ -42,26 +46,46 @@ class Walked(NamedTuple):
     frames: dict[int, str]  # the address of a picture of each class
 
 
+def faces(both: Sequence[Predictions], stored: Shards, height: int = 84) -> dict[int, str]:
+    """A picture of each class, by label, as a `data:` address of a small JPEG: a frame of the test
+    clip that the runs find most surely of the class, so rather the sport than the crowd."""
+    from PIL import Image
+
+    own = metrics.truth(both[0].labels, both[0].clip_probabilities.shape[1])
+    labels, picks, found = np.flatnonzero(own.any(axis=0)), [], {}
+    for label in labels:
+        mine = np.flatnonzero(own[:, label][both[0].clip_video])
+        picks.append(mine[sum(p.clip_probabilities[mine, label] for p in both).argmax()])
+    test, picks = clips.Clips(stored, [8], own.shape[1], threads=1), np.array(picks)
+    frames = test[clips.Plan(0, 0, picks, picks)].frames[:, 0].numpy()
+    for label, frame in zip(labels, frames, strict=True):
+        image, file = Image.fromarray(frame), io.BytesIO()
+        image = image.resize((round(height * image.width / image.height), height))
+        image.save(file, "JPEG", quality=60, optimize=True)
+        code = base64.b64encode(file.getvalue()).decode()
+        found[int(label)] = f"data:image/jpeg;base64,{code}"
+    return found
+
+
 def cards(
     counts: Sequence[np.ndarray],
     labels: np.ndarray,
     classes: Sequence[str],
     table: pd.DataFrame,
     found: pd.DataFrame,
-    frames: dict[int, list[str]],
+    frames: dict[int, str],
     names: Sequence[str],
 ) -> Cards:
     """The cards of every class, of the most confused pairs and of every block of the diagonal.
 
     `counts` are the matrices of two runs called `names`, `labels` their order, `table` and `found`
-    from `confusion.precisions` and `pairs`, `frames` as `browse.thumbnails` gives them. A class has
+    from `confusion.precisions` and `pairs`, `frames` those of `faces`. A class has
     its label as its number, a pair its rank from 0, a block its place along the diagonal.
     """
     said = [html.escape(browse.line(name, 40)) for name in classes]
     runs = [html.escape(browse.line(name, 30)) for name in names]
-    first = {label: some[0] for label, some in frames.items() if some}
     both = [shares(matrix) for matrix in counts]
-    walked = Walked(both, labels, np.argsort(labels), top(*counts), said, runs, first)
+    walked = Walked(both, labels, np.argsort(labels), top(*counts), said, runs, frames)
     by_name = table.sort_values("class", key=lambda column: column.str.casefold(), kind="stable")
     return {
         "class": {row.Index: _class(walked, row) for row in by_name.itertuples()},

@@ -40,7 +40,9 @@ class Drawing(Figure):
 
         data, small = io.BytesIO(), io.BytesIO()
         self.savefig(data, format="png", bbox_inches="tight")
-        Image.open(data).convert("RGB").quantize(128).save(small, "PNG", optimize=True)
+        image = Image.open(data).convert("RGB")
+        image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        image.save(small, "PNG", optimize=True)
         return small.getvalue()
 
 

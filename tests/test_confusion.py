@@ -342,7 +342,7 @@ def hostile():
     _, counts = confusion.matrices(both)
     table, _ = confusion.precisions(both, classes, draws=20)
     found = confusion.pairs(counts, classes)
-    frames = {k: ["data:image/jpeg;base64,AA"] for k in range(30)}
+    frames = dict.fromkeys(range(30), "data:image/jpeg;base64,AA")
     labels = confusion.order(*counts)
     return cards.cards(counts, labels, classes, table, found, frames, (HOSTILE, "single"))
 
@@ -380,7 +380,9 @@ def test_walking_changes_the_card(hostile):
     assert card.value == hostile["block"][0][1] and len(choice.options) == 3
 
 
-def test_the_sheet_shows_a_clip_of_either_class(home, tmp_path):
+@pytest.fixture
+def filmed(home, tmp_path):
+    """The test clips of a small dataset of two classes, and predictions on them."""
     from s1m_lab import ingest, video
     from s1m_lab.shards import Shards
 
@@ -393,9 +395,18 @@ def test_the_sheet_shows_a_clip_of_either_class(home, tmp_path):
     index = pd.concat([stored.index(s).to_pandas() for s in range(len(stored.counts))])
     number, ids = pd.factorize(index["video"])
     own = index.groupby("video", sort=False)["labels"].first().map(list).tolist()
-    # The clip most surely of the pair, whichever of the two it looks like.
     found = np.random.default_rng(0).dirichlet(np.ones(3), len(index)).astype(np.float32)
-    saved = Predictions(found, number, index["clip"].to_numpy(), list(ids), own)
+    return stored, Predictions(found, number, index["clip"].to_numpy(), list(ids), own)
+
+
+def frame(stored, clip: int) -> np.ndarray:
+    shard = int(np.searchsorted(np.cumsum(stored.counts), clip, "right"))
+    return stored.read(shard, [clip - int(stored.counts[:shard].sum())], [8])[0, 0]
+
+
+def test_the_sheet_shows_the_clip_most_surely_of_the_pair(filmed):
+    stored, saved = filmed
+    found = saved.clip_probabilities
     pair = pd.DataFrame({"label_a": [0], "label_b": [1], "class_a": "judo", "class_b": "luge"})
     figure = heatmaps.sheet([saved, saved], pair, stored, ("slow", "single"))
     for label, ax in enumerate(figure.axes[:2]):
@@ -404,6 +415,20 @@ def test_the_sheet_shows_a_clip_of_either_class(home, tmp_path):
         name, taken = ("judo", "luge") if label == 0 else ("luge", "judo")
         share = f"{found[best, 1 - label]:.0%}"
         assert ax.get_xlabel() == f"{name}\n{taken}?\n{share} | {share}"
-        shard = int(np.searchsorted(np.cumsum(stored.counts), best, "right"))
-        row = best - int(stored.counts[:shard].sum())
-        assert (ax.images[0].get_array() == stored.read(shard, [row], [8])[0, 0]).all()
+        assert (ax.images[0].get_array() == frame(stored, best)).all()
+
+
+def test_a_face_is_of_the_surest_clip_of_its_class(filmed):
+    import base64
+    import io
+
+    from PIL import Image
+
+    stored, saved = filmed
+    faces = cards.faces([saved, saved], stored, height=32)
+    assert set(faces) == {0, 1}
+    for label, address in faces.items():
+        mine = [n for n, labels in enumerate(saved.clip_labels) if label in labels]
+        best = max(mine, key=lambda n: saved.clip_probabilities[n, label])
+        image = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+        assert np.abs(np.asarray(image, int) - frame(stored, best)).max() < 10
