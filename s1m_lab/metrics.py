@@ -58,16 +58,59 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     return float(np.sum(np.diff(found, prepend=0) * precision) / found[-1])
 
 
+def resampled_precision(
+    scores: Sequence[np.ndarray], labels: Labels, seed: int = 0, draws: int = 1000
+) -> np.ndarray:
+    """Average precision of every class in resamples of the N samples: R×draws×K.
+
+    `scores` are the N×K of R runs; all are resampled alike, so that differences between them are
+    paired. nan where a draw has no sample of the class.
+    """
+    own, (n, classes) = truth(labels, scores[0].shape[1]), scores[0].shape
+    orders = [np.argsort(-found, axis=0, kind="stable").astype(np.int32) for found in scores]
+    rng = np.random.default_rng(seed)
+    out = np.full((len(scores), draws, classes), np.nan)
+    for first in range(0, draws, 100):  # N×100 times each sample was drawn
+        rows = range(first, min(draws, first + 100))
+        times = np.array([np.bincount(rng.integers(0, n, n), minlength=n) for _ in rows])
+        times = np.ascontiguousarray(times.T, np.float32)
+        for k in np.flatnonzero(own.any(axis=0)):
+            for r, (found, order) in enumerate(zip(scores, orders, strict=True)):
+                best = order[:, k]
+                out[r, rows, k] = _weighted_precision(found[best, k], own[best, k], times, best)
+    return out
+
+
+def _weighted_precision(
+    scores: np.ndarray, positive: np.ndarray, times: np.ndarray, order: np.ndarray
+) -> np.ndarray:
+    """`average_precision` where sample n counts `times[n]` (N×D) times: D values.
+
+    `scores` and `positive` are sorted as `order` says. The sum grows only where a positive is
+    found, so the samples between two such thresholds are added up in one go.
+    """
+    tie = np.cumsum(np.diff(scores, prepend=scores[:1]) != 0)  # the number of each one's threshold
+    last = np.searchsorted(tie, np.unique(tie[positive]), "right")  # one past it
+    starts = np.append(0, last[:-1])
+    drawn = np.add.reduceat(times[order[: last[-1]]], starts, axis=0).cumsum(axis=0, dtype=float)
+    at = np.flatnonzero(positive)
+    found = np.add.reduceat(times[order[at]], np.searchsorted(at, starts), axis=0)
+    precision = found.cumsum(axis=0, dtype=float) / np.maximum(drawn, 1)
+    total = found.sum(axis=0)
+    return np.where(total > 0, (found * precision).sum(axis=0) / np.maximum(total, 1), np.nan)
+
+
 def confusion(probabilities: np.ndarray, labels: Labels) -> np.ndarray:
     """K×K counts, rows true, columns predicted; rows add up to the counted truth.
 
     A sample with several true labels is counted once under each: in that label's own column when
-    the prediction is any of its true labels, otherwise in the column of the prediction.
+    the prediction is any of its true labels, otherwise in the column of the prediction. A video of
+    labels 0 and 1 taken for 1 adds 1 to [0, 0] and to [1, 1]; taken for 2, to [0, 2] and to [1, 2].
     """
     classes = probabilities.shape[1]
     matrix = np.zeros((classes, classes), np.int64)
     for predicted, own in zip(probabilities.argmax(axis=1), labels, strict=True):
-        for label in own:
+        for label in set(own):
             matrix[label, label if predicted in own else predicted] += 1
     return matrix
 

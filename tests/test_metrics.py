@@ -54,6 +54,20 @@ def test_average_precision_is_scikit_learns(decimals):
     assert np.isnan(metrics.average_precision(scores, np.zeros(200, bool)))
 
 
+def test_resampled_precision_is_that_of_the_resampled():
+    """Ties, several labels, a class that is absent; both runs are drawn alike."""
+    rng = np.random.default_rng(2)
+    labels = [sorted({*rng.integers(0, 4, 2).tolist()}) for _ in range(40)]
+    scores, own = [rng.random((40, 5)).round(1) for _ in range(2)], metrics.truth(labels, 5)
+    found = metrics.resampled_precision(scores, labels, seed=7, draws=120)
+    rng = np.random.default_rng(7)
+    for draw in range(120):
+        rows = rng.integers(0, 40, 40)
+        for r, k in np.ndindex(2, 5):
+            expected = metrics.average_precision(scores[r][rows, k], own[rows, k])
+            assert found[r, draw, k] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
 def test_confusion_rows_are_the_counted_truth(scored):
     probabilities, labels = scored
     matrix = metrics.confusion(probabilities, labels)
@@ -63,6 +77,7 @@ def test_confusion_rows_are_the_counted_truth(scored):
         [0, 1, 0],
         [0, 0, 0],
     ]
+    assert metrics.confusion(np.array([[0.1, 0.9]]), [[1, 1]]).tolist() == [[0, 0], [0, 1]]
 
 
 def test_pairs_count_the_videos_of_one_of_the_two():
