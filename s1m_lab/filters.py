@@ -1,28 +1,34 @@
 """First-layer filters: how they look, move and are tuned.
 
-    now, before = filters.first_layer(runs.load_network(run)), filters.at_start(run)
-    new = filters.learnt(now, before)           # what training added to the random start
-    table = filters.measures(new)               # a row a filter
-    filters.evidence(new)                       # is it space-time-oriented, beyond shuffled time?
+    now, before = first_layer(runs.load_network(run)), at_start(run)
+    new = learnt(now, before)       # what training added to the random start
+    draw_grid(new, "…")             # and draw_strips, animate, draw_sorted, draw_motion, …
 
-Filters are float arrays N×3×T×11×11, a dict of them by stream. A measure of a filter does not
-change when the filter is scaled. Frequencies are read from spectra padded with zeros, after the
-mean of every frame is taken away: what a flat picture gives has no frequency. Energies add up over
-red, green and blue. Angles are degrees anticlockwise as seen, 0 pointing right.
+Filters are float arrays N×3×T×11×11, a dict of them by stream; `tuning` measures them. A filter is
+drawn around mid-grey: 128 is zero, and its largest weight of all frames and colours is 0 or 255.
 """
 
-from itertools import islice, permutations
-from math import factorial
-from typing import NamedTuple
+import base64
+import html
+import io
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
 
-from s1m_lab import metrics, models, runs
+from s1m_lab import models, plots, runs, tuning
 
 Streams = dict[str, np.ndarray]
-PADDED = 64  # a spectrum's samples along each side and in time
-ORDERS = 500  # orders of the frames in the null distribution, where there are more
+PAGE = int(plots.WIDTH * plots.STYLE["figure.dpi"])  # the text width of a report, pixels
+GAP = 1  # between tiles, in pixels of a filter
+MEASURES = {
+    "colourfulness": "colourfulness (share of energy off the grey axis)",
+    "frequency": "spatial frequency (cycles/pixel)",
+    "orientation": "orientation (degrees anticlockwise, 0 lying)",
+    "speed": "speed (pixels/frame)",
+    "direction_selectivity": "space-time orientation (0 a still picture, 1 drifts one way)",
+}
 
 
 def first_layer(net) -> Streams:
@@ -71,139 +77,244 @@ def learnt(now: Streams, start: Streams) -> Streams:
     return {s: now[s] - a * start[s] for s in start}
 
 
-def colourfulness(w: np.ndarray) -> np.ndarray:
-    """The share of each filter's energy off the grey axis, where red, green and blue are equal.
-
-    N×3×T×H×W → N. 0 for grey, 2/3 for one pure channel or white noise, 1 where channels cancel.
-    """
-    whole = _energy(w)
-    return 1 - 3 * _energy(w.mean(axis=1, keepdims=True)) / whole
+def together(streams: Streams) -> np.ndarray:
+    """The filters of all streams, one stream after the other: N×3×T×11×11."""
+    return np.concatenate(list(streams.values()))
 
 
-def _energy(w: np.ndarray) -> np.ndarray:
-    return np.maximum((w**2).sum(axis=(1, 2, 3, 4)), 1e-30)
+def table(streams: Streams) -> pd.DataFrame:
+    """`tuning.measures` of the filters of all streams, with the columns `stream` and `filter`."""
+    each = {stream: tuning.measures(w) for stream, w in streams.items()}
+    return pd.concat(each, names=["stream", "filter"]).reset_index()
 
 
-def _spatial(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each frame's spectrum N×3×T×F without its mean, and the F frequencies x + iy, y upwards."""
-    w = w - w.mean(axis=(3, 4), keepdims=True)
-    spectrum = np.fft.fft2(w, (PADDED, PADDED))
-    along = np.fft.fftfreq(PADDED)
-    frequency = along[None, :] - 1j * along[:, None]
-    return spectrum.reshape(*w.shape[:3], -1)[..., 1:], frequency.ravel()[1:]
+def pictures(w: np.ndarray, largest: np.ndarray | None = None) -> np.ndarray:
+    """N×3×T×H×W → N×T×H×W×3 uint8: zero is 128, `largest` (N; its own largest weight) 255."""
+    if largest is None:
+        largest = np.abs(w).max(axis=(1, 2, 3, 4))
+    share = w / np.maximum(largest, 1e-30)[:, None, None, None, None]
+    return np.clip(128 + 127 * share, 0, 255).round().astype(np.uint8).transpose(0, 2, 3, 4, 1)
 
 
-def spectrum_peak(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Spatial (cycles/pixel) and temporal (cycles/frame) frequency where the energy is highest.
-
-    N×3×T×H×W → two arrays of N, without signs; in space to 1/64, in time refined by a parabola. A
-    blob of 11 pixels that does not oscillate at all peaks below 1/11.
-    """
-    found = []
-    for one in w:  # a filter at a time: 64³ numbers
-        spectrum, frequency = _spatial(one[None])
-        energy = (np.abs(np.fft.fft(spectrum[0], PADDED, axis=1)) ** 2).sum(axis=0)
-        t, f = np.unravel_index(energy.argmax(), energy.shape)
-        before, here, after = energy[[t - 1, t, (t + 1) % PADDED], f]
-        bend = before - 2 * here + after
-        shift = (before - after) / (2 * bend) if bend < -1e-9 * here else 0.0
-        turns = (t + shift) / PADDED
-        found.append((abs(frequency[f]), abs(turns - round(turns))))
-    return tuple(np.array(found).reshape(-1, 2).T)
+def strongest(w: np.ndarray) -> np.ndarray:
+    """The frame of each filter that holds most energy: N."""
+    return (w**2).sum(axis=(1, 3, 4)).argmax(axis=1)
 
 
-def orientation(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each filter's stripes: their angle, 0 ≤ degrees < 180, and how selective it is, 0…1.
-
-    The energy-weighted mean over the spectrum of doubled angles, and its length: 1 for one
-    orientation, 0 for none (one minus the circular variance of Ringach et al. 2002).
-    """
-    spectrum, frequency = _spatial(w)
-    energy = (np.abs(spectrum) ** 2).sum(axis=(1, 2))
-    mean = energy @ (frequency / np.abs(frequency)) ** 2 / np.maximum(energy.sum(axis=1), 1e-30)
-    return (np.degrees(np.angle(mean)) / 2 + 90) % 180, np.abs(mean)
-
-
-def _opponency(w: np.ndarray, orders: np.ndarray) -> np.ndarray:
-    """Moving energy as a vector, of each filter (N) with its frames in each of P orders: N×P.
-
-    At every spatial frequency f, the energy that moves one way less that which moves the other
-    (Adelson and Bergen 1985), along f; summed over f by direction, as a share of all energy. The
-    sum over temporal frequencies, each with its sign, has a closed form: frames t and u enter with
-    −2i/(π(t − u)) where t − u is odd, and not at all where it is even (Hilbert's transform).
-    """
-    spectrum, frequency = _spatial(w)
-    towards = frequency / np.abs(frequency)
-    gram = np.einsum("nctf,f,ncuf->ntu", spectrum, towards, spectrum.conj(), optimize=True)
-    apart = np.subtract.outer(np.arange(w.shape[2]), np.arange(w.shape[2]))
-    sign = np.where(apart % 2, -2j / (np.pi * np.where(apart, apart, 1)), 0)
-    energy = np.maximum((np.abs(spectrum) ** 2).sum(axis=(1, 2, 3)), 1e-30)
-    ordered = gram[:, orders[:, :, None], orders[:, None, :]]  # N×P×T×T
-    return -np.einsum("nptu,tu->np", ordered, sign) / energy[:, None]
+def tiles(images: np.ndarray, columns: int, gap: int = GAP) -> np.ndarray:
+    """N×h×w×3 → one white image, row by row, `gap` pixels between its tiles and around them."""
+    n, h, w = images.shape[:3]
+    rows = -(-n // columns)
+    sheet = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        y, x = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        sheet[y : y + h, x : x + w] = image
+    return sheet
 
 
-def motion(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The direction each filter prefers (0 ≤ degrees < 360) and its direction selectivity, 0…1.
+class Mosaic(Figure):
+    """A figure of tiles, pixel by pixel; notebooks keep it as PNG of 128 colours, a third as big."""
 
-    N×3×T×H×W → two arrays of N. The selectivity is its *space-time orientation*: 0 for a filter
-    that is a picture times a course in time, near 1 for a pattern that drifts one way.
-    """
-    vector = _opponency(w, np.arange(w.shape[2])[None])[:, 0]
-    return np.degrees(np.angle(vector)) % 360, np.abs(vector)
+    def png(self) -> bytes:
+        data, small = io.BytesIO(), io.BytesIO()
+        self.savefig(data, format="png")
+        Image.open(data).convert("RGB").quantize(128).save(small, "PNG", optimize=True)
+        return small.getvalue()
+
+    def _ipython_display_(self):
+        from IPython.display import Image as Shown
+        from IPython.display import display
+
+        display(Shown(data=self.png(), format="png"))
 
 
-def measures(streams: Streams) -> pd.DataFrame:
-    """A row a filter: `stream, filter` and how it is tuned.
+@plots.styled
+def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str) -> Mosaic:
+    """Images with a caption above each, in rows side by side, every pixel as it is."""
+    heights = [max(image.shape[0] for _, image in row) + 24 for row in rows]
+    fig = Mosaic(figsize=(PAGE / 90, (34 + sum(heights)) / 90), layout="none")
+    top = fig.bbox.height
+    fig.text(
+        4 / PAGE, 1 - 8 / top, plots.clean(title, 105), fontweight="bold", fontsize=11, va="top"
+    )
+    y = top - 34
+    for row, height in zip(rows, heights, strict=True):
+        x = 0
+        for caption, image in row:
+            fig.text((x + 4) / PAGE, (y - 4) / top, plots.clean(caption, 105), fontsize=9, va="top")
+            fig.figimage(image, x, y - 20 - image.shape[0])
+            x += PAGE // len(row)
+        y -= height
+    return fig
 
-    `colourfulness` (share), `frequency` (cycles/pixel), `orientation` (degrees) with its
-    `orientation_selectivity`, `flicker` (cycles/frame), `speed` (pixels/frame, that at the peak of
-    the spectrum), `direction` (degrees) with its `direction_selectivity`. Filters of one frame have
-    no flicker, speed or direction (nan).
-    """
-    tables = []
+
+def _grown(image: np.ndarray, scale: int) -> np.ndarray:
+    return image.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def _grid(w: np.ndarray, width: int) -> tuple[int, int]:
+    """Columns and scale of a grid of N filters that fills `width` pixels."""
+    most = max(1, width // (4 * (w.shape[-1] + GAP)))
+    rows = -(-len(w) // most)
+    columns = -(-len(w) // rows)
+    return columns, max(1, min(6, (width - 8) // (columns * (w.shape[-1] + GAP) + GAP)))
+
+
+def draw_grid(streams: Streams, title: str) -> Mosaic:
+    """Every filter in its order, the streams side by side; of several frames the strongest."""
+    row = []
     for stream, w in streams.items():
-        frequency, flicker = spectrum_peak(w)
-        turned, oriented = orientation(w)
-        direction, selective = motion(w)
-        table = pd.DataFrame({"stream": stream, "filter": range(len(w))})
-        table["colourfulness"], table["frequency"] = colourfulness(w), frequency
-        table["orientation"], table["orientation_selectivity"] = turned, oriented
-        table["flicker"], table["speed"] = flicker, flicker / frequency
-        table["direction"], table["direction_selectivity"] = direction, selective
-        if w.shape[2] == 1:
-            table.loc[:, "flicker":] = np.nan
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)
+        columns, scale = _grid(w, PAGE // len(streams))
+        image = pictures(w)[np.arange(len(w)), strongest(w)]
+        row.append((f"{stream}: {len(w)} filters", _grown(tiles(image, columns), scale)))
+    return _sheet([row], title)
 
 
-class Evidence(NamedTuple):
-    """Space-time orientation of N filters against their own frames in shuffled order."""
+def draw_strips(streams: Streams, title: str, picks=None, shown: int = 96) -> Mosaic:
+    """The frames of each filter side by side, time running right; of `picks`, all, `shown`."""
+    w = together(streams)
+    w = w if picks is None else w[np.asarray(picks, int)]
+    frames = pictures(w[:shown])
+    strips = np.stack([tiles(one, len(one), 1) for one in frames])
+    side = strips.shape[2] + 3
+    scale = next((s for s in (4, 3) if -(-len(w) // (PAGE // (side * s))) * 15 * s < 700), 2)
+    columns = PAGE // (side * scale)
+    caption = f"{len(strips)} of {len(w)} filters, {frames.shape[1]} frames each, first to last"
+    return _sheet([[(caption, _grown(tiles(strips, columns, 2), scale))]], title)
 
-    each: np.ndarray  # N
-    mean: float
-    low: float  # 95 % interval of the mean, over filters
-    high: float
-    null: np.ndarray  # the mean of all filters, their frames shuffled, again and again
-    p: float  # the share of these as high, counting the one observed
-    threshold: float  # 95 % of single shuffled filters stay below
 
+def animate(streams: Streams, label: str, milliseconds: int = 250):
+    """All filters as they move, in the order of `draw_grid`: a GIF in a line of HTML, no script.
 
-def evidence(streams: Streams, seed: int = 0, draws: int = 9999) -> Evidence:
-    """Are the filters more space-time-oriented than the same frames in any order?
-
-    A permutation test: were time nothing to them, each order of a filter's frames would be as
-    likely. All T! orders where they are at most 500, else 500 by chance; each draw takes one order
-    for every filter. Needs filters of at least two frames (three to be told from reversed ones).
+    Four frames a second are two flashes, below the three that WCAG 2.2 allows. A bar below shows
+    where in time it is.
     """
-    w, rng = np.concatenate(list(streams.values())), np.random.default_rng(seed)
-    frames = w.shape[2]
-    orders = np.array(list(islice(permutations(range(frames)), ORDERS)))
-    if factorial(frames) > ORDERS:
-        orders = rng.permuted(np.tile(np.arange(frames), (ORDERS, 1)), axis=1)
-    each = motion(w)[1]
-    shuffled = np.abs(_opponency(w, orders))
-    picks = rng.integers(len(orders), size=(draws, len(w)))
-    null = shuffled[np.arange(len(w)), picks].mean(axis=1)
-    p = (1 + (null >= each.mean() * (1 - 1e-9)).sum()) / (1 + draws)
-    low, high = metrics.bootstrap(each, seed)
-    return Evidence(each, each.mean(), low, high, null, p, float(np.quantile(shuffled, 0.95)))
+    from IPython.display import HTML
+
+    images = []
+    for t in range(next(iter(streams.values())).shape[2]):
+        sides = [
+            tiles(pictures(w)[:, t], _grid(w, PAGE // len(streams))[0]) for w in streams.values()
+        ]
+        images.append(np.concatenate(sides, axis=1))
+    height, width = images[0].shape[:2]
+    bars = [np.full((2, width, 3), 225, np.uint8) for _ in images]
+    for t, bar in enumerate(bars):
+        bar[:, width * t // len(bars) : width * (t + 1) // len(bars)] = 80
+    stack = np.concatenate([np.concatenate([i, b]) for i, b in zip(images, bars, strict=True)])
+    whole = Image.fromarray(stack).quantize(64)
+    cut = [whole.crop((0, y, width, y + height + 2)) for y in range(0, whole.height, height + 2)]
+    data, scale = io.BytesIO(), max(1, PAGE // width)
+    cut[0].save(data, "GIF", save_all=True, append_images=cut[1:], duration=milliseconds, loop=0)
+    encoded = base64.b64encode(data.getvalue()).decode()
+    size = f'width="{width * scale}" height="{(height + 2) * scale}"'
+    style = "image-rendering: pixelated; background: white"
+    name = html.escape(label)
+    return HTML(f'<img src="data:image/gif;base64,{encoded}" {size} style="{style}" alt="{name}">')
+
+
+def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Mosaic:
+    """The grid once for every measure, from its lowest to its highest."""
+    w, rows = together(streams), []
+    images = pictures(w)[np.arange(len(w)), strongest(w)]
+    scale = 3 if len(w) <= 24 else 2
+    columns = PAGE // (scale * (w.shape[-1] + GAP))
+    for measure, name in MEASURES.items():
+        values = measured[measure].to_numpy()
+        if not np.isnan(values).any():
+            order = np.argsort(values, kind="stable")
+            ends = f"{values[order[0]]:.2f} to {values[order[-1]]:.2f}"
+            rows.append([(f"{name}: {ends}", _grown(tiles(images[order], columns), scale))])
+    return _sheet(rows, title)
+
+
+def draw_growth(found: dict[int, Streams], title: str, shown: int = 10) -> Mosaic:
+    """What was learnt by step, a row a step: the filters that changed most, on their last scale."""
+    steps = list(found)
+    new = [together(learnt(found[step], found[0])) for step in steps]
+    size = np.abs(new[-1]).max(axis=(1, 2, 3, 4))
+    picks = np.argsort(-(new[-1] ** 2).sum(axis=(1, 2, 3, 4)), kind="stable")[:shown]
+    frame = strongest(new[-1])[picks]
+    rows = []
+    for step, w in zip(steps, new, strict=True):
+        image = pictures(w[picks], size[picks])[np.arange(len(picks)), frame]
+        rows.append([(f"step {step:,}", _grown(tiles(image, len(picks)), 6))])
+    return _sheet(rows, title)
+
+
+@plots.styled
+def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, title: str) -> Figure:
+    """Which filters are motion detectors: how fast and fine, and how much they prefer one way."""
+    fig, ((left, right),) = plots._figure(1, 2, 3.2, width_ratios=[3, 2])
+    selective = measured["direction_selectivity"]
+    above = (selective > seen.threshold).to_numpy()
+    x, y = measured["frequency"], measured["speed"]
+    dots = left.scatter(x, y, c=selective, cmap="cividis_r", s=46, edgecolors=plots.PAPER, zorder=3)
+    left.scatter(x[above], y[above], s=110, facecolors="none", edgecolors=colour, linewidths=1.8,
+                 label="motion detector")  # fmt: skip
+    fig.colorbar(dots, ax=left, label="space-time orientation", pad=0.02)
+    left.set(xlabel="spatial frequency (cycles/pixel)", ylabel="speed (pixels/frame)")
+    left.set(xlim=(0, None), ylim=(min(-0.05, -0.05 * y.max()), None))
+    left.set_title("Rings: beyond 95 % of shuffled filters")
+    order = np.argsort(selective.to_numpy())
+    shades = np.where(above[order], colour, plots.PAPER)
+    right.scatter(range(len(order)), selective.to_numpy()[order], c=shades, s=24)
+    right.axhline(seen.threshold, color=plots.INK, linewidth=1, linestyle=":")
+    right.annotate("95 % of filters with their frames shuffled", (0, seen.threshold), fontsize=9,
+                   va="bottom")  # fmt: skip
+    right.set(xlabel="filters, sorted", ylabel="space-time orientation", ylim=(0, None))
+    right.set_title(f"{above.sum()} of {len(above)}, {0.05 * len(above):.1f} by luck")
+    for ax in (left, right):
+        ax.grid(axis="y")
+    fig.suptitle(plots.clean(title, 105), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+@plots.styled
+def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) -> Figure:
+    """Mean space-time orientation, with its 95 % interval, on what shuffled time gives."""
+    fig, ((ax,),) = plots._figure(1, 1, 0.9 + 0.6 * len(tests))
+    for row, (name, seen) in enumerate(tests.items()):
+        heights, edges = np.histogram(seen.null, 60)
+        ax.fill_between(edges[:-1], row + 0.3, row + 0.3 - 0.6 * heights / heights.max(),
+                        step="post", color=plots.FAINT, linewidth=0)  # fmt: skip
+        ax.hlines(row, seen.low, seen.high, color=colour, linewidth=2)
+        ax.plot(seen.mean, row, "o", color=colour, markersize=8)
+        ax.annotate(f"{seen.mean:.3f}   {np.mean(seen.null):.3f}   {seen.p:.4f}", (1.02, row),
+                    xycoords=("axes fraction", "data"), va="center", fontsize=9)  # fmt: skip
+    ax.annotate("here   shuffled   p", (1.02, -0.75), xycoords=("axes fraction", "data"),
+                va="center", fontsize=9, color=plots.PAPER)  # fmt: skip
+    ax.set_yticks(range(len(tests)), [plots.clean(name) for name in tests])
+    ax.set(ylim=(len(tests) - 0.5, -0.6), xlim=(0, None), title=plots.clean(title, 100))
+    ax.set_xlabel("mean space-time orientation of the filters; grey: with their frames shuffled")
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    return fig
+
+
+@plots.styled
+def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int = 0) -> Figure:
+    """Step by step: how much was learnt, and how space-time-oriented it is against shuffled time."""
+    fig, ((left, right),) = plots._figure(1, 2, 2.8)
+    steps = [step for step in found if step]
+    new = {step: together(learnt(found[step], found[0])) for step in steps}
+    start = np.linalg.norm(together(found[0]))
+    left.plot([0, *steps], [0, *(100 * np.linalg.norm(new[s]) / start for s in steps)], "o-",
+              color=colour, markersize=4)  # fmt: skip
+    left.set(
+        xlabel="step", ylabel="% of the start's norm", ylim=(0, None), title="How much was learnt"
+    )
+    if next(iter(new.values())).shape[2] > 1:
+        seen = [tuning.evidence(new[step], seed) for step in steps]
+        null = np.array([np.quantile(one.null, [0.025, 0.975]) for one in seen])
+        right.fill_between(steps, *null.T, color=plots.FAINT, label="time shuffled, 95 %")
+        right.errorbar(steps, [one.mean for one in seen], yerr=np.array(
+            [(one.mean - one.low, one.high - one.mean) for one in seen]).T, fmt="o-", color=colour,
+            markersize=4, label="learnt")  # fmt: skip
+        right.legend(fontsize=9)
+    right.set(xlabel="step", ylabel="space-time orientation", ylim=(0, None), xlim=left.get_xlim())
+    right.set_title("Which way it turns in time")
+    for ax in (left, right):
+        ax.grid(axis="y")
+    fig.suptitle(plots.clean(title, 105), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
