@@ -22,12 +22,13 @@ from s1m_lab import models, plots, runs, tuning
 Streams = dict[str, np.ndarray]
 PAGE = int(plots.WIDTH * plots.STYLE["figure.dpi"])  # the text width of a report, pixels
 GAP = 1  # between tiles, in pixels of a filter
+EDGE = ((0, 2), (0, 2), (0, 0))  # below and right of a stream in an animation
 MEASURES = {
-    "colourfulness": "colourfulness (share of energy off the grey axis)",
+    "colourfulness": "colourfulness (share)",
     "frequency": "spatial frequency (cycles/pixel)",
-    "orientation": "orientation (degrees anticlockwise, 0 lying)",
+    "orientation": "orientation (degrees)",
     "speed": "speed (pixels/frame)",
-    "direction_selectivity": "space-time orientation (0 a still picture, 1 drifts one way)",
+    "direction_selectivity": "space-time orientation",
 }
 
 
@@ -102,23 +103,23 @@ def strongest(w: np.ndarray) -> np.ndarray:
 
 
 def tiles(images: np.ndarray, columns: int, gap: int = GAP) -> np.ndarray:
-    """N×h×w×3 → one white image, row by row, `gap` pixels between its tiles and around them."""
+    """N×h×w×3 → one white image, row by row, `gap` pixels between its tiles."""
     n, h, w = images.shape[:3]
     rows = -(-n // columns)
-    sheet = np.full((rows * (h + gap) + gap, columns * (w + gap) + gap, 3), 255, np.uint8)
+    sheet = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
     for i, image in enumerate(images):
-        y, x = gap + i // columns * (h + gap), gap + i % columns * (w + gap)
+        y, x = i // columns * (h + gap), i % columns * (w + gap)
         sheet[y : y + h, x : x + w] = image
     return sheet
 
 
-class Mosaic(Figure):
-    """A figure of tiles, pixel by pixel; notebooks keep it as PNG of 128 colours, a third as big."""
+class Lean(Figure):
+    """A figure that notebooks keep as PNG of 64 colours: tiles of noise halve, and little is seen."""
 
     def png(self) -> bytes:
         data, small = io.BytesIO(), io.BytesIO()
         self.savefig(data, format="png")
-        Image.open(data).convert("RGB").quantize(128).save(small, "PNG", optimize=True)
+        Image.open(data).convert("RGB").quantize(64, kmeans=1).save(small, "PNG", optimize=True)
         return small.getvalue()
 
     def _ipython_display_(self):
@@ -129,21 +130,20 @@ class Mosaic(Figure):
 
 
 @plots.styled
-def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str) -> Mosaic:
-    """Images with a caption above each, in rows side by side, every pixel as it is."""
-    heights = [max(image.shape[0] for _, image in row) + 24 for row in rows]
-    fig = Mosaic(figsize=(PAGE / 90, (34 + sum(heights)) / 90), layout="none")
-    top = fig.bbox.height
-    fig.text(
-        4 / PAGE, 1 - 8 / top, plots.clean(title, 105), fontweight="bold", fontsize=11, va="top"
-    )
-    y = top - 34
+def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str, beside: int = 0) -> Lean:
+    """Rows of captioned images, every pixel as it is; captions above, or `beside` pixels wide."""
+    above = 0 if beside else 20
+    heights = [max(image.shape[0] for _, image in row) + above + 6 for row in rows]
+    top = 32 + sum(heights)
+    fig = Lean(figsize=(PAGE / 90, top / 90), layout="none")
+    fig.text(0, 1 - 6 / top, plots.clean(title, 105), fontweight="bold", fontsize=11, va="top")
+    y = top - 32
     for row, height in zip(rows, heights, strict=True):
-        x = 0
-        for caption, image in row:
-            fig.text((x + 4) / PAGE, (y - 4) / top, plots.clean(caption, 105), fontsize=9, va="top")
-            fig.figimage(image, x, y - 20 - image.shape[0])
-            x += PAGE // len(row)
+        for i, (caption, image) in enumerate(row):
+            x = i * PAGE // len(row)
+            text = "\n".join(plots.clean(line, 105) for line in caption.split("\n"))
+            fig.text(x / PAGE, (y - 2) / top, text, fontsize=9, va="top", linespacing=1.3)
+            fig.figimage(image, x + beside, y - above - image.shape[0])
         y -= height
     return fig
 
@@ -154,13 +154,13 @@ def _grown(image: np.ndarray, scale: int) -> np.ndarray:
 
 def _grid(w: np.ndarray, width: int) -> tuple[int, int]:
     """Columns and scale of a grid of N filters that fills `width` pixels."""
-    most = max(1, width // (4 * (w.shape[-1] + GAP)))
-    rows = -(-len(w) // most)
+    side = w.shape[-1] + GAP
+    rows = -(-len(w) // (width // (4 * side)))
     columns = -(-len(w) // rows)
-    return columns, max(1, min(6, (width - 8) // (columns * (w.shape[-1] + GAP) + GAP)))
+    return columns, min(6, width // (columns * side))
 
 
-def draw_grid(streams: Streams, title: str) -> Mosaic:
+def draw_grid(streams: Streams, title: str) -> Lean:
     """Every filter in its order, the streams side by side; of several frames the strongest."""
     row = []
     for stream, w in streams.items():
@@ -170,17 +170,19 @@ def draw_grid(streams: Streams, title: str) -> Mosaic:
     return _sheet([row], title)
 
 
-def draw_strips(streams: Streams, title: str, picks=None, shown: int = 96) -> Mosaic:
-    """The frames of each filter side by side, time running right; of `picks`, all, `shown`."""
+def draw_strips(streams: Streams, title: str, picks=None) -> Lean:
+    """The frames of each filter side by side, time running right; of `picks`, or of all.
+
+    At most 480 frames, to keep a notebook small: 96 filters of slow fusion, 48 of early.
+    """
     w = together(streams)
     w = w if picks is None else w[np.asarray(picks, int)]
-    frames = pictures(w[:shown])
-    strips = np.stack([tiles(one, len(one), 1) for one in frames])
+    strips = np.stack([tiles(one, len(one)) for one in pictures(w[: 480 // w.shape[2]])])
     side = strips.shape[2] + 3
-    scale = next((s for s in (4, 3) if -(-len(w) // (PAGE // (side * s))) * 15 * s < 700), 2)
+    scale = next((s for s in (4, 3) if -(-len(strips) // (PAGE // (side * s))) * 14 * s < 700), 2)
     columns = PAGE // (side * scale)
-    caption = f"{len(strips)} of {len(w)} filters, {frames.shape[1]} frames each, first to last"
-    return _sheet([[(caption, _grown(tiles(strips, columns, 2), scale))]], title)
+    caption = f"{len(strips)} of {len(w)} filters, {w.shape[2]} frames each, first to last"
+    return _sheet([[(caption, _grown(tiles(strips, columns, 3), scale))]], title)
 
 
 def animate(streams: Streams, label: str, milliseconds: int = 250):
@@ -191,10 +193,13 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     """
     from IPython.display import HTML
 
-    images = []
+    images, most = [], 960 // sum(w.shape[2] for w in streams.values())  # to keep it small
     for t in range(next(iter(streams.values())).shape[2]):
+        columns = [_grid(w, PAGE // len(streams))[0] for w in streams.values()]
+        frames = [pictures(w[:most])[:, t] for w in streams.values()]
         sides = [
-            tiles(pictures(w)[:, t], _grid(w, PAGE // len(streams))[0]) for w in streams.values()
+            np.pad(tiles(*pair), EDGE, constant_values=255)
+            for pair in zip(frames, columns, strict=True)
         ]
         images.append(np.concatenate(sides, axis=1))
     height, width = images[0].shape[:2]
@@ -202,7 +207,7 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     for t, bar in enumerate(bars):
         bar[:, width * t // len(bars) : width * (t + 1) // len(bars)] = 80
     stack = np.concatenate([np.concatenate([i, b]) for i, b in zip(images, bars, strict=True)])
-    whole = Image.fromarray(stack).quantize(64)
+    whole = Image.fromarray(stack).quantize(32, kmeans=1)
     cut = [whole.crop((0, y, width, y + height + 2)) for y in range(0, whole.height, height + 2)]
     data, scale = io.BytesIO(), max(1, PAGE // width)
     cut[0].save(data, "GIF", save_all=True, append_images=cut[1:], duration=milliseconds, loop=0)
@@ -213,39 +218,41 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     return HTML(f'<img src="data:image/gif;base64,{encoded}" {size} style="{style}" alt="{name}">')
 
 
-def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Mosaic:
-    """The grid once for every measure, from its lowest to its highest."""
+def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Lean:
+    """The grid once for every measure, from its lowest to its highest, and the value of both.
+
+    Of more than 48 filters 48 stand for all, evenly apart.
+    """
     w, rows = together(streams), []
+    picks = np.linspace(0, len(w) - 1, min(len(w), 48)).round().astype(int)
     images = pictures(w)[np.arange(len(w)), strongest(w)]
-    scale = 3 if len(w) <= 24 else 2
-    columns = PAGE // (scale * (w.shape[-1] + GAP))
     for measure, name in MEASURES.items():
         values = measured[measure].to_numpy()
         if not np.isnan(values).any():
             order = np.argsort(values, kind="stable")
             ends = f"{values[order[0]]:.2f} to {values[order[-1]]:.2f}"
-            rows.append([(f"{name}: {ends}", _grown(tiles(images[order], columns), scale))])
-    return _sheet(rows, title)
+            rows.append([(f"{name}\n{ends}", _grown(tiles(images[order[picks]], 24), 2))])
+    return _sheet(rows, title, beside=PAGE - 2 * 24 * (w.shape[-1] + GAP))
 
 
-def draw_growth(found: dict[int, Streams], title: str, shown: int = 10) -> Mosaic:
-    """What was learnt by step, a row a step: the filters that changed most, on their last scale."""
+def draw_growth(found: dict[int, Streams], title: str) -> Lean:
+    """What was learnt by step, a row each: the ten filters that changed most, on one scale each."""
     steps = list(found)
     new = [together(learnt(found[step], found[0])) for step in steps]
     size = np.abs(new[-1]).max(axis=(1, 2, 3, 4))
-    picks = np.argsort(-(new[-1] ** 2).sum(axis=(1, 2, 3, 4)), kind="stable")[:shown]
+    picks = np.argsort(-(new[-1] ** 2).sum(axis=(1, 2, 3, 4)), kind="stable")[:10]
     frame = strongest(new[-1])[picks]
     rows = []
     for step, w in zip(steps, new, strict=True):
         image = pictures(w[picks], size[picks])[np.arange(len(picks)), frame]
-        rows.append([(f"step {step:,}", _grown(tiles(image, len(picks)), 6))])
-    return _sheet(rows, title)
+        rows.append([(f"step {step:,}", _grown(tiles(image, len(picks)), 5))])
+    return _sheet(rows, title, beside=PAGE - 5 * 10 * (w.shape[-1] + GAP))
 
 
 @plots.styled
 def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, title: str) -> Figure:
     """Which filters are motion detectors: how fast and fine, and how much they prefer one way."""
-    fig, ((left, right),) = plots._figure(1, 2, 3.2, width_ratios=[3, 2])
+    fig, ((left, right),) = plots._figure(1, 2, 3.2, width_ratios=[3, 2], FigureClass=Lean)
     selective = measured["direction_selectivity"]
     above = (selective > seen.threshold).to_numpy()
     x, y = measured["frequency"], measured["speed"]
@@ -260,8 +267,7 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     shades = np.where(above[order], colour, plots.PAPER)
     right.scatter(range(len(order)), selective.to_numpy()[order], c=shades, s=24)
     right.axhline(seen.threshold, color=plots.INK, linewidth=1, linestyle=":")
-    right.annotate("95 % of filters with their frames shuffled", (0, seen.threshold), fontsize=9,
-                   va="bottom")  # fmt: skip
+    right.annotate("95 % of shuffled", (0, seen.threshold), fontsize=9, va="bottom")
     right.set(xlabel="filters, sorted", ylabel="space-time orientation", ylim=(0, None))
     right.set_title(f"{above.sum()} of {len(above)}, {0.05 * len(above):.1f} by luck")
     for ax in (left, right):
@@ -273,8 +279,8 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
 @plots.styled
 def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) -> Figure:
     """Mean space-time orientation, with its 95 % interval, on what shuffled time gives."""
-    fig, ((ax,),) = plots._figure(1, 1, 0.9 + 0.6 * len(tests))
-    for row, (name, seen) in enumerate(tests.items()):
+    fig, ((ax,),) = plots._figure(1, 1, 0.9 + 0.6 * len(tests), FigureClass=Lean)
+    for row, seen in enumerate(tests.values()):
         heights, edges = np.histogram(seen.null, 60)
         ax.fill_between(edges[:-1], row + 0.3, row + 0.3 - 0.6 * heights / heights.max(),
                         step="post", color=plots.FAINT, linewidth=0)  # fmt: skip
@@ -294,8 +300,8 @@ def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) ->
 
 @plots.styled
 def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int = 0) -> Figure:
-    """Step by step: how much was learnt, and how space-time-oriented it is against shuffled time."""
-    fig, ((left, right),) = plots._figure(1, 2, 2.8)
+    """How much was learnt by step, and how space-time-oriented that is against shuffled time."""
+    fig, ((left, right),) = plots._figure(1, 2, 2.8, FigureClass=Lean)
     steps = [step for step in found if step]
     new = {step: together(learnt(found[step], found[0])) for step in steps}
     start = np.linalg.norm(together(found[0]))

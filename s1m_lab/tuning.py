@@ -27,8 +27,7 @@ def colourfulness(w: np.ndarray) -> np.ndarray:
 
     N×3×T×H×W → N. 0 for grey, 2/3 for one pure channel or white noise, 1 where channels cancel.
     """
-    whole = _energy(w)
-    return 1 - 3 * _energy(w.mean(axis=1, keepdims=True)) / whole
+    return 1 - 3 * _energy(w.mean(axis=1, keepdims=True)) / _energy(w)
 
 
 def _energy(w: np.ndarray) -> np.ndarray:
@@ -42,6 +41,14 @@ def _spatial(one: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     along = np.fft.fftfreq(PADDED)
     frequency = along[None, :] - 1j * along[:, None]
     return spectrum.reshape(*one.shape[:2], -1)[..., 1:], frequency.ravel()[1:]
+
+
+def stillness(w: np.ndarray) -> np.ndarray:
+    """The share of each filter's energy that is the same in all T frames.
+
+    N×3×T×H×W → N. 1 for a still picture, 1/T for white noise, 0 for what sums to nothing over time.
+    """
+    return w.shape[2] * _energy(w.mean(axis=2, keepdims=True)) / _energy(w)
 
 
 def spectrum_peak(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,14 +121,15 @@ def measures(w: np.ndarray) -> pd.DataFrame:
 
     `colourfulness` (share), `frequency` (cycles/pixel), `orientation` (degrees) with its
     `orientation_selectivity`, `flicker` (cycles/frame), `speed` (pixels/frame, that at the peak of
-    the spectrum), `direction` (degrees) with its `direction_selectivity`. Filters of one frame have
-    no flicker, speed or direction (nan).
+    the spectrum), `direction` (degrees) with its `direction_selectivity`, `stillness` (share).
+    Filters of one frame have no flicker, speed or direction (nan).
     """
     table = pd.DataFrame({"colourfulness": colourfulness(w)})
     table["frequency"], table["flicker"] = spectrum_peak(w)
     table["orientation"], table["orientation_selectivity"] = orientation(w)
     table["speed"] = table["flicker"] / table["frequency"]
     table["direction"], table["direction_selectivity"] = motion(w)
+    table["stillness"] = stillness(w)
     if w.shape[2] == 1:
         table[["flicker", "speed", "direction", "direction_selectivity"]] = np.nan
     return table
@@ -131,6 +139,7 @@ class Evidence(NamedTuple):
     """Space-time orientation of N filters against their own frames in shuffled order."""
 
     each: np.ndarray  # N
+    expected: np.ndarray  # N: each one's mean over the orders of its frames
     mean: float
     low: float  # 95 % interval of the mean, over filters
     high: float
@@ -156,4 +165,5 @@ def evidence(w: np.ndarray, seed: int = 0, draws: int = 9999) -> Evidence:
     null = shuffled[np.arange(len(w)), picks].mean(axis=1)
     p = (1 + (null >= each.mean() * (1 - 1e-9)).sum()) / (1 + draws)
     low, high = metrics.bootstrap(each, seed)
-    return Evidence(each, each.mean(), low, high, null, p, float(np.quantile(shuffled, 0.95)))
+    expected, threshold = shuffled.mean(axis=1), float(np.quantile(shuffled, 0.95))
+    return Evidence(each, expected, each.mean(), low, high, null, p, threshold)
