@@ -11,6 +11,7 @@ drawn around mid-grey: 128 is zero, and its largest weight of all frames and col
 import base64
 import html
 import io
+import json
 
 import numpy as np
 import pandas as pd
@@ -51,15 +52,20 @@ def at_start(run: runs.Run) -> Streams:
 
 
 def history(run: runs.Run) -> dict[int, Streams]:
-    """The filters by step: the start, those kept on the way and in the last two checkpoints."""
-    from safetensors.numpy import load_file
+    """The filters by step: the start, those kept on the way, of the best epoch, and the last."""
+    from safetensors import safe_open
 
-    kept = {int(file.stem): file for file in run.path.glob("filters/*.safetensors")}
-    kept |= {int(file.parent.name): file for file in run.path.glob("checkpoint/*/weights.*")}
+    best = run.path / "model.safetensors"
+    with safe_open(best, "np") as file:
+        kept = {json.loads(file.metadata()["s1m_lab"])["numbers"]["step"]: best}
+    kept |= {int(file.stem): file for file in run.path.glob("filters/[0-9]*.safetensors")}
+    kept |= {int(file.parent.name): file for file in run.path.glob("checkpoint/[0-9]*/weights.*")}
     found = {0: at_start(run)}
-    for step, file in sorted(kept.items()):
-        weights = load_file(file)
-        found[step] = {s: _unstack(weights[f"towers.{s}.conv1.weight"]) for s in found[0]}
+    for step in sorted(kept):
+        with safe_open(kept[step], "np") as file:
+            found[step] = {
+                s: _unstack(file.get_tensor(f"towers.{s}.conv1.weight")) for s in found[0]
+            }
     return found
 
 
@@ -81,6 +87,11 @@ def learnt(now: Streams, start: Streams) -> Streams:
 def together(streams: Streams) -> np.ndarray:
     """The filters of all streams, one stream after the other: N×3×T×11×11."""
     return np.concatenate(list(streams.values()))
+
+
+def size(streams: Streams) -> float:
+    """The root of the sum of all squared weights."""
+    return float(np.linalg.norm(together(streams)))
 
 
 def table(streams: Streams) -> pd.DataFrame:
@@ -114,7 +125,7 @@ def tiles(images: np.ndarray, columns: int, gap: int = GAP) -> np.ndarray:
 
 
 class Lean(Figure):
-    """A figure that notebooks keep as PNG of 64 colours: tiles of noise halve, and little is seen."""
+    """A figure that notebooks keep as PNG of 64 colours, half the bytes."""
 
     def png(self) -> bytes:
         data, small = io.BytesIO(), io.BytesIO()
@@ -280,16 +291,20 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
 def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) -> Figure:
     """Mean space-time orientation, with its 95 % interval, on what shuffled time gives."""
     fig, ((ax,),) = plots._figure(1, 1, 0.9 + 0.6 * len(tests), FigureClass=Lean)
+    right = ("axes fraction", "data")
     for row, seen in enumerate(tests.values()):
         heights, edges = np.histogram(seen.null, 60)
         ax.fill_between(edges[:-1], row + 0.3, row + 0.3 - 0.6 * heights / heights.max(),
                         step="post", color=plots.FAINT, linewidth=0)  # fmt: skip
         ax.hlines(row, seen.low, seen.high, color=colour, linewidth=2)
         ax.plot(seen.mean, row, "o", color=colour, markersize=8)
-        ax.annotate(f"{seen.mean:.3f}   {np.mean(seen.null):.3f}   {seen.p:.4f}", (1.02, row),
-                    xycoords=("axes fraction", "data"), va="center", fontsize=9)  # fmt: skip
-    ax.annotate("here   shuffled   p", (1.02, -0.75), xycoords=("axes fraction", "data"),
-                va="center", fontsize=9, color=plots.PAPER)  # fmt: skip
+        told = (f"{seen.mean:.3f}", f"{np.mean(seen.null):.3f}", f"{seen.p:.4f}")
+        for place, text, head in zip(
+            (1.02, 1.09, 1.17), told, ("here", "shuffled", "p"), strict=True
+        ):
+            ax.annotate(text, (place, row), xycoords=right, va="center", fontsize=9)
+            if not row:
+                ax.annotate(head, (place, -0.75), xycoords=right, fontsize=9, color=plots.PAPER)
     ax.set_yticks(range(len(tests)), [plots.clean(name) for name in tests])
     ax.set(ylim=(len(tests) - 0.5, -0.6), xlim=(0, None), title=plots.clean(title, 100))
     ax.set_xlabel("mean space-time orientation of the filters; grey: with their frames shuffled")
@@ -302,24 +317,24 @@ def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) ->
 def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int = 0) -> Figure:
     """How much was learnt by step, and how space-time-oriented that is against shuffled time."""
     fig, ((left, right),) = plots._figure(1, 2, 2.8, FigureClass=Lean)
-    steps = [step for step in found if step]
-    new = {step: together(learnt(found[step], found[0])) for step in steps}
-    start = np.linalg.norm(together(found[0]))
-    left.plot([0, *steps], [0, *(100 * np.linalg.norm(new[s]) / start for s in steps)], "o-",
-              color=colour, markersize=4)  # fmt: skip
-    left.set(
-        xlabel="step", ylabel="% of the start's norm", ylim=(0, None), title="How much was learnt"
-    )
-    if next(iter(new.values())).shape[2] > 1:
-        seen = [tuning.evidence(new[step], seed) for step in steps]
+    steps = list(found)
+    new = [learnt(found[step], found[0]) for step in steps]
+    left.plot(steps, [100 * size(w) / size(found[0]) for w in new], "o-", color=colour, ms=4)
+    left.set(xlabel="step", ylabel="% of the start's size", ylim=(0, None))
+    left.set_title("How much was learnt")
+    if together(new[0]).shape[2] > 1:
+        seen = [tuning.evidence(together(w), seed) for w in new[1:]]
         null = np.array([np.quantile(one.null, [0.025, 0.975]) for one in seen])
-        right.fill_between(steps, *null.T, color=plots.FAINT, label="time shuffled, 95 %")
-        right.errorbar(steps, [one.mean for one in seen], yerr=np.array(
-            [(one.mean - one.low, one.high - one.mean) for one in seen]).T, fmt="o-", color=colour,
-            markersize=4, label="learnt")  # fmt: skip
-        right.legend(fontsize=9)
-    right.set(xlabel="step", ylabel="space-time orientation", ylim=(0, None), xlim=left.get_xlim())
-    right.set_title("Which way it turns in time")
+        ends = np.array([(one.mean - one.low, one.high - one.mean) for one in seen])
+        right.fill_between(steps[1:], *null.T, color=plots.FAINT, label="frames shuffled, 95 %")
+        right.errorbar(steps[1:], [one.mean for one in seen], ends.T, fmt="o-", color=colour,
+                       ms=4, elinewidth=1, label="as learnt, 95 %")  # fmt: skip
+        right.set(ylim=(0, 1.2 * max(*null[:, 1], *(one.high for one in seen))))
+        right.set(xlabel="step", ylabel="space-time orientation", xlim=left.get_xlim())
+        right.set_title("How oriented in space-time it is")
+        right.legend(fontsize=9, ncols=2, loc="upper left")
+    else:
+        right.axis("off")
     for ax in (left, right):
         ax.grid(axis="y")
     fig.suptitle(plots.clean(title, 105), fontweight="bold", fontsize=11, x=0.01, ha="left")
