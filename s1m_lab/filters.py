@@ -21,7 +21,8 @@ from PIL import Image
 from s1m_lab import models, plots, runs, tuning
 
 Streams = dict[str, np.ndarray]
-PAGE = int(plots.WIDTH * plots.STYLE["figure.dpi"])  # the text width of a report, pixels
+DPI = plots.STYLE["figure.dpi"]
+PAGE = round(plots.WIDTH * DPI)  # the text width of a report, pixels
 GAP = 1  # between tiles, in pixels of a filter
 EDGE = ((0, 2), (0, 2), (0, 0))  # below and right of a stream in an animation
 MEASURES = {
@@ -146,7 +147,7 @@ def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str, beside: int = 0
     above = 0 if beside else 20
     heights = [max(image.shape[0] for _, image in row) + above + 6 for row in rows]
     top = 32 + sum(heights)
-    fig = Lean(figsize=(PAGE / 90, top / 90), layout="none")
+    fig = Lean(figsize=(PAGE / DPI, top / DPI), layout="none")
     fig.text(0, 1 - 6 / top, plots.clean(title, 105), fontweight="bold", fontsize=11, va="top")
     y = top - 32
     for row, height in zip(rows, heights, strict=True):
@@ -196,23 +197,25 @@ def draw_strips(streams: Streams, title: str, picks=None) -> Lean:
     return _sheet([[(caption, _grown(tiles(strips, columns, 3), scale))]], title)
 
 
+def _moment(streams: Streams, t: int, most: int) -> np.ndarray:
+    """Frame t of up to `most` filters of each stream, the streams side by side."""
+    sides = []
+    for w in streams.values():
+        columns, _ = _grid(w, PAGE // len(streams))
+        sides.append(np.pad(tiles(pictures(w[:most])[:, t], columns), EDGE, constant_values=255))
+    return np.concatenate(sides, axis=1)
+
+
 def animate(streams: Streams, label: str, milliseconds: int = 250):
     """All filters as they move, in the order of `draw_grid`: a GIF in a line of HTML, no script.
 
     Four frames a second are two flashes, below the three that WCAG 2.2 allows. A bar below shows
-    where in time it is.
+    where in time it is. Up to 960 frames, to keep a notebook small: 96 filters of early fusion.
     """
     from IPython.display import HTML
 
-    images, most = [], 960 // sum(w.shape[2] for w in streams.values())  # to keep it small
-    for t in range(next(iter(streams.values())).shape[2]):
-        columns = [_grid(w, PAGE // len(streams))[0] for w in streams.values()]
-        frames = [pictures(w[:most])[:, t] for w in streams.values()]
-        sides = [
-            np.pad(tiles(*pair), EDGE, constant_values=255)
-            for pair in zip(frames, columns, strict=True)
-        ]
-        images.append(np.concatenate(sides, axis=1))
+    depths = [w.shape[2] for w in streams.values()]
+    images = [_moment(streams, t, most=960 // sum(depths)) for t in range(depths[0])]
     height, width = images[0].shape[:2]
     bars = [np.full((2, width, 3), 225, np.uint8) for _ in images]
     for t, bar in enumerate(bars):
@@ -250,12 +253,12 @@ def draw_growth(found: dict[int, Streams], title: str) -> Lean:
     """What was learnt by step, a row each: the ten filters that changed most, on one scale each."""
     steps = list(found)
     new = [together(learnt(found[step], found[0])) for step in steps]
-    size = np.abs(new[-1]).max(axis=(1, 2, 3, 4))
+    largest = np.abs(new[-1]).max(axis=(1, 2, 3, 4))
     picks = np.argsort(-(new[-1] ** 2).sum(axis=(1, 2, 3, 4)), kind="stable")[:10]
     frame = strongest(new[-1])[picks]
     rows = []
     for step, w in zip(steps, new, strict=True):
-        image = pictures(w[picks], size[picks])[np.arange(len(picks)), frame]
+        image = pictures(w[picks], largest[picks])[np.arange(len(picks)), frame]
         rows.append([(f"step {step:,}", _grown(tiles(image, len(picks)), 5))])
     return _sheet(rows, title, beside=PAGE - 5 * 10 * (w.shape[-1] + GAP))
 
@@ -268,8 +271,7 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     above = (selective > seen.threshold).to_numpy()
     x, y = measured["frequency"], measured["speed"]
     dots = left.scatter(x, y, c=selective, cmap="cividis_r", s=46, edgecolors=plots.PAPER, zorder=3)
-    left.scatter(x[above], y[above], s=110, facecolors="none", edgecolors=colour, linewidths=1.8,
-                 label="motion detector")  # fmt: skip
+    left.scatter(x[above], y[above], s=110, facecolors="none", edgecolors=colour, linewidths=1.8)
     fig.colorbar(dots, ax=left, label="space-time orientation", pad=0.02)
     left.set(xlabel="spatial frequency (cycles/pixel)", ylabel="speed (pixels/frame)")
     left.set(xlim=(0, None), ylim=(min(-0.05, -0.05 * y.max()), None))
