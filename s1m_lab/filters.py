@@ -145,7 +145,8 @@ class Lean(Figure):
 def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str, beside: int = 0) -> Lean:
     """Rows of captioned images, every pixel as it is; captions above, or `beside` pixels wide."""
     above = 0 if beside else 20
-    heights = [max(image.shape[0] for _, image in row) + above + 6 for row in rows]
+    least = 28 if beside else 0  # two lines of caption
+    heights = [max(least, *(len(image) for _, image in row)) + above + 6 for row in rows]
     top = 32 + sum(heights)
     fig = Lean(figsize=(PAGE / DPI, top / DPI), layout="none")
     fig.text(0, 1 - 6 / top, plots.clean(title, 105), fontweight="bold", fontsize=11, va="top")
@@ -301,12 +302,11 @@ def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) ->
         ax.hlines(row, seen.low, seen.high, color=colour, linewidth=2)
         ax.plot(seen.mean, row, "o", color=colour, markersize=8)
         told = (f"{seen.mean:.3f}", f"{np.mean(seen.null):.3f}", f"{seen.p:.4f}")
-        for place, text, head in zip(
-            (1.02, 1.09, 1.17), told, ("here", "shuffled", "p"), strict=True
-        ):
+        heads = ("here", "shuffled", "p")
+        for place, text, head in zip((1.02, 1.09, 1.19), told, heads, strict=True):
             ax.annotate(text, (place, row), xycoords=right, va="center", fontsize=9)
             if not row:
-                ax.annotate(head, (place, -0.75), xycoords=right, fontsize=9, color=plots.PAPER)
+                ax.annotate(head, (place, -0.5), xycoords=right, fontsize=9, color=plots.PAPER)
     ax.set_yticks(range(len(tests)), [plots.clean(name) for name in tests])
     ax.set(ylim=(len(tests) - 0.5, -0.6), xlim=(0, None), title=plots.clean(title, 100))
     ax.set_xlabel("mean space-time orientation of the filters; grey: with their frames shuffled")

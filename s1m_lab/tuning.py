@@ -166,8 +166,7 @@ def evidence(w: np.ndarray, seed: int = 0, draws: int = 9999) -> Evidence:
     null = shuffled[np.arange(len(w)), picks].mean(axis=1)
     p = (1 + (null >= each.mean() * (1 - 1e-9)).sum()) / (1 + draws)
     low, high = metrics.bootstrap(each, seed)
-    own = (orders == np.arange(frames)).all(axis=1) | (orders[:, ::-1] == np.arange(frames)).all(
-        axis=1
-    )
-    expected, threshold = shuffled.mean(axis=1), float(np.quantile(shuffled[:, ~own], 0.95))
+    own = np.arange(frames)
+    others = (orders != own).any(axis=1) & (orders != own[::-1]).any(axis=1)
+    expected, threshold = shuffled.mean(axis=1), float(np.quantile(shuffled[:, others], 0.95))
     return Evidence(each, expected, each.mean(), low, high, null, p, threshold)
