@@ -20,13 +20,30 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Notebooks under test find a small `pocket` in that home, made as the large one is."""
+    """Notebooks under test find a small `pocket` in that home, and two small runs on it."""
     if any(getattr(item, "nbmake", False) for item in items):
-        from s1m_lab import pocket, train
+        make_small()
 
-        pocket.make("pocket", videos=128)
-        for name, model in (("small", "slow"), ("small_single", "single")):
-            train.train(train.TrainConfig(model=model, epochs=1, size=56, width=0.1, run=name))
+
+def make_small() -> None:
+    """In the home of now: `pocket` in small, and two runs on it, `small` and `small_single`."""
+    from s1m_lab import pocket, train
+
+    pocket.make("pocket", videos=128)
+    for name, model in (("small", "slow"), ("small_single", "single")):
+        train.train(train.TrainConfig(model=model, epochs=1, size=56, width=0.1, run=name))
+
+
+@pytest.fixture(scope="session")
+def small_home(tmp_path_factory) -> Path:
+    """A home with that dataset and those runs, made once; a test that writes takes a copy."""
+    folder, before = tmp_path_factory.mktemp("small") / "home", os.environ["S1M_HOME"]
+    os.environ["S1M_HOME"] = str(folder)
+    try:
+        make_small()
+    finally:
+        os.environ["S1M_HOME"] = before
+    return folder
 
 
 @pytest.fixture

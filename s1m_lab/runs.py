@@ -2,7 +2,8 @@
 
 A run is a folder `runs/<name>/`: `config.json` (the settings asked for and what this machine made
 of them), `metrics.csv`, `model.safetensors` (the best validation epoch, with all that is needed to
-use it), `checkpoint/` (the last two), `labels.txt`, `predictions/` and `results.json`.
+use it), `checkpoint/` (the last two), `filters/` (the first layer on its way), `labels.txt`,
+`predictions/` and `results.json`.
 """
 
 import json
@@ -155,6 +156,15 @@ def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
     for old in _checkpoints(run)[2:]:
         shutil.rmtree(old)
+
+
+def save_first_layer(run: Run, step: int, net) -> None:
+    """Keep the weights of conv1 of every stream at a step: `filters/<step>.safetensors`."""
+    from safetensors.torch import save_file
+
+    first = {k: v for k, v in net.state_dict().items() if k.endswith(".conv1.weight")}
+    with stages.atomic(run.path / "filters" / f"{step:08d}.safetensors") as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in first.items()}, temporary)
 
 
 def load_checkpoint(run: Run) -> tuple[dict, dict[str, dict]]:

@@ -294,7 +294,7 @@ def _fit(run: runs.Run, config: TrainConfig, folder: Path, world: World) -> Stat
             losses, last = [], replace(state)
         if world.rank == 0:
             if state.step % recipe.checkpoint == 0 or state.step == steps:
-                _save(run, net, optimizer, state)
+                _save(run, net, optimizer, state, recipe.checkpoint)
             progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
         clock = time.perf_counter()
     return state
@@ -335,7 +335,10 @@ def _judge(run, state: State, net, epoch: int, loss: float, hit1: float, world: 
         runs.save_network(run.path / "model.safetensors", net, run.labels, numbers)
 
 
-def _save(run: runs.Run, net, optimizer, state: State) -> None:
+def _save(run: runs.Run, net, optimizer, state: State, every: int) -> None:
+    """A checkpoint, and of the 1st, 2nd, 4th, 8th … (a short list) the first layer for good."""
+    if state.step % every == 0 and (state.step // every).bit_count() == 1:
+        runs.save_first_layer(run, state.step, net)
     momenta = {n: optimizer.state[p]["momentum_buffer"] for n, p in net.named_parameters()}
     runs.save_checkpoint(run, asdict(state), weights=net.state_dict(), momenta=momenta)
 

@@ -15,28 +15,20 @@ from pathlib import Path
 
 import pytest
 
-from s1m_lab import pocket, train
-
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 # the notebook, what is changed in its parameters, the cell of the widget, what moves it
 WIDGETS = [
     ("01_explore", {}, "explorer", "select", "s"),
     ("02_durations", {}, "slider", ".noUi-handle", "ArrowLeft"),
+    ("05_confusion", {"run": "small", "versus": "small_single"}, "walk", "select", "s"),
 ]
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(small_home, tmp_path_factory):
     """The address of a JupyterLab on copies of the notebooks, in a small home."""
     folder = tmp_path_factory.mktemp("jupyterlab")
-    before = os.environ["S1M_HOME"]
-    os.environ["S1M_HOME"] = str(folder / "home")
-    try:
-        pocket.make("pocket", videos=128)
-        for name, model in (("small", "slow"), ("small_single", "single")):
-            train.train(train.TrainConfig(model=model, epochs=1, size=56, width=0.1, run=name))
-    finally:
-        os.environ["S1M_HOME"] = before
+    shutil.copytree(small_home, folder / "home")
     shutil.copytree(NOTEBOOKS, folder / "notebooks")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

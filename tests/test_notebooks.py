@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import nbformat
 import papermill
 import pytest
 
-from s1m_lab import pages, pocket
+from s1m_lab import pages
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -113,9 +114,9 @@ def test_no_cell_takes_the_name_of_a_parameter(cells):
 
 
 @pytest.mark.slow
-def test_any_cell_may_run_again_in_any_order(path, home, tmp_path):
+def test_any_cell_may_run_again_in_any_order(path, small_home, monkeypatch, tmp_path):
     """All cells, then all of them backwards, in one kernel; with the small values for tests."""
-    pocket.make("pocket", videos=64)
+    monkeypatch.setenv("S1M_HOME", shutil.copytree(small_home, tmp_path / "home"))
     notebook = nbformat.read(path, as_version=4)
     again = [*notebook.cells, *reversed(notebook.cells)]
     notebook.cells = []

@@ -56,11 +56,12 @@ def command(config: train.TrainConfig) -> list[str]:
 
 
 def bits(run: runs.Run) -> dict:
-    """All that must come out the same: weights, predictions, the untimed columns."""
+    """All that must come out the same: weights, predictions, untimed columns, kept filters."""
     return {
         "weights": (run.path / "model.safetensors").read_bytes(),
         "predictions": (run.path / "predictions" / "test.npy").read_bytes(),
         "metrics": run.metrics[list(train.COLUMNS)].to_csv(),
+        "filters": {p.name: p.read_bytes() for p in sorted((run.path / "filters").iterdir())},
     }
 
 
@@ -128,6 +129,9 @@ def test_a_killed_training_ends_in_the_same_bits(lab):
     log = subprocess.run(again, capture_output=True, text=True, timeout=300, check=True).stdout
     assert "goes on from step 120" in log
     assert bits(killed) == bits(whole)
+    steps = int(whole.metrics["step"].iloc[-1])
+    kept = [f"{n:08d}.safetensors" for n in (60, 120, 240, 480) if n <= steps]  # 1st, 2nd, 4th, 8th
+    assert list(bits(whole)["filters"]) == kept
 
 
 @pytest.fixture(scope="module")
