@@ -2,15 +2,20 @@
 
     with film.writing("out.mp4", like="in.mov") as out:
         out.add(seconds, image)                           # uint8 H×W×3, even sides
+    film.player("out.mp4")                                # to look at, in a notebook or a report
 
 H.264 in an MP4, frame times in 1/90,000 s, so a film of variable rate keeps it. Sound is copied
 packet by packet where MP4 can hold it and encoded as AAC where not; sound and pictures are written
 side by side, so memory does not grow with the film. The file appears when it is whole.
 """
 
+import base64
+import itertools
 import math
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +36,7 @@ def writing(path: Path, like: Path | None = None, **encoding) -> Iterator["Film"
     with stages.atomic(path) as temporary:
         with av.open(video.url(temporary), "w", format="mp4") as container:
             film = Film(container, **encoding)
-            with closing(film.sound_of(like) if like else iter(())) as film.packets:
+            with closing(film.sound_of(like)) as film.packets:
                 yield film
                 film.finish()
 
@@ -86,11 +91,13 @@ class Film:
         stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1  # BT.601, limited
         return stream
 
-    def sound_of(self, path: Path) -> Iterator:
+    def sound_of(self, path: Path | None) -> Iterator:
         """(seconds, packet) of the first sound track, timed from the first frame.
 
         What cannot be read is left out; a track that breaks off ends there, and `sound` says so.
         """
+        if path is None:
+            return
         origin, seconds = video.probe(path, whole=False).origin, 0.0
         with video.opened(path) as (source, _):
             track = next((s for s in source.streams.audio if s.codec_context is not None), None)
@@ -139,3 +146,48 @@ def _encoded(source, track, container, origin: float) -> Iterator:
                     continue
             yield from target.encode(frame)
     yield from target.encode(None)
+
+
+def player(path: str | Path, seconds: float = 8.0, limit: int = 270_000):
+    """The film as HTML that plays anywhere, the file itself within it: no script, no network.
+
+    One of more than `limit` bytes is shown as an excerpt, its first `seconds`, coarser, no wider
+    than 640 pixels and without its sound; the line below says so, and where the whole film is.
+    """
+    from IPython.display import HTML
+
+    path = Path(path)
+    data, said = path.read_bytes() if path.stat().st_size <= limit else b"", "The whole film"
+    info = video.probe(path)
+    if not data:
+        data = _excerpt(path, info, min(seconds, info.duration), limit)
+        said = "The whole film, coarser and silent here"
+        if info.duration > seconds:
+            said = f"The first {seconds:g} of {info.duration:,.1f} s, coarser and silent here"
+    text = base64.b64encode(data).decode()
+    return HTML(
+        f'<figure style="margin:0"><video controls loop muted playsinline preload="auto" '
+        f'style="width:100%;max-width:{max(640, min(info.width, 800))}px" '
+        f'src="data:video/mp4;base64,{text}"></video>'
+        f'<figcaption style="font-size:85%">{said}: <code>{escape(str(path))}</code></figcaption>'
+        "</figure>"
+    )
+
+
+def _excerpt(path: Path, info: video.Info, seconds: float, limit: int) -> bytes:
+    """The beginning of a film in no more than `limit` bytes, as far as that can be had."""
+    from PIL import Image
+
+    scale = min(1.0, 640 / max(info.width, info.height))
+    size = tuple(2 * max(1, round(side * scale / 2)) for side in (info.width, info.height))
+    for share in (0.9, 0.6, 0.3, 0.1):
+        with tempfile.TemporaryDirectory() as folder:
+            out, rate = Path(folder) / "excerpt.mp4", round(8 * share * limit / max(seconds, 0.5))
+            with writing(out, fps=info.fps, bit_rate=rate) as film:
+                for time, image in itertools.takewhile(lambda f: f[0] < seconds, video.read(path)):
+                    small = Image.fromarray(image).resize(size, Image.LANCZOS)
+                    film.add(time, np.asarray(small))
+            data = out.read_bytes()
+        if len(data) <= limit:
+            break
+    return data

@@ -15,13 +15,10 @@ The film is decoded once, and memory does not grow with it but for the table, of
 five numbers.
 """
 
-import base64
 import math
-import re
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
-from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,8 +26,9 @@ import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 
-from s1m_lab import catalog, clips, film, plots, predict, runs, sources, stages, video
+from s1m_lab import catalog, clips, film, plots, pocket, predict, runs, sources, stages, video
 from s1m_lab.panels import Layout, Panel
 
 STEP = 0.1  # s between predictions
@@ -68,9 +66,10 @@ def draw(
     info = video.probe(path, whole=False)
     stages.require_space(out.parent, 20e6 + 4 * path.stat().st_size)
     eyes = [Eye(run, smooth) for run in chosen]
-    layout = Layout(info.width, info.height, len(eyes), min(TOP, *(len(e.labels) for e in eyes), TOP))
+    rows = min(TOP, max(len(eye.labels) for eye in eyes))
+    layout = Layout(info.width, info.height, len(eyes), rows)
     progress = stages.Progress("drawing", info.frames, "frames")
-    tape, due, count, last, ended = Tape({eye.side for eye in eyes}), 0.0, 0, 0.0, ""
+    tape, due, count = Tape({eye.side for eye in eyes}), 0.0, 0
     with film.writing(out, like=path, fps=info.fps) as written:
         for seconds, image, ended in _frames(path):
             if image.shape[:2] != (info.height, info.width):
@@ -82,12 +81,11 @@ def draw(
                 due = step * (math.floor((seconds + video.TICK) / step) + 1)
                 for eye in eyes:
                     eye.look(tape, seconds)
-            note = f"the file breaks off here, at {seconds:.2f} s" if ended else ""
+            count, end = count + 1, seconds + 1 / info.fps
+            note = f"the file breaks off here, at {end:.2f} s" if ended else ""
             panels = [eye.panel() for eye in eyes]
             written.add(seconds, layout.paint(image, panels, truth, note))
-            count, last = count + 1, seconds
             progress.update()
-        end = last + 1 / info.fps
         if ended:
             written.end(end)
     table = pd.concat([eye.table() for eye in eyes], ignore_index=True)
@@ -196,8 +194,121 @@ class Eye:
 
 
 def smoothed(before: np.ndarray, latest: np.ndarray, elapsed: float, smooth: float) -> np.ndarray:
-    """A first-order low-pass: what is left of a difference after `elapsed` s is e^(-elapsed/smooth).
+    """A first-order low-pass: of a difference, e^(-elapsed/smooth) is left after `elapsed` s.
 
     The same however `elapsed` is cut, so films of any frame rate look alike.
     """
     return latest + (before - latest) * (math.exp(-elapsed / smooth) if smooth else 0.0)
+
+
+def example(folder: Path, seed: int = 0, path: str = "") -> tuple[Path, list[str]]:
+    """A film to look at and the names of its true classes, as far as the dataset knows them.
+
+    By default a test video of one class, chosen by `seed`, of a motion pair where the dataset has
+    such pairs. Raises FileNotFoundError where no test video lies on this disk.
+    """
+    df = catalog.load(folder)
+    classes = df.attrs["classes"]
+    if path:
+        named = Path(path).expanduser().resolve()
+        df = df[(df["id"] == named.stem) | df["path"].fillna("").str.endswith(named.name)]
+    else:
+        moving = {classes.index(name) for name in sum(pocket.pairs(folder).get("motion", []), [])}
+        test = df[(df["split"] == "test") & df["labels"].map(len).eq(1)]
+        pairs = test[[own[0] in moving for own in test["labels"]]]
+        df = (pairs if len(pairs) else test).iloc[lambda df: clips.shuffled(len(df), seed)]
+    for start in range(0, len(df), 100):
+        rows = df.iloc[start : start + 100]
+        for source, own in zip(sources.find(rows, folder), rows["labels"], strict=True):
+            if source is None or source.kind != "file":
+                continue
+            if not path or Path(source.where).resolve() == named:
+                return Path(source.where), [classes[k] for k in own]
+    if path:
+        return named, []
+    raise FileNotFoundError(
+        f"no test video of {folder.name} lies on this disk; name a film: -p video /path/to/film.mp4"
+    )
+
+
+def leads(table: pd.DataFrame) -> pd.DataFrame:
+    """Which class led when: run, label, start, end (s); a row for each time the leader changes."""
+    rows = []
+    for run, own in table.groupby("run", sort=False, observed=True):
+        label = own["label1"].to_numpy()
+        first = np.flatnonzero(np.append(True, label[1:] != label[:-1]))
+        start = own["seconds"].to_numpy()[first]
+        end = np.append(start[1:], own["seconds"].iloc[-1])
+        rows += [(run, *row) for row in zip(label[first], start, end, strict=True)]
+    return pd.DataFrame(rows, columns=["run", "label", "start", "end"])
+
+
+def verdict(seen: Overlay, run: str) -> str:
+    """What a run made of the film, in a few words."""
+    own = seen.table[seen.table["run"] == run]
+    if not len(own):
+        return "the film is too short for it to say anything"
+    changes = len(leads(own)) - 1
+    mind = {0: "never changes its mind", 1: "changes its mind once"}
+    mind = mind.get(changes, f"changes its mind {changes} times")
+    if seen.truth:
+        return f"{mind}, right {own['label1'].isin(seen.truth).mean():.0%} of the time"
+    most = own["label1"].value_counts()
+    return f"{mind}, {most.index[0]} {most.iloc[0] / len(own):.0%} of the time"
+
+
+@plots.styled
+def timeline(seen: Overlay) -> Figure:
+    """The smoothed probabilities of the classes that ever lead, a row a run.
+
+    The leader is drawn in the run's colour, a line and its name mark where it changes; a true class
+    is black where it does not lead.
+    """
+    fig, axes = plots._figure(len(seen.colours), 1, 0.5 + 1.6 * len(seen.colours), sharex=True)
+    for ax, (run, shade) in zip(axes[:, 0], seen.colours.items(), strict=True):
+        own, spans = (t[t["run"] == run] for t in (seen.table, leads(seen.table)))
+        seconds = own["seconds"].to_numpy()
+        for label in dict.fromkeys([*seen.truth, *spans["label"]]):
+            share, leading = _share(own, label), own["label1"].to_numpy() == label
+            true = label in seen.truth
+            ax.plot(
+                seconds, share, color=plots.INK if true else plots.PAPER, lw=1.3 if true else 0.8
+            )
+            ahead = leading | np.append(False, leading[:-1])  # up to where it is overtaken
+            ax.plot(seconds, np.where(ahead, share, np.nan), color=shade, lw=2.6)
+        for number, span in enumerate(spans.itertuples()):
+            if number:
+                ax.axvline(span.start, color=plots.FAINT, lw=0.8, zorder=0)
+            name = plots.clean(span.label, 110 * (span.end - span.start) / seen.seconds)
+            if len(name) > 3:
+                weight = "bold" if span.label in seen.truth else "normal"
+                ax.annotate(f" {name}", (span.start, 1.1), fontsize=8, va="center", weight=weight)
+        ax.set(ylim=(0, 1.2), yticks=[0, 0.5, 1], xlim=(0, seen.seconds))
+        ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+        ax.set_title(plots.clean(f"{run} {verdict(seen, run)}", 100))
+        ax.grid(axis="y")
+    axes[-1, 0].set_xlabel("s")
+    return fig
+
+
+def _share(own: pd.DataFrame, label: str) -> np.ndarray:
+    """The probability of a class over time; 0 where it is not among the five."""
+    columns = [c.removeprefix("label") for c in own if c.startswith("label")]
+    there = [np.where(own[f"label{c}"] == label, own[f"probability{c}"], 0.0) for c in columns]
+    return np.sum(there, axis=0)
+
+
+def apart(seen: Overlay) -> pd.Series:
+    """How far two runs are apart at each time both speak, 0…1: half the sum of differences."""
+    first, second = (seen.table[seen.table["run"] == run].set_index("seconds")
+                     for run in list(seen.colours)[:2])  # fmt: skip
+    both = first.index.intersection(second.index)
+    first, second = first.loc[both].reset_index(), second.loc[both].reset_index()
+    labels = pd.unique(seen.table.filter(like="label").to_numpy().ravel())
+    gaps = (np.abs(_share(first, label) - _share(second, label)) for label in labels)
+    return pd.Series(np.sum(list(gaps), axis=0) / 2, index=both)
+
+
+def stills(path: Path, times: Sequence[float]) -> list[np.ndarray]:
+    """The frames of a film that are on screen at `times` (s, ascending)."""
+    return [clip[0] for clip in video.segments(path, times, frames=1)]

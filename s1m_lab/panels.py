@@ -108,7 +108,9 @@ class Layout:
         draw.text((x, middle), title, BRIGHT, self.bold, "lm")
         x += self.bold.getlength(title) + 0.7 * em
         if right - x > 3 * em:
-            draw.text((x, middle), fit(panel.name, self.regular, right - x), PALE, self.regular, "lm")
+            draw.text(
+                (x, middle), fit(panel.name, self.regular, right - x), PALE, self.regular, "lm"
+            )
         if not panel.rows:
             draw.text((left + pad, top + self.head + self.row // 2), "looking …", PALE,
                       self.regular, "lm")  # fmt: skip
@@ -136,7 +138,9 @@ class Layout:
         canvas.paste(DARK, (pad, top), _veil(width, height, em // 2))
         if dot:
             self._dot(canvas, pad + pad, top + height // 2)
-        ImageDraw.Draw(canvas).text((pad + indent, top + height // 2), text, shade, self.regular, "lm")
+        ImageDraw.Draw(canvas).text(
+            (pad + indent, top + height // 2), text, shade, self.regular, "lm"
+        )
         return height + pad // 2
 
     def _dot(self, canvas: Image.Image, left: int, middle: int) -> None:
