@@ -20,11 +20,13 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Notebooks under test find a small `pocket` in that home, made as the large one is."""
+    """Notebooks under test find a small `pocket` in that home, and two runs trained on it."""
     if any(getattr(item, "nbmake", False) for item in items):
-        from s1m_lab import pocket
+        from s1m_lab import pocket, train
 
         pocket.make("pocket", videos=128)
+        for name, model in (("small", "slow"), ("small_single", "single")):
+            train.train(train.TrainConfig(model=model, epochs=1, size=56, width=0.1, run=name))
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from s1m_lab import stages, video
 
 TICKS = 90_000  # a second; 1/24, 1001/30000 and 1/25 s are whole numbers of them
 COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})  # others become AAC
+CONTROLS = 56  # px below the picture in a player, so that its buttons hide nothing
 PRIMED = 0.1  # s of sound kept before the first frame, that a decoder needs and a player hides
 
 
@@ -148,7 +149,7 @@ def _encoded(source, track, container, origin: float) -> Iterator:
     yield from target.encode(None)
 
 
-def player(path: str | Path, seconds: float = 8.0, limit: int = 270_000):
+def player(path: str | Path, seconds: float = 8.0, limit: int = 230_000):
     """The film as HTML that plays anywhere, the file itself within it: no script, no network.
 
     One of more than `limit` bytes is shown as an excerpt, its first `seconds`, coarser, no wider
@@ -165,10 +166,12 @@ def player(path: str | Path, seconds: float = 8.0, limit: int = 270_000):
         if info.duration > seconds:
             said = f"The first {seconds:g} of {info.duration:,.1f} s, coarser and silent here"
     text = base64.b64encode(data).decode()
+    scale = min(1.25, 720 / info.width, 600 / info.height)
+    width, height = round(info.width * scale), round(info.height * scale) + CONTROLS
     return HTML(
         f'<figure style="margin:0"><video controls loop muted playsinline preload="auto" '
-        f'style="width:100%;max-width:{max(640, min(info.width, 800))}px" '
-        f'src="data:video/mp4;base64,{text}"></video>'
+        f'style="width:100%;max-width:{width}px;aspect-ratio:{width}/{height};object-fit:contain;'
+        f'object-position:top;background:#0d0f14" src="data:video/mp4;base64,{text}"></video>'
         f'<figcaption style="font-size:85%">{said}: <code>{escape(str(path))}</code></figcaption>'
         "</figure>"
     )

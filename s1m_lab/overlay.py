@@ -42,7 +42,7 @@ class Overlay(NamedTuple):
     path: Path  # the film it wrote
     table: pd.DataFrame  # seconds, run, label1…5, probability1…5 (smoothed); a row a prediction
     truth: list[str]
-    colours: dict[str, str]  # of each run, in their order
+    models: dict[str, str]  # each run's network, in the order of the runs
     frames: int
     seconds: float  # how long the film is
     ended: str  # where and why it broke off, "" where it did not
@@ -89,9 +89,9 @@ def draw(
         if ended:
             written.end(end)
     table = pd.concat([eye.table() for eye in eyes], ignore_index=True)
-    colours = {eye.name: eye.colour for eye in eyes}
+    models = {eye.name: eye.net.name for eye in eyes}
     where = f"after {count:,} frames, at {end:.2f} s: {ended}" if ended else ""
-    return Overlay(out, table, list(truth), colours, count, end, where, written.sound)
+    return Overlay(out, table, list(truth), models, count, end, where, written.sound)
 
 
 def _frames(path: Path) -> Iterator[tuple[float, np.ndarray, str]]:
@@ -141,7 +141,6 @@ class Eye:
         self.precision = "bf16" if stages.has_bf16(self.device.type) else "fp32"
         self.net = runs.load_network(run).to(self.device)
         self.name, self.labels, self.smooth = run.name, run.labels, smooth
-        self.colour = plots.colour(self.net.name)
         self.side = clips.stored_side(self.net.size)
         last = self.net.frames[-1]
         self.back = np.array([(k - last) / 30 for k in self.net.frames])  # s before the screen's
@@ -176,7 +175,7 @@ class Eye:
         """What its card says now."""
         best = self.likeliest() if self.shown is not None else []
         rows = [(self.labels[k], float(self.shown[k])) for k in best]
-        return Panel(self.net.name, self.name, self.colour, rows)
+        return Panel(self.net.name, self.name, plots.colour(self.net.name), rows)
 
     def likeliest(self) -> np.ndarray:
         return np.argsort(-self.shown, kind="stable")[:TOP]
@@ -186,7 +185,10 @@ class Eye:
         count = min(TOP, len(self.labels))
         best = np.array(self.best, np.int32).reshape(-1, count)
         shares = np.array(self.shares, np.float32).reshape(-1, count)
-        columns = {"seconds": self.seconds, "run": pd.Categorical([self.name] * len(best))}
+        columns = {
+            "seconds": np.array(self.seconds, float),
+            "run": pd.Categorical([self.name] * len(best)),
+        }
         names = pd.Index(self.labels)
         for i in range(count):
             columns[f"label{i + 1}"] = names.take(best[:, i])
@@ -234,7 +236,7 @@ def example(folder: Path, seed: int = 0, path: str = "") -> tuple[Path, list[str
 def leads(table: pd.DataFrame) -> pd.DataFrame:
     """Which class led when: run, label, start, end (s); a row for each time the leader changes."""
     rows = []
-    for run, own in table.groupby("run", sort=False, observed=True):
+    for run, own in table.groupby("run", sort=False):
         label = own["label1"].to_numpy()
         first = np.flatnonzero(np.append(True, label[1:] != label[:-1]))
         start = own["seconds"].to_numpy()[first]
@@ -253,8 +255,8 @@ def verdict(seen: Overlay, run: str) -> str:
     mind = mind.get(changes, f"changes its mind {changes} times")
     if seen.truth:
         return f"{mind}, right {own['label1'].isin(seen.truth).mean():.0%} of the time"
-    most = own["label1"].value_counts()
-    return f"{mind}, {most.index[0]} {most.iloc[0] / len(own):.0%} of the time"
+    most = own["label1"].value_counts().iloc[0] / len(own)
+    return f"{mind}, one class leads {most:.0%} of the time"
 
 
 @plots.styled
@@ -264,8 +266,8 @@ def timeline(seen: Overlay) -> Figure:
     The leader is drawn in the run's colour, a line and its name mark where it changes; a true class
     is black where it does not lead.
     """
-    fig, axes = plots._figure(len(seen.colours), 1, 0.5 + 1.6 * len(seen.colours), sharex=True)
-    for ax, (run, shade) in zip(axes[:, 0], seen.colours.items(), strict=True):
+    fig, axes = plots._figure(len(seen.models), 1, 0.5 + 1.6 * len(seen.models), sharex=True)
+    for ax, (run, model) in zip(axes[:, 0], seen.models.items(), strict=True):
         own, spans = (t[t["run"] == run] for t in (seen.table, leads(seen.table)))
         seconds = own["seconds"].to_numpy()
         for label in dict.fromkeys([*seen.truth, *spans["label"]]):
@@ -275,7 +277,7 @@ def timeline(seen: Overlay) -> Figure:
                 seconds, share, color=plots.INK if true else plots.PAPER, lw=1.3 if true else 0.8
             )
             ahead = leading | np.append(False, leading[:-1])  # up to where it is overtaken
-            ax.plot(seconds, np.where(ahead, share, np.nan), color=shade, lw=2.6)
+            ax.plot(seconds, np.where(ahead, share, np.nan), color=plots.colour(model), lw=2.6)
         for number, span in enumerate(spans.itertuples()):
             if number:
                 ax.axvline(span.start, color=plots.FAINT, lw=0.8, zorder=0)
@@ -283,11 +285,11 @@ def timeline(seen: Overlay) -> Figure:
             if len(name) > 3:
                 weight = "bold" if span.label in seen.truth else "normal"
                 ax.annotate(f" {name}", (span.start, 1.1), fontsize=8, va="center", weight=weight)
-        ax.set(ylim=(0, 1.2), yticks=[0, 0.5, 1], xlim=(0, seen.seconds))
+        ax.set(ylim=(0, 1.2), yticks=[0, 0.5, 1], xlim=(0, seen.seconds), ylabel="probability")
         ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        ax.set_title(plots.clean(f"{run} {verdict(seen, run)}", 100))
+        ax.set_title(plots.clean(f"{seen.models[run]} ({run}) {verdict(seen, run)}", 100))
         ax.grid(axis="y")
-    axes[-1, 0].set_xlabel("s")
+    axes[-1, 0].set_xlabel("time of the film (s)")
     return fig
 
 
@@ -299,9 +301,15 @@ def _share(own: pd.DataFrame, label: str) -> np.ndarray:
 
 
 def apart(seen: Overlay) -> pd.Series:
-    """How far two runs are apart at each time both speak, 0…1: half the sum of differences."""
+    """How far the first two runs are apart at each time both speak, 0…1.
+
+    Half the sum of the differences of the probabilities of the classes that are shown: the share
+    of the probability that lies elsewhere. Empty where there is but one run.
+    """
+    if len(seen.models) < 2:
+        return pd.Series([], pd.Index([], dtype=float), float)
     first, second = (seen.table[seen.table["run"] == run].set_index("seconds")
-                     for run in list(seen.colours)[:2])  # fmt: skip
+                     for run in list(seen.models)[:2])  # fmt: skip
     both = first.index.intersection(second.index)
     first, second = first.loc[both].reset_index(), second.loc[both].reset_index()
     labels = pd.unique(seen.table.filter(like="label").to_numpy().ravel())
