@@ -162,8 +162,10 @@ def _bar(draw, start: float, end: float, top: int, bottom: int, share: float, co
 @functools.cache
 def font(size: int, weight: str = "normal") -> ImageFont.FreeTypeFont:
     """DejaVu Sans, whose numerals are all of one width, from matplotlib's own files."""
-    about = font_manager.FontProperties("DejaVu Sans", weight=weight)
-    return ImageFont.truetype(font_manager.findfont(about), size, layout_engine=0)
+    about = font_manager.FontProperties(family="DejaVu Sans", weight=weight)
+    return ImageFont.truetype(
+        font_manager.findfont(about), size, layout_engine=ImageFont.Layout.BASIC
+    )
 
 
 def fit(text: str, face: ImageFont.FreeTypeFont, room: float) -> str:
