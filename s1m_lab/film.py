@@ -1,4 +1,4 @@
-"""A film written frame by frame, at times of its own and with the sound of another.
+"""A film written frame by frame, with times of its own and the sound of another.
 
     with film.writing("out.mp4", like="in.mov") as out:
         out.add(seconds, image)                           # uint8 H×W×3, even sides
@@ -34,12 +34,14 @@ def writing(path: Path, like: Path | None = None, **encoding) -> Iterator["Film"
     import av
 
     path = Path(path)
-    with stages.atomic(path) as temporary:
-        with av.open(video.url(temporary), "w", format="mp4") as container:
-            film = Film(container, **encoding)
-            with closing(film.sound_of(like)) as film.packets:
-                yield film
-                film.finish()
+    with (
+        stages.atomic(path) as temporary,
+        av.open(video.url(temporary), "w", format="mp4") as container,
+    ):
+        film = Film(container, **encoding)
+        with closing(film.sound_of(like)) as film.packets:
+            yield film
+            film.finish()
 
 
 class Film:

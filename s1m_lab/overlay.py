@@ -63,6 +63,8 @@ def draw(
     not one frame can be read; of a film that breaks off, the part before is drawn.
     """
     path, out = Path(path), Path(out)
+    if out.resolve() == path.resolve():
+        raise ValueError(f"{path} cannot be drawn over itself; name another file")
     info = video.probe(path, whole=False)
     stages.require_space(out.parent, 20e6 + 4 * path.stat().st_size)
     eyes = [Eye(run, smooth) for run in chosen]
@@ -72,8 +74,6 @@ def draw(
     tape, due, count = Tape({eye.side for eye in eyes}), 0.0, 0
     with film.writing(out, like=path, fps=info.fps) as written:
         for seconds, image, ended in _frames(path):
-            if image.shape[:2] != (info.height, info.width):
-                raise video.VideoError("unsupported", "the size of the picture changes")
             tape.add(seconds, image)
             for eye in eyes:
                 eye.wait(seconds)
@@ -100,6 +100,8 @@ def _frames(path: Path) -> Iterator[tuple[float, np.ndarray, str]]:
     while True:
         try:
             frame = next(frames, None)
+            if frame and held and frame[1].shape != held[1].shape:
+                raise video.VideoError("unsupported", "the size of the picture changes")
         except video.VideoError as error:
             if held is None:
                 raise
@@ -278,9 +280,8 @@ def timeline(seen: Overlay) -> Figure:
             )
             ahead = leading | np.append(False, leading[:-1])  # up to where it is overtaken
             ax.plot(seconds, np.where(ahead, share, np.nan), color=plots.colour(model), lw=2.6)
-        for number, span in enumerate(spans.itertuples()):
-            if number:
-                ax.axvline(span.start, color=plots.FAINT, lw=0.8, zorder=0)
+        ax.vlines(spans["start"].iloc[1:], 0, 1.2, color=plots.FAINT, lw=0.8, zorder=0)
+        for span in spans.itertuples():
             name = plots.clean(span.label, 110 * (span.end - span.start) / seen.seconds)
             if len(name) > 3:
                 weight = "bold" if span.label in seen.truth else "normal"
@@ -293,8 +294,8 @@ def timeline(seen: Overlay) -> Figure:
     return fig
 
 
-def _share(own: pd.DataFrame, label: str) -> np.ndarray:
-    """The probability of a class over time; 0 where it is not among the five."""
+def _share(own: pd.DataFrame, label) -> np.ndarray:
+    """The probability of a class, or of one for each row; 0 where it is not among the five."""
     columns = [c.removeprefix("label") for c in own if c.startswith("label")]
     there = [np.where(own[f"label{c}"] == label, own[f"probability{c}"], 0.0) for c in columns]
     return np.sum(there, axis=0)
@@ -311,10 +312,12 @@ def apart(seen: Overlay) -> pd.Series:
     first, second = (seen.table[seen.table["run"] == run].set_index("seconds")
                      for run in list(seen.models)[:2])  # fmt: skip
     both = first.index.intersection(second.index)
-    first, second = first.loc[both].reset_index(), second.loc[both].reset_index()
-    labels = pd.unique(seen.table.filter(like="label").to_numpy().ravel())
-    gaps = (np.abs(_share(first, label) - _share(second, label)) for label in labels)
-    return pd.Series(np.sum(list(gaps), axis=0) / 2, index=both)
+    first, second = first.loc[both], second.loc[both]
+    total = sum(t.filter(like="probability").sum(axis=1) for t in (first, second))
+    for label in second.filter(like="label"):
+        share = second[label.replace("label", "probability")].to_numpy()
+        total -= 2 * np.minimum(_share(first, second[label].to_numpy()), share)
+    return total / 2
 
 
 def stills(path: Path, times: Sequence[float]) -> list[np.ndarray]:

@@ -1,4 +1,4 @@
-"""Panels of bars on a frame: likely classes with their probabilities, for each of several runs.
+"""Cards of bars on a frame: the likely classes of one or several runs.
 
     layout = Layout(width, height, runs=2, rows=5)        # once a film
     image = layout.paint(image, panels, truth, note)      # uint8 H×W×3, the size of `layout.canvas`
@@ -20,9 +20,9 @@ from s1m_lab.plots import clean
 
 LETTER = 11  # px, the least size of type
 LEAST = (360, 480)  # px, of the shorter and of the longer side, below which a picture is enlarged
-DARK, TRACK = (13, 15, 20), (255, 255, 255, 38)
+DARK, TRACK = (13, 15, 20), (255, 255, 255, 34)
 BRIGHT, PALE = (255, 255, 255), (208, 212, 220)
-VEIL = 0.78  # opacity of a card
+VEIL = 0.85  # opacity of a card
 
 
 class Panel(NamedTuple):
@@ -43,7 +43,7 @@ class Layout:
         if self.factor * large > 1920:  # a slit, whose cards then reach beyond it
             self.factor = max(1, 1920 // large)
         self.picture = (width * self.factor, height * self.factor)
-        self.em = em = max(LETTER, round(min(self.picture) / 30))
+        self.em = em = max(LETTER, round(min(min(self.picture) / 30, self.picture[0] / 42)))
         self.row, self.head, self.pad = round(1.5 * em), round(1.9 * em), round(0.7 * em)
         self.card = round(25 * em), self.head + rows * self.row + self.pad
         inside = max(self.picture[0], 17 * em) - self.pad

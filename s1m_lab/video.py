@@ -105,8 +105,8 @@ def probe(path: Path, whole: bool = True) -> Info:
         promised = stream.frames
         if whole and promised > len(times) + hidden + 1:
             raise VideoError("truncated", f"{len(times)} of {promised} frames are there")
-        container.seek(0)
         try:
+            container.seek(0)
             picture = next(container.decode(stream), None)
         except errors() as error:
             raise VideoError("corrupt", f"at the first frame: {line(error)}") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -368,8 +369,6 @@ def test_the_player_holds_the_file_and_escapes_its_name(tmp_path):
 
 
 def table(labels: str):
-    import pandas as pd
-
     about = {"label1": list(labels), "probability1": 0.5, "seconds": np.arange(len(labels)) / 10}
     return pd.DataFrame(about | {"run": "a"})
 
@@ -380,6 +379,24 @@ def test_leads_and_verdict():
     assert rows == [("a", "a", 0.0, 0.2), ("a", "b", 0.2, 0.5), ("a", "a", 0.5, 0.5)]
     assert overlay.verdict(seen, "a") == "changes its mind 2 times, right 50% of the time"
     assert not len(overlay.apart(seen))
+
+
+def test_apart_is_half_the_sum_of_differences():
+    a, b = table("ab"), table("bb").assign(run="b", probability1=0.25)
+    a, b = (t.assign(label2=list("bc"), probability2=0.125) for t in (a, b))
+    b["label2"] = list("ac")
+    both = pd.concat([a, b])
+    seen = overlay.Overlay(Path("x"), both, [], {"a": "slow", "b": "single"}, 6, 0.2, "", "none")
+    # {a .5, b .125} against {b .25, a .125}; {b .5, c .125} against {b .25, c .125}
+    assert overlay.apart(seen).tolist() == [(0.375 + 0.125) / 2, 0.25 / 2]
+
+
+def test_a_film_is_not_drawn_over_itself(single, tmp_path):
+    path = write(tmp_path / "a.mp4", steady(8), moving(8, 48, 64))
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match="cannot be drawn over itself"):
+        overlay.draw([single], path, tmp_path / "b" / ".." / "a.mp4")
+    assert path.read_bytes() == before
 
 
 def test_the_example_is_a_test_video_on_this_disk(home, tmp_path):
