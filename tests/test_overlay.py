@@ -1,6 +1,5 @@
 """What is drawn on a film, and that the film stays what it was: frames, times, sound, way up."""
 
-import math
 import threading
 import time
 from pathlib import Path
@@ -11,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from s1m_lab import catalog, film, models, overlay, panels, runs, video
+from s1m_lab import catalog, film, models, overlay, panels, predict, runs, stages, video
 from s1m_lab.video import VideoError
 
 LABELS = ["luge", "bobsleigh", "rope climbing", "judo", "surfing", "sailing"]
@@ -21,7 +20,8 @@ def make_run(name: str, model: str, labels=LABELS, **more) -> runs.Run:
     """A run that was never trained: small, random, and with the files that a run has."""
     run = runs.begin(name, {"model": model, "data": "none"}, {"precision": "fp32"}, labels)
     net = models.build(model, len(labels), 1 / 16, 43, **more)
-    torch.nn.init.normal_(net.fc8.weight, std=20.0)  # so that it is sure of something
+    net.scale.fill_(1 / 58)
+    torch.nn.init.normal_(net.fc8.weight, std=0.4, generator=torch.Generator().manual_seed(1))
     runs.save_network(run.path / "model.safetensors", net, labels, {})
     return run
 
@@ -181,16 +181,14 @@ def test_it_stands_upright(slow, tmp_path, rotation):
     numbers = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
     data[at : at + 36] = b"".join(int(n).to_bytes(4, "big", signed=True) for n in numbers)
     path.write_bytes(data)
-    assert video.probe(path).rotation == (360 - rotation) % 360
     seen = overlay.draw([slow], path, tmp_path / "out.mp4")
-    info = video.probe(seen.path)
-    turned = rotation % 180 == 90
-    assert info.rotation == 0 and (info.height > info.width) == turned
-    (_, image), *_ = video.read(seen.path)
-    (_, source), *_ = video.read(path)
+    assert video.probe(seen.path).rotation == 0
+    ((_, image), *_), ((_, source), *_) = video.read(seen.path), video.read(plain)
+    expected = np.rot90(source, -rotation // 90)  # a matrix turns clockwise
+    assert (image.shape[0] > image.shape[1]) == (expected.shape[0] > expected.shape[1])
     for x in (0, -1):  # the colours of the upper corners say which way is up
         corner = image[:9, :9] if x == 0 else image[:9, -9:]
-        assert np.abs(corner.mean((0, 1)) - source[0, x]).max() < 25
+        assert np.abs(corner.mean((0, 1)) - expected[0, x]).max() < 25
 
 
 def damaged(tmp_path: Path, how: str) -> tuple[Path, int]:
@@ -293,22 +291,23 @@ def test_smoothing_is_that_of_a_plain_loop(single, tmp_path, monkeypatch):
 def test_a_network_sees_what_ends_with_the_screen(home, tmp_path, model):
     """Its first prediction comes when its frames are there; a plain pass over them agrees."""
     run = make_run("a", model)
-    path = write(tmp_path / "a.mp4", steady(40), moving(40, 60, 80))
-    seen = overlay.draw([run], path, tmp_path / "out.mp4", smooth=0.0)
-    net, side = runs.load_network(run), 51
-    images = [video.fit(image, side, side) for _, image in video.read(path)]
-    last = net.frames[-1]
-    assert seen.table["seconds"][0] == pytest.approx(math.ceil(last / 3) / 10, abs=0.034)
-    edge = (side - net.crop) // 2
-    for row in list(seen.table.itertuples())[:1]:
-        now = round(row.seconds * 30)
-        cut = np.stack([images[now - last + k] for k in net.frames])
-        cut = cut[:, edge : edge + net.crop, edge : edge + net.crop].astype(np.float32) - 117
-        both = torch.from_numpy(np.stack([cut, cut[:, :, ::-1]])).permute(0, 4, 1, 2, 3)
-        with torch.no_grad():
-            found = net(both.contiguous()).softmax(1).mean(0)
-        assert row.label1 == LABELS[found.argmax()]
-        assert row.probability1 == pytest.approx(found.max().item(), abs=1e-3)
+    blocks = np.random.default_rng(0).integers(0, 255, (20, 6, 8, 3), np.uint8)
+    path = write(tmp_path / "a.mp4", steady(20), blocks.repeat(10, 1).repeat(10, 2))
+    seen = overlay.draw([run], path, tmp_path / "out.mp4")
+    net = runs.load_network(run)
+    images = [video.fit(image, 51, 51) for _, image in video.read(path)]  # 51: 43 · 200 / 170
+    first, last = seen.table.iloc[0], net.frames[-1]
+    now = round(first["seconds"] * 30)
+    assert last <= now <= last + 2, "a prediction every third frame"
+    cut = np.stack([images[now - last + k] for k in net.frames])[:, 4:47, 4:47]
+    both = np.stack([cut, cut[:, :, ::-1]]).astype(np.float32) - 117
+    precision = "bf16" if stages.has_bf16("cpu") else "fp32"
+    with torch.no_grad(), predict.autocast(torch.device("cpu"), precision):
+        found = net(torch.from_numpy(both).permute(0, 4, 1, 2, 3)).float().softmax(1).mean(0)
+    shares, best = found.sort(descending=True)
+    assert 0.3 < shares[0] < 0.99, "it tells something"
+    assert [first[f"label{i}"] for i in range(1, 6)] == [LABELS[k] for k in best[:5]]
+    assert np.allclose([first[f"probability{i}"] for i in range(1, 6)], shares[:5], atol=2e-3)
 
 
 def test_several_runs_have_a_card_each_and_a_true_class_its_mark(slow, single, tmp_path):
@@ -451,7 +450,8 @@ def test_memory_does_not_grow_with_the_film(single, tmp_path):
     early, late = (
         np.median([s for _, s in part]) for part in (sizes[third : third + 5], sizes[-5:])
     )
-    assert late - early < 20, f"{early:.0f} MB after a third, {late:.0f} MB at the end"
+    print(f"{early:.1f} MB, {late:.1f} MB")
+    assert late - early < 12, f"{early:.0f} MB after a third, {late:.0f} MB at the end"
 
 
 @pytest.mark.parametrize(
