@@ -3,6 +3,7 @@
     info = video.probe(path)                              # size, rate, duration, who may decode it
     for clip in video.segments(path, [0.0, 2.5]): ...     # uint8 16×H×W×3 at 30 frames a second
     for seconds, image in video.read(path): ...           # the whole film, one frame at a time
+    with video.opened(path) as (container, stream): ...   # what PyAV makes of it, opened safely
 
 Time 0 is the first frame. A segment is sampled and held: its frame k is what a player shows at
 `start + k/fps` (the last frame whose time is not later), so of a 25-fps film every fifth frame
@@ -81,10 +82,13 @@ class Info:
     pixel_format: str
     variable: bool  # frames are not evenly spaced in time
     decoder: str  # "decord" or "av"
+    origin: float  # s, the file's own stamp of the first frame: what its sound is timed by
 
 
-def probe(path: Path) -> Info:
+def probe(path: Path, whole: bool = True) -> Info:
     """Read the header, the times of all frames and the first frame.
+
+    Without `whole`, a file that is cut off is not refused: what is told is that of its part.
 
     decord is trusted with MP4 and QuickTime files of one video stream, 8-bit 4:2:0, not rotated,
     at an even rate, whose header counts exactly the frames that are shown. Elsewhere it is known
@@ -96,16 +100,16 @@ def probe(path: Path) -> Info:
     Raises:
         VideoError: the file is missing, empty, no video, cut off, or its first frame is damaged.
     """
-    with _av(path) as (container, stream):
-        times, hidden = _times(container, stream)
+    with opened(path) as (container, stream):
+        times, hidden = _times(container, stream, whole)
         promised = stream.frames
-        if promised > len(times) + hidden + 1:
+        if whole and promised > len(times) + hidden + 1:
             raise VideoError("truncated", f"{len(times)} of {promised} frames are there")
-        container.seek(0)
         try:
+            container.seek(0)
             picture = next(container.decode(stream), None)
-        except _errors() as error:
-            raise VideoError("corrupt", f"at the first frame: {_text(error)}") from None
+        except errors() as error:
+            raise VideoError("corrupt", f"at the first frame: {line(error)}") from None
         if picture is None:
             raise VideoError("corrupt", "no frame can be decoded")
         if picture.width * picture.height > LARGEST:
@@ -136,6 +140,7 @@ def probe(path: Path) -> Info:
             pixel_format=picture.format.name,
             variable=bool(uneven),
             decoder="decord" if trusted else "av",
+            origin=0.0 if _counted(container) else float(times[0]),
         )
 
 
@@ -162,27 +167,36 @@ def segments(
             yield np.stack(clip)
 
 
-def read(path: Path, fps: float | None = None) -> Iterator[tuple[float, np.ndarray]]:
-    """The whole film, streaming: (seconds, uint8 H×W×3). `fps` resamples it by sample and hold."""
-    info = probe(path)
-    with closing(_reader(path, info)) as reader:
-        if fps is None:
+def read(
+    path: Path, fps: float | None = None, whole: bool = True
+) -> Iterator[tuple[float, np.ndarray]]:
+    """The whole film, streaming: (seconds, uint8 H×W×3), by default at its own exact times.
+
+    `fps` resamples it by sample and hold. Without `whole`, a film that is cut off or damaged gives
+    its frames up to there, and only then raises the `VideoError` that says what is wrong.
+    """
+    info = probe(path, whole)
+    if fps is None:
+        with closing(_Av(path, info)) as reader:  # decord knows no times, only a mean rate
             for time, image in reader.frames(0.0):
                 yield time, image()
-        else:
-            tape = _Tape(reader)
-            for number in range(max(1, round(info.duration * fps))):
-                yield number / fps, tape.at([number / fps])[0]
+        if not whole:
+            probe(path)  # says what is missing
+        return
+    with closing(_reader(path, info)) as reader:
+        tape = _Tape(reader)
+        for number in range(max(1, round(info.duration * fps))):
+            yield number / fps, tape.at([number / fps])[0]
 
 
 def readable(path: Path) -> int:
     """How many frames a decode from the start gives until it ends or fails."""
     count = 0
-    with _av(path) as (container, stream):
+    with opened(path) as (container, stream):
         try:
             for _ in container.decode(stream):
                 count += 1
-        except _errors():
+        except errors():
             pass
     return count
 
@@ -285,7 +299,7 @@ class _Decord:
         decord.logging.set_level(decord.logging.QUIET)
         self.fps, self.error = info.fps, decord.DECORDError
         with self._named():
-            self.film = decord.VideoReader(_url(path), num_threads=1)
+            self.film = decord.VideoReader(url(path), num_threads=1)
 
     def frames(self, start: float) -> Iterator:
         last = len(self.film) - 1
@@ -302,7 +316,7 @@ class _Decord:
         try:
             yield
         except (self.error, RuntimeError, AssertionError, StopIteration) as error:
-            raise VideoError("corrupt", _text(error).rsplit(": ", 1)[-1]) from None
+            raise VideoError("corrupt", line(error).rsplit(": ", 1)[-1]) from None
 
     def close(self) -> None:
         self.film = None
@@ -334,7 +348,7 @@ class _Av:
             if first is not None and first[0] <= start + TICK:
                 return itertools.chain([first], frames)
         self.close()
-        self.opened = _av(self.path)
+        self.opened = opened(self.path)
         self.container, self.stream = self.opened.__enter__()
         return self._decode()
 
@@ -351,8 +365,8 @@ class _Av:
                     self.origin = time if self.origin is None else self.origin
                     time -= self.origin
                 yield time, lambda picture=picture: self._upright(picture)
-        except _errors() as error:
-            raise VideoError("corrupt", _text(error)) from None
+        except errors() as error:
+            raise VideoError("corrupt", line(error)) from None
 
     def _upright(self, picture) -> np.ndarray:
         image = self.convert(picture, format="rgb24", threads=1).to_ndarray()
@@ -365,17 +379,17 @@ class _Av:
 
 
 @contextmanager
-def _av(path: Path) -> Iterator:
+def opened(path: Path) -> Iterator:
     """(container, stream) of the film in `path`; whatever goes wrong has a name."""
     import av
 
     magic = _magic(Path(path))
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
     try:
-        container = av.open(_url(path), options=options, metadata_errors="ignore")
-    except _errors() as error:
+        container = av.open(url(path), options=options, metadata_errors="ignore")
+    except errors() as error:
         known = any(magic[at : at + len(word)] == word for word, at in MAGIC.items())
-        raise VideoError("truncated" if known else "not a video", _text(error)) from None
+        raise VideoError("truncated" if known else "not a video", line(error)) from None
     with container:
         Disposition = av.stream.Disposition
         films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -397,13 +411,13 @@ def _magic(path: Path) -> bytes:
     except FileNotFoundError:
         raise VideoError("missing") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise VideoError("unreadable", _text(error)) from None
+        raise VideoError("unreadable", line(error)) from None
     if not magic:
         raise VideoError("empty")
     return magic
 
 
-def _times(container, stream) -> tuple[np.ndarray, int]:
+def _times(container, stream, whole: bool) -> tuple[np.ndarray, int]:
     """When each frame is shown (s, ascending), and how many frames an edit list hides."""
     stamps, hidden = [], 0
     try:
@@ -414,8 +428,9 @@ def _times(container, stream) -> tuple[np.ndarray, int]:
                 hidden += packet.is_discard
                 if not packet.is_discard:
                     stamps.append(packet.pts)
-    except _errors() as error:
-        raise VideoError("truncated", f"after {len(stamps)} frames: {_text(error)}") from None
+    except errors() as error:
+        if whole or not stamps:
+            raise VideoError("truncated", f"after {len(stamps)} frames: {line(error)}") from None
     if not stamps:
         raise VideoError("truncated", "no frame is there")
     if _counted(container) or None in stamps:
@@ -427,18 +442,18 @@ def _counted(container) -> bool:
     return container.format.name == "avi"
 
 
-def _url(path: Path) -> str:
+def url(path: Path) -> str:
     """An absolute `file:` address, so that no name is taken for an option or a protocol."""
     return f"file:{Path(path).absolute()}"
 
 
-def _errors() -> tuple:
+def errors() -> tuple:
     import av
 
     return av.FFmpegError, ValueError, OverflowError, MemoryError
 
 
-def _text(error: Exception) -> str:
+def line(error: Exception) -> str:
     """The error in a line, without the path."""
     return (getattr(error, "strerror", None) or str(error)).strip().replace("\n", " ")[:200]
 
@@ -467,7 +482,7 @@ def encode(
     stream = None
     with stages.atomic(path) as temporary:
         with av.open(
-            _url(temporary),
+            url(temporary),
             "w",
             format=containers[path.suffix.lower()],
             options={"fflags": "+bitexact"},
