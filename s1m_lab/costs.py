@@ -10,6 +10,7 @@ command named), *published* (by others) or *assumed*.
     costs.ingest_price(videos=1160, clips=6960, rates=costs.calibrate())
 """
 
+import io
 import json
 import math
 import statistics
@@ -341,10 +342,17 @@ def ingest_price(videos: float, clips: float, rates: Rates) -> dict[str, np.ndar
 def slider(draw: Callable, limits: Sequence[float]):
     """A widget: a slider over `limits` (s), and below it the figure of `draw(limit)`. Without a
     kernel nothing moves it, so what it shows must stand beside it."""
-    from IPython.display import display
-    from ipywidgets import Layout, SelectionSlider, interactive
+    from ipywidgets import Image, Layout, SelectionSlider, VBox
+
+    def png(limit: float) -> bytes:
+        file = io.BytesIO()
+        draw(limit).savefig(file, format="png")
+        return file.getvalue()
 
     options = [("all" if math.isinf(s) else f"{s:,.6g} s", s) for s in limits]
     look = {"continuous_update": False, "layout": Layout(width="80%"), "description": "at most"}
     chosen = SelectionSlider(options=options, value=limits[-1], **look)
-    return interactive(lambda limit: display(draw(limit)), limit=chosen)
+    # a picture and no Output: at `interactive` papermill was once seen waiting for ever
+    picture = Image(value=png(limits[-1]), format="png")
+    chosen.observe(lambda change: setattr(picture, "value", png(change["new"])), "value")
+    return VBox([chosen, picture])

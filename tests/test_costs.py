@@ -282,9 +282,16 @@ def test_written(sizes, unit, text):
 def test_the_slider_draws_what_it_stands_on(videos, tmp_path):
     own, drawn = costs.known(tmp_path, videos, CLIPS), []
     limits = costs.slider_limits(own)
-    widget = costs.slider(lambda limit: drawn.append(limit), limits)
+
+    def draw(limit):
+        drawn.append(limit)
+        return plots.durations(np.array([1.0, 2.0, 3.0]), str(limit))
+
+    widget = costs.slider(draw, limits)
+    before = widget.children[1].value
     widget.children[0].value = limits[3]
-    assert drawn[-1] == limits[3]
+    assert drawn == [limits[-1], limits[3]]
+    assert widget.children[1].value != before and widget.children[1].value[1:4] == b"PNG"
     assert widget.children[0].label == f"{limits[3]:,.6g} s"
 
 
