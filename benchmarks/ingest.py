@@ -137,13 +137,13 @@ def memory(files: list[Path], folder: Path, total: int) -> list[float]:
             videos.append([f"{k:016x}", f"video {k}", [0], None, ["file", str(path), state]])
             now.append(state)
         job = {"store": str(folder), "name": f"train-{n:05d}", "split": "train", "clips": 4}
-        job |= {"settings": settings, "videos": videos, "now": now, "retry": False}
+        job |= {"settings": settings, "videos": videos, "now": now, "retry": False, "old": []}
         jobs.append(job | {"inputs": f"{n}", "cut": "0"})
     for n, job in enumerate(jobs):
-        cutting.make(job)
+        _, stem, _ = cutting.make(job)
         if n % max(1, len(jobs) // 20) == 0:
             found.append(round(resident(), 1))
-        (folder / f"{job['name']}.tar").unlink()
+        (folder / f"{stem}.tar").unlink()
     return found
 
 
