@@ -1,14 +1,17 @@
 """One shard: clips cut from its videos or copied, and a status for each.
 
 `make(job)` runs in a worker and is given plain data alone: where the shard goes, its name, the
-settings, and of each of its videos key, id, labels, duration and source. The side file
-`train-00000.parquet` beside the shard holds its part of the index and, in its metadata, what it was
-made of: `inputs` and `cut` (fingerprints of all that was asked for, and of what a clip's pixels
-depend on), `sources` (the state of every video's file) and `statuses`.
+settings, of each of its videos key, id, labels, duration and source, and which older shards hold
+clips of them. It writes `train-00000-1a2b3c4d.tar` and then, beside it, the side file of the same
+stem in Parquet: the shard's part of the index and, in its metadata, what it was made of: `inputs`
+and `cut` (fingerprints of all that was asked for, and of what a clip's pixels depend on), `sources`
+(the state of every video's file) and `statuses`. The digits are of content, so that no shard is
+ever written over another: an old pair is whole until nobody needs it.
 """
 
 import hashlib
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -51,10 +54,11 @@ def make(job: dict) -> tuple[str, str, int]:
     """
     store, name = Store(job["store"]), job["name"]
     with _alone(store, name) as (folder, reading):
-        done = stems(store.sizes(), name) if store.local else []
-        for stem in done:  # by another worker, after its client had died
-            if same(job, side(store, stem)[1]):
-                return name, stem, len(job["videos"])
+        if reading.again and store.local:  # a worker may have ended it after its client had died
+            there = dict.fromkeys(os.listdir(store.root), 0)
+            for stem in stems(there, name):
+                if same(job, side(store, stem)[1]):
+                    return name, stem, len(job["videos"])
         kept, statuses = _Kept(job, store), []
         clips = _clips(job, kept, statuses, reading)
         tar, new_side = folder / "shard.tar", folder / "side.parquet"
@@ -122,9 +126,9 @@ class _Reading:
         self.store = store
         self.name = f".work/{name}/reading" if store.local else f".work/{name}"
         try:
-            before = json.loads(store.read(self.name))
+            before, self.again = json.loads(store.read(self.name)), True
         except (FileNotFoundError, ValueError):
-            before = {"now": None, "deaths": []}
+            before, self.again = {"now": None, "deaths": []}, False
         self.deaths = before["deaths"] + [before["now"]] * (before["now"] is not None)
 
     def note(self, id: str | None) -> None:

@@ -394,7 +394,8 @@ def _merge(here: Path, df: pd.DataFrame, jobs: list[dict], stems: dict, about: d
         for name in ("status.parquet", "index.parquet"):
             store.write(name, (here / name).read_bytes())
     shard = re.compile(r"(?:train|val|test)-\d{5}(-[0-9a-f]{8})?\.(tar|parquet)")
+    kept = set(mine)
     for name in store.sizes():
-        if shard.fullmatch(name) and name.rpartition(".")[0] not in mine:
+        if shard.fullmatch(name) and name.rpartition(".")[0] not in kept:
             store.remove(name)
     store.clear(".work")
