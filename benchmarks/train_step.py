@@ -8,12 +8,12 @@ banded normalisation; channels-last. Plain: `nn.Conv3d`, `nn.LocalResponseNorm`,
 float frames already cropped on the host. Both end with the same SGD step; the two are timed in
 turns within one process, and the ratio is that of each turn. The share of the peak is the
 arithmetic of convolutions and matrix products alone (gradients included, twice the forward; none
-for the input), over the rate of a large matrix product measured in the same turn; it may pass 1
-where a convolution is computed with fewer multiplications than it is made of. Needs torch and
-numpy, and the repository.
+for the input), over the best rate of a large matrix product and a large convolution measured in
+the same turn. Needs torch and numpy, and the repository.
 """
 
 import argparse
+import datetime
 import json
 import platform
 import statistics
@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from s1m_lab import clips, models, stages
+from s1m_lab import clips, models, runs, stages
 
 CLASSES = 487
 
@@ -98,10 +98,25 @@ def flops(net: models.Network) -> float:
 
 
 def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """Measured FLOP/s of a large matrix product, the best of several."""
-    n = 8192 if device.type == "cuda" else 3072
+    """Measured FLOP/s: the best of a large matrix product and a large 3×3 convolution.
+
+    Both, because on a CPU they are different libraries, of which either may be the faster.
+    """
+    n, c, h = (8192, 512, 128) if device.type == "cuda" else (3072, 256, 64)
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
-    return 2 * n**3 / min(seconds(lambda: a @ b, device) for _ in range(3))
+    frames, kernel = (
+        torch.randn(shape, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        for shape in ((8, c, h, h), (c, c, 3, 3))
+    )
+
+    def best(step):
+        step()
+        return min(seconds(step, device) for _ in range(3))
+
+    with torch.no_grad():
+        product = 2 * n**3 / best(lambda: a @ b)
+        convolution = 2 * 9 * c * c * 8 * h * h / best(lambda: F.conv2d(frames, kernel, padding=1))
+    return max(product, convolution)
 
 
 def seconds(step, device: torch.device, repeats: int = 1) -> float:
@@ -198,6 +213,8 @@ def main() -> None:
         stages.keep_memory()  # for both
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     about = {
+        "date": datetime.date.today().isoformat(),
+        "commit": runs.commit(),
         "machine": torch.cuda.get_device_name()
         if device.type == "cuda"
         else platform.processor() or platform.machine(),
