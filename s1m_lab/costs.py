@@ -11,7 +11,6 @@ command named), *published* (by others) or *assumed*.
 """
 
 import io
-import json
 import math
 import statistics
 import tempfile
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import ingest, shards, video
+from s1m_lab import datasets, ingest, shards, video
 
 # Published: durations of the JSON of Sports-1M, share of the videos: s.
 SPORTS_1M, SPLIT = 1_133_158, {"train": 0.7, "val": 0.1, "test": 0.2}  # videos, and their shares
@@ -107,9 +106,7 @@ def clips_a_video(folder: Path, clips: int = 0) -> dict[str, int]:
         return dict.fromkeys(ingest.SPLITS, clips)
     if (Path(folder) / "clips" / "index.parquet").is_file():
         return shards.describe(Path(folder) / "clips")["settings"]["clips"]
-    about = Path(folder) / "dataset.json"
-    own = json.loads(about.read_text("utf-8")).get("ingest", {}) if about.is_file() else {}
-    return {**ingest.DEFAULTS["clips"], **own.get("clips", {})}
+    return {**ingest.DEFAULTS["clips"], **datasets.own_settings(folder).get("clips", {})}
 
 
 def limits(own: pd.DataFrame, longest: float = 0.0) -> list[float]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import __version__, catalog, ingest, paths, stages
+from s1m_lab import __version__, catalog, datasets, paths, stages
 
 SPLITS = ("train", "val", "test")
 SHAPES = ("4:3", "16:9", "other landscape", "square", "portrait", "unknown")
@@ -38,7 +38,7 @@ def dataset(data: str, source: str = "") -> Path:
     anything else is never written over.
     """
     if not source:
-        return ingest.listed(data)
+        return datasets.listed(data)
     path = Path(source).expanduser().resolve()
     if not path.exists():
         wanted = "sports1m_json.zip, a folder of its JSON or lists, or one file of them"
