@@ -26,12 +26,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s1m_lab import datasets, ingest, shards, video
+from s1m_lab.splits import SPLITS
+from s1m_lab.sports1m import QUANTILES, VIDEOS
 
-# Published: durations of the JSON of Sports-1M, share of the videos: s.
-SPORTS_1M, SPLIT = 1_133_158, {"train": 0.7, "val": 0.1, "test": 0.2}  # videos, and their shares
-QUANTILES = {0.80: 338.0, 0.85: 416.0, 0.90: 526.0, 0.95: 643.0}
-# Fitted to these four: a normal distribution of log(s). Its width between neighbouring points is
-# 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first point is not published.
+# Fitted to the four published quantiles: a normal distribution of log(s). Its width between
+# neighbouring points is 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first
+# point is not published.
 WIDTHS = np.array([1.07, 0.80, 0.55])  # the widest has the shortest videos
 # Published: a copy of 20 classes of Sports-1M (github.com/d3vyatk4ru/sports-1m), 34,361 videos of
 # 8.7 million s and 751 thousand MB; resolution and sound are not stated. Mid: all MB over all s.
@@ -63,7 +63,7 @@ CLIP_BYTES = {
     ("raw", "200×200"): np.array([1920e3, 1920e3, 1920e3]),
 }
 TAR = 16 * 768 + 1024  # bytes; a header and half a block a frame, and the JSON of a clip
-LIMITS = (15, 30, 60, 120, 240, 338, 416, 526, 643, math.inf)  # s
+LIMITS = (15, 30, 60, 120, 240, *QUANTILES.values(), math.inf)  # s
 FEW = 5e12  # bytes; assumed: "a few TB" are up to five
 UNITS = {"B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}}
 UNITS["s"] = {"s": 1, "min": 60, "h": 3600}
@@ -89,8 +89,8 @@ def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataF
         text = f"{what}: {said[name]:,} as the catalog says, {found - said[name]:,} measured"
         source.append(f"{text} at ingest, {len(own) - found:,} unknown")
     rows = pa.Table.from_pandas(videos[["split", "labels"]], preserve_index=False)
-    split = pc.index_in(rows["split"], pa.array(ingest.SPLITS)).to_numpy()
-    wanted = np.array([clips[name] for name in ingest.SPLITS])[split]
+    split = pc.index_in(rows["split"], pa.array(SPLITS)).to_numpy()
+    wanted = np.array([clips[name] for name in SPLITS])[split]
     # as many as `video.starts` finds places for
     places = np.floor((own["duration"] - video.TICK - 0.5) * 30) + 1
     own = pd.DataFrame({"duration": own["duration"], "pixels": own["width"] * own["height"]})
@@ -103,7 +103,7 @@ def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataF
 def clips_a_video(folder: Path, clips: int = 0) -> dict[str, int]:
     """By split: `clips`, or where that is 0 what the dataset was made with, or will be."""
     if clips:
-        return dict.fromkeys(ingest.SPLITS, clips)
+        return dict.fromkeys(SPLITS, clips)
     if (Path(folder) / "clips" / "index.parquet").is_file():
         return shards.describe(Path(folder) / "clips")["settings"]["clips"]
     return {**ingest.DEFAULTS["clips"], **datasets.own_settings(folder).get("clips", {})}
@@ -238,7 +238,7 @@ def sports1m_seconds(share: float) -> np.ndarray:
     at, log = np.array([normal(p) for p in QUANTILES]), np.log(list(QUANTILES.values()))
     below = log[0] + WIDTHS[:, None] * (z - at[0])
     seconds = np.exp(np.where(z < at[0], below, np.interp(z, at, log)))
-    return SPORTS_1M / len(part) * seconds.sum(axis=1)
+    return VIDEOS / len(part) * seconds.sum(axis=1)
 
 
 def on_disk(folder: Path, videos: pd.DataFrame, own: pd.DataFrame, most: int = 1000) -> str:

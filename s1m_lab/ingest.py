@@ -30,6 +30,7 @@ import pyarrow.parquet as pq
 
 from s1m_lab import cluster, cutting, datasets, shards, sources, stages, video
 from s1m_lab.paths import is_url
+from s1m_lab.splits import SPLITS
 from s1m_lab.store import Store
 
 VERSION = 2  # raise it when the same videos and settings give other bytes
@@ -42,7 +43,6 @@ DEFAULTS = {
     "clips": {"train": 8, "val": 4, "test": 20},  # §3.3: 20 clips a test video
     "max_duration": None,  # s
 }
-SPLITS = ("train", "val", "test")
 
 
 def prepare(
@@ -330,7 +330,7 @@ def _merge(here: Path, df: pd.DataFrame, jobs: list[dict], stems: dict, about: d
     if root != str(here):
         for name in ("status.parquet", "index.parquet"):
             store.write(name, (here / name).read_bytes())
-    shard = re.compile(r"(?:train|val|test)-\d{5}(-[0-9a-f]{8})?\.(tar|parquet)")
+    shard = re.compile(rf"{cutting.SHARD}(-[0-9a-f]{{8}})?\.(tar|parquet)")
     kept = set(mine)
     for name in store.sizes():
         if shard.fullmatch(name) and name.rpartition(".")[0] not in kept:

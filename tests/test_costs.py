@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s1m_lab import catalog, costs, cutting, ingest, plots, shards, video
+from s1m_lab import catalog, costs, cutting, ingest, plots, shards, sports1m, video
 
 ROOT = Path(__file__).parent.parent
 CLIPS = {"train": 8, "val": 4, "test": 20}
@@ -185,12 +185,12 @@ def test_clip_bytes_are_those_of_the_benchmark():
 
 def test_published_quantiles_hold_and_bound_what_is_inferred():
     """The mean of a slice lies between its quantiles; below the first, only the width is free."""
-    at = {**costs.QUANTILES}
+    at = {**sports1m.QUANTILES}
     for low, high in ((0.8, 0.85), (0.85, 0.9), (0.9, 0.95)):
         between = costs.sports1m_seconds(high) - costs.sports1m_seconds(low)
-        mean = between / (costs.SPORTS_1M * (high - low))
+        mean = between / (sports1m.VIDEOS * (high - low))
         assert (at[low] < mean).all() and (mean < at[high]).all()
-    below = costs.sports1m_seconds(0.8) / (0.8 * costs.SPORTS_1M)
+    below = costs.sports1m_seconds(0.8) / (0.8 * sports1m.VIDEOS)
     assert 100 < below[0] < below[1] < below[2] < at[0.8]
     log = np.log(list(at.values()))
     z = [NormalDist().inv_cdf(share) for share in at]
@@ -201,7 +201,7 @@ def test_published_quantiles_hold_and_bound_what_is_inferred():
 
 
 def test_a_claim_is_true_false_or_open():
-    claim = costs.claim(costs.sports1m_seconds(0.9), 0.9 * costs.SPORTS_1M * 10)
+    claim = costs.claim(costs.sports1m_seconds(0.9), 0.9 * sports1m.VIDEOS * 10)
     for row in claim.itertuples():
         assert row.low <= row.mid <= row.high
         if row.verdict == "open":
@@ -301,6 +301,6 @@ def test_figures_draw_any_text(videos, tmp_path):
     sizes = {f"{text} {n}": size for n, size in enumerate(list(costs.weights(table).values())[:4])}
     plots.remaining(table, sizes, 30.0, text).savefig(tmp_path / "a.png")
     seconds = own["duration"].dropna().to_numpy()
-    plots.durations(seconds, text, costs.QUANTILES).savefig(tmp_path / "b.png")
+    plots.durations(seconds, text, sports1m.QUANTILES).savefig(tmp_path / "b.png")
     claim = costs.claim(costs.sports1m_seconds(0.9), 1e6).assign(reading=text)
     plots.ranges(claim, text, costs.FEW, text).savefig(tmp_path / "c.png")
