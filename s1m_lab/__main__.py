@@ -203,10 +203,10 @@ def ingest(data: str, **settings) -> int:
 
 def classes(data: str, network: bool) -> int:
     """Write the class page of a dataset into `reports/`."""
-    from s1m_lab import gallery, ingest
+    from s1m_lab import datasets, gallery
 
     try:
-        folder = ingest.listed(data)
+        folder = datasets.listed(data)
         page = paths.home() / "reports" / f"{folder.name}_classes.html"
         print(gallery.write(folder, page, network))
     except (FileNotFoundError, ValueError) as error:

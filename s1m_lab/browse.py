@@ -22,7 +22,7 @@ from s1m_lab import explore, plots
 from s1m_lab.shards import Shards
 
 BAR = "#56B4E9"
-SPLITS = {"train": "#777777", "val": "#0072B2", "test": "#CC79A7"}
+SHADES = {"train": "#777777", "val": "#0072B2", "test": "#CC79A7"}
 TICKS = {0.1: "0.1 s", 0.2: "0.2 s", 0.5: "0.5 s", 1: "1 s", 2: "2 s", 5: "5 s", 10: "10 s"}
 TICKS |= {30: "30 s", 60: "1 min", 120: "2 min", 300: "5 min", 600: "10 min", 1800: "30 min"}
 TICKS |= {3600: "1 h", 10800: "3 h", 36000: "10 h", 172800: "2 days", 864000: "10 days"}
@@ -86,7 +86,7 @@ def draw_sizes(sizes: pd.DataFrame) -> Figure:
     if len(sizes) <= 30:
         fig, ((ax,),) = plots._figure(1, 1, 0.8 + 0.24 * max(1, len(sizes)))
         left = np.zeros(len(sizes))
-        for split, shade in SPLITS.items():
+        for split, shade in SHADES.items():
             ax.barh(np.arange(len(sizes)), sizes[split], left=left, color=shade, label=split)
             left += sizes[split].to_numpy()
         ax.set_yticks(np.arange(len(sizes)), [plots.clean(name, 30) for name in sizes["class"]])
@@ -174,7 +174,7 @@ def draw_durations(df: pd.DataFrame) -> Figure:
     fig, ((ax,),) = plots._figure(1, 1, 3.0)
     low, high = seconds[known].min() / 1.1, seconds[known].max() * 1.1
     bins = np.geomspace(low, high, int(np.clip(known.sum() ** 0.4, 8, 60)) + 1)
-    for split, shade in SPLITS.items():
+    for split, shade in SHADES.items():
         own = seconds[known & (df["split"] == split).to_numpy(bool)]
         if len(own):
             share = 100 * np.histogram(own, bins)[0] / len(own)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import sports1m, stages
+from s1m_lab import splits, sports1m, stages
 from s1m_lab.paths import is_url
 
 SCHEMA = pa.schema(
@@ -49,7 +49,6 @@ PARQUET = {  # ids do not compress; addresses hold an id each, and little is los
     "write_statistics": LOW,
     "row_group_size": 1 << 17,
 }
-SPLITS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 
 
 def table(columns: dict) -> pa.Table:
@@ -129,11 +128,12 @@ def read_folder(path: Path, data_seed: int = 0) -> pd.DataFrame:
         else:
             broken["its name is not UTF-8"] += 1
     tops = {parts[0].lower() for parts in found if len(parts) > 1}
-    split_first = "train" in tops and tops <= set(SPLITS)
+    others = tops - set(splits.NAMES)
+    split_first = "train" in tops and not others
     if not split_first and {"train", "test"} <= tops:
         raise ValueError(
-            f"{root} holds train and test and, beside them, {', '.join(sorted(tops - set(SPLITS)))}"
-            "; is it split, or are these classes? Keep one of the two, or give a table"
+            f"{root} holds train and test and, beside them, {', '.join(sorted(others))}; is it "
+            "split, or are these classes? Keep one of the two, or give a table"
         )
     classless = [parts for parts in found if len(parts) < 2 + split_first]
     broken["in no class folder"] += len(classless)
@@ -154,7 +154,7 @@ def read_folder(path: Path, data_seed: int = 0) -> pd.DataFrame:
         "path": [("/" if is_url(root) else os.sep).join((root, *parts)) for parts in found],
     }
     if split_first:
-        columns["split"] = [SPLITS[parts[0].lower()] for parts in found]
+        columns["split"] = [splits.NAMES[parts[0].lower()] for parts in found]
     return _finish(table(columns), classes, data_seed, +broken)
 
 
@@ -181,7 +181,7 @@ def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
         name: rows[name] for name in ("split", "group", "title") if name in rows.schema.names
     }
     if "split" in columns:
-        columns["split"] = _known_splits(columns["split"], path)
+        columns["split"] = splits.named(columns["split"], str(path))
     df = table(
         {
             "id": rows["path"],
@@ -287,90 +287,13 @@ def _codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
     return pa.ListArray.from_arrays(split.offsets, codes), classes
 
 
-def _known_splits(split: pa.ChunkedArray, path: Path) -> pa.Array | None:
-    """train, val or test for each row, or None where the table knows none."""
-    if split.null_count == len(split):
-        return None
-    values = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(split, "")))
-    wrong = sorted(set(pc.unique(values).to_pylist()) - set(SPLITS))
-    if wrong:
-        raise ValueError(
-            f"{path}: split is {', '.join(map(repr, wrong[:5]))} in some rows; "
-            "it must be train, val or test in all of them, or left out"
-        )
-    return pa.array([SPLITS[value] for value in values.to_pylist()])
-
-
 def _finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> pd.DataFrame:
     """The catalog of `rows`, with a split where none or only a part is known."""
-    known = set(pc.unique(rows["split"]).to_pylist()) - {None}
-    split = rows["split"].to_numpy().astype(object)
-    if known == {"train", "val", "test"}:
-        how = "train, val and test as given"
-    elif known == {"train", "test"}:
-        part = split == "train"
-        split[part] = _assign(rows.filter(pa.array(part)), data_seed, test=0, val=1 / 8)
-        how = "train and test as given; an eighth of train became val"
-    elif known == {"train", "val"}:
-        part = split == "train"
-        split[split == "val"] = "test"
-        split[part] = _assign(rows.filter(pa.array(part)), data_seed, test=0, val=1 / 8)
-        how = "train as given, the given val became test; an eighth of train became val"
-    elif known:
-        raise ValueError(
-            f"of the splits only {', '.join(sorted(known))} is given; name train and test, or none"
-        )
-    else:
-        split = _assign(rows, data_seed, test=0.2, val=0.1)
-        how = "no split was given: 70 % became train, 10 % val and 20 % test"
-    if "became" in how:
-        how += f", by class and every group whole (data_seed {data_seed})"
+    split, how = splits.complete(rows, data_seed)
     place = rows.schema.get_field_index("split")
-    rows = rows.set_column(place, SCHEMA.field("split"), pa.array(split, pa.string()))
-    groups = pa.table({"group": rows["group"], "split": rows["split"]}).drop_null()
-    torn = groups.group_by("group").aggregate([("split", "count_distinct")])
-    torn = pc.sum(pc.greater(torn["split_count_distinct"], 1)).as_py()
-    if torn:
-        how += f"; {torn} groups stand in several splits, as given"
+    rows = rows.set_column(place, SCHEMA.field("split"), split)
     broken = {reason: int(n) for reason, n in broken.items() if n}
     return frame(rows, classes=classes, data_seed=data_seed, split=how, broken=broken)
-
-
-def _assign(rows: pa.Table, data_seed: int, test: float, val: float) -> np.ndarray:
-    """train, val or test for every row, by class, with every group in one of them.
-
-    A unit is a group, or a video without one. Units of the same set of classes are put in the
-    order of a hash of (data_seed, unit); the first fifth is test, the next tenth val: of 9 units
-    2, 1 and 6; of 3 units 1, 1 and 1; of 2 units 1 test and 1 train. Sets of classes with a single
-    unit are dealt with together.
-    """
-    own = pc.binary_join_element_wise("video", rows["id"], ":")
-    shared = pc.binary_join_element_wise("group", rows["group"], ":")
-    units = pc.coalesce(shared, own).combine_chunks().dictionary_encode()
-    codes = units.indices.to_numpy()
-    first = pc.list_element(rows["labels"], 0).to_numpy()
-    pairs = (
-        pd.DataFrame({"unit": codes, "kind": first}).drop_duplicates().sort_values(["unit", "kind"])
-    )
-    kind = pairs.groupby("unit")["kind"].first().astype(object)
-    several = pairs[pairs["unit"].duplicated(keep=False)]
-    if len(several):
-        kind.update(several.groupby("unit")["kind"].agg(lambda k: ",".join(map(str, k))))
-    kind = kind.astype(str)
-    kind[~kind.duplicated(keep=False)] = "alone"
-    rank = [
-        hashlib.sha256(f"{data_seed}\n{name}".encode()).hexdigest()[:16]
-        for name in units.dictionary.to_pylist()
-    ]
-    order = pd.DataFrame({"kind": kind.to_numpy(), "rank": rank}).sort_values(["kind", "rank"])
-    place = order.groupby("kind").cumcount().to_numpy()
-    size = order.groupby("kind")["rank"].transform("size").to_numpy()
-    tests = np.where(size >= 2, np.maximum(np.floor(size * test + 0.5), test > 0), 0)
-    vals = np.where(size >= 2 + (test > 0), np.maximum(np.floor(size * val + 0.5), 1), 0)
-    chosen = np.where(place < tests, "test", np.where(place < tests + vals, "val", "train"))
-    split = np.empty(len(order), object)
-    split[order.index] = chosen
-    return split[codes]
 
 
 def _ids(names: list[str]) -> list[str]:

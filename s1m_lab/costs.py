@@ -1,4 +1,4 @@
-"""What a set of videos weighs and what ingesting it takes.
+"""What a set of videos weighs, as originals and as clips.
 
 A figure that is not certain is an array whose last axis is low, mid, high: uncertainty goes through
 every product, each figure at its low end at once, or at its high end, so that the range is wide
@@ -7,18 +7,14 @@ command named), *published* (by others) or *assumed*.
 
     own = costs.known(folder, videos, clips)           # s, pixels and clips of every video
     table = costs.remaining(own, limits)               # what is left at each longest duration
-    costs.ingest_price(videos=1160, clips=6960, rates=costs.calibrate())
+    costs.weights(table)                               # bytes, by what is kept of them
 """
 
 import io
-import json
 import math
 import statistics
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,13 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import ingest, shards, video
+from s1m_lab import datasets, ingest, shards, video
+from s1m_lab.splits import SPLITS
+from s1m_lab.sports1m import QUANTILES, VIDEOS
 
-# Published: durations of the JSON of Sports-1M, share of the videos: s.
-SPORTS_1M, SPLIT = 1_133_158, {"train": 0.7, "val": 0.1, "test": 0.2}  # videos, and their shares
-QUANTILES = {0.80: 338.0, 0.85: 416.0, 0.90: 526.0, 0.95: 643.0}
-# Fitted to these four: a normal distribution of log(s). Its width between neighbouring points is
-# 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first point is not published.
+# Fitted to the four published quantiles: a normal distribution of log(s). Its width between
+# neighbouring points is 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first
+# point is not published.
 WIDTHS = np.array([1.07, 0.80, 0.55])  # the widest has the shortest videos
 # Published: a copy of 20 classes of Sports-1M (github.com/d3vyatk4ru/sports-1m), 34,361 videos of
 # 8.7 million s and 751 thousand MB; resolution and sound are not stated. Mid: all MB over all s.
@@ -51,8 +47,8 @@ ANCHOR = np.array([854 * 480, 640 * 480, 640 * 360])
 EXPONENT = np.array([0.6, 0.8, 1.0])
 SIDES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920}
 RESOLUTIONS = {f"{height}p": height * width for height, width in SIDES.items()}  # pixels
-# Measured: bytes of a clip of 16 frames, height×width, mean of 60 real segments and its 95 %
-# interval; benchmarks/clip_coding.json has videos, machine, versions, commit and date.
+# Measured: bytes of a coded clip of 16 frames, height×width, mean of 60 real segments and its 95 %
+# interval, without its tar; benchmarks/clip_coding.json has videos, machine, commit and date.
 CLIP_BYTES = {
     ("JPEG q90", "227×277"): np.array([256e3, 270e3, 285e3]),
     ("H.264 crf 18", "227×277"): np.array([33e3, 36e3, 38e3]),
@@ -63,12 +59,11 @@ CLIP_BYTES = {
     ("H.264 crf 23", "200×200"): np.array([14e3, 15e3, 16e3]),
     ("raw", "200×200"): np.array([1920e3, 1920e3, 1920e3]),
 }
-TAR = 16 * 768 + 1024  # bytes; a header and half a block a frame, and the JSON of a clip
-LIMITS = (15, 30, 60, 120, 240, 338, 416, 526, 643, math.inf)  # s
+STORED_AS = "JPEG q90", "200×200"  # what ingest makes unless told otherwise
+LIMITS = (15, 30, 60, 120, 240, *QUANTILES.values(), math.inf)  # s
 FEW = 5e12  # bytes; assumed: "a few TB" are up to five
 UNITS = {"B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}}
 UNITS["s"] = {"s": 1, "min": 60, "h": 3600}
-WORKERS = (1, 2, 8, 64, 512)
 
 
 def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataFrame:
@@ -90,8 +85,8 @@ def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataF
         text = f"{what}: {said[name]:,} as the catalog says, {found - said[name]:,} measured"
         source.append(f"{text} at ingest, {len(own) - found:,} unknown")
     rows = pa.Table.from_pandas(videos[["split", "labels"]], preserve_index=False)
-    split = pc.index_in(rows["split"], pa.array(ingest.SPLITS)).to_numpy()
-    wanted = np.array([clips[name] for name in ingest.SPLITS])[split]
+    split = pc.index_in(rows["split"], pa.array(SPLITS)).to_numpy()
+    wanted = np.array([clips[name] for name in SPLITS])[split]
     # as many as `video.starts` finds places for
     places = np.floor((own["duration"] - video.TICK - 0.5) * 30) + 1
     own = pd.DataFrame({"duration": own["duration"], "pixels": own["width"] * own["height"]})
@@ -104,12 +99,10 @@ def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataF
 def clips_a_video(folder: Path, clips: int = 0) -> dict[str, int]:
     """By split: `clips`, or where that is 0 what the dataset was made with, or will be."""
     if clips:
-        return dict.fromkeys(ingest.SPLITS, clips)
+        return dict.fromkeys(SPLITS, clips)
     if (Path(folder) / "clips" / "index.parquet").is_file():
         return shards.describe(Path(folder) / "clips")["settings"]["clips"]
-    about = Path(folder) / "dataset.json"
-    own = json.loads(about.read_text("utf-8")).get("ingest", {}) if about.is_file() else {}
-    return {**ingest.DEFAULTS["clips"], **own.get("clips", {})}
+    return {**ingest.DEFAULTS["clips"], **datasets.own_settings(folder).get("clips", {})}
 
 
 def limits(own: pd.DataFrame, longest: float = 0.0) -> list[float]:
@@ -178,14 +171,27 @@ def a_second(pixels: float | np.ndarray) -> np.ndarray:
     return STORED * np.where(np.isnan(ratio), 1.0, ratio**power)
 
 
+def a_clip(coding: str, size: str) -> np.ndarray:
+    """Bytes of a segment in a shard: 3. The tar adds a header and on average half a block to each
+    of its files, 16 in JPEG and else one, and a header and a block for its JSON."""
+    files = 16 if coding.startswith("JPEG") else 1
+    return CLIP_BYTES[coding, size] + shards.BLOCK * (1.5 * files + 2)
+
+
+def readings(seconds: np.ndarray, clips: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Bytes (…×3) of `seconds` of originals at each of `RESOLUTIONS`, and of so many `clips` in
+    each coding and size; both …×1 or …×3."""
+    found = {("originals", name): seconds * a_second(n) for name, n in RESOLUTIONS.items()}
+    return found | {(f"segments, {k[0]}", k[1]): clips * a_clip(*k) for k in CLIP_BYTES}
+
+
 def weights(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Bytes (rows × 3) of what `remaining` says is left: as originals at their own size and at that
-    of `RESOLUTIONS`, and as segments in each coding and size."""
-    found = {"originals, own size": table[["low", "mid", "high"]].to_numpy()}
+    """Bytes (rows × 3) of what `remaining` says is left: as originals at their own size, and in all
+    `readings`."""
     seconds, clips = (table[name].to_numpy()[:, None] for name in ("hours", "clips"))
-    for name, pixels in RESOLUTIONS.items():
-        found[f"originals, {name}"] = 3600 * seconds * a_second(pixels)
-    return found | {f"segments, {' '.join(k)}": clips * size for k, size in CLIP_BYTES.items()}
+    found = {("originals", "own size"): table[["low", "mid", "high"]].to_numpy()}
+    found |= readings(3600 * seconds, clips)
+    return {", ".join(name): sizes for name, sizes in found.items()}
 
 
 def written(sizes: np.ndarray, unit: str = "B") -> str:
@@ -241,7 +247,7 @@ def sports1m_seconds(share: float) -> np.ndarray:
     at, log = np.array([normal(p) for p in QUANTILES]), np.log(list(QUANTILES.values()))
     below = log[0] + WIDTHS[:, None] * (z - at[0])
     seconds = np.exp(np.where(z < at[0], below, np.interp(z, at, log)))
-    return SPORTS_1M / len(part) * seconds.sum(axis=1)
+    return VIDEOS / len(part) * seconds.sum(axis=1)
 
 
 def on_disk(folder: Path, videos: pd.DataFrame, own: pd.DataFrame, most: int = 1000) -> str:
@@ -264,79 +270,11 @@ def claim(seconds: np.ndarray, clips: float) -> pd.DataFrame:
     Columns `reading`, `size`, `low`, `mid`, `high` (bytes) and `verdict`: true where even the high
     end is a few TB, false where not even the low end is, else open.
     """
-    found = {("originals", "as stored"): seconds * STORED}
-    for name, pixels in RESOLUTIONS.items():
-        found["originals", name] = seconds * a_second(pixels)
-    for (coding, size), each in CLIP_BYTES.items():
-        found[f"segments, {coding}", size] = clips * each
-    rows = []
-    for (reading, size), sizes in found.items():
-        verdict = "true" if sizes[2] <= FEW else "false" if sizes[0] > FEW else "open"
-        rows.append((reading, size, *sizes, verdict))
-    return pd.DataFrame(rows, columns=["reading", "size", "low", "mid", "high", "verdict"])
-
-
-class Rates(NamedTuple):
-    """What ingest takes on this machine; each low, mid, high of the repeats."""
-
-    video: np.ndarray  # s of one core to open a video
-    clip: np.ndarray  # s of one core to sample and store a segment
-    bytes: np.ndarray  # a stored segment of the film that was measured with
-
-
-def calibrate(seconds: int = 60, repeats: int = 5, clips: int = 8) -> Rates:
-    """Make a YouTube-like film (640×360 H.264, a key frame every 5 s) and take `clips` segments of
-    200×200 out of it, as ingest does: median and range of the `repeats`, each of other segments.
-
-    Seconds are those of the processor, so that other work on the machine counts little. To open a
-    film of five minutes takes longer than one of 60 s, since all its packets are looked at.
-    """
-    found = []
-    with tempfile.TemporaryDirectory() as folder:
-        path, shard = Path(folder) / "film.mp4", Path(folder) / "train-00000.tar"
-        video.encode(path, _film(25 * seconds), fps=25, crf=22, gop=125)
-        for repeat in range(repeats + 1):
-            start = time.process_time()
-            info = video.probe(path)
-            list(video.segments(path, [], info=info))  # opens it
-            opened = time.process_time()
-            starts = video.starts(info.duration, clips, str(repeat))
-            frames = video.segments(path, starts, size=(200, 200), info=info)
-            made = (shards.Clip("film", "film", n, 0.0, [0], clip) for n, clip in enumerate(frames))
-            sizes = shards.write(shard, made)["sizes"].combine_chunks().flatten()
-            each = (time.process_time() - opened) / clips  # opens it again: little in so many
-            found.append((opened - start, each, TAR + pc.sum(sizes).as_py() / clips))
-    return Rates(*np.quantile(found[1:], [0, 0.5, 1], axis=0).T)  # the first time, code is loaded
-
-
-def _film(frames: int) -> Iterator[np.ndarray]:
-    """A camera that wanders over texture of all scales, with noise; uint8 360×640×3."""
-    from PIL import Image
-
-    rng, world = np.random.default_rng(0), np.zeros((720, 1280, 3), np.float32)
-    for octave in range(2, 9):
-        cells = rng.normal(128, 40 / octave, (9 << octave - 2, 16 << octave - 2, 3)).clip(0, 255)
-        layer = Image.fromarray(cells.astype(np.uint8)).resize((1280, 720), Image.BICUBIC)
-        world += np.asarray(layer, np.float32) - 128
-    world = (128 + world).astype(np.int16)
-    noise = rng.normal(0, 2, (368, 648, 3)).round().astype(np.int16)
-    for t in range(frames):
-        top, left = round(180 + 170 * math.sin(t / 90)), round(320 + 310 * math.sin(t / 70))
-        grain = noise[t % 8 :][:360, 3 * t % 8 :][:, :640]
-        yield (world[top : top + 360, left : left + 640] + grain).clip(0, 255).astype(np.uint8)
-
-
-def ingest_price(videos: float, clips: float, rates: Rates) -> dict[str, np.ndarray]:
-    """The price of `clips` segments (all together) out of `videos`, stored as JPEG q90 at 200×200:
-    core-hours, the seconds that each number of `WORKERS` takes, and bytes, each low, mid, high.
-
-    Those are the seconds of one core over workers: nobody waits for a disk, a network or another
-    worker. Bytes are those of real clips (`CLIP_BYTES`), not of the film that was measured with.
-    """
-    work = videos * rates.video + clips * rates.clip
-    price = {"core-hours": work / 3600}
-    price |= {f"{n} worker{'s' * (n > 1)}": work / n for n in WORKERS}
-    return price | {"bytes": clips * (CLIP_BYTES["JPEG q90", "200×200"] + TAR)}
+    found = {("originals", "as stored"): seconds * STORED} | readings(seconds, clips)
+    rows = [(*name, *sizes) for name, sizes in found.items()]
+    table = pd.DataFrame(rows, columns=["reading", "size", "low", "mid", "high"])
+    verdicts = np.select([table["high"] <= FEW, table["low"] > FEW], ["true", "false"], "open")
+    return table.assign(verdict=verdicts)
 
 
 def slider(draw: Callable, limits: Sequence[float]):

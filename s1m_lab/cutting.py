@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from s1m_lab import shards, sources, stages, video
+from s1m_lab.splits import SPLITS
 from s1m_lab.store import Store
 
 STATUS = pa.schema(
@@ -43,6 +44,7 @@ STATUS = pa.schema(
         ("clips", pa.int16()),
     ]
 )
+SHARD = rf"(?:{'|'.join(SPLITS)})-\d{{5}}"  # the name of a job, and how its shard's begins
 FINAL = {"ok", "too short", "too long"}  # to try again would change nothing
 SECONDS = 1800.0  # that a video may take, of which its copy from elsewhere
 
@@ -85,7 +87,7 @@ def same(job: dict, facts: dict) -> bool:
     return all(n in (None, was) for n, was in zip(job["now"], facts["sources"], strict=True))
 
 
-def stems(sizes: dict[str, int], name: str = r"(?:train|val|test)-\d{5}") -> list[str]:
+def stems(sizes: dict[str, int], name: str = SHARD) -> list[str]:
     """The stems of the whole shards (of one job, or all) among a store's files."""
     pattern = re.compile(rf"({name}-[0-9a-f]{{8}})\.parquet")
     found = (match[1] for file in sorted(sizes) if (match := pattern.fullmatch(file)))

@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import __version__, catalog, ingest, paths, stages
+from s1m_lab import __version__, catalog, datasets, paths, stages
+from s1m_lab.splits import SPLITS
+from s1m_lab.sports1m import QUANTILES, SHARES, VIDEOS
 
-SPLITS = ("train", "val", "test")
 SHAPES = ("4:3", "16:9", "other landscape", "square", "portrait", "unknown")
 NEAR = 1000  # ms by which the durations of near-duplicates may differ
 COMMON = 100  # videos; a title that more of them bear says nothing about what they show
-PUBLISHED = {0.8: 338, 0.85: 416, 0.9: 526, 0.95: 643}  # quantiles of Sports-1M's JSON, s
 TESTS = {"Sports-1M, published list": 218_667, "Sports-1M, published JSON": 201_309}
 LABELS = 1 << 16  # more than any dataset has
 # A word; three characters of a script that writes without spaces count as one.
@@ -38,7 +38,7 @@ def dataset(data: str, source: str = "") -> Path:
     anything else is never written over.
     """
     if not source:
-        return ingest.listed(data)
+        return datasets.listed(data)
     path = Path(source).expanduser().resolve()
     if not path.exists():
         wanted = "sports1m_json.zip, a folder of its JSON or lists, or one file of them"
@@ -134,9 +134,9 @@ def durations(df: pd.DataFrame) -> pd.DataFrame:
     for name in (*SPLITS, "all"):
         s = seconds if name == "all" else seconds[(df["split"] == name).to_numpy(bool)]
         rows[name] = [len(s), s.isna().sum(), s.sum() / 3600, s.mean()]
-        rows[name] += s.quantile([0.5, *PUBLISHED]).tolist()
-    rows["Sports-1M, published"] = [1_133_158, np.nan, np.nan, 336, np.nan, *PUBLISHED.values()]
-    names = ["videos", "unknown", "hours", "mean", *(f"{q:.0%}" for q in [0.5, *PUBLISHED])]
+        rows[name] += s.quantile([0.5, *QUANTILES]).tolist()
+    rows["Sports-1M, published"] = [VIDEOS, np.nan, np.nan, 336, np.nan, *QUANTILES.values()]
+    names = ["videos", "unknown", "hours", "mean", *(f"{q:.0%}" for q in [0.5, *QUANTILES])]
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
 
 
@@ -158,7 +158,7 @@ def splits(df: pd.DataFrame) -> pd.DataFrame:
     """Videos and share of each split; beside them the share in the paper."""
     counts = df["split"].value_counts().reindex(SPLITS, fill_value=0).astype("int64")
     table = pd.DataFrame({"videos": counts, "share": counts / max(1, len(df))})
-    return table.assign(**{"the paper's share": [0.7, 0.1, 0.2]}).rename_axis("split")
+    return table.assign(**{"the paper's share": list(SHARES.values())}).rename_axis("split")
 
 
 def torn(df: pd.DataFrame) -> pd.DataFrame:

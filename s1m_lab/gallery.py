@@ -25,11 +25,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s1m_lab import catalog, shards, stages
+from s1m_lab.splits import SPLITS
 
 BUDGET = 7_000_000  # bytes of a page
 # (longest side in pixels, quality) of the pictures, best first: the first that fits is taken
 CODINGS = [(320, 85), (320, 75), (288, 70), (256, 60), (224, 50), (160, 40), (112, 30), (64, 15)]
-SPLITS = ("train", "val", "test")
 CANDIDATES = 9  # clips of a class that its picture is chosen from
 SOME_SHARDS, MOST_SHARDS = 64, 1000  # looked through in a split: at least, and for a rare class
 ADDRESS = r"^https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?/[\w.~:/?#@!$&'()*+,;=%-]{0,500}$"

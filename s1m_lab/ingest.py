@@ -28,8 +28,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import catalog, cluster, cutting, paths, shards, sources, stages, video
+from s1m_lab import cluster, cutting, datasets, shards, sources, stages, video
 from s1m_lab.paths import is_url
+from s1m_lab.splits import SPLITS
 from s1m_lab.store import Store
 
 VERSION = 2  # raise it when the same videos and settings give other bytes
@@ -42,7 +43,6 @@ DEFAULTS = {
     "clips": {"train": 8, "val": 4, "test": 20},  # §3.3: 20 clips a test video
     "max_duration": None,  # s
 }
-SPLITS = ("train", "val", "test")
 
 
 def prepare(
@@ -61,7 +61,7 @@ def prepare(
     """The dataset folder of a name or a path, with its clips made; does nothing where all is done.
 
     Args:
-        data: a name in `data/`, a folder of class folders, or a table; see `catalog`.
+        data: a name in `data/`, a folder of class folders, or a table; see `datasets`.
         clips: segments a video, for all splits or `{"train": 8, "val": 4, "test": 20}`.
         size: (height, width) of the stored frames, or the side of a square.
         data_seed: governs the split and the segments.
@@ -84,10 +84,8 @@ def prepare(
     if fetch:
         _need_yt_dlp()
     workers = max(1, min(workers or stages.cores(), stages.cores()))
-    folder = _dataset(data, data_seed, workers)
-    here = folder / "clips"
-    with stages.exclusive(folder):
-        df = _catalog(data, folder, data_seed)
+    with datasets.held(data, data_seed, workers) as (folder, df):
+        here = folder / "clips"
         settings, asked = _settings(
             folder, df, clips, size, max_duration=max_duration, files=files, output=output
         )
@@ -118,14 +116,6 @@ def prepare(
             _note(here / "made.json", {"work": work, "now": now})
         if not shards.describe(here)["shards"]:
             raise ValueError(f"not one clip could be made; {_summary(folder)}")
-    return folder
-
-
-def listed(data: str | Path, data_seed: int | None = None) -> Path:
-    """The dataset folder of a name or a path with its catalog up to date; clips are not made."""
-    folder = _dataset(data, data_seed, stages.cores())
-    with stages.exclusive(folder):
-        _catalog(data, folder, data_seed)
     return folder
 
 
@@ -160,63 +150,10 @@ def _need_yt_dlp() -> None:
         ) from None
 
 
-def _dataset(data: str | Path, data_seed: int | None, workers: int) -> Path:
-    """The folder of a dataset; `pocket` is made if it is not there, or not whole."""
-    folder = paths.dataset(data)
-    if str(data) == "pocket":
-        from s1m_lab import pocket
-
-        return pocket.make("pocket", data_seed=data_seed, workers=workers)
-    if paths.is_path(str(data)) or (folder / "catalog.parquet").is_file():
-        return folder
-    there = sorted(p.parent.name for p in folder.parent.glob("*/catalog.parquet"))
-    raise FileNotFoundError(
-        f'no dataset "{data}" in {folder.parent} (there: {", ".join({*there, "pocket"})}); '
-        "for your own videos give a path: a folder of class folders, or a table (.csv, .parquet) "
-        "with the columns path and labels"
-    )
-
-
-def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFrame:
-    """The dataset's catalog, brought up to date with the folder or table it was made from."""
-    old = catalog.load(folder) if (folder / "catalog.parquet").is_file() else None
-    source = data if is_url(data) else Path(data).expanduser().resolve()
-    if not paths.is_path(str(data)) or source == folder:
-        if data_seed not in (None, old.attrs["data_seed"]):
-            raise ValueError(
-                f"{folder} was made with data_seed {old.attrs['data_seed']}; "
-                f"for data_seed {data_seed} make another dataset, or delete that folder"
-            )
-        return old
-    if not is_url(source) and not source.exists():
-        if old is None:
-            raise FileNotFoundError(f"no folder or table {source}")
-        print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
-        return old
-    if data_seed is None:
-        data_seed = 0 if old is None else old.attrs["data_seed"]
-    if is_url(source) or source.is_dir():
-        df = catalog.read_folder(source, data_seed)
-    elif source.suffix.lower() in (".csv", ".parquet"):
-        df = catalog.read_table(source, data_seed)
-    else:
-        raise ValueError(f"{source} is neither a folder nor a table (.csv, .parquet)")
-    if old is None or df.attrs != old.attrs or not df.equals(old):
-        catalog.save(df, folder)
-        gone = 0 if old is None else len(set(old["id"]) - set(df["id"]))
-        if gone:
-            print(f"{source} has {gone:,} videos less than it had; their clips go too", flush=True)
-        about = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
-        about += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-        print(f"{source}: {' · '.join(about)}", flush=True)
-    return df
-
-
 def _settings(folder: Path, df: pd.DataFrame, clips, size, **others) -> tuple[dict, dict]:
     """What the clips are to be made with, and what of it was ever asked for: that is kept in
     `clips/asked.json`, so that training does not make anew what somebody made otherwise."""
-    own, asked = folder / "dataset.json", folder / "clips" / "asked.json"
-    own = json.loads(own.read_text()).get("ingest", {}) if own.is_file() else {}
+    own, asked = datasets.own_settings(folder), folder / "clips" / "asked.json"
     old = json.loads(asked.read_text()) if asked.is_file() else {}
     new = old | {name: value for name, value in others.items() if value is not None}
     for name in ("files", "output"):
@@ -393,7 +330,7 @@ def _merge(here: Path, df: pd.DataFrame, jobs: list[dict], stems: dict, about: d
     if root != str(here):
         for name in ("status.parquet", "index.parquet"):
             store.write(name, (here / name).read_bytes())
-    shard = re.compile(r"(?:train|val|test)-\d{5}(-[0-9a-f]{8})?\.(tar|parquet)")
+    shard = re.compile(rf"{cutting.SHARD}(-[0-9a-f]{{8}})?\.(tar|parquet)")
     kept = set(mine)
     for name in store.sizes():
         if shard.fullmatch(name) and name.rpartition(".")[0] not in kept:

@@ -30,10 +30,10 @@ from s1m_lab import figures, paths, scenes, stages, video
 from s1m_lab.catalog import frame as catalog_frame
 from s1m_lab.catalog import save as save_catalog
 from s1m_lab.catalog import table
+from s1m_lab.splits import SPLITS
 
 VERSION = 1  # of all that decides a pixel; a new one renders every film again
 FPS, SHORTEST, LONGEST = 30, 75, 150  # frames
-SPLITS = ("train", "val", "test")
 TWO_LABELS = 0.05  # share of all videos
 BYTES = 300_000  # what a film takes, rather too much than too little
 

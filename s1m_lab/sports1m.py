@@ -26,7 +26,10 @@ import pyarrow.compute as pc
 
 from s1m_lab import stages
 
-CLASSES = 487
+# published: how many, the paper's shares of the splits, quantiles of the JSON's durations (s)
+CLASSES, VIDEOS = 487, 1_133_158
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+QUANTILES = {0.8: 338, 0.85: 416, 0.9: 526, 0.95: 643}
 # why a row is set aside; it counts once, under the first reason that holds
 BROKEN = (
     "without an id",  # of letters, digits, `_`, `-` and `.`, at most 100 of them
@@ -108,11 +111,10 @@ def read_folds(folder: Path) -> pd.DataFrame:
     `.attrs` hold `both`, how many videos stand in both halves of each fold, and `broken`, how many
     lines were set aside, by reason.
     """
-    found = [
-        (re.fullmatch(r"sports(\d+)_(train|test)\.txt", file.name), file)
-        for file in Path(folder).iterdir()
-    ]
-    halves = {(int(name[1]), name[2]): file for name, file in found if name}
+    halves = {}
+    for file in Path(folder).iterdir():
+        if name := re.fullmatch(r"sports(\d+)_(train|test)\.txt", file.name):
+            halves[int(name[1]), name[2]] = file
     folds = sorted({fold for fold, _ in halves})
     if not folds or len(halves) < 2 * len(folds):
         raise FileNotFoundError(f"{folder} should hold sports0_train.txt, sports0_test.txt, …")
@@ -136,14 +138,10 @@ def read_mids(path: Path, classes: Sequence[str] = ()) -> pd.DataFrame:
     """`sports_mids.txt` (lines `/m/01cgz,boxing`) in its own order: `mid, label` and `number`, that
     of the label among `classes`, or NA."""
     number = {name: n for n, name in enumerate(classes)}
-    pairs = [line.partition(",")[::2] for line in read_labels(path)]
-    labels = [label.strip() for _, label in pairs]
-    columns = {
-        "mid": pa.array([mid.strip() for mid, _ in pairs], pa.string()),
-        "label": pa.array(labels, pa.string()),
-        "number": pa.array([number.get(label) for label in labels], pa.int16()),
-    }
-    return pa.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+    pairs = [map(str.strip, line.partition(",")[::2]) for line in read_labels(path)]
+    rows = [{"mid": mid, "label": label, "number": number.get(label)} for mid, label in pairs]
+    schema = pa.schema({"mid": pa.string(), "label": pa.string(), "number": pa.int16()})
+    return pa.Table.from_pylist(rows, schema).to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
@@ -186,15 +184,14 @@ def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarr
 
     A video in train and test is tested on, and never trained on.
     """
-    again, ordered = np.zeros(len(hashes), bool), np.sort(hashes)
-    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if len(twice):
-        at = np.flatnonzero(np.isin(hashes, twice))
-        rows = pa.Table.from_batches([part.select(["id", "split"]) for part in parts]).take(at)
-        rows = rows.append_column("train", pc.not_equal(rows["split"], "test"))
-        rows = rows.append_column("at", pa.array(at)).drop_columns("split").to_pandas()
-        rows = rows.sort_values(["id", "train", "at"])
-        again[rows["at"][rows["id"].duplicated()]] = True
+    ordered = np.sort(hashes)
+    twice = ordered[1:][ordered[1:] == ordered[:-1]]
+    at = np.flatnonzero(np.isin(hashes, twice))
+    rows = pa.Table.from_batches([part.select(["id", "split"]) for part in parts])
+    rows = rows.take(pa.array(at)).to_pandas()
+    rows = rows.assign(train=rows["split"] != "test", at=at).sort_values(["id", "train", "at"])
+    again = np.zeros(len(hashes), bool)
+    again[rows["at"][rows["id"].duplicated()]] = True
     return again
 
 
@@ -206,21 +203,20 @@ def _files(path: Path) -> Iterator[list[Path]]:
     """
     if path.suffix.lower() == ".zip":
         with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            names = {member: Path(member.filename).name for member in archive.infolist()}
-            members = sorted((name, m.filename, m) for m, name in names.items() if _is_json(name))
-            stages.require_space(Path(folder), sum(m.file_size for *_, m in members))
-            for n, (name, _, member) in enumerate(members):
-                out = Path(folder) / f"{n:06d}_{_split_of(name)}.json"
+            members = [m for m in archive.infolist() if _is_json(m.filename)]
+            members.sort(key=lambda m: (Path(m.filename).name, m.filename))
+            stages.require_space(Path(folder), sum(m.file_size for m in members))
+            for n, member in enumerate(members):
+                out = Path(folder) / f"{n:06d}_{_split_of(member.filename)}.json"
                 with archive.open(member) as source, open(out, "wb") as target:
                     shutil.copyfileobj(source, target, 1 << 20)
             with _files(Path(folder)) as files:
                 yield files
         return
     inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    files = [file for file in inside if _is_json(file.name)]
-    if not files:
-        lists = [file for file in inside if file.suffix.lower() == ".txt"]
-        files = [file for file in lists if file == path or "partition" in file.name]
+    lists = [file for file in inside if file.suffix.lower() == ".txt"]
+    lists = [file for file in lists if file == path or "partition" in file.name]
+    files = list(filter(_is_json, inside)) or lists
     if not files:
         raise ValueError(
             f"no Sports-1M metadata in {path}; it should be sports1m_json.zip, or hold "
@@ -229,20 +225,21 @@ def _files(path: Path) -> Iterator[list[Path]]:
     yield files
 
 
-def _is_json(name: str) -> bool:
+def _is_json(path: str | Path) -> bool:
+    name = Path(path).name
     return name.lower().endswith(".json") and not name.startswith(".")
 
 
-def _split_of(name: str) -> str:
-    return "test" if "test" in name.lower() else "train"
+def _split_of(path: str | Path) -> str:
+    return "test" if "test" in Path(path).name.lower() else "train"
 
 
 def _read_file(path: Path, classes: int, data_seed: int) -> list[tuple]:
     """(the sound videos, their hashes, how many rows are broken for each reason), in batches."""
     import duckdb
 
-    work = partial(_checked, split=_split_of(path.name), classes=classes, data_seed=data_seed)
-    if not _is_json(path.name):
+    work = partial(_checked, split=_split_of(path), classes=classes, data_seed=data_seed)
+    if not _is_json(path):
         return [work(_list(path))]
     with ThreadPoolExecutor(1) as other:  # which checks a batch while the next is parsed
         try:
@@ -271,16 +268,14 @@ def _json(path: Path) -> Iterator[pa.RecordBatch]:
     import duckdb
 
     query = f"from read_json($1, columns = {COLUMNS}, format = 'array', ignore_errors = true)"
-    with duckdb.connect() as connection:
-        connection.execute("set threads = 1")  # a file is parsed by one at best
+    with duckdb.connect(config={"threads": 1}) as connection:  # a file is parsed by one at best
         yield from connection.sql(query, params=[str(path)]).to_arrow_reader(BATCH)
 
 
 def _list(path: Path) -> pa.RecordBatch:
     """Lines `https://www.youtube.com/watch?v=UDqivjS-lpI 168,169`, or with the id alone."""
-    lines = pa.array(path.read_text("utf-8-sig", "replace").splitlines(), pa.string())
-    lines = pc.utf8_trim_whitespace(lines)
-    lines = lines.filter(pc.not_equal(lines, ""))
+    lines = map(str.strip, path.read_text("utf-8-sig", "replace").splitlines())
+    lines = pa.array(filter(None, lines), pa.string())
     name, numbers = r"(?P<id>[A-Za-z0-9_-]{11})", r"(?P<labels>-?\d{1,9}(?:[, ]+-?\d{1,9})*)"
     found = pc.extract_regex(lines, rf"^(?:\S*[=/])?{name}(?:\s+{numbers})?(?:\s|$)")
     labels = pc.split_pattern_regex(pc.struct_field(found, "labels"), "[, ]+")
@@ -307,14 +302,13 @@ def _checked(
     classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
     numeral = pc.match_substring_regex(duration, r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$")
     seconds = pc.if_else(numeral, duration, None).cast(pa.float32())
-    size = pc.binary_length(rows["id"])
-    named = sure(pc.and_(pc.greater(size, 0), pc.less_equal(size, 100)))
+    size = pc.fill_null(pc.binary_length(rows["id"]), 0).to_numpy()
     long = sure(pc.greater(pc.binary_length(title), 1000))
     long[long] = sure(pc.greater(pc.utf8_length(title.filter(long)), 1000))
     control = _having(title, ODD_IN_TITLE)
     control[control] = sure(pc.match_substring_regex(title.filter(control), CONTROL))
     conditions = [
-        ~named | _having(rows["id"], ODD_IN_ID),
+        (size < 1) | (size > 100) | _having(rows["id"], ODD_IN_ID),
         ~sure(pc.greater(pc.list_value_length(labels), 0)),
         classless,
         sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),
@@ -336,10 +330,6 @@ def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordB
     An eighth of train becomes val: the hashes that begin with three zero bits. A size below 1 and
     an address of another kind than http become null.
     """
-
-    def where(condition: pa.Array, column: pa.Array) -> pa.Array:
-        return pc.if_else(condition, column, None)
-
     ids, image, source = rows["id"], rows["thumbnail"], rows["source487"]
     safe = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
     url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
@@ -352,9 +342,9 @@ def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordB
         "labels": rows["label487"].cast(pa.list_(pa.int16())),
         "title": rows["stitle"],
         "duration": rows["seconds"],
-        "width": where(pc.greater(rows["width"], 0), rows["width"]),
-        "height": where(pc.greater(rows["height"], 0), rows["height"]),
-        "thumbnail": where(safe, image),
-        "url": where(youtube, url),
+        "thumbnail": pc.if_else(safe, image, None),
+        "url": pc.if_else(youtube, url, None),
     }
+    for side in ("width", "height"):
+        columns[side] = pc.if_else(pc.greater(rows[side], 0), rows[side], None)
     return pa.RecordBatch.from_pydict(columns)

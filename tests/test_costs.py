@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s1m_lab import catalog, costs, cutting, ingest, plots, shards, video
+from s1m_lab import catalog, costs, cutting, ingest, plots, shards, sports1m, timing, video
 
 ROOT = Path(__file__).parent.parent
 CLIPS = {"train": 8, "val": 4, "test": 20}
@@ -185,12 +185,12 @@ def test_clip_bytes_are_those_of_the_benchmark():
 
 def test_published_quantiles_hold_and_bound_what_is_inferred():
     """The mean of a slice lies between its quantiles; below the first, only the width is free."""
-    at = {**costs.QUANTILES}
+    at = {**sports1m.QUANTILES}
     for low, high in ((0.8, 0.85), (0.85, 0.9), (0.9, 0.95)):
         between = costs.sports1m_seconds(high) - costs.sports1m_seconds(low)
-        mean = between / (costs.SPORTS_1M * (high - low))
+        mean = between / (sports1m.VIDEOS * (high - low))
         assert (at[low] < mean).all() and (mean < at[high]).all()
-    below = costs.sports1m_seconds(0.8) / (0.8 * costs.SPORTS_1M)
+    below = costs.sports1m_seconds(0.8) / (0.8 * sports1m.VIDEOS)
     assert 100 < below[0] < below[1] < below[2] < at[0.8]
     log = np.log(list(at.values()))
     z = [NormalDist().inv_cdf(share) for share in at]
@@ -201,7 +201,7 @@ def test_published_quantiles_hold_and_bound_what_is_inferred():
 
 
 def test_a_claim_is_true_false_or_open():
-    claim = costs.claim(costs.sports1m_seconds(0.9), 0.9 * costs.SPORTS_1M * 10)
+    claim = costs.claim(costs.sports1m_seconds(0.9), 0.9 * sports1m.VIDEOS * 10)
     for row in claim.itertuples():
         assert row.low <= row.mid <= row.high
         if row.verdict == "open":
@@ -214,8 +214,8 @@ def test_a_claim_is_true_false_or_open():
 
 
 def test_calibrate_measures_this_machine():
-    rates = costs.calibrate(seconds=12, repeats=2, clips=4)
-    for values, least, most in zip(rates, (1e-4, 1e-3, 1e4), (5, 5, 1e6), strict=True):
+    rates = timing.calibrate(seconds=12, repeats=2, clips=4)
+    for values, least, most in zip(rates, (1e-4, 1e-3), (5, 5), strict=True):
         assert values.shape == (3,) and (np.diff(values) >= 0).all()
         assert least < values[0] and values[2] < most
     assert rates.video[1] != rates.clip[1]
@@ -223,7 +223,7 @@ def test_calibrate_measures_this_machine():
 
 def test_the_film_is_of_youtube_s_kind(tmp_path):
     path = tmp_path / "film.mp4"
-    video.encode(path, costs._film(250), fps=25, crf=22, gop=125)
+    video.encode(path, timing._film(250), fps=25, crf=22, gop=125)
     info = video.probe(path)
     assert (info.width, info.height, info.codec, info.frames) == (640, 360, "h264", 250)
     kbits = 8 * path.stat().st_size / info.duration / 1000
@@ -231,25 +231,35 @@ def test_the_film_is_of_youtube_s_kind(tmp_path):
 
 
 def test_price_is_arithmetic():
-    rates = costs.Rates(np.array([0.1, 0.2, 0.3]), np.array([0.01, 0.02, 0.04]), np.ones(3))
-    price = costs.ingest_price(1000, 8000, rates)
+    rates = timing.Rates(np.array([0.1, 0.2, 0.3]), np.array([0.01, 0.02, 0.04]))
+    price = timing.price(1000, 8000, rates)
     assert price["core-hours"] == pytest.approx([180 / 3600, 360 / 3600, 620 / 3600])
     assert price["1 worker"] == pytest.approx([180, 360, 620])
     assert price["512 workers"] == pytest.approx(price["1 worker"] / 512)
-    assert price["bytes"][1] == 8000 * (costs.CLIP_BYTES["JPEG q90", "200×200"][1] + costs.TAR)
 
 
-def test_a_stored_clip_weighs_what_is_said_of_its_tar(tmp_path):
+def test_both_prices_weigh_a_shard_as_it_is_on_disk(videos, tmp_path, monkeypatch):
+    """A shard of 40 clips of noise: what it weighs, by the bytes of its coded frames."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 256, (40, 16, 60, 80, 3)) * rng.random((40, 16, 1, 1, 1))
     made = [
-        shards.Clip("v", "v", n, 0.0, [0], clip) for n, clip in enumerate(noise.astype(np.uint8))
+        shards.Clip("0123456789abcdef", "UDqivjS-lpI", n, 1.5, [168, 169], clip)
+        for n, clip in enumerate(noise.astype(np.uint8))
     ]
     index = shards.write(tmp_path / "a.tar", made)
-    jpeg = sum(map(sum, index["sizes"].to_pylist()))
-    assert (tmp_path / "a.tar").stat().st_size == pytest.approx(
-        jpeg + 40 * costs.TAR, abs=40 * 1024
-    )
+    coded = np.array([sum(sizes) for sizes in index["sizes"].to_pylist()])
+    monkeypatch.setitem(costs.CLIP_BYTES, costs.STORED_AS, np.full(3, coded.mean()))
+    weight = (tmp_path / "a.tar").stat().st_size
+    assert weight > 1.2 * coded.sum()  # else the tar would not matter
+    rates = timing.Rates(*np.ones((2, 3)))
+    assert timing.price(1, 40, rates)["bytes"] == pytest.approx(weight, rel=0.02)
+    own = costs.known(tmp_path, videos, CLIPS)
+    table = costs.remaining(own, [math.inf])
+    price = timing.price(len(own), table["clips"].iloc[0], rates)["bytes"]
+    name = f"segments, {', '.join(costs.STORED_AS)}"
+    assert costs.weights(table)[name][0] == pytest.approx(price)
+    claim = costs.claim(np.ones(3), 40).set_index(["reading", "size"])
+    assert claim.loc[("segments, JPEG q90", "200×200"), "mid"] == pytest.approx(weight, rel=0.02)
 
 
 def test_originals_on_disk_are_weighed(videos, tmp_path):
@@ -301,6 +311,6 @@ def test_figures_draw_any_text(videos, tmp_path):
     sizes = {f"{text} {n}": size for n, size in enumerate(list(costs.weights(table).values())[:4])}
     plots.remaining(table, sizes, 30.0, text).savefig(tmp_path / "a.png")
     seconds = own["duration"].dropna().to_numpy()
-    plots.durations(seconds, text, costs.QUANTILES).savefig(tmp_path / "b.png")
+    plots.durations(seconds, text, sports1m.QUANTILES).savefig(tmp_path / "b.png")
     claim = costs.claim(costs.sports1m_seconds(0.9), 1e6).assign(reading=text)
     plots.ranges(claim, text, costs.FEW, text).savefig(tmp_path / "c.png")

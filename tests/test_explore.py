@@ -476,10 +476,10 @@ def test_chosen_classes(df):
 
 
 def test_frames_of_pocket_are_small_pictures(home):
-    from s1m_lab import ingest
+    from s1m_lab import datasets, ingest
 
     pocket.make("pocket", videos=16)
-    assert browse.thumbnails(ingest.listed("pocket")) == {}
+    assert browse.thumbnails(datasets.listed("pocket")) == {}
     folder = ingest.prepare("pocket", clips=1)
     frames = browse.thumbnails(folder, each=2)
     assert 4 <= len(frames) <= 16 and all(1 <= len(some) <= 2 for some in frames.values())

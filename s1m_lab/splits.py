@@ -1,0 +1,112 @@
+"""How videos are parted into train, val and test, groups kept whole.
+
+A source that names train and test, or none, is completed: a group, or a video without one, goes
+where a hash of its name puts it among those of its class. So the split is a function of
+`data_seed` and the names, and a whole group is on one side of it.
+
+    split, how = splits.complete(rows, data_seed=0)     # rows of a catalog; `how` is a sentence
+"""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SPLITS = ("train", "val", "test")
+NAMES = {**{name: name for name in SPLITS}, "validation": "val", "valid": "val"}  # as users write
+
+
+def named(split: pa.ChunkedArray, source: str) -> pa.Array | None:
+    """train, val or test for each text, or None where all are null.
+
+    Raises ValueError, which names the `source`, for texts that are no name of a split.
+    """
+    if split.null_count == len(split):
+        return None
+    values = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(split, "")))
+    wrong = sorted(set(pc.unique(values).to_pylist()) - set(NAMES))
+    if wrong:
+        raise ValueError(
+            f"{source}: split is {', '.join(map(repr, wrong[:5]))} in some rows; "
+            "it must be train, val or test in all of them, or left out"
+        )
+    return pa.array([NAMES[value] for value in values.to_pylist()])
+
+
+def complete(rows: pa.Table, data_seed: int) -> tuple[pa.Array, str]:
+    """The split of every row (`id, split, labels, group` of a catalog), and a sentence on how it
+    came about: as given where train, val and test are, else what is missing is made.
+
+    Raises ValueError where but one of the splits is given.
+    """
+    known = set(pc.unique(rows["split"]).to_pylist()) - {None}
+    split = rows["split"].to_numpy().astype(object)
+    if known == set(SPLITS):
+        how = "train, val and test as given"
+    elif known == {"train", "test"}:
+        how = "train and test as given; an eighth of train became val"
+    elif known == {"train", "val"}:
+        split[split == "val"] = "test"
+        how = "train as given, the given val became test; an eighth of train became val"
+    elif known:
+        raise ValueError(
+            f"of the splits only {', '.join(sorted(known))} is given; name train and test, or none"
+        )
+    else:
+        split = _assign(rows, data_seed, test=0.2, val=0.1)
+        how = "no split was given: 70 % became train, 10 % val and 20 % test"
+    if "an eighth" in how:
+        part = split == "train"
+        split[part] = _assign(rows.filter(pa.array(part)), data_seed, test=0, val=1 / 8)
+    if "became" in how:
+        how += f", by class and every group whole (data_seed {data_seed})"
+    split = pa.array(split, pa.string())
+    if torn := _torn(rows["group"], split):
+        how += f"; {torn} groups stand in several splits, as given"
+    return split, how
+
+
+def _torn(group: pa.ChunkedArray, split: pa.Array) -> int:
+    """How many groups stand in several splits."""
+    groups = pa.table({"group": group, "split": split}).drop_null()
+    each = groups.group_by("group").aggregate([("split", "count_distinct")])
+    return pc.sum(pc.greater(each["split_count_distinct"], 1)).as_py() or 0
+
+
+def _assign(rows: pa.Table, data_seed: int, test: float, val: float) -> np.ndarray:
+    """train, val or test for every row, by class, with every group in one of them.
+
+    A unit is a group, or a video without one. Units of the same set of classes are put in the
+    order of a hash of (data_seed, unit); the first fifth is test, the next tenth val: of 9 units
+    2, 1 and 6; of 3 units 1, 1 and 1; of 2 units 1 test and 1 train. Sets of classes with a single
+    unit are dealt with together.
+    """
+    own = pc.binary_join_element_wise("video", rows["id"], ":")
+    shared = pc.binary_join_element_wise("group", rows["group"], ":")
+    units = pc.coalesce(shared, own).combine_chunks().dictionary_encode()
+    codes = units.indices.to_numpy()
+    first = pc.list_element(rows["labels"], 0).to_numpy()
+    pairs = (
+        pd.DataFrame({"unit": codes, "kind": first}).drop_duplicates().sort_values(["unit", "kind"])
+    )
+    kind = pairs.groupby("unit")["kind"].first().astype(object)
+    several = pairs[pairs["unit"].duplicated(keep=False)]
+    if len(several):
+        kind.update(several.groupby("unit")["kind"].agg(lambda k: ",".join(map(str, k))))
+    kind = kind.astype(str)
+    kind[~kind.duplicated(keep=False)] = "alone"
+    rank = [
+        hashlib.sha256(f"{data_seed}\n{name}".encode()).hexdigest()[:16]
+        for name in units.dictionary.to_pylist()
+    ]
+    order = pd.DataFrame({"kind": kind.to_numpy(), "rank": rank}).sort_values(["kind", "rank"])
+    place = order.groupby("kind").cumcount().to_numpy()
+    size = order.groupby("kind")["rank"].transform("size").to_numpy()
+    tests = np.where(size >= 2, np.maximum(np.floor(size * test + 0.5), test > 0), 0)
+    vals = np.where(size >= 2 + (test > 0), np.maximum(np.floor(size * val + 0.5), 1), 0)
+    chosen = np.where(place < tests, "test", np.where(place < tests + vals, "val", "train"))
+    split = np.empty(len(order), object)
+    split[order.index] = chosen
+    return split[codes]
