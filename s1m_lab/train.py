@@ -124,8 +124,7 @@ def train(config: TrainConfig) -> runs.Run:
             ingest.prepare(config.data)
         _meet()
         folder = paths.dataset(config.data)
-        config, settings = _settings(config, folder, world)
-        run = runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
+        config, settings, run = _asked(config, folder, world.ranks)
         with stages.exclusive(run.path) if world.rank == 0 else nullcontext():
             if world.rank == 0:
                 labels = catalog.load(folder).attrs["classes"]
@@ -140,8 +139,16 @@ def train(config: TrainConfig) -> runs.Run:
     return run
 
 
-def _settings(config: TrainConfig, folder: Path, world: World) -> tuple[TrainConfig, dict]:
-    """The config with its recipe's values, and all that decides the weights, as plain data."""
+def run_of(config: TrainConfig) -> runs.Run:
+    """The run that `train(config)` returns: finished, begun or not there yet.
+
+    Its dataset must be there: the clips are among the settings that a run is named by.
+    """
+    return _asked(config, paths.dataset(config.data))[2]
+
+
+def _asked(config: TrainConfig, folder: Path, ranks: int = 1) -> tuple[TrainConfig, dict, runs.Run]:
+    """The config with its recipe's values, all that decides the weights as plain data, the run."""
     sizes = {split: len(Shards(folder / "clips", split)) for split in ("train", "test")}
     for split, clips_there in sizes.items():
         if not clips_there:
@@ -150,11 +157,12 @@ def _settings(config: TrainConfig, folder: Path, world: World) -> tuple[TrainCon
                 "others to test on (ingest.statuses says what became of its videos)"
             )
     config = config.resolved(sizes["train"])
-    if min(config.batch_size, sizes["train"]) < world.ranks:
-        raise ValueError(f"a batch of {config.batch_size} is too small for {world.ranks} processes")
-    settings = RECIPES[config.recipe]._asdict() | asdict(config)
+    if min(config.batch_size, sizes["train"]) < ranks:
+        raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
     clips_print = Shards(folder / "clips", "train").fingerprint
-    return config, settings | {"data": folder.name, "clips": clips_print, "training": VERSION}
+    settings = RECIPES[config.recipe]._asdict() | asdict(config)
+    settings |= {"data": folder.name, "clips": clips_print, "training": VERSION}
+    return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
 
 
 @contextmanager

@@ -67,6 +67,7 @@ def bits(run: runs.Run) -> dict:
 
 def test_a_run_holds_what_it_says(lab):
     run = train.train(lab())
+    assert train.run_of(lab()) == run
     results = run.results
     assert (results["model"], results["classes"], results["seed"]) == ("slow", 2, 0)
     net = runs.load_network(run)
@@ -95,6 +96,7 @@ def test_a_run_holds_what_it_says(lab):
 
 def test_a_finished_run_is_found_and_other_settings_stop(lab):
     run = train.train(lab(run="mine", epochs=1))
+    assert train.run_of(lab(run="mine", epochs=1)) == run
     before = (run.path / "results.json").stat().st_mtime_ns
     assert train.train(lab(run="mine", epochs=1)).path == run.path
     assert (run.path / "results.json").stat().st_mtime_ns == before
