@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from s1m_lab import models, predict, runs, train, video
+from s1m_lab import models, predict, processes, runs, train, video
 
 TINY = {"model": "slow", "epochs": 4, "batch_size": 6, "width": 1 / 16, "size": 43}
 
@@ -213,7 +213,7 @@ def test_the_papers_rate_is_cut_where_validation_stops_improving(tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\n")
     rates = []
     for epoch, (loss, hit1) in enumerate([(2, 0.3), (1, 0.4), (1, 0.4), (0.9, 0.4), (0.5, 0.3)]):
-        train._judge(run, state, net, epoch, loss, hit1, train.World(0, 1, torch.device("cpu")))
+        train._judge(run, state, net, epoch, loss, hit1, processes.World(0, 1, torch.device("cpu")))
         rates.append(train._schedule(recipe, 5, 10, state.cuts))
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01])
     assert state.best_epoch == 3  # of equal Hit@1 the lower loss
