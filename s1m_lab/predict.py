@@ -16,10 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
-from s1m_lab import clips, metrics, models, runs, stages, video
+from s1m_lab import clips, metrics, models, processes, runs, stages, video
 from s1m_lab.shards import Shards
 
 BATCH = 64  # clips scored at a time
@@ -51,20 +50,20 @@ def autocast(device: torch.device, precision: str):
 
 @torch.no_grad()
 def probabilities(
-    net: models.Network, shards: Shards, machine: dict, passes: int
+    net: models.Network, shards: Shards, precision: str, threads: int, passes: int
 ) -> Iterator[np.ndarray]:
     """The class probabilities of all clips of a split, in order: float32 B×K at a time.
 
     Under `torchrun` the processes take turns at the batches, and all of them see all results.
     """
-    rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+    rank, ranks = processes.place()
     device = net.scale.device
     places = clips.passes(net.size, net.crop, passes)
     total = len(shards)
     turns = range(0, total, BATCH * ranks)
     mine = [np.arange(total)[t + rank * BATCH :][:BATCH] for t in turns]
-    workers = max(1, machine["threads"] - 1) if device.type == "cuda" else 0
-    data = clips.Clips(shards, net.frames, net.classes, 1 if workers else machine["threads"])
+    workers = max(1, threads - 1) if device.type == "cuda" else 0
+    data = clips.Clips(shards, net.frames, net.classes, 1 if workers else threads)
     plan = [clips.Plan(step, 0, samples, samples) for step, samples in enumerate(mine)]
     net.eval()
     for batch in clips.loader(data, plan, workers):
@@ -72,33 +71,34 @@ def probabilities(
         frames = batch.frames.to(device, non_blocking=True)
         for place in places if len(samples) else ():
             x = clips.augment(frames, [place] * len(samples), net.size, net.crop)
-            with autocast(device, machine["precision"]):
+            with autocast(device, precision):
                 logits = net(x)
             mean[: len(samples)] += F.softmax(logits.float(), dim=1) / len(places)
-        if ranks > 1:
-            each = [torch.empty_like(mean) for _ in range(ranks)]
-            dist.all_gather(each, mean)
-            mean = torch.cat(each)
+        mean = processes.gathered(mean)
         yield mean[: total - batch.plan.step * BATCH * ranks].cpu().numpy()
     net.train()
 
 
-def validate(net: models.Network, shards: Shards, machine: dict) -> tuple[float, float]:
+def validate(
+    net: models.Network, shards: Shards, precision: str, threads: int
+) -> tuple[float, float]:
     """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
     if not len(shards):
         return float("nan"), float("nan")
-    found = np.concatenate([*probabilities(net, shards, machine, passes=1)])
+    found = np.concatenate([*probabilities(net, shards, precision, threads, passes=1)])
     labels = _index(shards)["labels"].to_pylist()
     share = metrics.truth(labels, net.classes) / np.array([len(own) for own in labels])[:, None]
     loss = -(share * np.log(np.maximum(found, 1e-12))).sum(axis=1).mean()
     return float(loss), metrics.hit_at_k(found, labels, 1)
 
 
-def save(run: runs.Run, net: models.Network, folder: Path, split: str, machine: dict) -> None:
+def save(
+    run: runs.Run, net: models.Network, folder: Path, split: str, precision: str, threads: int
+) -> None:
     """Score all clips of a split of a dataset folder and write the run's `predictions/`."""
     shards = Shards(folder / "clips", split)
     total = len(shards)
-    writes = not dist.is_initialized() or dist.get_rank() == 0
+    writes = processes.place()[0] == 0
     target = run.path / "predictions" / f"{split}.npy"
     progress = stages.Progress(f"scoring {split} clips", total, "clips")
     with stages.atomic(target) if writes else nullcontext() as temporary:
@@ -107,7 +107,7 @@ def save(run: runs.Run, net: models.Network, folder: Path, split: str, machine: 
             stages.require_space(run.path, 4 * total * net.classes)
             out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
         done = 0
-        for found in probabilities(net, shards, machine, passes=4):
+        for found in probabilities(net, shards, precision, threads, passes=4):
             if writes:
                 out[done : done + len(found)] = found
                 progress.update(len(found))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from s1m_lab import paths, stages
+from s1m_lab import __version__, paths, stages
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,14 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
     """Make the run, or take up the one of that name if its settings are the same.
 
     Raises ValueError that lists the differences otherwise. An existing run keeps its `machine`:
-    precision and threads are resolved once, so that it ends in the same bits.
+    precision and threads are resolved once, so that it ends in the same bits. The lab's version and
+    commit are written beside them.
     """
     run = Run(paths.runs() / name)
     if not (run.path / "config.json").is_file():
         run.path.mkdir(parents=True, exist_ok=True)
         write(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
+        machine = machine | {"version": __version__, "commit": commit()}
         write(run.path / "config.json", {"settings": settings, "machine": machine})
         return run
     found = run.config["settings"]

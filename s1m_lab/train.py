@@ -1,4 +1,4 @@
-"""TrainConfig, the loop, resume; one process or torchrun.
+"""The loop, resume; one process or torchrun.
 
     run = train(TrainConfig(model="slow"))              # finds, resumes or makes the run
     torchrun --nproc-per-node 4 -m s1m_lab -- train --model slow  # the same, data-parallel
@@ -7,108 +7,24 @@ A training is a function of its settings: run again, it goes on where it stopped
 same bits; on more processes it sees the same clips, crops and masks in the same global batches.
 """
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
-from datetime import timedelta
-from math import ceil, cos, isfinite, pi
+from math import cos, isfinite, pi
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 
-from s1m_lab import __version__, catalog, clips, ingest, models, paths, predict, runs, stages
+from s1m_lab import catalog, clips, ingest, models, paths, predict, processes, runs, stages
+from s1m_lab.processes import World
+from s1m_lab.recipes import RECIPES, Recipe, TrainConfig
 from s1m_lab.shards import Shards
 
-
-class Recipe(NamedTuple):
-    epochs: int
-    least_steps: int  # on a small dataset, more epochs
-    batch_size: int
-    lr: float
-    width: float
-    size: int
-    schedule: str  # "plateau": cut by 10 when validation stops improving; "cosine": down to 0
-    warmup: int  # steps over which the rate rises
-    clip_norm: float  # of the gradient; 0: not clipped
-    dropout: float
-    scale: float  # of the input, after 117 is subtracted
-    checkpoint: int  # steps between checkpoints
-    momentum: float = 0.9
-    decay: float = 5e-4
-
-
-RECIPES = {
-    # §3.3. Silent: the factor of a cut (10), how long to wait for one (an epoch without a better
-    # validation error), dropout (AlexNet's 0.5). Ten passes over 50 M example frames are the 500 M.
-    "paper": Recipe(10, 0, 32, 1e-3, 1.0, 170, "plateau", 0, 0.0, 0.5, 1.0, 1000),
-    # Learns to see motion in minutes on two cores. Without the clipped gradient one run in three
-    # collapses at this rate; the scale brings pixels to unit variance.
-    "pocket": Recipe(5, 400, 32, 0.01, 0.25, 112, "cosine", 50, 5.0, 0.0, 1 / 58, 60),
-}
 VERSION = 1  # raise it when the same settings give other weights
-PRECISIONS = ("auto", "fp32", "bf16")
 ROW = 10  # steps in a row of metrics.csv
 COLUMNS = ("step", "epoch", "lr", "loss", "val_loss", "val_hit1")
 TIMED = ("seconds", "clips_per_second", "data_wait")  # differ from one time to the next
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """What a training is asked for; 0 and "" stand for the recipe's value or the default."""
-
-    data: str = "pocket"  # a dataset's name, or a path to videos or to a table of them
-    model: str = "slow"  # one of models.NAMES
-    recipe: str = "pocket"
-    epochs: int = 0
-    batch_size: int = 0  # of the global batch, over all processes
-    lr: float = 0.0
-    width: float = 0.0
-    size: int = 0  # side of the full-frame crop, pixels
-    seed: int = 0
-    run: str = ""  # the run's name
-    precision: str = "auto"
-    deterministic: bool = False  # on a GPU, at some cost; a CPU always is
-
-    def __post_init__(self):
-        for name, known in (
-            ("model", models.NAMES),
-            ("recipe", list(RECIPES)),
-            ("precision", PRECISIONS),
-        ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} {getattr(self, name)!r} is not one of {', '.join(known)}")
-        for name in ("lr", "width"):  # 1 and 1.0 are one setting
-            object.__setattr__(self, name, float(getattr(self, name)))
-        for name in ("epochs", "batch_size", "lr", "width", "size"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} is below 0 (0: the recipe's)")
-        if self.size:
-            models.check_size(self.size)
-        if self.run:
-            runs.check_name(self.run)
-
-    def resolved(self, clips: int = 0) -> "TrainConfig":
-        """With the recipe's values in place of zeros, for that many training clips."""
-        recipe = RECIPES[self.recipe]
-        zeros = {
-            name: value for name, value in recipe._asdict().items() if not vars(self).get(name, 1)
-        }
-        config = replace(self, **zeros)
-        if self.epochs or not clips:
-            return config
-        least = ceil(recipe.least_steps / max(1, clips // config.batch_size))
-        return replace(config, epochs=max(recipe.epochs, least))
-
-
-class World(NamedTuple):
-    rank: int
-    ranks: int
-    device: torch.device
 
 
 def train(config: TrainConfig) -> runs.Run:
@@ -119,29 +35,38 @@ def train(config: TrainConfig) -> runs.Run:
     Raises ValueError where a run of that name has other settings (it lists them).
     """
     stages.keep_memory()
-    with _processes() as world:
+    with processes.joined() as world:
         if world.rank == 0:
             ingest.prepare(config.data)
-        _meet()
+        processes.meet()
         folder = paths.dataset(config.data)
-        config, settings = _settings(config, folder, world)
-        run = runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
+        config, settings, run = _asked(config, folder, world.ranks)
         with stages.exclusive(run.path) if world.rank == 0 else nullcontext():
             if world.rank == 0:
                 labels = catalog.load(folder).attrs["classes"]
-                runs.begin(run.name, settings, _machine(config, world), labels)
-            _meet()
+                machine = processes.resolved(config.precision, world)
+                runs.begin(run.name, settings, machine, labels)
+            processes.meet()
             if not run.finished:
-                _set_up(run, config, world)
-                state = _fit(run, config, folder, world)
-                _meet()  # the best epoch is on the disk
-                _finish(run, config, folder, world, state)
-            _meet()
+                precision, threads = _machine(run, config, world)
+                processes.set_up(threads, config.deterministic)
+                state = _fit(run, config, folder, world, precision, threads)
+                processes.meet()  # the best epoch is on the disk
+                _finish(run, config, folder, world, state, precision, threads)
+            processes.meet()
     return run
 
 
-def _settings(config: TrainConfig, folder: Path, world: World) -> tuple[TrainConfig, dict]:
-    """The config with its recipe's values, and all that decides the weights, as plain data."""
+def run_of(config: TrainConfig) -> runs.Run:
+    """The run that `train(config)` returns: finished, begun or not there yet.
+
+    Its dataset must be there: the clips are among the settings that a run is named by.
+    """
+    return _asked(config, paths.dataset(config.data))[2]
+
+
+def _asked(config: TrainConfig, folder: Path, ranks: int = 1) -> tuple[TrainConfig, dict, runs.Run]:
+    """The config with its recipe's values, all that decides the weights as plain data, the run."""
     sizes = {split: len(Shards(folder / "clips", split)) for split in ("train", "test")}
     for split, clips_there in sizes.items():
         if not clips_there:
@@ -150,66 +75,22 @@ def _settings(config: TrainConfig, folder: Path, world: World) -> tuple[TrainCon
                 "others to test on (ingest.statuses says what became of its videos)"
             )
     config = config.resolved(sizes["train"])
-    if min(config.batch_size, sizes["train"]) < world.ranks:
-        raise ValueError(f"a batch of {config.batch_size} is too small for {world.ranks} processes")
-    settings = RECIPES[config.recipe]._asdict() | asdict(config)
+    if min(config.batch_size, sizes["train"]) < ranks:
+        raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
     clips_print = Shards(folder / "clips", "train").fingerprint
-    return config, settings | {"data": folder.name, "clips": clips_print, "training": VERSION}
+    settings = RECIPES[config.recipe]._asdict() | asdict(config)
+    settings |= {"data": folder.name, "clips": clips_print, "training": VERSION}
+    return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
 
 
-@contextmanager
-def _processes() -> Iterator[World]:
-    """This process among those `torchrun` started; alone without it."""
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
-    if "RANK" not in os.environ:
-        yield World(0, 1, device)
-        return
-    # A first process that scores a large test set keeps the others waiting for long.
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=1))
-    try:
-        yield World(dist.get_rank(), dist.get_world_size(), device)
-    finally:
-        dist.destroy_process_group()
-
-
-def _meet() -> None:
-    if dist.is_initialized():
-        dist.barrier()
-
-
-def _machine(config: TrainConfig, world: World) -> dict:
-    """What is resolved once, by rule, and kept by the run: precision, threads, processes."""
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16" if stages.has_bf16(world.device.type) else "fp32"
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return {
-        "precision": precision,
-        "threads": max(1, stages.cores() // beside),
-        "ranks": world.ranks,
-        "device": torch.cuda.get_device_name() if world.device.type == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "version": __version__,
-        "commit": runs.commit(),
-    }
-
-
-def _set_up(run: runs.Run, config: TrainConfig, world: World) -> None:
-    """Threads, precision and determinism of this process; says what a resumed run will miss."""
-    machine, now = run.config["machine"], _machine(config, world)
-    changed = [key for key in ("ranks", "device", "torch") if machine[key] != now[key]]
+def _machine(run: runs.Run, config: TrainConfig, world: World) -> tuple[str, int]:
+    """The precision and threads of a run on this machine; says what a resumed run will miss."""
+    kept, now = run.config["machine"], processes.resolved(config.precision, world)
+    changed = [key for key in ("ranks", "device", "torch") if kept[key] != now[key]]
     if changed and world.rank == 0:
-        there = ", ".join(f"{key} {machine[key]} (now {now[key]})" for key in changed)
+        there = ", ".join(f"{key} {kept[key]} (now {now[key]})" for key in changed)
         print(f"{run.name} was begun with {there}: its last bits may differ from the whole's")
-    torch.set_num_threads(now["threads"] if "ranks" in changed else machine["threads"])
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
-    if config.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(config.deterministic)
+    return kept["precision"], (now if "ranks" in changed else kept)["threads"]
 
 
 @dataclass
@@ -226,9 +107,11 @@ class State:
     waited: float = 0.0  # of them, for data
 
 
-def _fit(run: runs.Run, config: TrainConfig, folder: Path, world: World) -> State:
+def _fit(
+    run: runs.Run, config: TrainConfig, folder: Path, world: World, precision: str, threads: int
+) -> State:
     """The training loop: every step, every row of metrics.csv, every checkpoint."""
-    recipe, machine, device = RECIPES[config.recipe], run.config["machine"], world.device
+    recipe, device = RECIPES[config.recipe], world.device
     train_clips, val_clips = Shards(folder / "clips", "train"), Shards(folder / "clips", "val")
     net = models.build(config.model, len(run.labels), config.width, config.size, config.seed)
     net.scale.fill_(recipe.scale)
@@ -247,8 +130,8 @@ def _fit(run: runs.Run, config: TrainConfig, folder: Path, world: World) -> Stat
     batch_size = min(config.batch_size, len(train_clips))
     epoch_steps = len(train_clips) // batch_size
     steps = epoch_steps * config.epochs
-    workers = max(1, machine["threads"] - 1) if device.type == "cuda" else 0
-    data = clips.Clips(train_clips, net.frames, net.classes, 1 if workers else machine["threads"])
+    workers = max(1, threads - 1) if device.type == "cuda" else 0
+    data = clips.Clips(train_clips, net.frames, net.classes, 1 if workers else threads)
     plan = clips.plans(
         train_clips.counts, batch_size, config.seed, config.epochs, state.step, *world[:2]
     )
@@ -264,7 +147,7 @@ def _fit(run: runs.Run, config: TrainConfig, folder: Path, world: World) -> Stat
         places = clips.crops(samples, config.seed, epoch, config.size, net.crop)
         x = clips.augment(batch.frames.to(device, non_blocking=True), places, config.size, net.crop)
         net.rows = clips.masks(config.seed, step, rows)
-        with predict.autocast(device, machine["precision"]):
+        with predict.autocast(device, precision):
             logits = replica(x)
         # The sum over the global batch by its size, whatever share of the batch is here.
         targets = batch.targets.to(device, non_blocking=True)
@@ -283,7 +166,7 @@ def _fit(run: runs.Run, config: TrainConfig, folder: Path, world: World) -> Stat
         state.seconds += time.perf_counter() - clock
         val = (None, None)
         if epoch_ends:
-            val = predict.validate(net, val_clips, machine)
+            val = predict.validate(net, val_clips, precision, threads)
             _judge(run, state, net, epoch, *val, world)
         if row_ends and log:
             seconds = state.seconds - last.seconds
@@ -310,9 +193,7 @@ def _schedule(recipe: Recipe, step: int, steps: int, cuts: int) -> float:
 
 def _mean(losses: list[torch.Tensor]) -> float:
     """The mean loss of the global batches of a row, on every process alike."""
-    mean = torch.stack(losses).mean()
-    if dist.is_initialized():
-        dist.all_reduce(mean)
+    mean = processes.total(torch.stack(losses).mean())
     if not isfinite(mean):
         raise FloatingPointError(
             f"the loss is {mean.item()}; try a lower rate (-p lr), or a recipe that clips gradients"
@@ -355,7 +236,15 @@ def _resume(run: runs.Run, net, optimizer) -> State:
     return State(**state)
 
 
-def _finish(run: runs.Run, config: TrainConfig, folder: Path, world: World, state: State) -> None:
+def _finish(
+    run: runs.Run,
+    config: TrainConfig,
+    folder: Path,
+    world: World,
+    state: State,
+    precision: str,
+    threads: int,
+) -> None:
     """Score the best epoch on the test videos; write predictions and results.json."""
     if Shards(folder / "clips", "test").fingerprint != run.config["settings"]["clips"]:
         raise RuntimeError(
@@ -363,7 +252,7 @@ def _finish(run: runs.Run, config: TrainConfig, folder: Path, world: World, stat
             f"{run.path} and train again"
         )
     net = runs.load_network(run).to(world.device)
-    predict.save(run, net, folder, "test", run.config["machine"])
+    predict.save(run, net, folder, "test", precision, threads)
     if world.rank:
         return
     machine = run.config["machine"]

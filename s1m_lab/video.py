@@ -15,56 +15,24 @@ no protocol, playlist or option can hide in its name or its content.
 """
 
 import hashlib
-import itertools
-import stat
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from s1m_lab import stages
-
-REASONS = {
-    "ok": "read without an error",
-    "missing": "there is no such file",
-    "unreadable": "the file system does not let it be read",
-    "empty": "the file has no bytes",
-    "not a video": "the file is no video container that the lab knows",
-    "truncated": "the file ends before its index, or before the frames its header promises",
-    "no video stream": "a container without moving pictures (sound alone, or a cover image)",
-    "unsupported": "no decoder for the codec, or frames of a size that changes or is absurd",
-    "corrupt": "the decoder met an error in a frame that was wanted",
-    "too short": "shorter than one segment",
-    "too long": "longer than was asked for",
-    "encrypted": "its frames cannot be read without a key",
-    "private": "whoever holds it does not let it be read",
-    "refused": "the server refused for now, or asked to slow down; try it again",
-    "unreachable": "no way to where it lies; try it again",
-    "timed out": "it took longer than a video may",
-    "crashed": "the decoder took its process down",
-    "error": "the lab itself failed on it; please report it",
-}
+from s1m_lab.containers import REASONS as REASONS
+from s1m_lab.containers import VideoError, counted, errors, line, opened, url
+from s1m_lab.decoders import TICK, Av, Decord, Tape
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif".split()
 )
-CONTAINERS = "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,ogg,gif"
-MAGIC = {b"ftyp": 4, b"moov": 4, b"mdat": 4, b"RIFF": 0, b"\x1aE\xdf\xa3": 0, b"OggS": 0}
-TICK = 1e-3  # s; the coarsest time stamp in use, so what times may be off by
-NEAR = 1.0  # s; up to here it is cheaper to decode on than to seek
 LARGEST = 8192 * 8192  # pixels
-
-
-class VideoError(Exception):
-    """A file that cannot be read; `reason` is a key of `REASONS`, the text says more."""
-
-    def __init__(self, reason: str, detail: str = ""):
-        super().__init__(f"{reason}: {detail or REASONS[reason]}")
-        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True)
@@ -140,7 +108,7 @@ def probe(path: Path, whole: bool = True) -> Info:
             pixel_format=picture.format.name,
             variable=bool(uneven),
             decoder="decord" if trusted else "av",
-            origin=0.0 if _counted(container) else float(times[0]),
+            origin=0.0 if counted(container) else float(times[0]),
         )
 
 
@@ -159,7 +127,7 @@ def segments(
     """
     info = info or probe(path)
     with closing(_reader(path, info)) as reader:
-        tape = _Tape(reader, size)
+        tape = Tape(reader, partial(fit, height=size[0], width=size[1]) if size else np.asarray)
         for start in starts:
             clip = tape.at(start + np.arange(frames) / fps)
             if len({image.shape for image in clip}) > 1:
@@ -177,16 +145,26 @@ def read(
     """
     info = probe(path, whole)
     if fps is None:
-        with closing(_Av(path, info)) as reader:  # decord knows no times, only a mean rate
+        reader = Av(path, info.fps, info.rotation)  # decord knows no times, only a mean rate
+        with closing(reader):
             for time, image in reader.frames(0.0):
                 yield time, image()
         if not whole:
             probe(path)  # says what is missing
         return
     with closing(_reader(path, info)) as reader:
-        tape = _Tape(reader)
+        tape = Tape(reader)
         for number in range(max(1, round(info.duration * fps))):
             yield number / fps, tape.at([number / fps])[0]
+
+
+def _reader(path: Path, info: Info) -> Decord | Av:
+    if info.decoder == "decord":
+        reader = Decord(path, info.fps)
+        if len(reader.film) == info.frames:
+            return reader
+        reader.close()
+    return Av(path, info.fps, info.rotation)
 
 
 def readable(path: Path) -> int:
@@ -241,182 +219,6 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(resized)
 
 
-class _Tape:
-    """A film that is sampled and held, and that can be wound back to the last segment's start, so
-    that segments which overlap are decoded once."""
-
-    def __init__(self, reader, size: tuple[int, int] | None = None):
-        self.reader, self.size = reader, size
-        self.kept: deque = deque()  # [seconds, function that makes it, picture]
-
-    def at(self, times: Sequence[float]) -> list[np.ndarray]:
-        """The picture on screen at each time (ascending): the last frame that is not later."""
-        first = times[0] + TICK
-        if not self.kept or first < self.kept[0][0] or first > self.kept[-1][0] + NEAR:
-            self.coming = self.reader.frames(times[0])
-            self.kept.clear()
-        images = []
-        for time in times:
-            while not self.kept or self.kept[-1][0] <= time + TICK:
-                if (frame := next(self.coming, None)) is None:
-                    break
-                self.kept.append([*frame, None])
-                self._forget(first)
-            self._forget(first)
-            if not self.kept:
-                raise VideoError("corrupt", f"no frame can be decoded at {time:.2f} s")
-            earlier = [frame for frame in self.kept if frame[0] <= time + TICK]
-            images.append(self._picture(earlier[-1] if earlier else self.kept[0]))
-        return images
-
-    def _forget(self, first: float) -> None:
-        """Drop what is not on screen any more at `first`."""
-        while len(self.kept) > 1 and self.kept[1][0] <= first:
-            self.kept.popleft()
-
-    def _picture(self, frame: list) -> np.ndarray:
-        if frame[2] is None:
-            frame[2] = frame[1]() if self.size is None else fit(frame[1](), *self.size)
-            frame[1] = None
-        return frame[2]
-
-
-def _reader(path: Path, info: Info):
-    if info.decoder == "decord":
-        reader = _Decord(path, info)
-        if len(reader.film) == info.frames:
-            return reader
-        reader.close()
-    return _Av(path, info)
-
-
-class _Decord:
-    """Frames of a file by decord: `frames(start)` yields (seconds, function) from `start` on."""
-
-    def __init__(self, path: Path, info: Info):
-        import decord
-
-        decord.logging.set_level(decord.logging.QUIET)
-        self.fps, self.error = info.fps, decord.DECORDError
-        with self._named():
-            self.film = decord.VideoReader(url(path), num_threads=1)
-
-    def frames(self, start: float) -> Iterator:
-        last = len(self.film) - 1
-        first = min(max(0, int((start + TICK) * self.fps)), last)
-        for number in range(first, last + 1):
-            with self._named():
-                if number == first:
-                    self.film.seek_accurate(number)
-                image = self.film.next().asnumpy()
-            yield number / self.fps, lambda image=image: image
-
-    @contextmanager
-    def _named(self):
-        try:
-            yield
-        except (self.error, RuntimeError, AssertionError, StopIteration) as error:
-            raise VideoError("corrupt", line(error).rsplit(": ", 1)[-1]) from None
-
-    def close(self) -> None:
-        self.film = None
-
-
-class _Av:
-    """Frames of a file by PyAV, as `_Decord` gives them, from `start` or a little before.
-
-    A seek counts only when it ends on a key frame not later than `start`; what decoders put out
-    before that key frame is incomplete.
-    """
-
-    def __init__(self, path: Path, info: Info):
-        from av.video.reformatter import VideoReformatter
-
-        self.path, self.info, self.opened = path, info, None
-        self.convert = VideoReformatter().reformat
-        self.origin = None  # s, the stamp of the first frame
-
-    def frames(self, start: float) -> Iterator:
-        for back in (0.0, 2.0, 10.0):
-            # AVI stores no times of presentation: its frames are counted from the first one
-            if self.origin is None or start - back <= 0 or _counted(self.container):
-                break
-            target = int((self.origin + start - back) / self.stream.time_base)
-            self.container.seek(target, stream=self.stream)
-            frames = self._decode(key=True)
-            first = next(frames, None)
-            if first is not None and first[0] <= start + TICK:
-                return itertools.chain([first], frames)
-        self.close()
-        self.opened = opened(self.path)
-        self.container, self.stream = self.opened.__enter__()
-        return self._decode()
-
-    def _decode(self, key: bool = False) -> Iterator:
-        counted = _counted(self.container)
-        try:
-            for number, picture in enumerate(self.container.decode(self.stream)):
-                key = key and not picture.key_frame
-                if key:
-                    continue
-                time = number / self.info.fps
-                if not counted and picture.pts is not None:
-                    time = float(picture.pts * self.stream.time_base)
-                    self.origin = time if self.origin is None else self.origin
-                    time -= self.origin
-                yield time, lambda picture=picture: self._upright(picture)
-        except errors() as error:
-            raise VideoError("corrupt", line(error)) from None
-
-    def _upright(self, picture) -> np.ndarray:
-        image = self.convert(picture, format="rgb24", threads=1).to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, self.info.rotation // 90))
-
-    def close(self) -> None:
-        if self.opened:
-            self.opened.__exit__(None, None, None)
-            self.opened = None
-
-
-@contextmanager
-def opened(path: Path) -> Iterator:
-    """(container, stream) of the film in `path`; whatever goes wrong has a name."""
-    import av
-
-    magic = _magic(Path(path))
-    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
-    try:
-        container = av.open(url(path), options=options, metadata_errors="ignore")
-    except errors() as error:
-        known = any(magic[at : at + len(word)] == word for word, at in MAGIC.items())
-        raise VideoError("truncated" if known else "not a video", line(error)) from None
-    with container:
-        Disposition = av.stream.Disposition
-        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        films.sort(key=lambda s: not s.disposition & Disposition.default)
-        if not films:
-            raise VideoError("no video stream")
-        if films[0].codec_context is None:
-            raise VideoError("unsupported", "no decoder for its codec")
-        films[0].thread_count = 1
-        yield container, films[0]
-
-
-def _magic(path: Path) -> bytes:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise VideoError("not a video", "no ordinary file")
-        with open(path, "rb") as file:
-            magic = file.read(16)
-    except FileNotFoundError:
-        raise VideoError("missing") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise VideoError("unreadable", line(error)) from None
-    if not magic:
-        raise VideoError("empty")
-    return magic
-
-
 def _times(container, stream, whole: bool) -> tuple[np.ndarray, int]:
     """When each frame is shown (s, ascending), and how many frames an edit list hides."""
     stamps, hidden = [], 0
@@ -433,29 +235,9 @@ def _times(container, stream, whole: bool) -> tuple[np.ndarray, int]:
             raise VideoError("truncated", f"after {len(stamps)} frames: {line(error)}") from None
     if not stamps:
         raise VideoError("truncated", "no frame is there")
-    if _counted(container) or None in stamps:
+    if counted(container) or None in stamps:
         return np.arange(len(stamps)) / float(stream.average_rate or 25), hidden
     return np.sort(np.array(stamps)) * float(stream.time_base), hidden
-
-
-def _counted(container) -> bool:
-    return container.format.name == "avi"
-
-
-def url(path: Path) -> str:
-    """An absolute `file:` address, so that no name is taken for an option or a protocol."""
-    return f"file:{Path(path).absolute()}"
-
-
-def errors() -> tuple:
-    import av
-
-    return av.FFmpegError, ValueError, OverflowError, MemoryError
-
-
-def line(error: Exception) -> str:
-    """The error in a line, without the path."""
-    return (getattr(error, "strerror", None) or str(error)).strip().replace("\n", " ")[:200]
 
 
 def encode(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from s1m_lab import models, plots
+from s1m_lab import curves, models, plots, runs
 
 RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 4}
 HOSTILE = ["$\\frac{1$ & $_^", "<b>x</b>\n\n\t中文 🏃 \x00\x07", "w" * 5000, ""]
@@ -32,9 +32,9 @@ def drawn(figure):
 def test_any_text_is_drawn_as_it_stands(text, frames):
     drawn(plots.contact_sheet(frames[:, 0], [text] * 4, title=text))
     drawn(plots.strips(frames, [text] * 4, title=text))
-    drawn(plots.pair_bars(pairs(text), text))
-    drawn(plots.shares({text: 1.0, "rest": 2.0}, text))
-    drawn(plots.beside_paper(RESULTS, "slow", text))
+    drawn(curves.pair_bars(pairs(text), text))
+    drawn(curves.shares({text: 1.0, "rest": 2.0}, text))
+    drawn(curves.beside_paper(RESULTS, "slow", text))
 
 
 def pairs(name="a | b"):
@@ -95,33 +95,35 @@ def test_photographs_are_shown_as_jpeg_alone(monkeypatch):
 
 def test_curves_draw_from_the_first_row_on():
     nothing = pd.DataFrame(columns=["step", "loss", "val_hit1"], dtype=float)
-    drawn(plots.training_curve(nothing, "slow"))
+    drawn(curves.training_curve(nothing, "slow"))
     rows = pd.DataFrame({"step": [10, 20], "loss": [2.0, 1.0], "val_hit1": [np.nan, np.nan]})
-    assert "not measured" in plots.training_curve(rows, "slow").axes[1].get_title("left")
+    assert "not measured" in curves.training_curve(rows, "slow").axes[1].get_title("left")
     rows.loc[1, "val_hit1"] = 0.25
-    figure = plots.training_curve(rows, "late", chance=0.1)
+    figure = curves.training_curve(rows, "late", chance=0.1)
     assert "best 25.0% at step 20" in figure.axes[1].get_title("left")
     assert {line.get_color() for line in figure.axes[0].lines} == {plots.COLOURS["late"]}
     drawn(figure)
 
 
-def test_live_shows_only_metrics_that_grow(home, capsys):
-    old, new = (home / "runs" / name / "metrics.csv" for name in ("old", "new"))
-    for file in (old, new):
-        file.parent.mkdir(parents=True)
-    old.write_text("step,loss,val_hit1\n10,2.0,\n20,1.0,0.5\n")
+def test_live_shows_the_run_that_is_trained_and_no_other(home, capsys):
+    mine, other = (runs.Run(home / "runs" / name) for name in ("mine", "other"))
+    rows = "step,loss,val_hit1\n10,2.0,\n20,1.0,0.5\n"
+    for run in (mine, other):
+        run.path.mkdir(parents=True)
+    (mine.path / "metrics.csv").write_text(rows)  # that of an earlier training, taken up again
     time.sleep(0.05)
-    with plots.live("slow", every=0.05):
-        time.sleep(0.3)
+    with curves.live(mine, "slow", every=0.05):
+        (other.path / "metrics.csv").write_text(rows)
+        time.sleep(0.5)
         assert capsys.readouterr().out == ""
-        new.write_text("step,loss,val_hit1\n10,2.0,\n20,1.0,0.5\n")
+        (mine.path / "metrics.csv").write_text(rows + "30,0.5,\n")
         time.sleep(1.0)
         assert "Figure" in capsys.readouterr().out
     assert "watch" not in str(threading.enumerate())
 
 
 def test_pair_bars_stand_on_one_half():
-    bars = plots.pair_bars(pairs(), "x").axes[0].patches
+    bars = curves.pair_bars(pairs(), "x").axes[0].patches
     assert [(bar.get_x(), bar.get_width()) for bar in bars] == [
         (0.5, 0.4),
         (0.5, pytest.approx(-0.1)),
@@ -129,12 +131,12 @@ def test_pair_bars_stand_on_one_half():
 
 
 def test_beside_paper_shows_both_and_survives_a_gap():
-    figure = plots.beside_paper(RESULTS, "slow", "x")
+    figure = curves.beside_paper(RESULTS, "slow", "x")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["80.0%   41.9%", "90.0%   60.9%", "100.0%   80.2%", "here   paper"]
     chance = next(line for line in figure.axes[0].lines if line.get_label() == "chance, here")
     assert list(chance.get_xdata()) == [0.25, 0.25, 1]
-    figure = plots.beside_paper(RESULTS, "late-fovea", "x")
+    figure = curves.beside_paper(RESULTS, "late-fovea", "x")
     assert [text.get_text() for text in figure.axes[0].texts][0] == "80.0%   –"
     drawn(figure)
 
@@ -142,7 +144,7 @@ def test_beside_paper_shows_both_and_survives_a_gap():
 @pytest.mark.parametrize("name", models.NAMES)
 def test_the_shape_flow_of_every_network(name):
     net = models.build(name, classes=7, width=0.05)
-    figure = plots.shape_flow(models.summary(net), name)
+    figure = curves.shape_flow(models.summary(net), name)
     texts = [text.get_text() for text in figure.axes[0].texts]
     streams = len(net.view.streams)
     assert texts.count("conv1") == streams and texts.count("fc6") == 1 and texts[-1] == "7"

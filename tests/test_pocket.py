@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from s1m_lab import catalog, paths, pocket, stages, video
+from s1m_lab.scenes import SQUARE, weaving
 
 FULL, TWO = 112, 118  # px: the crop of the full frame, and of the two-stream views, in 132×132
 STORED = slice(22, 154)  # columns of the centre crop that is stored
@@ -46,7 +47,7 @@ def on_air(scene, seed):
 def test_default_size_splits_and_pairs():
     script = pocket.plan(pocket.DEFAULT, data_seed=0)
     assert sum(len(scene.ids) for scene in script) == pocket.DEFAULT
-    count = {name: dict.fromkeys(pocket.SPLITS, 0) for name in pocket.CLASSES}
+    count = {name: dict.fromkeys(("train", "val", "test"), 0) for name in pocket.CLASSES}
     for scene in script:
         for name in pocket.STAGES[scene.stage].classes:
             count[name][scene.split] += 1
@@ -207,10 +208,10 @@ def test_speed_twins_are_the_same_pictures_in_another_order():
 
 def test_weave_means_nothing_at_any_alignment():
     for weave, phase, fold in product(("along", "across"), (0, 1), (0, 1)):
-        wave = np.pad(pocket.scenes.weaving(weave, phase, fold), 3)
+        wave = np.pad(weaving(weave, phase, fold), 3)
         means = (wave[:-1, :-1] + wave[1:, :-1] + wave[:-1, 1:] + wave[1:, 1:]) / 4
         assert np.abs(means).max() < 6 and 45 <= np.abs(wave).max() < 48
-    assert pocket.scenes.SQUARE <= 45  # what every fovea sees: 59 of a crop that moves by 14
+    assert SQUARE <= 45  # what every fovea sees: 59 of a crop that moves by 14
 
 
 def test_surround_twins_differ_only_where_no_fovea_looks(tmp_path):

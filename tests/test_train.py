@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 
-from s1m_lab import models, predict, runs, train, video
+from s1m_lab import models, predict, processes, runs, train, video
 
 TINY = {"model": "slow", "epochs": 4, "batch_size": 6, "width": 1 / 16, "size": 43}
 
@@ -67,6 +67,7 @@ def bits(run: runs.Run) -> dict:
 
 def test_a_run_holds_what_it_says(lab):
     run = train.train(lab())
+    assert train.run_of(lab()) == run
     results = run.results
     assert (results["model"], results["classes"], results["seed"]) == ("slow", 2, 0)
     net = runs.load_network(run)
@@ -95,6 +96,7 @@ def test_a_run_holds_what_it_says(lab):
 
 def test_a_finished_run_is_found_and_other_settings_stop(lab):
     run = train.train(lab(run="mine", epochs=1))
+    assert train.run_of(lab(run="mine", epochs=1)) == run
     before = (run.path / "results.json").stat().st_mtime_ns
     assert train.train(lab(run="mine", epochs=1)).path == run.path
     assert (run.path / "results.json").stat().st_mtime_ns == before
@@ -211,7 +213,7 @@ def test_the_papers_rate_is_cut_where_validation_stops_improving(tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\n")
     rates = []
     for epoch, (loss, hit1) in enumerate([(2, 0.3), (1, 0.4), (1, 0.4), (0.9, 0.4), (0.5, 0.3)]):
-        train._judge(run, state, net, epoch, loss, hit1, train.World(0, 1, torch.device("cpu")))
+        train._judge(run, state, net, epoch, loss, hit1, processes.World(0, 1, torch.device("cpu")))
         rates.append(train._schedule(recipe, 5, 10, state.cuts))
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01])
     assert state.best_epoch == 3  # of equal Hit@1 the lower loss

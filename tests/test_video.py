@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from s1m_lab import video
+from s1m_lab import decoders, video
 
 
 def counter(n: int, side: int = 64) -> list[np.ndarray]:
@@ -214,7 +214,7 @@ def test_real_segments_are_those_of_a_full_decode(real_data):
             continue
         info = video.probe(path)
         by_av = dataclasses.replace(info, decoder="av")
-        reader = video._Av(path, by_av)
+        reader = decoders.Av(path, by_av.fps, by_av.rotation)
         times, images = zip(
             *((t, video.fit(i(), 48, 48)) for t, i in reader.frames(0)), strict=True
         )

@@ -1,0 +1,103 @@
+"""A film's file: opened as a local container of video and as nothing else.
+
+    with containers.opened(path) as (container, stream): ...   # of PyAV
+
+Whatever goes wrong raises a `VideoError`, whose reason is one of `REASONS`: the names of all that
+can become of a video, here or later on its way into shards.
+"""
+
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+REASONS = {
+    "ok": "read without an error",
+    "missing": "there is no such file",
+    "unreadable": "the file system does not let it be read",
+    "empty": "the file has no bytes",
+    "not a video": "the file is no video container that the lab knows",
+    "truncated": "the file ends before its index, or before the frames its header promises",
+    "no video stream": "a container without moving pictures (sound alone, or a cover image)",
+    "unsupported": "no decoder for the codec, or frames of a size that changes or is absurd",
+    "corrupt": "the decoder met an error in a frame that was wanted",
+    "too short": "shorter than one segment",
+    "too long": "longer than was asked for",
+    "encrypted": "its frames cannot be read without a key",
+    "private": "whoever holds it does not let it be read",
+    "refused": "the server refused for now, or asked to slow down; try it again",
+    "unreachable": "no way to where it lies; try it again",
+    "timed out": "it took longer than a video may",
+    "crashed": "the decoder took its process down",
+    "error": "the lab itself failed on it; please report it",
+}
+FORMATS = "mov,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,ogg,gif"
+MAGIC = {b"ftyp": 4, b"moov": 4, b"mdat": 4, b"RIFF": 0, b"\x1aE\xdf\xa3": 0, b"OggS": 0}
+
+
+class VideoError(Exception):
+    """A file that cannot be read; `reason` is a key of `REASONS`, the text says more."""
+
+    def __init__(self, reason: str, detail: str = ""):
+        super().__init__(f"{reason}: {detail or REASONS[reason]}")
+        self.reason, self.detail = reason, detail
+
+
+@contextmanager
+def opened(path: Path) -> Iterator:
+    """(container, stream) of the film in `path`; whatever goes wrong has a name."""
+    import av
+
+    magic = _magic(Path(path))
+    options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
+    try:
+        container = av.open(url(path), options=options, metadata_errors="ignore")
+    except errors() as error:
+        known = any(magic[at : at + len(word)] == word for word, at in MAGIC.items())
+        raise VideoError("truncated" if known else "not a video", line(error)) from None
+    with container:
+        Disposition = av.stream.Disposition
+        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+        films.sort(key=lambda s: not s.disposition & Disposition.default)
+        if not films:
+            raise VideoError("no video stream")
+        if films[0].codec_context is None:
+            raise VideoError("unsupported", "no decoder for its codec")
+        films[0].thread_count = 1
+        yield container, films[0]
+
+
+def _magic(path: Path) -> bytes:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise VideoError("not a video", "no ordinary file")
+        with open(path, "rb") as file:
+            magic = file.read(16)
+    except FileNotFoundError:
+        raise VideoError("missing") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise VideoError("unreadable", line(error)) from None
+    if not magic:
+        raise VideoError("empty")
+    return magic
+
+
+def counted(container) -> bool:
+    """Whether its frames have no times and are counted from the first one: AVI."""
+    return container.format.name == "avi"
+
+
+def url(path: Path) -> str:
+    """An absolute `file:` address, so that no name is taken for an option or a protocol."""
+    return f"file:{Path(path).absolute()}"
+
+
+def errors() -> tuple:
+    import av
+
+    return av.FFmpegError, ValueError, OverflowError, MemoryError
+
+
+def line(error: Exception) -> str:
+    """The error in a line, without the path."""
+    return (getattr(error, "strerror", None) or str(error)).strip().replace("\n", " ")[:200]
