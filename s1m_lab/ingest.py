@@ -15,7 +15,6 @@ or another try at those that failed costs no more than itself. A video whose fil
 keeps the clips it has, and that is said; what could not be made again is never thrown away.
 """
 
-import hashlib
 import json
 import math
 import re
@@ -29,6 +28,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s1m_lab import cluster, cutting, datasets, shards, sources, stages, video
+from s1m_lab.jobs import Jobs, clip_bytes
 from s1m_lab.paths import is_url
 from s1m_lab.splits import SPLITS
 from s1m_lab.store import Store
@@ -92,23 +92,28 @@ def prepare(
         root, files = asked.get("output") or str(here), asked.get("files") or ""
         if any(where.startswith("memory:") for where in (root, files, str(data))):
             workers = 1  # that memory is this process's
-        jobs = _jobs(df, root, settings, sources.find(df, folder, files, fetch), retry)
-        work = stages.fingerprint(inputs=[job["inputs"] for job in jobs])
-        now = stages.fingerprint(now=[job["now"] for job in jobs])
+        jobs = Jobs(df, root, settings, sources.find(df, folder, files, fetch), retry)
+        facts = [(job["inputs"], job["now"]) for job in jobs]
+        work = stages.fingerprint(inputs=[inputs for inputs, _ in facts])
+        now = stages.fingerprint(now=[states for _, states in facts])
         made = _made(here, root)
         if retry or made != {"work": work, "now": now}:
-            stems = _survey(jobs)
-            todo = [job for job in jobs if job["name"] not in stems]
+            stems = _survey(jobs, {inputs: n for n, (inputs, _) in enumerate(facts)})
+            todo = [n for n, shard in enumerate(jobs.shards) if shard.name not in stems]
             if todo or made.get("work") != work:
                 if not is_url(root):
-                    there = sum(job["clips"] * sum(map(bool, job["now"])) for job in todo)
-                    stages.require_space(Path(root), 1.2 * _clip_bytes(settings) * there)
+                    each = settings["clips"]
+                    there = sum(
+                        each[jobs.shards[n].split] * sum(map(bool, facts[n][1])) for n in todo
+                    )
+                    stages.require_space(Path(root), 1.2 * clip_bytes(settings) * there)
                 here.mkdir(parents=True, exist_ok=True)
                 (here / "index.parquet").unlink(missing_ok=True)  # that nothing be read half-made
                 _note(here / "asked.json", asked)
-                total = sum(len(job["videos"]) for job in todo)
+                total = sum(len(jobs.shards[n].rows) for n in todo)
                 progress = stages.Progress("ingest", total, "videos")
-                for name, stem, n in cluster.run(cutting.make, todo, workers, scheduler):
+                pending = (jobs[n] for n in todo)  # each is built when a worker is free
+                for name, stem, n in cluster.run(cutting.make, pending, workers, scheduler):
                     stems[name] = stem
                     progress.update(n)
                 _merge(here, df, jobs, stems, {"settings": settings, "work": work})
@@ -182,55 +187,6 @@ def _settings(folder: Path, df: pd.DataFrame, clips, size, **others) -> tuple[di
     return settings, new
 
 
-def _clip_bytes(settings: dict) -> float:
-    """About what a stored clip takes; 0.35 bytes a pixel are JPEG at quality 90."""
-    return settings["frames"] * (0.35 * settings["height"] * settings["width"] + 800)
-
-
-def _jobs(df: pd.DataFrame, root: str, settings: dict, found: list, retry: bool) -> list[dict]:
-    """The shards to be, as plain data.
-
-    A hash of (data_seed, id) says in which shard of its split a video stands, and where: a shard
-    mixes classes, and a video more or less concerns one shard alone. A shard has about 8 to
-    256 MB, and a split of a middling dataset about 16; their number is a power of two, so that it
-    seldom changes.
-    """
-    seed, size = settings["data_seed"], _clip_bytes(settings)
-    cut = {name: value for name, value in settings.items() if name not in ("clips", "max_duration")}
-    hashes = [hashlib.sha256(f"{seed}\n{id}".encode()).digest() for id in df["id"]]
-    if len(set(df["id"])) < len(df):
-        raise ValueError("two videos of the catalog have the same id")
-    columns = [df[name].tolist() for name in ("id", "labels", "duration", "split")]
-    rows = list(zip(hashes, *columns, found, strict=True))
-    jobs = []
-    for split in SPLITS:
-        clips, mine = settings["clips"][split], [row for row in rows if row[4] == split]
-        total = len(mine) * clips * size
-        count = total / min(max(8e6, total / 16), 256e6)
-        count = 2 ** max(0, round(math.log2(count))) if mine else 0
-        buckets: list[list] = [[] for _ in range(count)]
-        for row in mine:
-            buckets[int.from_bytes(row[0][8:16]) % count].append(row)
-        for number, bucket in enumerate(buckets):
-            if not bucket:
-                continue
-            bucket.sort(key=lambda row: row[0])
-            videos, now = [], []
-            for digest, id, labels, duration, _, source in bucket:
-                duration = None if pd.isna(duration) else float(duration)
-                videos.append([digest.hex()[:16], id, [int(n) for n in labels], duration, source])
-                now.append(source and source.state)
-            named = [row[1:4] for row in videos]
-            job = {"store": root, "name": f"{split}-{number:05d}", "split": split, "clips": clips}
-            job |= {"settings": settings, "videos": videos, "now": now, "retry": retry, "old": []}
-            job["inputs"] = stages.fingerprint(
-                name=job["name"], settings=settings, clips=clips, videos=named
-            )
-            job["cut"] = stages.fingerprint(settings=cut, clips=clips)
-            jobs.append(job)
-    return jobs
-
-
 def _made(here: Path, root: str) -> dict:
     """What the work was that ended last, and the state of its sources; {} unless its index and all
     its shards are there."""
@@ -247,19 +203,17 @@ def _root(here: Path, root: str) -> str:
     return "" if root == str(here) else root
 
 
-def _survey(jobs: list[dict]) -> dict[str, str]:
-    """The stems of the shards that are as their jobs would make them, by the jobs' names; the other
-    jobs are told (`old`) which shards hold clips or statuses of their videos.
+def _survey(jobs: Jobs, numbers: dict[str, int]) -> dict[str, str]:
+    """The stems of the shards that are as their jobs would make them, by the jobs' names; `numbers`
+    are those of the jobs, by their `inputs`. The other jobs are told (`old`) which shards hold
+    clips or statuses of their videos.
 
     Raises ValueError where clips would be lost that cannot be made again.
     """
-    if not jobs:
-        return {}
-    store, wanted = Store(jobs[0]["store"]), {job["inputs"]: job for job in jobs}
-    found, old = {}, {}
+    store, found, old = Store(jobs.store), {}, {}
     for stem, (_, facts) in _sides(store, cutting.stems(store.sizes())):
-        job = wanted.get(facts["inputs"])
-        if job and cutting.same(job, facts):
+        number = numbers.get(facts["inputs"])
+        if number is not None and cutting.same(job := jobs[number], facts):
             well = sum(row["status"] == "ok" for row in facts["statuses"])
             found[job["name"]] = max(found.get(job["name"], (0, "")), (well, stem))
         for row in facts["statuses"]:
@@ -267,7 +221,7 @@ def _survey(jobs: list[dict]) -> dict[str, str]:
                 (stem, facts["cut"], row["clips"], row.get("duration"))
             )
     kept, lost = 0, []
-    for job in jobs:
+    for job in jobs if old else ():
         longest = job["settings"]["max_duration"] or math.inf
         for (_, id, _, duration, _), now in zip(job["videos"], job["now"], strict=True):
             clips = [one for one in old.get(id, ()) if one[2]]
@@ -277,9 +231,8 @@ def _survey(jobs: list[dict]) -> dict[str, str]:
                 known = duration or max(seconds or 0 for *_, seconds in clips)
                 lost += [id] * (not usable or known > longest)
         if job["name"] not in found:
-            job["old"] = sorted(
-                {one[0] for video in job["videos"] for one in old.get(video[1], ())}
-            )
+            stems = {one[0] for video in job["videos"] for one in old.get(video[1], ())}
+            jobs.old[job["name"]] = sorted(stems)
     if lost:
         raise ValueError(
             f"{len(lost):,} videos are out of reach ({', '.join(lost[:3])}, …) and the settings "
@@ -301,22 +254,22 @@ def _sides(store: Store, stems: list[str]) -> Iterator[tuple[str, tuple[pa.Table
             )
 
 
-def _merge(here: Path, df: pd.DataFrame, jobs: list[dict], stems: dict, about: dict) -> None:
+def _merge(here: Path, df: pd.DataFrame, jobs: Jobs, stems: dict, about: dict) -> None:
     """`index.parquet` and `status.parquet` of all shards; then what belongs to none is removed.
 
     Both stand beside the shards and, where those are elsewhere, in the dataset's `clips/` too.
     """
-    root, mine = jobs[0]["store"], [stems[job["name"]] for job in jobs]
+    root, mine = jobs.store, [stems[shard.name] for shard in jobs.shards]
     store, rows, found, prints = Store(root), [], [], []
     with (
         stages.atomic(here / "index.parquet") as temporary,
         pq.ParquetWriter(temporary, shards.SCHEMA, compression="zstd") as writer,
     ):
-        for job, (stem, (part, facts)) in zip(jobs, _sides(store, mine), strict=True):
+        for job, (stem, (part, facts)) in zip(jobs.shards, _sides(store, mine), strict=True):
             rows.append(pa.Table.from_pylist(facts["statuses"], cutting.STATUS))
             prints.append(facts["sha256"])
             if len(part):
-                shard = {"name": f"{stem}.tar", "split": job["split"], "clips": len(part)}
+                shard = {"name": f"{stem}.tar", "split": job.split, "clips": len(part)}
                 found.append(shard | {"bytes": facts["bytes"]})
                 part = part.replace_schema_metadata().cast(shards.SCHEMA)
                 writer.write_table(part, row_group_size=len(part))
