@@ -4,6 +4,7 @@ The test clips of a dataset are the same for every run, in the same order. Each 
 the network four times (two crops × two flips) and the class probabilities are averaged; a video's
 are the mean over its clips (§4). What is saved, `predictions/<split>.npy` (clips×classes) and
 `<split>.parquet` (which video each clip is of, and its labels), is all that scores are made from.
+Both are written and scored in parts, so that memory does not grow with the number of clips.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,6 +24,7 @@ from s1m_lab.shards import Shards
 
 BATCH = 64  # clips scored at a time
 CLIPS = 20  # §4: clips of a new video
+PART = 4096  # clips held in memory while a run is scored
 
 
 class Predictions(NamedTuple):
@@ -42,6 +44,18 @@ class Predictions(NamedTuple):
     def video_probabilities(self) -> np.ndarray:
         """V×K."""
         return metrics.video_average(self.clip_probabilities, self.clip_video)
+
+    def parts(self, size: int = PART) -> Iterator["Predictions"]:
+        """The same in parts of up to `size` clips (at least a video), every video whole."""
+        ends = np.append(0, np.bincount(self.clip_video, minlength=len(self.ids)).cumsum())
+        first = 0
+        while first < len(self.ids):
+            last = max(first + 1, np.searchsorted(ends, ends[first] + size, "right") - 1)
+            rows, videos = slice(ends[first], ends[last]), slice(first, last)
+            own = self.clip_video[rows] - first
+            clips_there = self.clip_probabilities[rows], own, self.clip_number[rows]
+            yield Predictions(*clips_there, self.ids[videos], self.labels[videos])
+            first = last
 
 
 def autocast(device: torch.device, precision: str):
@@ -85,11 +99,14 @@ def validate(
     """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
     if not len(shards):
         return float("nan"), float("nan")
-    found = np.concatenate([*probabilities(net, shards, precision, threads, passes=1)])
-    labels = _index(shards)["labels"].to_pylist()
-    share = metrics.truth(labels, net.classes) / np.array([len(own) for own in labels])[:, None]
-    loss = -(share * np.log(np.maximum(found, 1e-12))).sum(axis=1).mean()
-    return float(loss), metrics.hit_at_k(found, labels, 1)
+    labels, losses, hits, done = _index(shards)["labels"].combine_chunks(), [], [], 0
+    for found in probabilities(net, shards, precision, threads, passes=1):
+        own = labels.slice(done, len(found)).to_pylist()
+        share = metrics.truth(own, net.classes) / np.array([len(each) for each in own])[:, None]
+        losses.append(-(share * np.log(np.maximum(found, 1e-12))).sum(axis=1))
+        hits.append(metrics.hits(found, own, 1))
+        done += len(found)
+    return float(np.concatenate(losses).mean()), float(np.concatenate(hits).mean())
 
 
 def save(
@@ -122,8 +139,8 @@ def save(
 
 def _index(shards: Shards) -> pa.Table:
     """The index rows of all clips of a split: video, clip, start and labels."""
-    tables = [shards.index(s) for s in range(len(shards.counts))]
-    return pa.concat_tables(tables).select(["video", "clip", "start", "labels"])
+    columns = ["video", "clip", "start", "labels"]
+    return pa.concat_tables(shards.index(s).select(columns) for s in range(len(shards.counts)))
 
 
 def load(run: runs.Run, split: str = "test") -> Predictions:
@@ -132,24 +149,28 @@ def load(run: runs.Run, split: str = "test") -> Predictions:
     if not (folder / f"{split}.parquet").is_file():
         raise FileNotFoundError(f"run {run.name!r} has no predictions on {split!r}; finish it")
     index = pq.read_table(folder / f"{split}.parquet")
-    ids = np.asarray(index["video"])
-    first = np.append(True, ids[1:] != ids[:-1])
-    labels = index["labels"].filter(pa.array(first)).to_pylist()
+    ids = index["video"].combine_chunks()
+    first = np.append(True, pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
+    videos = index.filter(pa.array(first)).select(["video", "labels"]).to_pydict()
     found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
-    video = np.cumsum(first) - 1
-    return Predictions(found, video, index["clip"].to_numpy(), ids[first].tolist(), labels)
+    number, clip = np.cumsum(first) - 1, index["clip"].to_numpy()
+    return Predictions(found, number, clip, videos["video"], videos["labels"])
 
 
 def scores(run: runs.Run, folder: Path) -> dict:
     """The numbers of `results.json` that the saved test predictions give (§4)."""
-    saved = load(run)
-    videos = saved.video_probabilities
+    saved, hits = load(run), np.zeros(3, int)
+    for part in saved.parts():
+        means = part.video_probabilities
+        hits[0] += metrics.hits(part.clip_probabilities, part.clip_labels, 1).sum()
+        hits[1:] += [metrics.hits(means, part.labels, k).sum() for k in (1, 5)]
+    clips_there, videos_there = len(saved.clip_video), len(saved.ids)
     return {
-        "clip_hit1": metrics.hit_at_k(saved.clip_probabilities, saved.clip_labels, 1),
-        "video_hit1": metrics.hit_at_k(videos, saved.labels, 1),
-        "video_hit5": metrics.hit_at_k(videos, saved.labels, 5),
-        "clips": len(saved.clip_video),
-        "videos": len(saved.ids),
+        "clip_hit1": float(hits[0] / clips_there),
+        "video_hit1": float(hits[1] / videos_there),
+        "video_hit5": float(hits[2] / videos_there),
+        "clips": clips_there,
+        "videos": videos_there,
         "videos_missing": _missing(folder),
     }
 
