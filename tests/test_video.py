@@ -162,8 +162,8 @@ def sounding(path, seconds, codec="libvpx", sound="libopus", live=False):
     """A Matroska film of 30 frames a second, with a tone beside it; `live`: without a duration."""
     import av
 
-    options = {"live": "1"} if live else {}
-    with av.open(str(path), "w", format="webm" if codec == "libvpx" else None, options=options) as out:
+    kind, options = "webm" if codec == "libvpx" else None, {"live": "1"} if live else {}
+    with av.open(str(path), "w", format=kind, options=options) as out:
         stream = out.add_stream(codec, rate=30)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         tone = out.add_stream(sound, rate=48_000, layout="mono") if sound else None
