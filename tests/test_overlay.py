@@ -1,6 +1,7 @@
 """What is drawn on a film, and that the film stays what it was: frames, times, sound, way up."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -10,13 +11,16 @@ import time
 from pathlib import Path
 
 import av
+import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import torch
 
 from s1m_lab import (
     catalog,
+    datasets,
     film,
     models,
     overlay,
@@ -33,9 +37,9 @@ from s1m_lab.video import VideoError
 LABELS = ["luge", "bobsleigh", "rope climbing", "judo", "surfing", "sailing"]
 
 
-def make_run(name: str, model: str, labels=LABELS, **more) -> runs.Run:
+def make_run(name: str, model: str, labels=LABELS, data="none", **more) -> runs.Run:
     """A run that was never trained: small, random, and with the files that a run has."""
-    run = runs.begin(name, {"model": model, "data": "none"}, {"precision": "fp32"}, labels)
+    run = runs.begin(name, {"model": model, "data": data}, {"precision": "fp32"}, labels)
     net = models.build(model, len(labels), 1 / 16, 43, **more)
     net.scale.fill_(1 / 58)
     torch.nn.init.normal_(net.fc8.weight, std=0.4, generator=torch.Generator().manual_seed(1))
@@ -539,6 +543,56 @@ def test_two_processes_draw_one_film_once(slow, tmp_path):
     drawn = ["drawing" in " ".join(lines) for lines in said]
     waited = ["waiting for it" in " ".join(lines) for lines in said]
     assert sum(drawn) == 1 and (sum(waited) == 0 or waited != drawn)
+
+
+def test_the_room_it_asks_for_is_that_of_its_pictures(single, tmp_path):
+    """Not of the file: here a terabyte, all but the film a hole."""
+    path = write(tmp_path / "a.mp4", steady(12), moving(12, 48, 64))
+    os.truncate(path, 2**40)
+    assert shutil.disk_usage(tmp_path).free < 4 * 2**40
+    assert overlay.draw([single], path).frames == 12
+
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "07_overlay.ipynb"
+
+
+def reported(folder: Path, **parameters) -> str:
+    """All that the notebook says when it runs with these parameters."""
+    said = folder / "said.ipynb"
+    papermill.execute_notebook(NOTEBOOK, said, parameters, cwd=folder, progress_bar=False)
+    return "".join(
+        "".join(output.get("text", ""))
+        for cell in nbformat.read(said, as_version=4).cells
+        for output in cell.get("outputs", [])
+    )
+
+
+def test_the_notebook_follows_the_dataset_of_a_named_run(home, tmp_path):
+    """Film and truth are of that dataset; nothing is made of `data`, and no clips of any."""
+    for label in ("bend", "jack", "wave"):
+        for k in range(6):
+            film = tmp_path / "mine" / label / f"{label}{k}.mp4"
+            film.parent.mkdir(parents=True, exist_ok=True)
+            write(film, steady(30), moving(30, 64, 64, seed=k))
+    source = datasets.listed(tmp_path / "mine")
+    for name, model in (("first", "slow"), ("second", "single")):
+        made = make_run(name, model, ["bend", "jack", "wave"], data=source.name)
+        about = {"model": model, "data": source.name, "classes": 3}
+        scores = {"clip_hit1": 0.5, "video_hit1": 0.5}
+        (made.path / "results.json").write_text(json.dumps(about | scores))
+    said = reported(tmp_path, run="first", versus="second")
+    assert f"{tmp_path / 'mine'}/" in said and "true class not known" not in said
+    assert [path.name for path in (home / "data").iterdir()] == [source.name]
+    assert not (source / "clips").exists()
+    (made,) = (home / "runs" / "first").glob("overlay-*.mp4")
+    assert re.match(r"overlay-(bend|jack|wave)\d-", made.name)
+    odd = write(tmp_path / "a\x1b[2Jb.mp4", steady(12), moving(12, 64, 64))
+    said = reported(tmp_path, run="first", versus="second", video=str(odd))
+    assert "a [2Jb.mp4: true class not known" in said and "\x1b[2J" not in said
+    make_run("other", "single", LABELS)
+    (home / "runs" / "other" / "results.json").write_text(json.dumps(about | scores))
+    with pytest.raises(papermill.PapermillExecutionError, match="only runs of the same classes"):
+        reported(tmp_path, run="first", versus="other")
 
 
 def test_runs_of_other_classes_are_not_drawn_together(slow, tmp_path):
