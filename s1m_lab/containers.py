@@ -4,6 +4,10 @@
 
 Whatever goes wrong raises a `VideoError`, whose reason is one of `REASONS`: the names of all that
 can become of a video, here or later on its way into shards.
+
+`ok` means that what was wanted could be decoded, not that it is what was filmed: bytes that were
+damaged and decode all the same (a smear, a patch of another colour) are not found, since most
+containers carry no sum to check them by.
 """
 
 import stat
@@ -17,7 +21,7 @@ REASONS = {
     "unreadable": "the file system does not let it be read",
     "empty": "the file has no bytes",
     "not a video": "the file is no video container that the lab knows",
-    "truncated": "the file ends before its index, or before the frames its header promises",
+    "truncated": "the file ends before its index, or before what its header promises",
     "no video stream": "a container without moving pictures (sound alone, or a cover image)",
     "unsupported": "no decoder for the codec, or frames of a size that changes or is absurd",
     "corrupt": "the decoder met an error in a frame that was wanted",

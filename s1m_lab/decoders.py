@@ -1,7 +1,8 @@
 """The frames of a film by decord or PyAV, and a tape on which they are sampled and held.
 
 Either decoder is made with what `video.probe` found and gives `frames(start)`, from second `start`
-on: (seconds from the first frame, a function that makes the uint8 H×W×3 picture, RGB, upright).
+on: (seconds from the first frame, a function that makes the uint8 H×W×3 picture: RGB, upright, of
+square pixels).
 """
 
 import itertools
@@ -58,6 +59,11 @@ class Tape:
         return frame[2]
 
 
+def widened(width: int, aspect: float) -> int:
+    """The width at which a picture has square pixels; `aspect` is that of its own, width:height."""
+    return max(1, round(width * aspect))
+
+
 class Decord:
     """Frames of a file by decord, from the one that is on screen at `start`."""
 
@@ -97,10 +103,11 @@ class Av:
     before that key frame is incomplete.
     """
 
-    def __init__(self, path: Path, fps: float, rotation: int):
+    def __init__(self, path: Path, fps: float, rotation: int, aspect: float = 1.0):
         from av.video.reformatter import VideoReformatter
 
-        self.path, self.fps, self.rotation, self.opened = path, fps, rotation, None
+        self.path, self.fps, self.rotation, self.aspect = path, fps, rotation, aspect
+        self.opened = None
         self.convert = VideoReformatter().reformat
         self.origin = None  # s, the stamp of the first frame
 
@@ -137,7 +144,8 @@ class Av:
             raise VideoError("corrupt", line(error)) from None
 
     def _upright(self, picture) -> np.ndarray:
-        image = self.convert(picture, format="rgb24", threads=1).to_ndarray()
+        width = widened(picture.width, self.aspect)
+        image = self.convert(picture, width=width, format="rgb24", threads=1).to_ndarray()
         return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
 
     def close(self) -> None:

@@ -5,16 +5,19 @@
     film.player("out.mp4")                                # to look at, in a notebook or a report
 
 H.264 in an MP4, frame times in 1/90,000 s, so a film of variable rate keeps it. Sound is copied
-packet by packet where MP4 can hold it and encoded as AAC where not; sound and pictures are written
-side by side, so memory does not grow with the film. The file appears when it is whole.
+packet by packet where MP4 can hold it and encoded as AAC where not; one that fails ends there, and
+the film goes on. Sound and pictures are written side by side, so memory does not grow with the film
+but for the file's index. The file appears when it is whole.
 """
 
 import base64
+import errno
+import io
 import itertools
 import math
 import tempfile
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from html import escape
 from pathlib import Path
 
@@ -24,13 +27,17 @@ from s1m_lab import stages, video
 
 TICKS = 90_000  # a second; 1/24, 1001/30000 and 1/25 s are whole numbers of them
 COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus"})  # others become AAC
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # errors of the disk
 CONTROLS = 56  # px below the picture in a player, so that its buttons hide nothing
 PRIMED = 0.1  # s of sound kept before the first frame, that a decoder needs and a player hides
 
 
 @contextmanager
-def writing(path: Path, like: Path | None = None, **encoding) -> Iterator["Film"]:
-    """A `Film` to add frames to, with the first sound track of the film `like`."""
+def writing(
+    path: Path, like: Path | None = None, origin: float = 0.0, **encoding
+) -> Iterator["Film"]:
+    """A `Film` to add frames to, with the first sound track of the film `like`, whose first frame
+    is stamped `origin` (s)."""
     import av
 
     path = Path(path)
@@ -39,7 +46,7 @@ def writing(path: Path, like: Path | None = None, **encoding) -> Iterator["Film"
         av.open(video.url(temporary), "w", format="mp4") as container,
     ):
         film = Film(container, **encoding)
-        with closing(film.sound_of(like)) as film.packets:
+        with closing(film.sound_of(like, origin)) as film.packets:
             yield film
             film.finish()
 
@@ -50,27 +57,43 @@ class Film:
     def __init__(self, container, fps: float = 30.0, crf: int = 20, bit_rate: int = 0):
         self.container, self.fps, self.stream = container, fps, None
         self.encoding = {"b": str(bit_rate)} if bit_rate else {"crf": str(crf)}
-        self.sound, self.packets, self.waiting, self.last = "none", iter(()), None, -1
+        self.sound, self.packets, self.waiting = "none", iter(()), None
+        self.last, self.heard = -1, 0  # stamp of the last frame; packets of sound that were written
 
     def add(self, seconds: float, image: np.ndarray) -> None:
         """One frame, shown from `seconds` (ascending) on, and the sound up to there."""
         import av
 
         if self.stream is None:
-            self.waiting = next(self.packets, None)  # the tracks of a file are known at its start
             self.stream = self._pictures(*image.shape[:2])
+            self.waiting = next(self.packets, None)  # the tracks of a file are known at its start
         self.hear(seconds)
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         picture.time_base = self.stream.codec_context.time_base
         picture.pts = max(round(seconds * TICKS), self.last + 1)
         self.last = picture.pts
-        self.container.mux(self.stream.encode(picture))
+        self.write(self.stream.encode(picture))
 
     def hear(self, seconds: float) -> None:
         """Write the sound that begins before `seconds`."""
         while self.waiting is not None and self.waiting[0] < seconds:
-            self.container.mux(self.waiting[1])
-            self.waiting = next(self.packets, None)
+            packet, self.waiting = self.waiting[1], next(self.packets, None)
+            self.heard += 1
+            self.write([packet])
+
+    def write(self, packets: Sequence) -> None:
+        """Into the file, which holds packets back to put them in order: what it refuses is a packet
+        of the sound, though it may say so at one of the pictures."""
+        for packet in packets:
+            try:
+                self.container.mux(packet)
+            except video.errors() as error:
+                if not self.heard or getattr(error, "errno", None) in FULL:
+                    raise
+                self.heard -= 1
+                if self.waiting is not None:
+                    self.sound += _broken(self.waiting[0], error)
+                    self.end(0.0)
 
     def end(self, seconds: float) -> None:
         """No sound from `seconds` on, where the pictures end before their time."""
@@ -80,7 +103,7 @@ class Film:
     def finish(self) -> None:
         if self.stream is None:
             raise ValueError("no frames to write")
-        self.container.mux(self.stream.encode(None))
+        self.write(self.stream.encode(None))
         self.hear(math.inf)
 
     def _pictures(self, height: int, width: int):
@@ -94,28 +117,54 @@ class Film:
         stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1  # BT.601, limited
         return stream
 
-    def sound_of(self, path: Path | None) -> Iterator:
-        """(seconds, packet) of the first sound track, timed from the first frame.
+    def sound_of(self, path: Path | None, origin: float) -> Iterator:
+        """(seconds, packet) of the first sound track, timed from the frame stamped `origin`.
 
         What cannot be read is left out; a track that breaks off ends there, and `sound` says so.
         """
         if path is None:
             return
-        origin, seconds = video.probe(path, whole=False).origin, 0.0
+        seconds = None
         with video.opened(path) as (source, _):
             track = next((s for s in source.streams.audio if s.codec_context is not None), None)
             if track is None:
                 return
             codec = track.codec_context.codec.canonical_name
-            copied = codec in COPIED and (codec != "aac" or track.codec_context.extradata)
+            copied = codec in COPIED and _held(path, track.index)
             self.sound = f"{codec}, copied" if copied else f"{codec}, made aac"
             make = _copies if copied else _encoded
             try:
                 for packet in make(source, track, self.container, origin):
                     seconds = float(packet.pts * packet.time_base)
                     yield seconds, packet
+                if seconds is None:
+                    self.sound = f"{codec}, of which nothing can be read"
             except video.errors() as error:
-                self.sound += f", broken off at {seconds:.1f} s ({video.line(error)})"
+                self.sound += _broken(seconds or 0.0, error)
+
+
+def _broken(seconds: float, error: Exception) -> str:
+    return f", broken off at about {seconds:.1f} s ({video.line(error)})"
+
+
+def _held(path: Path, index: int) -> bool:
+    """Whether an MP4 takes that sound as it is: tried with its first packets.
+
+    It does not take MP3 below 16 kHz, or AAC whose set-up stands in its packets, as in MPEG-TS.
+    """
+    import av
+
+    out = av.open(io.BytesIO(), "w", format="mp4")
+    try:
+        with video.opened(path) as (source, _):
+            for packet in itertools.islice(_copies(source, source.streams[index], out, 0.0), 9):
+                out.mux(packet)
+        out.close()
+    except video.errors():
+        with suppress(*video.errors()):
+            out.close()
+        return False
+    return True
 
 
 def _copies(source, track, container, origin: float) -> Iterator:
@@ -188,8 +237,9 @@ def _excerpt(path: Path, info: video.Info, seconds: float, limit: int) -> bytes:
     for share in (0.9, 0.6, 0.3, 0.1):
         with tempfile.TemporaryDirectory() as folder:
             out, rate = Path(folder) / "excerpt.mp4", round(8 * share * limit / max(seconds, 0.5))
+            frames = video.read(path, info=info)
             with writing(out, fps=info.fps, bit_rate=rate) as film:
-                for time, image in itertools.takewhile(lambda f: f[0] < seconds, video.read(path)):
+                for time, image in itertools.takewhile(lambda f: f[0] < seconds, frames):
                     small = Image.fromarray(image).resize(size, Image.LANCZOS)
                     film.add(time, np.asarray(small))
             data = out.read_bytes()

@@ -27,7 +27,7 @@ import numpy as np
 from s1m_lab import stages
 from s1m_lab.containers import REASONS as REASONS
 from s1m_lab.containers import VideoError, counted, errors, line, opened, url
-from s1m_lab.decoders import TICK, Av, Decord, Tape
+from s1m_lab.decoders import TICK, Av, Decord, Tape, widened
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif".split()
@@ -37,8 +37,8 @@ LARGEST = 8192 * 8192  # pixels
 
 @dataclass(frozen=True)
 class Info:
-    """What `probe` found. `width` and `height` are those of the upright picture, `rotation` the
-    quarter turns (degrees, counter-clockwise) that make it upright."""
+    """What `probe` found. `width` and `height` are those of the picture as it is shown: of square
+    pixels, and upright by `rotation`, quarter turns (degrees, counter-clockwise)."""
 
     width: int
     height: int
@@ -51,15 +51,24 @@ class Info:
     variable: bool  # frames are not evenly spaced in time
     decoder: str  # "decord" or "av"
     origin: float  # s, the file's own stamp of the first frame: what its sound is timed by
+    aspect: float = 1.0  # how much wider than high a stored pixel is shown
+    broken: str = ""  # why the file ends before its time, "" where it does not
 
 
 def probe(path: Path, whole: bool = True) -> Info:
     """Read the header, the times of all frames and the first frame.
 
-    Without `whole`, a file that is cut off is not refused: what is told is that of its part.
+    Without `whole`, a file that is cut off is not refused: what is told is that of its part. A cut
+    is known by a header that promises more: frames (MP4, QuickTime, AVI), or a duration of which
+    more than a second is missing (Matroska, WebM). A WebM without a duration, as browsers record
+    them, and MPEG-TS promise nothing: where these are cut off, no one can tell.
+
+    Pixels that are shown wider than high, or narrower, are made square by a width of their own, as
+    players do; ratios beyond 1:4 and 4:1 are taken for a mistake of the header.
 
     decord is trusted with MP4 and QuickTime files of one video stream, 8-bit 4:2:0, not rotated,
-    at an even rate, whose header counts exactly the frames that are shown. Elsewhere it is known
+    of square pixels, at an even rate, whose header counts exactly the frames that are shown.
+    Elsewhere it is known
     to disagree with a full decode: it counts AVI's empty packets and frames that an edit list
     hides, picks another of several streams, loses precision of 10-bit video, turns rotated
     pictures by itself, takes narrow pictures (48 pixels) to have four channels, and cannot open
@@ -69,10 +78,9 @@ def probe(path: Path, whole: bool = True) -> Info:
         VideoError: the file is missing, empty, no video, cut off, or its first frame is damaged.
     """
     with opened(path) as (container, stream):
-        times, hidden = _times(container, stream, whole)
-        promised = stream.frames
-        if whole and promised > len(times) + hidden + 1:
-            raise VideoError("truncated", f"{len(times)} of {promised} frames are there")
+        times, hidden, broken = _times(container, stream)
+        if whole and broken:
+            raise VideoError("truncated", broken)
         try:
             container.seek(0)
             picture = next(container.decode(stream), None)
@@ -80,8 +88,10 @@ def probe(path: Path, whole: bool = True) -> Info:
             raise VideoError("corrupt", f"at the first frame: {line(error)}") from None
         if picture is None:
             raise VideoError("corrupt", "no frame can be decoded")
-        if picture.width * picture.height > LARGEST:
-            raise VideoError("unsupported", f"a frame of {picture.width}×{picture.height} pixels")
+        aspect = _aspect(stream)
+        size = (widened(picture.width, aspect), picture.height)
+        if max(picture.width, size[0]) * picture.height > LARGEST:
+            raise VideoError("unsupported", f"a frame of {size[0]}×{size[1]} pixels")
         rotation = round(picture.rotation / 90) * 90 % 360
         step = float(times[-1] - times[0]) / max(1, len(times) - 1)
         step = step or 1 / float(stream.average_rate or 25)
@@ -92,10 +102,10 @@ def probe(path: Path, whole: bool = True) -> Info:
             and stream.codec_context.name == "h264"
             and picture.format.name in ("yuv420p", "yuvj420p")
             and picture.width >= 64
-            and promised == len(times)
+            and stream.frames == len(times)
+            and aspect == 1
             and not (rotation or uneven or hidden)
         )
-        size = (picture.width, picture.height)
         width, height = size if rotation % 180 == 0 else size[::-1]
         return Info(
             width=width,
@@ -109,6 +119,8 @@ def probe(path: Path, whole: bool = True) -> Info:
             variable=bool(uneven),
             decoder="decord" if trusted else "av",
             origin=0.0 if counted(container) else float(times[0]),
+            aspect=aspect,
+            broken=broken,
         )
 
 
@@ -136,21 +148,22 @@ def segments(
 
 
 def read(
-    path: Path, fps: float | None = None, whole: bool = True
+    path: Path, fps: float | None = None, whole: bool = True, info: Info | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
     """The whole film, streaming: (seconds, uint8 H×W×3), by default at its own exact times.
 
     `fps` resamples it by sample and hold. Without `whole`, a film that is cut off or damaged gives
-    its frames up to there, and only then raises the `VideoError` that says what is wrong.
+    its frames up to there, and only then raises the `VideoError` that says what is wrong. `info`
+    is what `probe` has found, if it was asked before: a long file takes a while.
     """
-    info = probe(path, whole)
+    info = info or probe(path, whole)
     if fps is None:
-        reader = Av(path, info.fps, info.rotation)  # decord knows no times, only a mean rate
+        reader = _av(path, info)  # decord knows no times, only a mean rate
         with closing(reader):
             for time, image in reader.frames(0.0):
                 yield time, image()
-        if not whole:
-            probe(path)  # says what is missing
+        if info.broken:
+            raise VideoError("truncated", info.broken)
         return
     with closing(_reader(path, info)) as reader:
         tape = Tape(reader)
@@ -164,7 +177,11 @@ def _reader(path: Path, info: Info) -> Decord | Av:
         if len(reader.film) == info.frames:
             return reader
         reader.close()
-    return Av(path, info.fps, info.rotation)
+    return _av(path, info)
+
+
+def _av(path: Path, info: Info) -> Av:
+    return Av(path, info.fps, info.rotation, info.aspect)
 
 
 def readable(path: Path) -> int:
@@ -219,11 +236,18 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.asarray(resized)
 
 
-def _times(container, stream, whole: bool) -> tuple[np.ndarray, int]:
-    """When each frame is shown (s, ascending), and how many frames an edit list hides."""
-    stamps, hidden = [], 0
+def _times(container, stream) -> tuple[np.ndarray, int, str]:
+    """When each frame is shown (s, ascending), how many an edit list hides, and why the file ends
+    before its time, "" where it does not."""
+    stamps, hidden, ends, broken = [], 0, {}, ""
+    timed = "matroska" in container.format.name and not stream.frames and container.duration
     try:
-        for packet in container.demux(stream):
+        for packet in container.demux() if timed else container.demux(stream):
+            if timed and packet.pts is not None:
+                end = packet.pts + (packet.duration or 0)
+                ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
+            if packet.stream_index != stream.index:
+                continue
             if not stamps and packet.has_sidedata("encryption_info"):
                 raise VideoError("encrypted")
             if packet.size > 1:  # one byte is DivX's place-holder, of which no frame comes
@@ -231,13 +255,24 @@ def _times(container, stream, whole: bool) -> tuple[np.ndarray, int]:
                 if not packet.is_discard:
                     stamps.append(packet.pts)
     except errors() as error:
-        if whole or not stamps:
-            raise VideoError("truncated", f"after {len(stamps)} frames: {line(error)}") from None
+        broken = f"after {len(stamps)} frames: {line(error)}"
     if not stamps:
-        raise VideoError("truncated", "no frame is there")
-    if counted(container) or None in stamps:
-        return np.arange(len(stamps)) / float(stream.average_rate or 25), hidden
-    return np.sort(np.array(stamps)) * float(stream.time_base), hidden
+        raise VideoError("truncated", broken or "no frame is there")
+    rate, base = float(stream.average_rate or 25), float(stream.time_base)
+    uncounted = counted(container) or None in stamps
+    times = np.arange(len(stamps)) / rate if uncounted else np.sort(np.array(stamps)) * base
+    last = max((end * container.streams[k].time_base for k, end in ends.items()), default=0)
+    if not broken and stream.frames > len(times) + hidden + 1:
+        broken = f"{len(times)} of {stream.frames} frames are there"
+    if not broken and timed and container.duration / 1e6 - last > max(1.0, 2 / rate):
+        broken = f"{float(last):.2f} of {container.duration / 1e6:.2f} s are there"
+    return times, hidden, broken
+
+
+def _aspect(stream) -> float:
+    """The width of a pixel over its height, as the file and its codec say; 1 where they do not."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    return ratio if 1 / 4 <= ratio <= 4 else 1.0
 
 
 def encode(

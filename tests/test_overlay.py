@@ -1,24 +1,45 @@
 """What is drawn on a film, and that the film stays what it was: frames, times, sound, way up."""
 
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import av
+import nbformat
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 import torch
 
-from s1m_lab import catalog, film, models, overlay, panels, predict, runs, stages, video
+from s1m_lab import (
+    catalog,
+    datasets,
+    film,
+    models,
+    overlay,
+    panels,
+    plots,
+    predict,
+    runs,
+    stages,
+    timeline,
+    video,
+)
 from s1m_lab.video import VideoError
 
 LABELS = ["luge", "bobsleigh", "rope climbing", "judo", "surfing", "sailing"]
 
 
-def make_run(name: str, model: str, labels=LABELS, **more) -> runs.Run:
+def make_run(name: str, model: str, labels=LABELS, data="none", **more) -> runs.Run:
     """A run that was never trained: small, random, and with the files that a run has."""
-    run = runs.begin(name, {"model": model, "data": "none"}, {"precision": "fp32"}, labels)
+    run = runs.begin(name, {"model": model, "data": data}, {"precision": "fp32"}, labels)
     net = models.build(model, len(labels), 1 / 16, 43, **more)
     net.scale.fill_(1 / 58)
     torch.nn.init.normal_(net.fc8.weight, std=0.4, generator=torch.Generator().manual_seed(1))
@@ -47,7 +68,7 @@ def moving(count: int, height: int, width: int, seed: int = 0) -> list[np.ndarra
         yield image
 
 
-def write(path: Path, times: np.ndarray, images, codec="", late=0.0, origin=0.0):
+def write(path: Path, times: np.ndarray, images, codec="", late=0.0, origin=0.0, rate=48_000):
     """A film whose frames are shown at `times` (s), with a sine as its sound given a `codec`.
 
     The sound begins `late` (s); the stamps of both begin at `origin`.
@@ -58,7 +79,7 @@ def write(path: Path, times: np.ndarray, images, codec="", late=0.0, origin=0.0)
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p" if not (stream.height % 2 or stream.width % 2) else "yuv444p"
         stream.time_base = stream.codec_context.time_base = video.Fraction(1, 90_000)
-        sound = out.add_stream(codec, rate=48_000, layout="mono") if codec else None
+        sound = out.add_stream(codec, rate=rate, layout="mono") if codec else None
         if sound:
             count = round((times[-1] + 1 / 30) * 48_000)
             wave = 0.3 * np.sin(2 * np.pi * 440 * np.arange(count) / 48_000, dtype=np.float32)
@@ -91,6 +112,24 @@ def stamps(path: Path, kind: str = "video") -> np.ndarray:
     return np.array(times)
 
 
+def demuxed(path: Path) -> list[dict]:
+    """Of each stream what a reader that knows nothing of the lab finds in the packets."""
+    found = []
+    with av.open(str(path)) as container:
+        for stream in container.streams:
+            container.seek(0)
+            packets = [packet for packet in container.demux(stream) if packet.size]
+            about = stream.codec_context
+            found.append({"kind": stream.type, "codec": about.codec.canonical_name})
+            end = max(packet.pts + packet.duration for packet in packets)
+            found[-1] |= {"packets": len(packets), "seconds": float(end * stream.time_base)}
+            if stream.type == "video":
+                container.seek(0)
+                turned = next(container.decode(stream)).rotation
+                found[-1] |= {"size": (about.width, about.height), "turned": turned}
+    return found
+
+
 def steady(count: int, fps: float = 30.0) -> np.ndarray:
     return np.arange(count) / fps
 
@@ -101,7 +140,7 @@ UNEVEN = np.cumsum([0, *([0.02, 0.05, 0.1, 0.033] * 8)])
 @pytest.mark.parametrize("times", [steady(40), steady(31, 24), steady(25, 30000 / 1001), UNEVEN])
 def test_frames_stay_at_their_times(slow, tmp_path, times):
     path = write(tmp_path / "a.mp4", times, moving(len(times), 48, 64))
-    seen = overlay.draw([slow], path, tmp_path / "out.mp4")
+    seen = overlay.draw([slow], path)
     assert seen.frames == len(times) and not seen.ended and seen.sound == "none"
     assert np.abs(stamps(seen.path) - times).max() < 2e-5
     info = video.probe(seen.path)
@@ -122,7 +161,7 @@ def test_frames_stay_at_their_times(slow, tmp_path, times):
 )
 def test_small_pictures_grow_and_odd_ones_become_even(slow, single, tmp_path, size, expected):
     path = write(tmp_path / "a.mp4", steady(12), moving(12, *size))
-    seen = overlay.draw([slow, single], path, tmp_path / "out.mp4")
+    seen = overlay.draw([slow, single], path)
     (_, image), *_ = video.read(seen.path)
     assert image.shape[:2] == expected
     assert image[0].mean(0)[2] > 150 > 90 > image[0].mean(0)[0], "blue is above"
@@ -150,7 +189,7 @@ def test_sound_is_kept(slow, tmp_path, suffix, codec, kept, late):
     """As long, beginning when it did, and the same tone."""
     path = tmp_path / f"a{suffix}"
     write(path, steady(60), moving(60, 48, 64), codec, late=late)
-    seen = overlay.draw([slow], path, tmp_path / "out.mp4")
+    seen = overlay.draw([slow], path)
     assert seen.sound == kept
     before, after = stamps(path, "audio"), stamps(seen.path, "audio")
     assert np.abs(after - before).max() < 1 / 30, (before, after)
@@ -164,9 +203,56 @@ def test_sound_is_kept(slow, tmp_path, suffix, codec, kept, late):
 def test_sound_keeps_step_where_stamps_begin_late(slow, tmp_path, codec):
     path = write(tmp_path / "a.mkv", steady(60), moving(60, 48, 64), codec, late=0.2, origin=7.0)
     assert stamps(path)[0] == 7.0
-    seen = overlay.draw([slow], path, tmp_path / "out.mp4")
+    seen = overlay.draw([slow], path)
     before, after = stamps(path, "audio") - stamps(path)[0], stamps(seen.path, "audio")
     assert np.abs(after - before).max() < 1 / 30, (before, after)
+
+
+@pytest.mark.skipif(not shutil.which("ffprobe"), reason="no ffprobe is installed here")
+def test_ffprobe_agrees(slow, tmp_path):
+    path = write(tmp_path / "a.mkv", steady(75, 25), moving(75, 48, 64), "flac")
+    seen = overlay.draw([slow], path)
+    command = ["ffprobe", "-v", "error", "-count_packets", "-show_streams", "-of", "json"]
+    done = subprocess.run([*command, seen.path], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == ""
+    film, sound = json.loads(done.stdout)["streams"]
+    assert (film["codec_name"], film["width"], film["height"]) == ("h264", 480, 360)
+    assert int(film["nb_read_packets"]) == seen.frames == 75
+    assert abs(float(film["duration"]) - 3.0) < 1 / 25
+    assert sound["codec_name"] == "aac" and abs(float(sound["duration"]) - 3.0) < 0.1
+
+
+@pytest.mark.parametrize("rate, kept", [(11_025, "mp3, made aac"), (8_000, "mp3, made aac"),
+                                        (22_050, "mp3, copied")])  # fmt: skip
+def test_sound_that_an_mp4_does_not_take_is_encoded(slow, tmp_path, rate, kept):
+    path = tmp_path / "a.mkv"
+    write(path, steady(60), moving(60, 48, 64), "libmp3lame", rate=rate)
+    seen = overlay.draw([slow], path)
+    assert seen.sound.replace("mp3float", "mp3") == kept and seen.frames == 60
+    before, after = stamps(path, "audio"), stamps(seen.path, "audio")
+    assert np.abs(after - before).max() < 0.1, (before, after)  # MP3 has frames of 0.07 s
+
+
+@pytest.mark.parametrize(
+    "codec, sync, broken, said",
+    [
+        ("flac", b"\xff\xf8", 0, "flac, of which nothing can be read"),
+        ("eac3", b"\x0b\x77", 20, "eac3, copied, broken off at about 0."),
+    ],
+)
+def test_sound_that_fails_ends_and_the_film_goes_on(slow, tmp_path, codec, sync, broken, said):
+    """From a packet on it is noise, that no decoder reads and the writer of an MP4 refuses."""
+    path = tmp_path / "a.mkv"
+    write(path, steady(90), moving(90, 48, 64), codec)
+    parts = path.read_bytes().split(sync)  # each packet begins so
+    assert len(parts) > 30
+    good, noise = parts[: broken + 1], parts[broken + 1 :]
+    path.write_bytes(b"\x07\x07".join([sync.join(good), *noise]))
+    seen = overlay.draw([slow], path)
+    assert seen.frames == 90 == len(stamps(seen.path)) and not seen.ended
+    assert said in seen.sound
+    if broken:
+        assert abs(stamps(seen.path, "audio")[1] - broken * 0.032) < 0.1
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -181,7 +267,7 @@ def test_it_stands_upright(slow, tmp_path, rotation):
     numbers = (a, b, 0, c, d, 0, 0, 0, 1 << 30)
     data[at : at + 36] = b"".join(int(n).to_bytes(4, "big", signed=True) for n in numbers)
     path.write_bytes(data)
-    seen = overlay.draw([slow], path, tmp_path / "out.mp4")
+    seen = overlay.draw([slow], path)
     assert video.probe(seen.path).rotation == 0
     ((_, image), *_), ((_, source), *_) = video.read(seen.path), video.read(plain)
     expected = np.rot90(source, -rotation // 90)  # a matrix turns clockwise
@@ -220,15 +306,14 @@ def damaged(tmp_path: Path, how: str) -> tuple[Path, int]:
 def test_a_film_that_breaks_off_gives_its_part(slow, tmp_path, how):
     path, count = damaged(tmp_path, how)
     assert 20 < count < 80
-    seen = overlay.draw([slow], path, tmp_path / "out.mp4")
+    seen = overlay.draw([slow], path)
     assert seen.frames == count == len(stamps(seen.path))
-    if how == "noise":
-        assert f"after {count} frames, at {count / 30:.2f} s: corrupt" in seen.ended
+    reason = {"noise": "corrupt", "cut": r"truncated: [12]\.\d\d of 3\.0\d s are there"}[how]
+    assert re.match(f"after {count} frames, at {count / 30:.2f} s: {reason}", seen.ended)
     assert stamps(seen.path, "audio")[1] < count / 30 + 1 / 30
     images = [image for _, image in video.read(seen.path)]
     note = images[-1][:60, :200].astype(int)
-    if how == "noise":
-        assert (note < 60).all(-1).mean() > 0.1 + (images[-2][:60, :200] < 60).all(-1).mean()
+    assert (note < 60).all(-1).mean() > 0.1 + (images[-2][:60, :200] < 60).all(-1).mean()
 
 
 def test_an_mp4_that_is_cut_off_gives_its_part(slow, tmp_path):
@@ -243,7 +328,7 @@ def test_an_mp4_that_is_cut_off_gives_its_part(slow, tmp_path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with pytest.raises(VideoError, match="truncated"):
         video.probe(path)
-    seen = overlay.draw([slow], path, tmp_path / "out.mp4")
+    seen = overlay.draw([slow], path)
     assert 20 < seen.frames < 90 and seen.frames == len(stamps(seen.path))
     assert seen.ended.startswith(f"after {seen.frames} frames")
 
@@ -252,10 +337,10 @@ def test_what_cannot_be_read_raises_its_reason_and_leaves_nothing(slow, tmp_path
     for content, reason in ((b"", "empty"), (b"no film at all, but text" * 9, "not a video")):
         (tmp_path / "a.mp4").write_bytes(content)
         with pytest.raises(VideoError, match=reason):
-            overlay.draw([slow], tmp_path / "a.mp4", tmp_path / "out" / "out.mp4")
+            overlay.draw([slow], tmp_path / "a.mp4")
     with pytest.raises(VideoError, match="missing"):
-        overlay.draw([slow], tmp_path / "gone.mp4", tmp_path / "out" / "out.mp4")
-    assert not list(tmp_path.glob("out/*"))
+        overlay.draw([slow], tmp_path / "gone.mp4")
+    assert not list(slow.path.glob("*overlay*"))
 
 
 def test_smoothing_is_that_of_a_plain_loop(single, tmp_path, monkeypatch):
@@ -269,7 +354,7 @@ def test_smoothing_is_that_of_a_plain_loop(single, tmp_path, monkeypatch):
 
     monkeypatch.setattr(models.Network, "forward", forward)
     path = write(tmp_path / "a.mp4", UNEVEN, moving(len(UNEVEN), 48, 64))
-    seen = overlay.draw([single], path, tmp_path / "out.mp4", smooth=0.3)
+    seen = overlay.draw([single], path, smooth=0.3)
     shown, held, now, expected = None, None, 0.0, {}
     for seconds, latest in zip(seen.table["seconds"], came, strict=True):
         if shown is None:
@@ -293,7 +378,7 @@ def test_a_network_sees_what_ends_with_the_screen(home, tmp_path, model):
     run = make_run("a", model)
     blocks = np.random.default_rng(0).integers(0, 255, (20, 6, 8, 3), np.uint8)
     path = write(tmp_path / "a.mp4", steady(20), blocks.repeat(10, 1).repeat(10, 2))
-    seen = overlay.draw([run], path, tmp_path / "out.mp4")
+    seen = overlay.draw([run], path)
     net = runs.load_network(run)
     images = [video.fit(image, 51, 51) for _, image in video.read(path)]  # 51: 43 · 200 / 170
     first, last = seen.table.iloc[0], net.frames[-1]
@@ -344,9 +429,9 @@ def test_hostile_labels_are_drawn_as_they_stand(home, tmp_path):
     ]
     run = make_run("bad", "single", bad)
     path = write(tmp_path / "a.mp4", steady(8), moving(8, 64, 64))
-    seen = overlay.draw([run], path, tmp_path / "out.mp4", truth=bad[:4])
+    seen = overlay.draw([run], path, truth=bad[:4])
     assert seen.frames == 8
-    overlay.timeline(seen).canvas.draw()
+    timeline.draw(seen).canvas.draw()
     html = film.player(seen.path).data
     assert "<script" not in html
 
@@ -371,10 +456,32 @@ def table(labels: str):
 
 def test_leads_and_verdict():
     seen = overlay.Overlay(Path("x"), table("aabbba"), ["a"], {"a": "slow"}, 60, 0.6, "", "none")
-    rows = [tuple(row) for row in overlay.leads(seen.table).round(3).itertuples(index=False)]
+    rows = [tuple(row) for row in timeline.leads(seen.table).round(3).itertuples(index=False)]
     assert rows == [("a", "a", 0.0, 0.2), ("a", "b", 0.2, 0.5), ("a", "a", 0.5, 0.5)]
-    assert overlay.verdict(seen, "a") == "changes its mind 2 times, right 50% of the time"
-    assert not len(overlay.apart(seen))
+    assert timeline.verdict(seen, "a") == "changes its mind 2 times, right 50% of the time"
+    assert not len(timeline.apart(seen))
+
+
+def test_a_line_ends_where_its_class_is_not_among_the_five():
+    """A true class is drawn all along, by a probability of its own; no other falls to 0."""
+    rows = table("aab").assign(label2=list("bcc"), probability2=0.25, true1=[0.5, 0.5, 0.125])
+    seen = overlay.Overlay(Path("x"), rows, ["a"], {"a": "slow"}, 9, 0.3, "", "none")
+    (ax,) = timeline.draw(seen).axes
+    lines = {line.get_color(): line.get_ydata() for line in ax.lines}
+    assert lines[plots.INK].tolist() == [0.5, 0.5, 0.125]
+    np.testing.assert_array_equal(lines[plots.PAPER], [0.25, np.nan, 0.5])  # b
+
+
+def test_what_is_kept_of_a_true_class_is_its_own_probability(single, tmp_path, monkeypatch):
+    """At rank 6 too; of a class that the run does not know, nothing."""
+    given = np.array([0.3, 0.2, 0.15, 0.14, 0.13, 0.08], np.float32)
+    log = torch.log(torch.from_numpy(given))[None].expand(2, -1)
+    monkeypatch.setattr(models.Network, "forward", lambda net, x: log)
+    path = write(tmp_path / "a.mp4", steady(12), moving(12, 48, 64))
+    seen = overlay.draw([single], path, ["sailing", "chess"])
+    assert len(seen.table) == 4 and np.allclose(seen.table["true1"], 0.08, atol=1e-3)
+    assert seen.table["true2"].isna().all()
+    assert "sailing" not in seen.table.filter(like="label").to_numpy()
 
 
 def test_apart_is_half_the_sum_of_differences():
@@ -384,15 +491,115 @@ def test_apart_is_half_the_sum_of_differences():
     both = pd.concat([a, b])
     seen = overlay.Overlay(Path("x"), both, [], {"a": "slow", "b": "single"}, 6, 0.2, "", "none")
     # {a .5, b .125} against {b .25, a .125}; {b .5, c .125} against {b .25, c .125}
-    assert overlay.apart(seen).tolist() == [(0.375 + 0.125) / 2, 0.25 / 2]
+    assert timeline.apart(seen).tolist() == [(0.375 + 0.125) / 2, 0.25 / 2]
 
 
-def test_a_film_is_not_drawn_over_itself(single, tmp_path):
+def test_what_is_drawn_once_is_found_again(slow, single, tmp_path):
+    """And nothing else is: neither another film, nor other runs, weights, truth or settings."""
+    path = write(tmp_path / "a b.mp4", steady(24), moving(24, 48, 64))
+    first = overlay.draw([slow], path, ["judo"])
+    state = first.path.stat()
+    again = overlay.draw([runs.load("slow0")], path, ["judo"])
+    assert again.path.stat() == state and again._replace(table=0) == first._replace(table=0)
+    pd.testing.assert_frame_equal(again.table, first.table)
+    other = tmp_path / "b" / "a_b.mp4"
+    other.parent.mkdir()
+    write(other, steady(24), moving(24, 48, 64, seed=5))
+    made = [first, *(overlay.draw([slow], *more) for more in (
+        (other, ["judo"]), (path, ["luge"]), (path, ["judo"], 0.2), (path, ["judo"], 0.1, 0.1)
+    ))]  # fmt: skip
+    made.append(overlay.draw([slow, single], path, ["judo"]))
+    write(path, steady(30), moving(30, 48, 64))
+    made.append(overlay.draw([slow], path, ["judo"]))
+    make_run("slow0", "slow", seed=7)
+    made.append(overlay.draw([slow], path, ["judo"]))
+    assert len({seen.path for seen in made}) == len(made) == len(list(slow.path.glob("*.mp4")))
+    assert len(made[5].models) == 2 and made[6].frames == 30 and first.path.stat() == state
+    for seen in made:
+        assert re.fullmatch(r"overlay-a_b-[0-9a-f]{8}\.mp4", seen.path.name)
+    first.path.with_suffix(".parquet").unlink()  # as if the process had died before it was there
+    assert overlay.draw([slow], path, ["judo"]).path == made[-1].path
+
+
+PROCESS = """
+import sys
+from s1m_lab import overlay, runs
+seen = overlay.draw([runs.load("slow0")], sys.argv[1])
+print(seen.frames, seen.path)
+"""
+
+
+def test_two_processes_draw_one_film_once(slow, tmp_path):
+    path = write(tmp_path / "a.mp4", steady(120), moving(120, 48, 64))
+    command = [sys.executable, "-c", PROCESS, str(path)]
+    root = {"cwd": Path(__file__).parent.parent, "text": True}
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, **root) for _ in range(2)]
+    said = [process.communicate(timeout=120)[0].splitlines() for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert said[0][-1] == said[1][-1] and said[0][-1].startswith("120 ")
+    (made,) = slow.path.glob("*.mp4")
+    assert len(stamps(made)) == 120
+    assert not list(slow.path.glob(".*partial"))
+    drawn = ["drawing" in " ".join(lines) for lines in said]
+    waited = ["waiting for it" in " ".join(lines) for lines in said]
+    assert sum(drawn) == 1 and (sum(waited) == 0 or waited != drawn)
+
+
+def test_the_room_it_asks_for_is_that_of_its_pictures(single, tmp_path):
+    """Not of the file: here a terabyte, all but the film a hole."""
+    path = write(tmp_path / "a.mp4", steady(12), moving(12, 48, 64))
+    os.truncate(path, 2**40)
+    assert shutil.disk_usage(tmp_path).free < 4 * 2**40
+    assert overlay.draw([single], path).frames == 12
+
+
+NOTEBOOK = Path(__file__).parent.parent / "notebooks" / "07_overlay.ipynb"
+
+
+def reported(folder: Path, **parameters) -> str:
+    """All that the notebook says when it runs with these parameters."""
+    said = folder / "said.ipynb"
+    papermill.execute_notebook(NOTEBOOK, said, parameters, cwd=folder, progress_bar=False)
+    return "".join(
+        "".join(output.get("text", ""))
+        for cell in nbformat.read(said, as_version=4).cells
+        for output in cell.get("outputs", [])
+    )
+
+
+def test_the_notebook_follows_the_dataset_of_a_named_run(home, tmp_path):
+    """Film and truth are of that dataset; nothing is made of `data`, and no clips of any."""
+    for label in ("bend", "jack", "wave"):
+        for k in range(6):
+            film = tmp_path / "mine" / label / f"{label}{k}.mp4"
+            film.parent.mkdir(parents=True, exist_ok=True)
+            write(film, steady(30), moving(30, 64, 64, seed=k))
+    source = datasets.listed(tmp_path / "mine")
+    for name, model in (("first", "slow"), ("second", "single")):
+        made = make_run(name, model, ["bend", "jack", "wave"], data=source.name)
+        about = {"model": model, "data": source.name, "classes": 3}
+        scores = {"clip_hit1": 0.5, "video_hit1": 0.5}
+        (made.path / "results.json").write_text(json.dumps(about | scores))
+    said = reported(tmp_path, run="first", versus="second")
+    assert f"{tmp_path / 'mine'}/" in said and "true class not known" not in said
+    assert [path.name for path in (home / "data").iterdir()] == [source.name]
+    assert not (source / "clips").exists()
+    (made,) = (home / "runs" / "first").glob("overlay-*.mp4")
+    assert re.match(r"overlay-(bend|jack|wave)\d-", made.name)
+    odd = write(tmp_path / "a\x1b[2Jb.mp4", steady(12), moving(12, 64, 64))
+    said = reported(tmp_path, run="first", versus="second", video=str(odd))
+    assert "a [2Jb.mp4: true class not known" in said and "\x1b[2J" not in said
+    make_run("other", "single", LABELS)
+    (home / "runs" / "other" / "results.json").write_text(json.dumps(about | scores))
+    with pytest.raises(papermill.PapermillExecutionError, match="only runs of the same classes"):
+        reported(tmp_path, run="first", versus="other")
+
+
+def test_runs_of_other_classes_are_not_drawn_together(slow, tmp_path):
+    other = make_run("other", "single", LABELS[::-1])
     path = write(tmp_path / "a.mp4", steady(8), moving(8, 48, 64))
-    before = path.read_bytes()
-    with pytest.raises(ValueError, match="cannot be drawn over itself"):
-        overlay.draw([single], path, tmp_path / "b" / ".." / "a.mp4")
-    assert path.read_bytes() == before
+    with pytest.raises(ValueError, match="same classes .* 'slow0' knows 6 of 'none'"):
+        overlay.draw([slow, other], path)
 
 
 def test_the_example_is_a_test_video_on_this_disk(home, tmp_path):
@@ -403,15 +610,17 @@ def test_the_example_is_a_test_video_on_this_disk(home, tmp_path):
         catalog.frame(catalog.table(rows), classes=["luge", "judo"], data_seed=0, split="given"),
         home / "data" / "mine",
     )
-    folder = home / "data" / "mine"
     for seed in range(3):
-        assert overlay.example(folder, seed) == (tmp_path / "b.mp4", ["judo"])
+        assert overlay.example("mine", seed) == (tmp_path / "b.mp4", ["judo"])
     (tmp_path / "c.mp4").write_bytes(b"x")
-    assert overlay.example(folder, 0, str(tmp_path / "c.mp4")) == (tmp_path / "c.mp4", ["luge"])
-    assert overlay.example(folder, 0, "/other/c.mp4") == (Path("/other/c.mp4"), [])
+    assert overlay.example("mine", 0, str(tmp_path / "c.mp4")) == (tmp_path / "c.mp4", ["luge"])
+    assert overlay.example("mine", 0, "/other/c.mp4") == (Path("/other/c.mp4"), [])
     (tmp_path / "b.mp4").unlink()
     with pytest.raises(FileNotFoundError, match="no test video of mine lies on this disk"):
-        overlay.example(folder)
+        overlay.example("mine")
+    before = sorted(home.rglob("*"))
+    assert overlay.example("pocket", 0, "/other/c.mp4") == (Path("/other/c.mp4"), [])
+    assert sorted(home.rglob("*")) == before, "a film that is named needs no dataset"
 
 
 @pytest.mark.slow
@@ -441,7 +650,7 @@ def test_memory_does_not_grow_with_the_film(single, tmp_path):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        seen = overlay.draw([single], tmp_path / "loop.mp4", tmp_path / "out.mp4", step=0.5)
+        seen = overlay.draw([single], tmp_path / "loop.mp4", step=0.5)
     finally:
         stop.set()
         watcher.join()
@@ -467,10 +676,14 @@ def test_memory_does_not_grow_with_the_film(single, tmp_path):
 def test_real_files(slow, single, real_data, tmp_path, name, size):
     """Upright, as many frames at the same times, sound within a frame; what is damaged, in part."""
     path = real_data / "videos" / name
-    seen = overlay.draw([slow, single], path, tmp_path / "out.mp4")
-    info = video.probe(seen.path)
-    assert (info.width, info.height, info.rotation) == (*size, 0)
-    assert seen.frames == info.frames == video.readable(path)
+    seen = overlay.draw([slow, single], path)
+    film, *sound = demuxed(seen.path)
+    assert film["size"] == size and film["turned"] == 0
+    assert (film["kind"], film["codec"]) == ("video", "h264")
+    assert seen.frames == film["packets"] == video.readable(path)
+    assert len(sound) == (seen.sound != "none")
+    for stream in sound:
+        assert stream["kind"] == "audio" and abs(stream["seconds"] - film["seconds"]) < 0.3
     assert bool(seen.ended) == ("corrupted" in name)
     source = video.probe(path)
     times = [time for time, _ in zip_read(path)]
