@@ -23,6 +23,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import s1m_lab  # before torch, so that OpenMP waits as it does in a training
+
+# isort: split
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -219,6 +222,7 @@ def main() -> None:
         if device.type == "cuda"
         else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(),
+        "version": s1m_lab.__version__,
         "torch": torch.__version__,
         "width": args.width,
         "size": args.size,
