@@ -334,6 +334,45 @@ def test_alone_a_deadly_video_is_left_out_the_third_time(source, home, tmp_path)
     assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0] and "crashed 1" in out
 
 
+SLOW = """
+import sys, time, pathlib, s1m_lab.cutting as c, s1m_lab.video as v
+marks, probe = pathlib.Path({marks!r}), v.probe
+def slow(path):
+    if 'slow' in str(path) and len(list(marks.iterdir())) < {times}:
+        (marks / str(time.time_ns())).touch()
+        time.sleep(1000)
+    return probe(path)
+v.probe, c.SECONDS = slow, 3.0
+"""
+
+
+@pytest.mark.parametrize(("times", "ends"), [(2, "ok"), (3, "timed out")])
+def test_kills_from_outside_cost_no_video(source, home, tmp_path, monkeypatch, times, ends):
+    """Two SIGKILLs while a sound video is read: its clips are there, the bytes are the same. If it
+    hangs the third time too, its own process is ended, and nothing else."""
+    (source / "run" / "slow.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    (tmp_path / "sitecustomize.py").write_text(SLOW.format(marks=str(marks), times=times))
+    path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
+    for deaths in range(2):
+        process, end = run(source, home, PYTHONPATH=path), time.monotonic() + 60
+        while len(list(marks.iterdir())) <= deaths:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    process = run(source, home, PYTHONPATH=path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    folder = Path(out.strip().splitlines()[-1])
+    found = status(folder)
+    assert found.pop("run-slow") == ends and set(found.values()) == {"ok"}
+    if ends == "ok":
+        monkeypatch.setenv("S1M_HOME", str(home / "whole"))
+        assert digests(folder) == digests(ingest.prepare(source, workers=1, **SMALL))
+
+
 DEADLY = """
 import os, signal, s1m_lab.video as v
 probe = v.probe
