@@ -231,7 +231,7 @@ def parser() -> argparse.ArgumentParser:
     cut.add_argument("--output", help="address for the shards (default: in the dataset)")
     cut.add_argument("--workers", type=int, help="processes of this machine (default: its cores)")
     cut.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")
-    cut.add_argument("--fetch", action="store_true", help="read missing videos from their address")
+    cut.add_argument("--fetch", action="store_true", help="follow the catalog's own addresses")
     cut.add_argument("--retry", action="store_true", help="try again those that failed")
     training = commands.add_parser("train", help="train one network, data-parallel under torchrun")
     label = commands.add_parser("predict", help="label the videos of a folder into a CSV")

@@ -70,7 +70,8 @@ def prepare(
         files: folder or fsspec address (`s3://…`) of the files of a catalog; see `sources.find`.
         output: fsspec address or folder for the shards; "": the dataset's own `clips/`.
         scheduler: address of a Dask scheduler, in place of processes of this machine.
-        fetch: videos that lie nowhere are read from their `url` by yt-dlp, and not kept.
+        fetch: the catalog's own addresses are followed: a `path` that is one, and for videos that
+            lie nowhere their `url`, by yt-dlp. No original is kept.
         retry: videos that failed are tried again, and only those.
 
     What is None is what the clips were made with, or the dataset's own default (the `ingest`
@@ -81,8 +82,6 @@ def prepare(
         ValueError: settings that cannot be, clips that would be lost, or not one clip in the end.
         OSError: the disk has no room, or the store cannot be reached.
     """
-    if fetch:
-        _need_yt_dlp()
     workers = max(1, min(workers or stages.cores(), stages.cores()))
     with datasets.held(data, data_seed, workers) as (folder, df):
         here = folder / "clips"
@@ -92,7 +91,10 @@ def prepare(
         root, files = asked.get("output") or str(here), asked.get("files") or ""
         if any(where.startswith("memory:") for where in (root, files, str(data))):
             workers = 1  # that memory is this process's
-        jobs = _jobs(df, root, settings, sources.find(df, folder, files, fetch), retry)
+        found = sources.find(df, folder, files, fetch, data=str(data))
+        if any(source and source.kind == "address" for source in found):
+            _need_yt_dlp()
+        jobs = _jobs(df, root, settings, found, retry)
         work = stages.fingerprint(inputs=[job["inputs"] for job in jobs])
         now = stages.fingerprint(now=[job["now"] for job in jobs])
         made = _made(here, root)
@@ -115,7 +117,8 @@ def prepare(
                 print(_summary(folder), flush=True)
             _note(here / "made.json", {"work": work, "now": now})
         if not shards.describe(here)["shards"]:
-            raise ValueError(f"not one clip could be made; {_summary(folder)}")
+            why = statuses(folder)["meaning"].iloc[0]
+            raise ValueError(f"not one clip could be made; {_summary(folder)} ({why})")
     return folder
 
 
