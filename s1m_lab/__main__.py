@@ -233,6 +233,7 @@ def parser() -> argparse.ArgumentParser:
     cut.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")
     cut.add_argument("--fetch", action="store_true", help="follow the catalog's own addresses")
     cut.add_argument("--retry", action="store_true", help="try again those that failed")
+    cut.add_argument("--forget", action="store_true", help="let go of videos no longer in a folder")
     training = commands.add_parser("train", help="train one network, data-parallel under torchrun")
     label = commands.add_parser("predict", help="label the videos of a folder into a CSV")
     label.add_argument("run", help="a run's name, or its folder")

@@ -49,8 +49,9 @@ STATUS = pa.schema(
 )
 SHARD = rf"(?:{'|'.join(SPLITS)})-\d{{5}}"  # the name of a job, and how its shard's begins
 FINAL = {"ok", "too short", "too long"}  # to try again would change nothing
-# That a video may take, its copy from elsewhere included. The clock is read between segments and
-# pieces of a copy: a decoder that hangs within one is ended only in a process of its own (`_apart`).
+# That a video may take, its copy from elsewhere included. The clock is read between segments, and
+# between pieces of a copy: a decoder that hangs in one ends nowhere but in a process of its own,
+# that is, after two workers were killed that hung in it (`_apart`).
 SECONDS = 1800.0
 CHILD = "from s1m_lab import cutting; cutting._child()"
 

@@ -57,6 +57,7 @@ def prepare(
     scheduler: str = "",
     fetch: bool = False,
     retry: bool = False,
+    forget: bool = False,
 ) -> Path:
     """The dataset folder of a name or a path, with its clips made; does nothing where all is done.
 
@@ -73,6 +74,7 @@ def prepare(
         fetch: the catalog's own addresses are followed: a `path` that is one, and for videos that
             lie nowhere their `url`, by yt-dlp. No original is kept.
         retry: videos that failed are tried again, and only those.
+        forget: videos that are in a folder no more go, and their clips; else they stay.
 
     What is None is what the clips were made with, or the dataset's own default (the `ingest`
     entry of its `dataset.json`), or `DEFAULTS`.
@@ -83,7 +85,7 @@ def prepare(
         OSError: the disk has no room, or the store cannot be reached.
     """
     workers = max(1, min(workers or stages.cores(), stages.cores()))
-    with datasets.held(data, data_seed, workers) as (folder, df):
+    with datasets.held(data, data_seed, workers, forget) as (folder, df):
         here = folder / "clips"
         settings, asked = _settings(
             folder, df, clips, size, max_duration=max_duration, files=files, output=output
@@ -287,7 +289,7 @@ def _survey(jobs: list[dict]) -> dict[str, str]:
         raise ValueError(
             f"{len(lost):,} videos are out of reach ({', '.join(lost[:3])}, …) and the settings "
             "have changed, so that their clips would go and could not be made again; bring the "
-            f"videos back, or delete {store.root} to go on without them"
+            f"videos back, forget them (--forget), or delete {store.root} to go on without them"
         )
     if kept:
         print(f"{kept:,} videos are out of reach now; the clips they have are used", flush=True)

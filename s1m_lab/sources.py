@@ -87,7 +87,10 @@ def find(
 
 def listing(root: str) -> dict[str, list]:
     """The files below a folder or an address, by their names relative to that, with the state that
-    a listing of the address gives; for a file of this disk that is `[]`, since asking costs."""
+    a listing of the address gives; for a file of this disk that is `[]`, since asking costs.
+
+    Raises OSError for a folder that cannot be looked into: its videos are not gone.
+    """
     if is_url(root):
         import fsspec
 
@@ -96,7 +99,7 @@ def listing(root: str) -> dict[str, list]:
         found = fs.find(top, detail=True)
         return {name[len(top) :].lstrip("/"): _state(about) for name, about in found.items()}
     names, seen = {}, set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=_raised, followlinks=True):
         if os.path.realpath(folder) in seen:  # a link to where we have been
             folders[:] = []
             continue
@@ -105,6 +108,11 @@ def listing(root: str) -> dict[str, list]:
         inner = os.path.relpath(folder, root).replace(os.sep, "/")
         names |= {name if inner == "." else f"{inner}/{name}": [] for name in files}
     return names
+
+
+def _raised(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _state(about: dict) -> list:
@@ -124,9 +132,10 @@ def _file(path: str) -> Source | None:
 def _remote(urls: list[str], places: str | tuple[str, ...]) -> dict[str, Source]:
     """The sources of videos whose catalog path is an address, by a listing of what they share.
 
-    Only addresses that begin with one of `places` are followed, with "" all of them. A web server cannot be listed, nor a bucket that does not answer; what they hold is known when
-    it is read. Addresses that lead to other addresses (`a::b`), or are of a protocol that no store
-    of videos has, are not followed: a catalog may be a stranger's.
+    Only addresses that begin with one of `places` are followed, with "" all of them; never those
+    that lead to other addresses (`a::b`), or are of a protocol that no store of videos has: a
+    catalog may be a stranger's. A web server cannot be listed, nor a bucket that does not answer;
+    what they hold is known when it is read.
     """
     found, listable = {}, {}
     for url in urls:

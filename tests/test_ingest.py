@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from s1m_lab import catalog, ingest, video
+from s1m_lab import catalog, datasets, ingest, video
 from s1m_lab.shards import Shards
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -199,6 +199,53 @@ def test_clips_that_cannot_be_cut_again_are_not_thrown_away(source, home):
         ingest.prepare("kept", workers=1, max_duration=2)
     assert ingest.prepare("kept", workers=1) == catalog_only
     assert set(status(catalog_only).values()) == {"ok"}
+
+
+def test_a_class_folder_that_is_away_costs_nothing(source, home, tmp_path, capsys):
+    """Classes, splits and clips are as if it were there; forgotten only where that is asked for."""
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    df, before = catalog.load(folder), digests(folder)
+    (source / "jump").rename(tmp_path / "away")
+    ingest.prepare(source, workers=1)
+    assert "10 videos are not there now, and stay" in capsys.readouterr().out
+    away = catalog.load(folder)
+    assert away.attrs.pop("gone") == 10 and away.equals(df) and away.attrs == df.attrs
+    after = digests(folder)
+    assert {name for name in before if before[name] != after[name]} <= {"made.json"}
+    (tmp_path / "away").rename(source / "jump")
+    ingest.prepare(source, workers=1)
+    assert digests(folder) == before and "gone" not in catalog.load(folder).attrs
+    shutil.rmtree(source / "jump")
+    os.remove(source / "run" / "0.mp4")
+    ingest.prepare(source, workers=1)
+    assert list(status(folder).values()) == ["ok"] * 20
+    capsys.readouterr()
+    ingest.prepare(source, workers=1, forget=True)
+    assert "11 videos less" in capsys.readouterr().out
+    assert catalog.load(folder).attrs["classes"] == ["run"] and len(status(folder)) == 9
+    ingest.prepare(source, workers=1)
+    assert len(status(folder)) == 9
+
+
+def test_a_video_that_goes_before_it_was_read_is_missing(source, home):
+    """Listed, as the others' split has it, and of no clips."""
+    datasets.listed(source)
+    os.remove(source / "run" / "3.mp4")
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    assert status(folder)["run-3"] == "missing" and len(status(folder)) == 20
+
+
+def test_a_folder_that_cannot_be_looked_into_is_an_error(source, home):
+    """Its path is longer than the system takes: its videos would vanish without a word."""
+    place = os.open(source / "jump", os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=place)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    with pytest.raises(OSError, match="too long"):
+        ingest.prepare(source, workers=1, **SMALL)
 
 
 def test_shards_may_lie_in_another_folder(source, home, tmp_path, monkeypatch):
@@ -404,6 +451,7 @@ def test_what_cannot_be_prepared_says_what_to_do(home, tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(ValueError, match="neither a folder nor a table"):
         ingest.prepare(tmp_path / "notes.txt")
+    assert not list((home / "data").glob("*"))  # nothing is left behind
 
 
 def test_wrong_settings_are_refused(source, home):
