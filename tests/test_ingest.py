@@ -499,3 +499,28 @@ def test_every_real_file_ends_as_its_full_decode_says(real_data, home):
         assert (mine["status"], mine["frames"]) == (wanted, frames), row["path"]
         size = int(row["width"]), int(row["height"])
         assert (mine["width"], mine["height"]) == size[:: -1 if int(row["rotation"]) % 180 else 1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="no /proc tells memory here")
+def test_memory_is_flat_over_many_real_files(real_data, home, tmp_path):
+    """600 files, the real ones again and again, in one process: the last 200 keep no more than the
+    200 before them, by the medians of what is resident."""
+    files = [p for p in (real_data / "videos").rglob("*") if p.suffix.lower() in video.SUFFIXES]
+    for n in range(600):
+        path = files[n % len(files)]
+        link = tmp_path / "many" / "a" / f"{n}{path.suffix}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    process, held = run(tmp_path / "many", home), []
+    memory, page = Path(f"/proc/{process.pid}/statm"), os.sysconf("SC_PAGE_SIZE")
+    while process.poll() is None:
+        if list(home.glob("data/*/clips/.work")):
+            held.append(int((memory.read_text().split() or [0, 0])[1]) * page / 1e6)
+        time.sleep(0.05)
+    assert process.returncode == 0, process.communicate()[1]
+    process.communicate()
+    held = np.array([size for size in held if size])
+    third = len(held) // 3
+    before, after = np.median(held[third : 2 * third]), np.median(held[2 * third :])
+    assert third > 50 and after < before + 15, (before, after)
