@@ -235,17 +235,17 @@ def _apart(job: dict, id: str, source, status: dict) -> list:
     """
     job = {name: job[name] for name in ("settings", "clips")}
     asked = json.dumps({"job": job, "id": id, "source": source, "status": status}) + "\n"
-    paths = os.pathsep.join(path for path in sys.path if path)
+    paths = os.pathsep.join(map(os.path.abspath, sys.path))
     with TemporaryDirectory(prefix="s1m-") as folder:
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, folder],
+            [sys.executable, "-P", "-c", CHILD, folder],  # -P: not from where we stand
             env={**os.environ, "PYTHONPATH": paths},
             stdin=subprocess.PIPE,  # left open: its end is ours
+            bufsize=0,
         )
         with child:
             try:
                 child.stdin.write(asked.encode())
-                child.stdin.flush()
                 child.wait(1.1 * SECONDS + 10)  # it reads the clock itself, unless it hangs
             except subprocess.TimeoutExpired:
                 raise video.VideoError("timed out", "its decoder hangs") from None

@@ -113,10 +113,11 @@ def distinct(labels: pa.ListArray) -> pa.ListArray:
     """The lists (int16) without nulls, and without what a list has already, in order."""
     row, value = pc.list_parent_indices(labels).to_numpy(), labels.flatten()
     keys = row.astype(np.int64) << 17 | pc.fill_null(value.cast(pa.int32()), 1 << 16).to_numpy()
+    several = keys[np.bincount(row)[row] > 1]  # few, so that most of the time this is all:
+    if not value.null_count and len(np.unique(several)) == len(several):
+        return labels
     keys, first = np.unique(keys, return_index=True)
     first = np.sort(first[keys & 1 << 16 == 0])
-    if len(first) == len(value):
-        return labels
     ends = np.bincount(row[first], minlength=len(labels)).cumsum()
     return pa.ListArray.from_arrays(pa.array([0, *ends], pa.int32()), value.take(pa.array(first)))
 

@@ -344,13 +344,14 @@ print(ingest.prepare({source!r}, workers={workers}, **{settings}))
 """
 
 
-def run(source: Path, home: Path, workers: int = 1, **env) -> subprocess.Popen:
+def run(source: Path, home: Path, workers: int = 1, cwd=None, **env) -> subprocess.Popen:
     """`prepare` in a process of its own, as a script without a `__main__` guard."""
     script = home / "script.py"
     script.write_text(KILLED.format(source=str(source), workers=workers, settings=SMALL))
     env = {**os.environ, "S1M_HOME": str(home), "PYTHONPATH": str(REPOSITORY), **env}
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, script], env=env, stdout=pipe, stderr=pipe, text=True)
+    command = [sys.executable, script]
+    return subprocess.Popen(command, env=env, cwd=cwd, stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.mark.parametrize(
@@ -385,7 +386,7 @@ SLOW = """
 import sys, time, pathlib, s1m_lab.cutting as c, s1m_lab.video as v
 marks, probe = pathlib.Path({marks!r}), v.probe
 def slow(path):
-    if 'slow' in str(path) and len(list(marks.iterdir())) < {times}:
+    if 'slow' in str(path) and len(list(marks.glob('[0-9]*'))) < {times}:
         (marks / str(time.time_ns())).touch()
         time.sleep(1000)
     return probe(path)
@@ -409,7 +410,8 @@ def test_kills_from_outside_cost_no_video(source, home, tmp_path, monkeypatch, t
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    process = run(source, home, PYTHONPATH=path)
+    (marks / "s1m_lab.py").write_text("another of that name")  # where we stand is not what we run
+    process = run(source, home, cwd=marks, PYTHONPATH=path)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     folder = Path(out.strip().splitlines()[-1])
