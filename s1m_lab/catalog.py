@@ -15,6 +15,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,8 @@ SCHEMA = pa.schema(
         ("group", pa.string()),  # videos that must not be split (one person, one recording)
     ]
 )
+# labels that are numbers, as `168,169`, or as pandas writes them beside an empty cell: `168.0`
+NUMBERS = r"^[,;| ]*\d+(\.0*)?([,;| ]+\d+(\.0*)?)*[,;| ]*$"
 LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]  # few values
 PARQUET = {  # ids do not compress; addresses hold an id each, and little is lost by haste
     "compression": dict.fromkeys([*SCHEMA.names, "labels.list.element"], "zstd") | {"id": "none"},
@@ -105,20 +108,25 @@ def load(folder: Path) -> pd.DataFrame:
     return frame(rows, **about)
 
 
-def read_folder(path: Path, data_seed: int = 0) -> pd.DataFrame:
+def read_folder(path: Path, data_seed: int = 0, known: Iterable[str] = ()) -> pd.DataFrame:
     """Class folders of videos, optionally under `train`, `val` (or `validation`) and `test`.
 
     `path` is a folder on this disk, or the address of one in a bucket (`s3://…`).
     The class of a video is the folder right below `path` (or below the split); deeper folders are
     looked through. Files without a video's suffix are ignored; broken videos are listed, their
-    state is found at ingest. Videos in no class folder are set aside and counted.
+    state is found at ingest. Videos in no class folder are set aside and counted. Of videos that
+    are `known` (by the `path` of an earlier catalog) those that are not there now are listed as if
+    they were, so that no class, split or id of the others changes; `.attrs["gone"]` counts them.
     """
     from s1m_lab import sources
     from s1m_lab.video import SUFFIXES
 
     root = str(path).rstrip("/") if is_url(path) else str(Path(path).resolve())
     found, broken = [], Counter()
-    for name in sorted(sources.listing(root)):
+    there, between = set(sources.listing(root)), "/" if is_url(root) else os.sep
+    known = {path[len(root) + 1 :] for path in known if path.startswith(root + between)}
+    gone = {name.replace(between, "/") for name in known} - there
+    for name in sorted(there | gone):
         parts = tuple(name.split("/"))
         hidden = any(part.startswith(".") for part in parts)
         if hidden or os.path.splitext(name)[1].lower() not in SUFFIXES:
@@ -151,32 +159,37 @@ def read_folder(path: Path, data_seed: int = 0) -> pd.DataFrame:
         "id": _ids(["/".join(parts) for parts in found]),
         "labels": [[number[name]] for name in names],
         "title": [_clean(Path(parts[-1]).stem) for parts in found],
-        "path": [("/" if is_url(root) else os.sep).join((root, *parts)) for parts in found],
+        "path": [between.join((root, *parts)) for parts in found],
     }
     if split_first:
         columns["split"] = [splits.NAMES[parts[0].lower()] for parts in found]
-    return _finish(table(columns), classes, data_seed, +broken)
+    df = _finish(table(columns), classes, data_seed, +broken)
+    if gone:
+        df.attrs["gone"] = len(gone)
+    return df
 
 
 def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
     """A `.csv` or `.parquet` with `path, labels` and, if known, `split, group, title`.
 
     A relative path is relative to the table. `labels` is a class name, or several joined by `|`;
-    in Parquet also a list. Where all are whole numbers (joined by `|`, `,`, `;` or a space), they
-    are numbers from 0 on into the `labels.txt` beside the table, or without one into
-    `class 0`, `class 1`, … A video listed twice gets the labels of both rows. Rows without a path
-    or a label are set aside and counted.
+    in Parquet also a list. Where all are whole numbers (joined by `|`, `,`, `;` or a space; `3.0`
+    is 3), they are numbers from 0 on into the `labels.txt` beside the table, or without one into
+    `class 0`, `class 1`, … A video listed twice gets the labels of both rows, a label named twice
+    counts once. Rows without a path or a label are set aside and counted.
     """
     path = Path(path).resolve()
     rows = _read_rows(path)
     rows = rows.set_column(rows.column_names.index("labels"), "labels", _joined(rows["labels"]))
     broken = Counter()
-    for column in ("path", "labels"):
-        good = pc.not_equal(pc.utf8_trim_whitespace(rows[column]), "")
+    for column, some in (("path", r"\S"), ("labels", r"[^\s|,;]")):
+        good = pc.match_substring_regex(rows[column], some)
         rows = _keep(rows, good, broken, f"without {column}")
     if not rows.num_rows:
         raise ValueError(f"{path} has no row with both a path and labels")
     codes, classes = _codes(rows["labels"], path.parent / "labels.txt")
+    good = pc.greater(pc.list_value_length(codes), 0)
+    rows, codes = _keep(rows, good, broken, "without labels"), codes.filter(good)
     columns = {
         name: rows[name] for name in ("split", "group", "title") if name in rows.schema.names
     }
@@ -246,6 +259,8 @@ def _read_rows(path: Path) -> pa.Table:
             f"labels (and may have split, group, title), it has {', '.join(rows.column_names)}"
         )
     text = [name for name in ("path", "split", "group", "title") if name in rows.column_names]
+    if twice := [name for name in [*text, "labels"] if rows.column_names.count(name) > 1]:
+        raise ValueError(f"{path} has several columns {' and '.join(twice)}; name the others anew")
     for name in text:
         rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(pa.string()))
     return rows
@@ -258,17 +273,15 @@ def _joined(labels: pa.ChunkedArray) -> pa.ChunkedArray:
     return labels.cast(pa.string())
 
 
-def _numbers(text: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """list<int32> of texts like `168,169`."""
-    text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
-    return pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+").cast(pa.list_(pa.int32()))
-
-
 def _codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
-    """(list<int16> of class numbers, class names) of labels as text."""
-    if pc.all(pc.match_substring_regex(labels, r"^[\d,;| ]*\d[\d,;| ]*$")).as_py():
-        codes = _numbers(labels)
-        most = pc.max(codes.flatten()).as_py()
+    """(list<int16> of class numbers, class names) of labels as text; empty names give no number."""
+    text = labels.combine_chunks()
+    if pc.all(pc.match_substring_regex(text, NUMBERS)).as_py():
+        parts = pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+")
+        numbers = [
+            int(n) for n in pc.replace_substring_regex(parts.flatten(), r"\.0*$", "").to_pylist()
+        ]
+        most = max(numbers)
         if most > np.iinfo(np.int16).max:
             raise ValueError(f"label {most} is beyond the 32,768 classes that a dataset may have")
         classes = (
@@ -278,13 +291,14 @@ def _codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
         )
         if most >= len(classes):
             raise ValueError(f"label {most} is beyond the {len(classes)} classes of {names}")
-        return codes, classes
-    split = pc.split_pattern(labels.combine_chunks(), "|")
-    names = [_clean(name) for name in split.flatten().to_pylist()]
-    classes = sorted(set(names) - {""})
-    number = {name: n for n, name in enumerate(classes)}
-    codes = pa.array([number.get(name) for name in names], pa.int16())
-    return pa.ListArray.from_arrays(split.offsets, codes), classes
+    else:
+        parts = pc.split_pattern(text, "|")
+        called = [_clean(name) for name in parts.flatten().to_pylist()]
+        classes = sorted(set(called) - {""})
+        number = {name: n for n, name in enumerate(classes)}
+        numbers = [number.get(name) for name in called]
+    codes = pa.ListArray.from_arrays(parts.offsets, pa.array(numbers, pa.int16()))
+    return sports1m.distinct(codes), classes
 
 
 def _finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> pd.DataFrame:

@@ -30,6 +30,7 @@ REASONS = {
     "encrypted": "its frames cannot be read without a key",
     "private": "whoever holds it does not let it be read",
     "refused": "the server refused for now, or asked to slow down; try it again",
+    "not fetched": "it lies at an address of the network, which is read with --fetch alone",
     "unreachable": "no way to where it lies; try it again",
     "timed out": "it took longer than a video may",
     "crashed": "the decoder took its process down",

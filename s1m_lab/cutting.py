@@ -13,6 +13,9 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +49,11 @@ STATUS = pa.schema(
 )
 SHARD = rf"(?:{'|'.join(SPLITS)})-\d{{5}}"  # the name of a job, and how its shard's begins
 FINAL = {"ok", "too short", "too long"}  # to try again would change nothing
-SECONDS = 1800.0  # that a video may take, of which its copy from elsewhere
+# That a video may take, its copy from elsewhere included. The clock is read between segments, and
+# between pieces of a copy: a decoder that hangs in one ends nowhere but in a process of its own,
+# that is, after two workers were killed that hung in it (`_apart`).
+SECONDS = 1800.0
+CHILD = "from s1m_lab import cutting; cutting._child()"
 
 
 def make(job: dict) -> tuple[str, str, int]:
@@ -122,7 +129,8 @@ def _folder(store: Store, name: str) -> Path:
 
 class _Reading:
     """Which video of a shard is being read, noted where the next worker finds it when this one has
-    died of it; a video of which two have died is not read again."""
+    died at it. A video at which two have died is read in a process of its own: whether it was the
+    video that killed them, or somebody else, only that can tell."""
 
     def __init__(self, store: Store, name: str):
         self.store = store
@@ -140,7 +148,7 @@ class _Reading:
         else:
             self.store.write(self.name, data)
 
-    def deadly(self, id: str) -> bool:
+    def suspects(self, id: str) -> bool:
         return self.deaths.count(id) > 1
 
 
@@ -203,18 +211,73 @@ def _clips(
             if old is not None and old["status"] != "too long":
                 status, clips = {**old, "split": job["split"]}, list(kept.read(id))
             else:
-                if reading.deadly(id):
-                    raise video.VideoError("crashed")
                 reading.note(id)
-                clips = _cut(job, id, source, status)
+                clips = (_apart if reading.suspects(id) else _cut)(job, id, source, status)
                 status["clips"] = len(clips)
-        except video.VideoError as error:
-            status |= {"status": error.reason, "detail": error.detail}
         except Exception as error:  # no video may end the work of all others
-            status |= {"status": "error", "detail": f"{type(error).__name__}: {error}"}
+            status |= _told(error)
         statuses.append(status)
         for number, (start, frames) in enumerate(clips):
             yield shards.Clip(key, id, number, start, labels, frames)
+
+
+def _told(error: Exception) -> dict[str, str]:
+    """The status of a video that ended in an error."""
+    if isinstance(error, video.VideoError):
+        return {"status": error.reason, "detail": error.detail}
+    return {"status": "error", "detail": f"{type(error).__name__}: {error}"}
+
+
+def _apart(job: dict, id: str, source, status: dict) -> list:
+    """What `_cut` gives, done in a process of its own; if that dies or hangs, this one does not.
+
+    Not by `multiprocessing`: Dask's workers may have no children of that kind.
+    """
+    job = {name: job[name] for name in ("settings", "clips")}
+    asked = json.dumps({"job": job, "id": id, "source": source, "status": status}) + "\n"
+    paths = os.pathsep.join(map(os.path.abspath, sys.path))
+    with TemporaryDirectory(prefix="s1m-") as folder:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", CHILD, folder],  # -P: not from where we stand
+            env={**os.environ, "PYTHONPATH": paths},
+            stdin=subprocess.PIPE,  # left open: its end is ours
+            bufsize=0,
+        )
+        with child:
+            try:
+                child.stdin.write(asked.encode())
+                child.wait(1.1 * SECONDS + 10)  # it reads the clock itself, unless it hangs
+            except subprocess.TimeoutExpired:
+                raise video.VideoError("timed out", "its decoder hangs") from None
+            except BrokenPipeError:
+                pass  # it is dead already
+            finally:
+                child.kill()
+        if child.returncode:
+            raise video.VideoError("crashed", f"in a process of its own ({child.returncode})")
+        status |= json.loads(Path(folder, "status.json").read_text("utf-8"))
+        starts = status.pop("starts")
+        frames = np.load(Path(folder, "frames.npy"), allow_pickle=False) if starts else []
+    return list(zip(starts, frames, strict=True))
+
+
+def _child() -> None:
+    """The process that `_apart` starts: it writes status, starts and frames into a folder."""
+    folder, asked = Path(sys.argv[1]), json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    status, clips = asked["status"], []
+    try:
+        clips = _cut(**asked)
+        np.save(folder / "frames.npy", np.stack([frames for _, frames in clips]))
+    except Exception as error:
+        status |= _told(error)
+    text = json.dumps(status | {"starts": [start for start, _ in clips]})
+    (folder / "status.json").write_text(text, "utf-8")
+
+
+def _end_with_parent() -> None:
+    os.read(0, 1)  # nothing comes but the end
+    os._exit(1)
 
 
 def _cut(job: dict, id: str, source, status: dict) -> list:

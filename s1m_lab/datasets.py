@@ -2,6 +2,7 @@
 
     folder = datasets.listed("pocket")             # a name in `data/`
     folder = datasets.listed("/path/to/videos")    # a folder of class folders, or a table
+    folder = datasets.listed("sports1m", source="sports1m_json.zip")    # Sports-1M's metadata
     df = catalog.load(folder)
 
 `pocket` is made where it is not there. The dataset of a folder or a table is a folder of its own,
@@ -9,32 +10,39 @@ and its catalog follows its source, which is never written. Clips are not made h
 """
 
 import json
-from collections.abc import Iterator
+import shlex
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from s1m_lab import catalog, paths, stages
+from s1m_lab import __version__, catalog, folds, paths, stages
 from s1m_lab.paths import is_url
 
 
-def listed(data: str | Path, data_seed: int | None = None) -> Path:
+def listed(data: str | Path, data_seed: int | None = None, source: str = "") -> Path:
     """The dataset folder of a name or a path with its catalog up to date; clips are not made.
 
-    Raises as `held` does.
+    With a `source`, the path of Sports-1M's metadata, it is that of the metadata: called
+    `sports1m`, unless `data` names another than `pocket`. Raises as `held` does.
     """
+    if source:
+        return _sports1m(source, "sports1m" if data == "pocket" else data)
     with held(data, data_seed, stages.cores()) as (folder, _):
         return folder
 
 
 @contextmanager
 def held(
-    data: str | Path, data_seed: int | None, workers: int
+    data: str | Path, data_seed: int | None, workers: int, forget: bool = False
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
     """A dataset's folder, this process's alone until the block ends, and its catalog up to date.
 
     `data_seed` governs the split, None for that of before; `pocket` is made by so many `workers`.
+    Videos that were in a folder and are not there now stay in its catalog, with their classes and
+    clips, since a disk may be away for a moment; with `forget` they go. A table is taken at its
+    word: a row that is not there is no video.
 
     Raises:
         FileNotFoundError: there is no such dataset, folder or table.
@@ -42,7 +50,7 @@ def held(
     """
     folder = _folder(data, data_seed, workers)
     with stages.exclusive(folder):
-        yield folder, _catalog(data, folder, data_seed)
+        yield folder, _catalog(data, folder, data_seed, forget)
 
 
 def own_settings(folder: Path) -> dict:
@@ -54,11 +62,14 @@ def own_settings(folder: Path) -> dict:
 def _folder(data: str | Path, data_seed: int | None, workers: int) -> Path:
     """The folder of a dataset; `pocket` is made if it is not there, or not whole."""
     folder = paths.dataset(data)
+    there = (folder / "catalog.parquet").is_file()
     if str(data) == "pocket":
         from s1m_lab import pocket
 
         return pocket.make("pocket", data_seed=data_seed, workers=workers)
-    if paths.is_path(str(data)) or (folder / "catalog.parquet").is_file():
+    if not (there or is_url(data)) and paths.is_path(str(data)):
+        _kind(Path(data).expanduser().resolve())
+    if there or paths.is_path(str(data)):
         return folder
     there = sorted(p.parent.name for p in folder.parent.glob("*/catalog.parquet"))
     raise FileNotFoundError(
@@ -68,7 +79,38 @@ def _folder(data: str | Path, data_seed: int | None, workers: int) -> Path:
     )
 
 
-def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFrame:
+def _sports1m(source: str, data: str | Path) -> Path:
+    """The dataset folder of Sports-1M's metadata, read only if its files have changed since.
+
+    Raises ValueError where the dataset was made of anything else: it is never written over.
+    """
+    path = Path(source).expanduser().resolve()
+    if not path.exists():
+        wanted = "sports1m_json.zip, a folder of its JSON or lists, or one file of them"
+        raise FileNotFoundError(f"no {path}; source is Sports-1M's metadata: {wanted}")
+    folder = paths.dataset(data)
+    files = [*sorted(path.iterdir() if path.is_dir() else [path]), path.with_name("labels.txt")]
+    files += folds.files(path)
+    states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+    now = {"path": str(path), "state": stages.fingerprint(files=states, version=__version__)}
+    with stages.exclusive(folder):
+        if (folder / "catalog.parquet").is_file():
+            was = catalog.load(folder).attrs.get("source")
+            if was == now:
+                return folder
+            if was is None or was["path"] != now["path"]:
+                made = f"of {was['path']}" if was else "otherwise"
+                raise ValueError(
+                    f"{folder} was made {made}, not of {path}; give data another name, or delete it"
+                )
+        df = catalog.read_sports1m(path)
+        df.attrs["source"] = now
+        folds.keep(path, folder, df.attrs["classes"])
+        catalog.save(df, folder)
+    return folder
+
+
+def _catalog(data: str | Path, folder: Path, data_seed: int | None, forget: bool) -> pd.DataFrame:
     """The dataset's catalog, brought up to date with the folder or table it was made from."""
     old = catalog.load(folder) if (folder / "catalog.parquet").is_file() else None
     source = data if is_url(data) else Path(data).expanduser().resolve()
@@ -80,13 +122,14 @@ def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFr
             )
         return old
     if not is_url(source) and not source.exists():
-        if old is None:
-            raise FileNotFoundError(f"no folder or table {source}")
         print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
         return old
     if data_seed is None:
         data_seed = 0 if old is None else old.attrs["data_seed"]
-    df = _read(source, data_seed)
+    df = _read(source, data_seed, () if forget or old is None else old["path"])
+    if gone := df.attrs.get("gone"):
+        again = f"python -m s1m_lab ingest {shlex.quote(str(data))} --forget"
+        print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {again}")
     if old is None or df.attrs != old.attrs or not df.equals(old):
         catalog.save(df, folder)
         gone = 0 if old is None else len(set(old["id"]) - set(df["id"]))
@@ -98,10 +141,19 @@ def _catalog(data: str | Path, folder: Path, data_seed: int | None) -> pd.DataFr
     return df
 
 
-def _read(source: str | Path, data_seed: int) -> pd.DataFrame:
+def _read(source: str | Path, data_seed: int, known: Iterable[str]) -> pd.DataFrame:
     """The catalog of a folder, of the address of one, or of a table."""
-    if is_url(source) or source.is_dir():
-        return catalog.read_folder(source, data_seed)
-    if source.suffix.lower() in (".csv", ".parquet"):
-        return catalog.read_table(source, data_seed)
-    raise ValueError(f"{source} is neither a folder nor a table (.csv, .parquet)")
+    if is_url(source) or _kind(source) == "folder":
+        return catalog.read_folder(source, data_seed, known)
+    return catalog.read_table(source, data_seed)
+
+
+def _kind(source: Path) -> str:
+    """Whether a path is a "folder" or a "table"; raises where it is neither."""
+    if source.is_dir():
+        return "folder"
+    if not source.exists():
+        raise FileNotFoundError(f"no folder or table {source}")
+    if source.suffix.lower() not in (".csv", ".parquet"):
+        raise ValueError(f"{source} is neither a folder nor a table (.csv, .parquet)")
+    return "table"

@@ -1,7 +1,6 @@
 """What a catalog holds: classes, co-labels, titles, doubles.
 
-    folder = explore.dataset("sports1m", "downloads/sports1m_json.zip")
-    df = catalog.load(folder)
+    df = catalog.load(datasets.listed("sports1m", source="downloads/sports1m_json.zip"))
     sizes, pairs = explore.class_sizes(df), explore.co_labels(df)
 
 Functions take a catalog and give a tidy table; `browse` draws them. A class is known by its label.
@@ -17,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import __version__, catalog, datasets, paths, stages
 from s1m_lab.splits import SPLITS
 from s1m_lab.sports1m import QUANTILES, SHARES, VIDEOS
 
@@ -28,36 +26,6 @@ TESTS = {"Sports-1M, published list": 218_667, "Sports-1M, published JSON": 201_
 LABELS = 1 << 16  # more than any dataset has
 # A word; three characters of a script that writes without spaces count as one.
 WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]{3}|[\p{L}\p{M}\p{N}]+"
-
-
-def dataset(data: str, source: str = "") -> Path:
-    """The dataset folder of `data`; with a `source`, that of Sports-1M's metadata, read only if its
-    files have changed since.
-
-    It is called `sports1m`, unless `data` names another than `pocket`. A dataset that was made of
-    anything else is never written over.
-    """
-    if not source:
-        return datasets.listed(data)
-    path = Path(source).expanduser().resolve()
-    if not path.exists():
-        wanted = "sports1m_json.zip, a folder of its JSON or lists, or one file of them"
-        raise FileNotFoundError(f"no {path}; source is Sports-1M's metadata: {wanted}")
-    folder = paths.dataset("sports1m" if data == "pocket" else data)
-    files = sorted(path.iterdir()) if path.is_dir() else [path, path.with_name("labels.txt")]
-    states = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
-    now = {"path": str(path), "state": stages.fingerprint(files=states, version=__version__)}
-    with stages.exclusive(folder):
-        if (folder / "catalog.parquet").is_file():
-            was = catalog.load(folder).attrs.get("source")
-            if was is None:
-                raise ValueError(f"{folder} was not made of a source; give data another name")
-            if was == now:
-                return folder
-        df = catalog.read_sports1m(path)
-        df.attrs["source"] = now
-        catalog.save(df, folder)
-    return folder
 
 
 def measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:

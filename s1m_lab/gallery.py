@@ -189,8 +189,10 @@ def _candidates(stored: dict[str, shards.Shards], classes: int) -> dict[int, lis
 
 
 def _addresses(df: pd.DataFrame, wanted: set[int]) -> dict[int, str]:
-    """The thumbnail's https address of a video of each wanted class that has one."""
+    """The thumbnail's https address of a video of each wanted class that has one; what the
+    catalog has as http is asked for as https, since the page asks for nothing in the clear."""
     address = pa.chunked_array(df["thumbnail"]).combine_chunks()
+    address = pc.replace_substring_regex(address, "^http://", "https://")
     rows = np.flatnonzero(pc.match_substring_regex(address, ADDRESS).fill_null(False))
     labels, several = _labels(df)
     rows = rows[np.argsort(several[rows], kind="stable")]  # those of a single label first

@@ -57,6 +57,7 @@ def prepare(
     scheduler: str = "",
     fetch: bool = False,
     retry: bool = False,
+    forget: bool = False,
 ) -> Path:
     """The dataset folder of a name or a path, with its clips made; does nothing where all is done.
 
@@ -70,8 +71,10 @@ def prepare(
         files: folder or fsspec address (`s3://…`) of the files of a catalog; see `sources.find`.
         output: fsspec address or folder for the shards; "": the dataset's own `clips/`.
         scheduler: address of a Dask scheduler, in place of processes of this machine.
-        fetch: videos that lie nowhere are read from their `url` by yt-dlp, and not kept.
+        fetch: the catalog's own addresses are followed: a `path` that is one, and for videos that
+            lie nowhere their `url`, by yt-dlp. No original is kept.
         retry: videos that failed are tried again, and only those.
+        forget: videos that are in a folder no more go, and their clips; else they stay.
 
     What is None is what the clips were made with, or the dataset's own default (the `ingest`
     entry of its `dataset.json`), or `DEFAULTS`.
@@ -81,10 +84,8 @@ def prepare(
         ValueError: settings that cannot be, clips that would be lost, or not one clip in the end.
         OSError: the disk has no room, or the store cannot be reached.
     """
-    if fetch:
-        _need_yt_dlp()
     workers = max(1, min(workers or stages.cores(), stages.cores()))
-    with datasets.held(data, data_seed, workers) as (folder, df):
+    with datasets.held(data, data_seed, workers, forget) as (folder, df):
         here = folder / "clips"
         settings, asked = _settings(
             folder, df, clips, size, max_duration=max_duration, files=files, output=output
@@ -92,7 +93,10 @@ def prepare(
         root, files = asked.get("output") or str(here), asked.get("files") or ""
         if any(where.startswith("memory:") for where in (root, files, str(data))):
             workers = 1  # that memory is this process's
-        jobs = Jobs(df, root, settings, sources.find(df, folder, files, fetch), retry)
+        found = sources.find(df, folder, files, fetch, data=str(data))
+        if any(source and source.kind == "address" for source in found):
+            _need_yt_dlp()
+        jobs = Jobs(df, root, settings, found, retry)
         facts = [(job["inputs"], job["now"]) for job in jobs]
         work = stages.fingerprint(inputs=[inputs for inputs, _ in facts])
         now = stages.fingerprint(now=[states for _, states in facts])
@@ -120,7 +124,8 @@ def prepare(
                 print(_summary(folder), flush=True)
             _note(here / "made.json", {"work": work, "now": now})
         if not shards.describe(here)["shards"]:
-            raise ValueError(f"not one clip could be made; {_summary(folder)}")
+            why = statuses(folder)["meaning"].iloc[0]
+            raise ValueError(f"not one clip could be made; {_summary(folder)} ({why})")
     return folder
 
 
@@ -237,7 +242,7 @@ def _survey(jobs: Jobs, numbers: dict[str, int]) -> dict[str, str]:
         raise ValueError(
             f"{len(lost):,} videos are out of reach ({', '.join(lost[:3])}, …) and the settings "
             "have changed, so that their clips would go and could not be made again; bring the "
-            f"videos back, or delete {store.root} to go on without them"
+            f"videos back, forget them (--forget), or delete {store.root} to go on without them"
         )
     if kept:
         print(f"{kept:,} videos are out of reach now; the clips they have are used", flush=True)

@@ -7,6 +7,7 @@ are the mean over its clips (§4). What is saved, `predictions/<split>.npy` (cli
 Both are written and scored in parts, so that memory does not grow with the number of clips.
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -197,7 +198,8 @@ def videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
     rows = []
     progress = stages.Progress("labelling", len(paths := list(paths)), "videos")
     for path in paths:
-        row = {"path": str(path), "status": "ok"}
+        name = _text(path)
+        row = {"path": name, "status": "ok"}
         try:
             mean = _score(net, Path(path), n, device, precision)
             best = np.argsort(-mean, kind="stable")[:5]
@@ -207,7 +209,7 @@ def videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
             row["status"] = error.reason
         except Exception as error:  # one strange file must not lose the labels of all others
             row["status"] = "error"
-            print(f"{path}: {type(error).__name__}: {error}")
+            print(f"{name}: {type(error).__name__}: {error}")
         rows.append(row)
         progress.update()
     numbers = range(1, min(5, net.classes) + 1)
@@ -215,12 +217,17 @@ def videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
     return pd.DataFrame(rows, columns=columns)
 
 
+def _text(path: str | Path) -> str:
+    """The name of a file as a table can hold it; bytes that are no UTF-8 become `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 @torch.no_grad()
 def _score(net, path: Path, n: int, device, precision: str) -> np.ndarray:
     """The class probabilities (K) of one video file."""
     side, total, clips_seen = clips.stored_side(net.size), 0.0, 0
     info = video.probe(path)
-    starts = video.starts(info.duration, n, path.name)
+    starts = video.starts(info.duration, n, _text(path.name))
     if not starts:
         raise video.VideoError("too short", f"{info.duration:.2f} s")
     for clip in video.segments(path, starts, size=(side, side), info=info):

@@ -4,8 +4,9 @@
     with sources.local(found[0], seconds=600) as path: ...          # a file that can be decoded
 
 A video in a bucket, or at an address (a page that yt-dlp can read), is copied to a temporary file,
-sampled and removed: no original is kept. Nothing is asked of the network unless a path in the
-catalog is an address, `files` is one, or `fetch` is set.
+sampled and removed: no original is kept. Nothing is asked of the network unless the user names a
+place there (`data` or `files` is an address) or sets `fetch`: a catalog's own addresses may be a
+stranger's.
 """
 
 import os
@@ -28,9 +29,9 @@ HEIGHT = 480  # pixels; of the qualities that a page offers, the best not above
 
 
 class Source(NamedTuple):
-    kind: str  # "file", "bucket", "address" (of a page) or "forbidden"
+    kind: str  # "file", "bucket", "address" (of a page), "unasked" or "forbidden"
     where: str
-    state: list  # changes when the content does: size and date of a file
+    state: list | None  # changes when the content does: size and date of a file; None: not known
 
 
 # What yt-dlp says when it fails, and the reason it stands for; the first match counts.
@@ -45,14 +46,15 @@ REFUSALS = {
 
 
 def find(
-    df: pd.DataFrame, folder: Path, files: str = "", fetch: bool = False
+    df: pd.DataFrame, folder: Path, files: str = "", fetch: bool = False, data: str = ""
 ) -> list[Source | None]:
     """Where the video of each row of a catalog lies now; None where it lies nowhere.
 
     `path` counts first: an address, or a file, a relative one being relative to `files` or, where
     that is not given, to the dataset `folder`. Without a path it is the file in `files` (a folder
     or an fsspec address; by default the dataset's `videos/`) whose name without suffix is the id;
-    and with `fetch` the row's `url`. Buckets are listed once, not asked for every video.
+    and with `fetch` the row's `url`. A path that is an address is followed with `fetch`, or below
+    an address that is `data` or `files`. Buckets are listed once, not asked for every video.
     """
     root = str(files) or str(folder / "videos")
     paths, ids = df["path"].tolist(), df["id"].tolist()
@@ -61,7 +63,9 @@ def find(
         named = listing(root)
     films = [name for name in sorted(named)[::-1] if os.path.splitext(name)[1].lower() in SUFFIXES]
     stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in films}
-    remote = _remote([path for path in paths if path is not pd.NA and is_url(path)])
+    places = tuple(f"{str(place).rstrip('/')}/" for place in (data, files) if is_url(place))
+    urls = [path for path in paths if path is not pd.NA and is_url(path)]
+    remote = _remote(urls, "" if fetch else places)
     found = []
     for id, path, url in zip(ids, paths, df["url"].tolist(), strict=True):
         name = stems.get(id) if path is pd.NA else path
@@ -83,7 +87,10 @@ def find(
 
 def listing(root: str) -> dict[str, list]:
     """The files below a folder or an address, by their names relative to that, with the state that
-    a listing of the address gives; for a file of this disk that is `[]`, since asking costs."""
+    a listing of the address gives; for a file of this disk that is `[]`, since asking costs.
+
+    Raises OSError for a folder that cannot be looked into: its videos are not gone.
+    """
     if is_url(root):
         import fsspec
 
@@ -92,7 +99,7 @@ def listing(root: str) -> dict[str, list]:
         found = fs.find(top, detail=True)
         return {name[len(top) :].lstrip("/"): _state(about) for name, about in found.items()}
     names, seen = {}, set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=_raised, followlinks=True):
         if os.path.realpath(folder) in seen:  # a link to where we have been
             folders[:] = []
             continue
@@ -101,6 +108,11 @@ def listing(root: str) -> dict[str, list]:
         inner = os.path.relpath(folder, root).replace(os.sep, "/")
         names |= {name if inner == "." else f"{inner}/{name}": [] for name in files}
     return names
+
+
+def _raised(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _state(about: dict) -> list:
@@ -117,18 +129,21 @@ def _file(path: str) -> Source | None:
     return Source("file", path, [about.st_size, about.st_mtime_ns])
 
 
-def _remote(urls: list[str]) -> dict[str, Source]:
+def _remote(urls: list[str], places: str | tuple[str, ...]) -> dict[str, Source]:
     """The sources of videos whose catalog path is an address, by a listing of what they share.
 
-    A web server cannot be listed, nor a bucket that does not answer; what they hold is known when
-    it is read. Addresses that lead to other addresses (`a::b`), or are of a protocol that no store
-    of videos has, are not followed: a catalog may be a stranger's.
+    Only addresses that begin with one of `places` are followed, with "" all of them; never those
+    that lead to other addresses (`a::b`), or are of a protocol that no store of videos has: a
+    catalog may be a stranger's. A web server cannot be listed, nor a bucket that does not answer;
+    what they hold is known when it is read.
     """
     found, listable = {}, {}
     for url in urls:
         protocol = url.partition("://")[0].lower()
         if "::" in url or protocol not in PROTOCOLS:
             found[url] = Source("forbidden", url, ["address"])
+        elif not url.startswith(places):
+            found[url] = Source("unasked", url, None)
         elif protocol in ("http", "https"):
             found[url] = Source("bucket", url, ["address"])
         else:
@@ -151,13 +166,16 @@ def local(source: Source, seconds: float) -> Iterator[str]:
     """The path of a file on this disk with the video of a source, for as long as the block lasts.
 
     Raises:
-        VideoError: it is gone, private, refused or unreachable, or took longer than `seconds`.
+        VideoError: it is gone, private, refused or unreachable, or took longer than `seconds`; or
+            it lies at an address that nobody asked for.
     """
     if source.kind == "file":
         yield source.where
         return
     if source.kind == "forbidden":
         raise VideoError("unsupported", "the lab does not follow such an address")
+    if source.kind == "unasked":
+        raise VideoError("not fetched", "its path is an address; --fetch reads it")
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="s1m-") as folder:
         get = _fetch if source.kind == "address" else _copy

@@ -1,18 +1,16 @@
-"""Sports-1M's own files: JSON, lists, folds, Freebase ids.
+"""Sports-1M's own files: JSON, lists, the names of its classes.
 
 A million rows of JSON are read in a second: duckdb parses, Arrow checks what it has parsed batch by
 batch, and no row becomes a Python object. What is broken is set aside and counted (`BROKEN`).
 
     videos, about = sports1m.read("sports1m_json.zip")  # what `catalog.read_sports1m` gives
-    folds = sports1m.read_folds("cross-validation")     # folds.attrs["both"]: {0: 35, 1: 41, …}
-    mids = sports1m.read_mids("sports_mids.txt", classes)
 """
 
 import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -20,7 +18,6 @@ from pathlib import Path
 from string import ascii_letters, digits
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -105,43 +102,24 @@ def read_labels(path: Path) -> list[str]:
     return [line.strip() for line in lines if line.strip()]
 
 
-def read_folds(folder: Path) -> pd.DataFrame:
-    """`cross-validation/sports{0…9}_{train,test}.txt` as a row a line: `fold, split, id, labels`.
-
-    `.attrs` hold `both`, how many videos stand in both halves of each fold, and `broken`, how many
-    lines were set aside, by reason.
-    """
-    halves = {}
-    for file in Path(folder).iterdir():
-        if name := re.fullmatch(r"sports(\d+)_(train|test)\.txt", file.name):
-            halves[int(name[1]), name[2]] = file
-    folds = sorted({fold for fold, _ in halves})
-    if not folds or len(halves) < 2 * len(folds):
-        raise FileNotFoundError(f"{folder} should hold sports0_train.txt, sports0_test.txt, …")
-    tables, both, broken = [], {}, 0
-    for fold in folds:
-        ids = []
-        for split in ("train", "test"):
-            rows, _, wrong = _checked(_list(halves[fold, split]), split, CLASSES, data_seed=0)
-            broken = broken + wrong
-            own = [pa.repeat(pa.scalar(fold, pa.int8()), len(rows)), pa.repeat(split, len(rows))]
-            own += [rows["id"], rows["labels"]]
-            tables.append(pa.table(own, ["fold", "split", "id", "labels"]))
-            ids.append(pc.unique(rows["id"]))
-        both[fold] = pc.sum(pc.is_in(*ids)).as_py() or 0
-    df = pa.concat_tables(tables).to_pandas(types_mapper=pd.ArrowDtype)
-    df.attrs = {"both": both, "broken": _by_reason(broken)}
-    return df
+def read_list(path: Path, classes: int) -> tuple[pa.RecordBatch, dict[str, int]]:
+    """`id, labels` of the sound lines of a list, one id as often as it stands there, and how many
+    lines are broken, by reason."""
+    rows, _, broken = _checked(_list(path), "", classes, data_seed=0)
+    return rows.select(["id", "labels"]), _by_reason(broken)
 
 
-def read_mids(path: Path, classes: Sequence[str] = ()) -> pd.DataFrame:
-    """`sports_mids.txt` (lines `/m/01cgz,boxing`) in its own order: `mid, label` and `number`, that
-    of the label among `classes`, or NA."""
-    number = {name: n for n, name in enumerate(classes)}
-    pairs = [map(str.strip, line.partition(",")[::2]) for line in read_labels(path)]
-    rows = [{"mid": mid, "label": label, "number": number.get(label)} for mid, label in pairs]
-    schema = pa.schema({"mid": pa.string(), "label": pa.string(), "number": pa.int16()})
-    return pa.Table.from_pylist(rows, schema).to_pandas(types_mapper=pd.ArrowDtype)
+def distinct(labels: pa.ListArray) -> pa.ListArray:
+    """The lists (int16) without nulls, and without what a list has already, in order."""
+    row, value = pc.list_parent_indices(labels).to_numpy(), labels.flatten()
+    keys = row.astype(np.int64) << 17 | pc.fill_null(value.cast(pa.int32()), 1 << 16).to_numpy()
+    several = keys[np.bincount(row)[row] > 1]  # few, so that most of the time this is all:
+    if not value.null_count and len(np.unique(several)) == len(several):
+        return labels
+    keys, first = np.unique(keys, return_index=True)
+    first = np.sort(first[keys & 1 << 16 == 0])
+    ends = np.bincount(row[first], minlength=len(labels)).cumsum()
+    return pa.ListArray.from_arrays(pa.array([0, *ends], pa.int32()), value.take(pa.array(first)))
 
 
 def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
@@ -339,7 +317,7 @@ def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordB
     columns = {
         "id": ids,
         "split": pc.if_else(val, "val", split),
-        "labels": rows["label487"].cast(pa.list_(pa.int16())),
+        "labels": distinct(rows["label487"].cast(pa.list_(pa.int16()))),
         "title": rows["stitle"],
         "duration": rows["seconds"],
         "thumbnail": pc.if_else(safe, image, None),

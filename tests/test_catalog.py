@@ -160,6 +160,29 @@ def test_table(tmp_path):
     assert sum(df.attrs["broken"].values()) == 3
 
 
+def test_labels_are_names_once_each(tmp_path):
+    """A separator too many, a name twice, and cells with separators alone."""
+    rows = ["a.mp4,luge|", "b.mp4, | ", "c.mp4,|", "d.mp4,bob|bob", "e.mp4,| luge ||bob|luge"]
+    rows += ["f.mp4,\u200b", "g.mp4,\u200b|bob"]
+    df = catalog.read_table(lines(tmp_path / "t.csv", "path,labels", *rows))
+    assert labels_of(df) == [["luge"], ["bob"], ["luge", "bob"], ["bob"]]
+    assert df.attrs["broken"] == {"without labels": 3}
+    df = catalog.read_table(lines(tmp_path / "n.csv", "path,labels", "a.mp4,1|1", 'b.mp4,"|0,"'))
+    assert [list(row) for row in df["labels"]] == [[1], [0]]
+
+
+def test_numbers_that_pandas_wrote_are_numbers(tmp_path):
+    """Beside an empty cell a column of whole numbers becomes one of floats."""
+    lines(tmp_path / "labels.txt", "x", "y", "z")
+    table = pd.DataFrame({"path": list("abc"), "labels": [1, None, 2]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert "1.0" in (tmp_path / "t.csv").read_text()
+    table.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        df = catalog.read_table(tmp_path / name)
+        assert labels_of(df) == [["y"], ["z"]] and df.attrs["broken"] == {"without labels": 1}
+
+
 def test_table_of_numbers(tmp_path):
     path = lines(tmp_path / "t.csv", "path,labels", "a.mp4,3", 'b.mp4,"0,2"', "c.mp4,1|3")
     assert catalog.read_table(path).attrs["classes"] == [f"class {n}" for n in range(4)]
@@ -191,6 +214,8 @@ def test_parquet_table(tmp_path, labels):
         ("path,labels\n,\n", "no row"),
         ("path,labels\na.mp4,x,y,z\n", "cannot be read"),
         ("", "cannot be read"),
+        ("path,labels,path\na.mp4,1,b.mp4\n", "several columns path"),
+        ("path,labels\na.mp4,99999999999\n", "label 99999999999 is beyond"),
     ],
 )
 def test_wrong_tables_say_what_is_wrong(tmp_path, text, says):

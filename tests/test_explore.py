@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from s1m_lab import browse, catalog, explore, pocket
+from s1m_lab import browse, catalog, datasets, explore, pocket
 
 HOSTILE = '<script>alert(1)</script> "><img src=x onerror=alert(2)> $x^2$ \u202e\x07 ' + "w" * 3000
 CLASSES = ["judo", "ice hockey", HOSTILE, "滑雪", "never seen"]
@@ -318,35 +318,56 @@ def write_sports1m(folder, ids=range(30)):
 
 def test_a_source_is_read_again_only_when_it_changes(home, tmp_path):
     source = write_sports1m(tmp_path / "json")
-    folder = explore.dataset("pocket", str(source))
+    folder = datasets.listed("pocket", source=str(source))
     assert folder == home / "data" / "sports1m" and len(catalog.load(folder)) == 30
     written = (folder / "catalog.parquet").stat().st_mtime_ns
-    assert explore.dataset("pocket", str(source)) == folder
+    assert datasets.listed("pocket", source=str(source)) == folder
     assert (folder / "catalog.parquet").stat().st_mtime_ns == written
     write_sports1m(source, range(40))
-    explore.dataset("pocket", str(source))
+    datasets.listed("pocket", source=str(source))
     assert len(catalog.load(folder)) == 40
-    mine = explore.dataset("mine", str(source))
-    assert mine == home / "data" / "mine" and explore.dataset("mine") == mine
+    mine = datasets.listed("mine", source=str(source))
+    assert mine == home / "data" / "mine" and datasets.listed("mine") == mine
     file = source / "sports1m_test.json"
     os.utime(file, ns=(1, 1))
     written = (folder / "catalog.parquet").stat().st_mtime_ns
-    explore.dataset("sports1m", str(source))
+    datasets.listed("sports1m", source=str(source))
     assert (folder / "catalog.parquet").stat().st_mtime_ns != written
     with pytest.raises(FileNotFoundError, match=r"sports1m_json\.zip"):
-        explore.dataset("pocket", str(tmp_path / "gone"))
+        datasets.listed("pocket", source=str(tmp_path / "gone"))
 
 
 def test_a_source_never_takes_the_place_of_another_dataset(home, tmp_path):
     catalog.save(make([("train", [0], "x", 1.0)]), home / "data" / "mine")
     with pytest.raises(ValueError, match="another name"):
-        explore.dataset("mine", str(write_sports1m(tmp_path / "json")))
+        datasets.listed("mine", source=str(write_sports1m(tmp_path / "json")))
     assert len(catalog.load(home / "data" / "mine")) == 1
+
+
+def test_another_source_takes_no_datasets_place(home, tmp_path):
+    folder = datasets.listed("pocket", source=str(write_sports1m(tmp_path / "one")))
+    other = write_sports1m(tmp_path / "two", range(10))
+    with pytest.raises(ValueError, match=r"made of .*one, not of .*two; give data another name"):
+        datasets.listed("sports1m", source=str(other))
+    assert len(catalog.load(folder)) == 30
+
+
+def test_labels_in_the_folder_above_are_followed(home, tmp_path):
+    """Sports-1M's own layout: `original/` beside `labels.txt`."""
+    source = write_sports1m(tmp_path / "original")
+    above = (source / "labels.txt").rename(tmp_path / "labels.txt")
+    folder = datasets.listed("pocket", source=str(source))
+    above.write_text("x\ny\nz\n")
+    datasets.listed("pocket", source=str(source))
+    assert catalog.load(folder).attrs["classes"] == ["x", "y", "z"]
+    (source / "labels.txt").write_text("p\nq\nr\n")
+    datasets.listed("pocket", source=str(source))
+    assert catalog.load(folder).attrs["classes"] == ["p", "q", "r"]
 
 
 def test_the_lists_against_the_json(home, tmp_path):
     source = write_sports1m(tmp_path / "json")
-    df = catalog.load(explore.dataset("pocket", str(source)))
+    df = catalog.load(datasets.listed("pocket", source=str(source)))
     fallback = explore.lists_against(df, str(source))
     assert fallback["test videos"].tolist() == [6, 218_667, 201_309]
     url = "https://www.youtube.com/watch?v="
@@ -476,7 +497,7 @@ def test_chosen_classes(df):
 
 
 def test_frames_of_pocket_are_small_pictures(home):
-    from s1m_lab import datasets, ingest
+    from s1m_lab import ingest
 
     pocket.make("pocket", videos=16)
     assert browse.thumbnails(datasets.listed("pocket")) == {}

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from s1m_lab import catalog, ingest, video
+from s1m_lab import catalog, datasets, ingest, video
 from s1m_lab.shards import Shards
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -201,6 +201,53 @@ def test_clips_that_cannot_be_cut_again_are_not_thrown_away(source, home):
     assert set(status(catalog_only).values()) == {"ok"}
 
 
+def test_a_class_folder_that_is_away_costs_nothing(source, home, tmp_path, capsys):
+    """Classes, splits and clips are as if it were there; forgotten only where that is asked for."""
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    df, before = catalog.load(folder), digests(folder)
+    (source / "jump").rename(tmp_path / "away")
+    ingest.prepare(source, workers=1)
+    assert "10 videos are not there now, and stay" in capsys.readouterr().out
+    away = catalog.load(folder)
+    assert away.attrs.pop("gone") == 10 and away.equals(df) and away.attrs == df.attrs
+    after = digests(folder)
+    assert {name for name in before if before[name] != after[name]} <= {"made.json"}
+    (tmp_path / "away").rename(source / "jump")
+    ingest.prepare(source, workers=1)
+    assert digests(folder) == before and "gone" not in catalog.load(folder).attrs
+    shutil.rmtree(source / "jump")
+    os.remove(source / "run" / "0.mp4")
+    ingest.prepare(source, workers=1)
+    assert list(status(folder).values()) == ["ok"] * 20
+    capsys.readouterr()
+    ingest.prepare(source, workers=1, forget=True)
+    assert "11 videos less" in capsys.readouterr().out
+    assert catalog.load(folder).attrs["classes"] == ["run"] and len(status(folder)) == 9
+    ingest.prepare(source, workers=1)
+    assert len(status(folder)) == 9
+
+
+def test_a_video_that_goes_before_it_was_read_is_missing(source, home):
+    """Listed, as the others' split has it, and of no clips."""
+    datasets.listed(source)
+    os.remove(source / "run" / "3.mp4")
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    assert status(folder)["run-3"] == "missing" and len(status(folder)) == 20
+
+
+def test_a_folder_that_cannot_be_looked_into_is_an_error(source, home):
+    """Its path is longer than the system takes: its videos would vanish without a word."""
+    place = os.open(source / "jump", os.O_RDONLY)
+    for _ in range(20):
+        os.mkdir("d" * 250, dir_fd=place)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    with pytest.raises(OSError, match="too long"):
+        ingest.prepare(source, workers=1, **SMALL)
+
+
 def test_shards_may_lie_in_another_folder(source, home, tmp_path, monkeypatch):
     whole = digests(ingest.prepare(source, workers=1, **SMALL))
     monkeypatch.setenv("S1M_HOME", str(home / "two"))
@@ -297,13 +344,14 @@ print(ingest.prepare({source!r}, workers={workers}, **{settings}))
 """
 
 
-def run(source: Path, home: Path, workers: int = 1, **env) -> subprocess.Popen:
+def run(source: Path, home: Path, workers: int = 1, cwd=None, **env) -> subprocess.Popen:
     """`prepare` in a process of its own, as a script without a `__main__` guard."""
     script = home / "script.py"
     script.write_text(KILLED.format(source=str(source), workers=workers, settings=SMALL))
     env = {**os.environ, "S1M_HOME": str(home), "PYTHONPATH": str(REPOSITORY), **env}
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, script], env=env, stdout=pipe, stderr=pipe, text=True)
+    command = [sys.executable, script]
+    return subprocess.Popen(command, env=env, cwd=cwd, stdout=pipe, stderr=pipe, text=True)
 
 
 @pytest.mark.parametrize(
@@ -332,6 +380,46 @@ def test_alone_a_deadly_video_is_left_out_the_third_time(source, home, tmp_path)
         out, _ = process.communicate(timeout=120)
         ends.append(process.returncode)
     assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0] and "crashed 1" in out
+
+
+SLOW = """
+import sys, time, pathlib, s1m_lab.cutting as c, s1m_lab.video as v
+marks, probe = pathlib.Path({marks!r}), v.probe
+def slow(path):
+    if 'slow' in str(path) and len(list(marks.glob('[0-9]*'))) < {times}:
+        (marks / str(time.time_ns())).touch()
+        time.sleep(1000)
+    return probe(path)
+v.probe, c.SECONDS = slow, 3.0
+"""
+
+
+@pytest.mark.parametrize(("times", "ends"), [(2, "ok"), (3, "timed out")])
+def test_kills_from_outside_cost_no_video(source, home, tmp_path, monkeypatch, times, ends):
+    """Two SIGKILLs while a sound video is read: its clips are there, the bytes are the same. If it
+    hangs the third time too, its own process is ended, and nothing else."""
+    (source / "run" / "slow.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    (tmp_path / "sitecustomize.py").write_text(SLOW.format(marks=str(marks), times=times))
+    path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
+    for deaths in range(2):
+        process, end = run(source, home, PYTHONPATH=path), time.monotonic() + 60
+        while len(list(marks.iterdir())) <= deaths:
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    (marks / "s1m_lab.py").write_text("another of that name")  # where we stand is not what we run
+    process = run(source, home, cwd=marks, PYTHONPATH=path)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    folder = Path(out.strip().splitlines()[-1])
+    found = status(folder)
+    assert found.pop("run-slow") == ends and set(found.values()) == {"ok"}
+    if ends == "ok":
+        monkeypatch.setenv("S1M_HOME", str(home / "whole"))
+        assert digests(folder) == digests(ingest.prepare(source, workers=1, **SMALL))
 
 
 DEADLY = """
@@ -365,6 +453,7 @@ def test_what_cannot_be_prepared_says_what_to_do(home, tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(ValueError, match="neither a folder nor a table"):
         ingest.prepare(tmp_path / "notes.txt")
+    assert not list((home / "data").glob("*"))  # nothing is left behind
 
 
 def test_wrong_settings_are_refused(source, home):
@@ -412,3 +501,28 @@ def test_every_real_file_ends_as_its_full_decode_says(real_data, home):
         assert (mine["status"], mine["frames"]) == (wanted, frames), row["path"]
         size = int(row["width"]), int(row["height"])
         assert (mine["width"], mine["height"]) == size[:: -1 if int(row["rotation"]) % 180 else 1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/statm").is_file(), reason="no /proc tells memory here")
+def test_memory_is_flat_over_many_real_files(real_data, home, tmp_path):
+    """600 files, the real ones again and again, in one process: the last 200 keep no more than the
+    200 before them, by the medians of what is resident."""
+    files = [p for p in (real_data / "videos").rglob("*") if p.suffix.lower() in video.SUFFIXES]
+    for n in range(600):
+        path = files[n % len(files)]
+        link = tmp_path / "many" / "a" / f"{n}{path.suffix}"
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+    process, held = run(tmp_path / "many", home), []
+    memory, page = Path(f"/proc/{process.pid}/statm"), os.sysconf("SC_PAGE_SIZE")
+    while process.poll() is None:
+        if list(home.glob("data/*/clips/.work")):
+            held.append(int((memory.read_text().split() or [0, 0])[1]) * page / 1e6)
+        time.sleep(0.05)
+    assert process.returncode == 0, process.communicate()[1]
+    process.communicate()
+    held = np.array([size for size in held if size])
+    third = len(held) // 3
+    before, after = np.median(held[third : 2 * third]), np.median(held[2 * third :])
+    assert third > 50 and after < before + 15, (before, after)

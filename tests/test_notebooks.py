@@ -116,7 +116,7 @@ def test_no_cell_takes_the_name_of_a_parameter(cells):
 @pytest.mark.slow
 def test_any_cell_may_run_again_in_any_order(path, small_home, monkeypatch, tmp_path):
     """All cells, then all of them backwards, in one kernel; with the small values for tests."""
-    monkeypatch.setenv("S1M_HOME", shutil.copytree(small_home, tmp_path / "home"))
+    monkeypatch.setenv("S1M_HOME", str(shutil.copytree(small_home, tmp_path / "home")))
     notebook = nbformat.read(path, as_version=4)
     again = [*notebook.cells, *reversed(notebook.cells)]
     notebook.cells = []

@@ -270,11 +270,35 @@ def test_addresses_in_a_table(home, site, tmp_path):
     ]
     rows = [f"{path},{'ab'[n % 2]},{('test', 'train')[n % 2]}" for n, path in enumerate(paths)]
     (tmp_path / "t.csv").write_text("path,labels,split\n" + "\n".join(rows))
-    folder = ingest.prepare(tmp_path / "t.csv", workers=1, **SMALL)
+    with pytest.raises(ValueError, match="not fetched 6"):
+        ingest.prepare(tmp_path / "t.csv", workers=1, **SMALL)
+    assert site.asked == []
+    with pytest.raises(ValueError, match="not fetched 6"):  # another place than was named
+        ingest.prepare(tmp_path / "t.csv", workers=1, files="http://127.0.0.1:9/videos", **SMALL)
+    folder = ingest.prepare(tmp_path / "t.csv", workers=1, fetch=True, **SMALL)
     found = [status(folder)[id] for id in catalog.load(folder)["id"]]
+    whole, asked = digests(folder), len(site.asked)
+    ingest.prepare(tmp_path / "t.csv", workers=1)  # nothing is lost where nothing is fetched
+    assert len(site.asked) == asked and status(folder) == dict(
+        zip(catalog.load(folder)["id"], found, strict=True)
+    )
+    after = digests(folder)
+    assert [n for n in whole if whole[n] != after[n]] in (["made.json"], [])
     assert found[:2] == ["ok", "ok"] and found[2:5] == ["refused", "refused", "missing"]
     assert found[5:7] == ["unsupported"] * 2 and found[7] in ("unreachable", "private", "missing")
     assert not [path for _, path in site.asked if "json" in path]
+
+
+def test_an_address_below_a_named_place_needs_no_fetching(home, site, tmp_path):
+    film(site.folder / "0.mp4", 20)
+    film(site.folder / "1.mp4", 90)
+    rows = [f"{site.url}/{n}.mp4,{'ab'[n]},{('test', 'train')[n]}" for n in range(2)]
+    (tmp_path / "t.csv").write_text("path,labels,split\n" + "\n".join(rows))
+    named = catalog.read_table(tmp_path / "t.csv")
+    assert {s.kind for s in sources.find(named, home)} == {"unasked"}
+    for place in ({"data": site.url + "/"}, {"fetch": True}):
+        assert {s.kind for s in sources.find(named, home, **place)} == {"bucket"}
+    assert site.asked == []
 
 
 def test_a_retry_without_fetching_forgets_nothing(home, site):

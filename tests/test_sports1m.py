@@ -209,6 +209,15 @@ def test_a_video_in_train_and_test_is_tested_on(tmp_path):
     assert found["e"][1] in ("train", "val")
 
 
+def test_a_label_given_twice_counts_once(tmp_path):
+    train = [video("a", label487=[1, 1]), video("b", label487=[2, 0, 2]), video("c", label487=[3])]
+    df = catalog.read_sports1m(write(tmp_path, train, []))
+    assert [list(own) for own in df["labels"]] == [[1], [2, 0], [3]]
+    lists = [[5, None, 5], [], [7], [None], [7, 5, 7, 0]]
+    array = pa.array([[1, 1], *lists, [9]], pa.list_(pa.int16())).slice(1, len(lists))
+    assert sports1m.distinct(array).to_pylist() == [[5], [], [7], [], [7, 5, 0]]
+
+
 def test_the_split_is_a_function_of_seed_and_id_alone(tmp_path, real_data):
     lines = (real_data / "sports1m" / "test_videos.txt").read_text().splitlines()[:40_000]
     path = tmp_path / "train_partition.txt"
@@ -298,38 +307,9 @@ def test_the_real_list(real_data):
     assert df.attrs["classes"] == names
 
 
-def test_folds(tmp_path):
-    url = "https://www.youtube.com/watch?v="
-    for fold in range(10):
-        both = [f"{url}both{n:07d} {n}" for n in range(fold)]
-        train = [*both, *both, f"{url}train_____{fold} 7,8", "broken"]
-        (tmp_path / f"sports{fold}_train.txt").write_text("\n".join(train))
-        test = [*both, f"{url}test______{fold} 9"]
-        (tmp_path / f"sports{fold}_test.txt").write_text("\n".join(test))
-    (tmp_path / "sports0_other.txt").write_text("not a half")
-    df = sports1m.read_folds(tmp_path)
-    assert list(df.columns) == ["fold", "split", "id", "labels"]
-    assert df.attrs == {"both": {n: n for n in range(10)}, "broken": {NO_ID: 10}}
-    assert df.groupby(["fold", "split"]).size().loc[9].to_dict() == {"test": 10, "train": 19}
-    row = df[df["id"] == "train_____3"].iloc[0]
-    assert (row["fold"], row["split"], list(row["labels"])) == (3, "train", [7, 8])
-    assert all(isinstance(kind, pd.ArrowDtype) for kind in df.dtypes)
-    (tmp_path / "sports3_test.txt").unlink()
-    with pytest.raises(FileNotFoundError, match="sports0_train.txt"):
-        sports1m.read_folds(tmp_path)
-
-
-def test_mids(tmp_path):
-    (tmp_path / "m.txt").write_text("/m/b,boxing\n/m/a,rugby, the other\n/m/c,chess\n", "utf-8")
-    df = sports1m.read_mids(tmp_path / "m.txt", ["chess", "rugby, the other"])
-    assert df["mid"].tolist() == ["/m/b", "/m/a", "/m/c"]
-    assert df["label"].tolist() == ["boxing", "rugby, the other", "chess"]
-    assert df["number"].tolist() == [pd.NA, 1, 0]
-    assert sports1m.read_mids(tmp_path / "m.txt")["number"].isna().all()
-
-
-def test_the_real_mids(real_data):
-    classes = sports1m.read_labels(real_data / "sports1m" / "labels.txt")
-    df = sports1m.read_mids(real_data / "sports1m" / "sports_mids.txt", classes)
-    assert len(df) == 487 and df["mid"].is_unique and df["mid"][0] == "/m/010dmf"
-    assert [classes[n] for n in df["number"]] == df["label"].tolist()
+def test_lines_of_a_list(tmp_path):
+    lines = ["AAAAAAAAAAA 0,2", "what", "AAAAAAAAAAA 1,1", "BBBBBBBBBBB 3"]
+    (tmp_path / "x.txt").write_text("\n".join(lines))
+    found, broken = sports1m.read_list(tmp_path / "x.txt", classes=3)
+    assert found.to_pydict() == {"id": ["A" * 11] * 2, "labels": [[0, 2], [1]]}
+    assert broken == {NO_ID: 1, NO_CLASS: 1}

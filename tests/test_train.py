@@ -235,3 +235,11 @@ def test_new_videos_are_labelled_and_broken_ones_named(lab, films, tmp_path):
     assert table["label1"][0] in run.labels and pd.isna(table["label1"][1])
     assert table["probability1"][0] + table["probability2"][0] == pytest.approx(1, abs=1e-5)
     assert json.loads(table.to_json(orient="records"))
+    odd = tmp_path / os.fsdecode(b"\xff.mp4")
+    try:
+        odd.write_bytes(files[0].read_bytes())
+    except OSError:
+        pytest.skip("this file system has no names that are not UTF-8")
+    table = predict.videos(run, [odd, files[0]])
+    assert table["path"].tolist() == [rf"{tmp_path}/\xff.mp4", str(files[0])]
+    assert table["status"][1] == "ok" and table["label1"][1] in run.labels
