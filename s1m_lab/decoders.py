@@ -59,11 +59,6 @@ class Tape:
         return frame[2]
 
 
-def widened(width: int, aspect: float) -> int:
-    """The width at which a picture has square pixels; `aspect` is that of its own, width:height."""
-    return max(1, round(width * aspect))
-
-
 class Decord:
     """Frames of a file by decord, from the one that is on screen at `start`."""
 
@@ -103,10 +98,10 @@ class Av:
     before that key frame is incomplete.
     """
 
-    def __init__(self, path: Path, fps: float, rotation: int, aspect: float = 1.0):
+    def __init__(self, path: Path, fps: float, rotation: int):
         from av.video.reformatter import VideoReformatter
 
-        self.path, self.fps, self.rotation, self.aspect = path, fps, rotation, aspect
+        self.path, self.fps, self.rotation = path, fps, rotation
         self.opened = None
         self.convert = VideoReformatter().reformat
         self.origin = None  # s, the stamp of the first frame
@@ -144,8 +139,7 @@ class Av:
             raise VideoError("corrupt", line(error)) from None
 
     def _upright(self, picture) -> np.ndarray:
-        width = widened(picture.width, self.aspect)
-        image = self.convert(picture, width=width, format="rgb24", threads=1).to_ndarray()
+        image = self.convert(picture, format="rgb24", threads=1).to_ndarray()
         return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
 
     def close(self) -> None:

@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from s1m_lab import catalog, clips, datasets, film, paths, pocket, runs, sources, stages, video
 from s1m_lab.eyes import TOP, Eye, Tape
@@ -128,7 +129,8 @@ def _drawn(eyes: list[Eye], path: Path, out: Path, truth: list[str], step: float
     """Write the film `path` with what the `eyes` see to `out`."""
     info = video.probe(path, whole=False)
     rows = min(TOP, len(eyes[0].labels))
-    layout = Layout(info.width, info.height, len(eyes), rows)
+    width = round(info.width * info.aspect)  # the film is written in square pixels
+    layout = Layout(width, info.height, len(eyes), rows)
     pictures = PIXEL * math.prod(layout.canvas) * info.frames
     stages.require_space(out.parent, 20e6 + pictures + SOUND * info.duration)
     progress = stages.Progress("drawing", info.frames, "frames")
@@ -145,6 +147,8 @@ def _drawn(eyes: list[Eye], path: Path, out: Path, truth: list[str], step: float
             count, end = count + 1, seconds + 1 / info.fps
             note = f"the file breaks off here, at {end:.2f} s" if ended else ""
             panels = [eye.panel() for eye in eyes]
+            if width != info.width:
+                image = np.asarray(Image.fromarray(image).resize((width, info.height)))
             written.add(seconds, layout.paint(image, panels, truth, note))
             progress.update()
         if ended:

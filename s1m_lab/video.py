@@ -15,6 +15,7 @@ no protocol, playlist or option can hide in its name or its content.
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ import numpy as np
 from s1m_lab import stages
 from s1m_lab.containers import REASONS as REASONS
 from s1m_lab.containers import VideoError, counted, errors, line, opened, url
-from s1m_lab.decoders import TICK, Av, Decord, Tape, widened
+from s1m_lab.decoders import TICK, Av, Decord, Tape
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif".split()
@@ -37,8 +38,8 @@ LARGEST = 8192 * 8192  # pixels
 
 @dataclass(frozen=True)
 class Info:
-    """What `probe` found. `width` and `height` are those of the picture as it is shown: of square
-    pixels, and upright by `rotation`, quarter turns (degrees, counter-clockwise)."""
+    """What `probe` found. `width` and `height` are those of the picture as it is shown, upright by
+    `rotation`, quarter turns (degrees, counter-clockwise)."""
 
     width: int
     height: int
@@ -51,7 +52,7 @@ class Info:
     variable: bool  # frames are not evenly spaced in time
     decoder: str  # "decord" or "av"
     origin: float  # s, the file's own stamp of the first frame: what its sound is timed by
-    aspect: float = 1.0  # how much wider than high a stored pixel is shown
+    aspect: float = 1.0  # how much wider than high a pixel is to be shown
     broken: str = ""  # why the file ends before its time, "" where it does not
 
 
@@ -63,13 +64,13 @@ def probe(path: Path, whole: bool = True) -> Info:
     more than a second is missing (Matroska, WebM). A WebM without a duration, as browsers record
     them, and MPEG-TS promise nothing: where these are cut off, no one can tell.
 
-    Pixels that are shown wider than high, or narrower, are made square by a width of their own, as
-    players do; ratios beyond 1:4 and 4:1 are taken for a mistake of the header.
+    Pixels that a player would show wider than high stay as they are stored, as decord, torchvision
+    and most pipelines leave them: `aspect` tells. Ratios beyond 1:4 and 4:1 are taken for a mistake
+    of the header.
 
     decord is trusted with MP4 and QuickTime files of one video stream, 8-bit 4:2:0, not rotated,
-    of square pixels, at an even rate, whose header counts exactly the frames that are shown.
-    Elsewhere it is known
-    to disagree with a full decode: it counts AVI's empty packets and frames that an edit list
+    at an even rate, whose header counts exactly the frames that are shown. Elsewhere it is known to
+    disagree with a full decode: it counts AVI's empty packets and frames that an edit list
     hides, picks another of several streams, loses precision of 10-bit video, turns rotated
     pictures by itself, takes narrow pictures (48 pixels) to have four channels, and cannot open
     files without a duration.
@@ -89,8 +90,8 @@ def probe(path: Path, whole: bool = True) -> Info:
         if picture is None:
             raise VideoError("corrupt", "no frame can be decoded")
         aspect = _aspect(stream)
-        size = (widened(picture.width, aspect), picture.height)
-        if max(picture.width, size[0]) * picture.height > LARGEST:
+        size = picture.width, picture.height
+        if math.prod(size) > LARGEST:
             raise VideoError("unsupported", f"a frame of {size[0]}×{size[1]} pixels")
         rotation = round(picture.rotation / 90) * 90 % 360
         step = float(times[-1] - times[0]) / max(1, len(times) - 1)
@@ -103,7 +104,6 @@ def probe(path: Path, whole: bool = True) -> Info:
             and picture.format.name in ("yuv420p", "yuvj420p")
             and picture.width >= 64
             and stream.frames == len(times)
-            and aspect == 1
             and not (rotation or uneven or hidden)
         )
         width, height = size if rotation % 180 == 0 else size[::-1]
@@ -119,7 +119,7 @@ def probe(path: Path, whole: bool = True) -> Info:
             variable=bool(uneven),
             decoder="decord" if trusted else "av",
             origin=0.0 if counted(container) else float(times[0]),
-            aspect=aspect,
+            aspect=1 / aspect if rotation % 180 else aspect,
             broken=broken,
         )
 
@@ -181,7 +181,7 @@ def _reader(path: Path, info: Info) -> Decord | Av:
 
 
 def _av(path: Path, info: Info) -> Av:
-    return Av(path, info.fps, info.rotation, info.aspect)
+    return Av(path, info.fps, info.rotation)
 
 
 def readable(path: Path) -> int:

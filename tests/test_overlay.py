@@ -277,6 +277,28 @@ def test_it_stands_upright(slow, tmp_path, rotation):
         assert np.abs(corner.mean((0, 1)) - expected[0, x]).max() < 25
 
 
+def test_wide_pixels_become_square(slow, tmp_path):
+    """352×288 with pixels of 16:11 is a picture of 512×288, in which a disc is round."""
+    y, x = np.mgrid[:288, :352]
+    disc = (np.hypot((x - 250) * 16 / 11, y - 200) < 50)[..., None]
+    image, path = np.where(disc, 230, 20).astype(np.uint8).repeat(3, -1), tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 352, 288, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = video.Fraction(16, 11)
+        for _ in range(9):
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        out.mux(stream.encode(None))
+    seen = overlay.draw([slow], path)
+    info = video.probe(seen.path)
+    (_, image), *_ = video.read(seen.path)
+    scale = info.height / 288
+    assert info.aspect == 1 and info.width == pytest.approx(512 * scale, abs=2)
+    found = image[int(150 * scale) :, int(290 * scale) :, 1] > 125
+    assert found.any(0).sum() == pytest.approx(found.any(1).sum(), abs=4)
+    assert found.any(1).sum() == pytest.approx(100 * scale, abs=4)
+
+
 def damaged(tmp_path: Path, how: str) -> tuple[Path, int]:
     """A film of 90 frames that breaks off, and how many frames a plain decode gives of it."""
     whole = write(tmp_path / "whole.mkv", steady(90), moving(90, 48, 64), "aac")
