@@ -14,8 +14,9 @@ import json
 
 import numpy as np
 import pandas as pd
+import torch
 
-from s1m_lab import metrics, paper, paths, predict
+from s1m_lab import metrics, models, paper, paths, predict
 from s1m_lab.rows import SCORES, Found, Row, command, ends, finished, resampled
 from s1m_lab.runs import Run
 
@@ -26,7 +27,8 @@ def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
     """Table 1, a row a row of the paper's, by its short name.
 
     Columns: `name`; of each of `SCORES` the mean over seeds (a fraction), `…_low` and `…_high`,
-    `…_seeds` (a list) and `…_paper`; `parameters` and `seconds` of training, of one run, of the
+    `…_seeds` (a list) and `…_paper`; `gain`, video Hit@1 above a single frame's, `gain_low` and
+    `gain_high` of the paired difference; `parameters` and `seconds` of training, of one run, of the
     average those of its members together; `clips_per_second` in training; `seeds`, `runs` (names:
     their results.json has these numbers) and `command` where there is none.
     """
@@ -34,21 +36,26 @@ def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
     for key, printed in paper.TABLE_1.items():
         row = {"row": key, "name": paper.ROWS[key]}
         row |= {f"{s}_paper": p / 100 for s, p in zip(SCORES, printed, strict=True)}
-        out.append(row | (_scores(rows[key], seed) if key in rows else {}))
+        out.append(row | (_scores(rows[key], rows.get("single"), seed) if key in rows else {}))
         if key not in rows:
             out[-1] |= {"runs": [], "seeds": [], "command": command(found, key)}
     names = [f"{s}{end}" for s in SCORES for end in ("", "_low", "_high", "_paper", "_seeds")]
-    columns = [*names, "parameters", "seconds", "clips_per_second", "seeds", "runs", "command"]
+    columns = [*names, "gain", "gain_low", "gain_high", "parameters", "seconds"]
+    columns += ["clips_per_second", "seeds", "runs", "command"]
     return pd.DataFrame(out).set_index("row").reindex(columns=["name", *columns])
 
 
-def _scores(row: Row, seed: int) -> dict:
+def _scores(row: Row, single: Row | None, seed: int) -> dict:
     """What Table 1 says of a row that has runs."""
     by_clip = row.members[0][0].results["clip_hit1"] is not None  # features are of whole videos
     each = row.hits.sum(axis=1) / [row.clips.sum(), len(row.clips), len(row.clips)]
     drawn = resampled(np.column_stack([row.hits.mean(axis=0), row.clips]), seed)
     drawn[:, 0] /= drawn[:, 3]
     out = {}
+    if single:
+        gain = row.hits[:, :, 1].mean(axis=0) - single.hits[:, :, 1].mean(axis=0)
+        low, high = ends(resampled(gain[:, None], seed))
+        out = {"gain": gain.mean(), "gain_low": low, "gain_high": high}
     for k, name in enumerate(SCORES):
         low, high = ends(drawn[:, k])
         said = each[:, k].mean(), low, high, each[:, k].tolist()
@@ -93,6 +100,22 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     rows.append(("mean", len(own), mean[0], low, high, np.nan))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table[:-1], table.iloc[-1]
+
+
+def multiply_adds(run: Run) -> float:
+    """What one clip costs a run's network, in multiplications with their additions."""
+    settings, counted = run.config["settings"], []
+    net = models.build(settings["model"], len(run.labels), settings["width"], settings["size"])
+
+    def count(layer, inputs, output):
+        counted.append(layer.weight.numel() * output.numel() / len(layer.weight))
+
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop))
+    return float(sum(counted))
 
 
 def transfers(found: Found) -> list[Run]:

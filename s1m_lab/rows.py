@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from s1m_lab import metrics, paper, paths, predict, runs
 from s1m_lab.predict import Predictions
@@ -67,6 +68,9 @@ def find(data: str, names: str = "") -> Found:
         if run.results["data"] == folder and "tune" not in run.results:
             known = run.results["model"] in paper.ROWS
             there.append(run) if known else aside.update({run.name: "no row of the paper's"})
+    if not there:
+        known = sorted({run.results["data"] for run in finished()})
+        print(f"no finished run on {data!r} in {paths.runs()}; runs are on: {', '.join(known)}")
     by_row = {row: [] for row in paper.ROWS}
     features = [run for run in there if run.results["model"] == "histograms"]
     for group in (features, [run for run in there if run not in features]):
@@ -125,6 +129,22 @@ def _unlike(run: Run, alike: Sequence[Run]) -> str:
     mine, theirs = _settings(run), _settings(alike[0])
     keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     return ", ".join(f"{key} {mine.get(key)}, not {theirs.get(key)}" for key in keys)
+
+
+def sources(found: Found) -> pd.DataFrame:
+    """What the `results.json` of every run that counts says, by row; no file is read but these."""
+    keys = ("seed", *SCORES, "precision", "commit")
+    out = [
+        {"row": row, "run": run.name} | {key: run.results.get(key) for key in keys}
+        for row, own in found.runs.items()
+        for run in own
+    ]
+    return pd.DataFrame(out, columns=["row", "run", *keys]).set_index("row")
+
+
+def aside(found: Found) -> pd.DataFrame:
+    """The finished runs that do not count, and why."""
+    return pd.DataFrame({"run": found.aside.keys(), "why": found.aside.values()}).set_index("run")
 
 
 def command(found: Found, row: str, seed: int = 0) -> str:
