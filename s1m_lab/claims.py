@@ -83,7 +83,8 @@ def judge(
         if DISAGREES in verdicts:
             verdict = DISAGREES
         elif missing:
-            why = "there is no run of " + ", ".join(missing)
+            names = ["all of its members at one seed" if m == "average" else m for m in missing]
+            why = "there is no run of " + ", ".join(names)
         elif not parts:
             why = claim.lacking
         elif OPEN in verdicts:

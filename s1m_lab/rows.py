@@ -70,7 +70,9 @@ def find(data: str, names: str = "") -> Found:
             there.append(run) if known else aside.update({run.name: "no row of the paper's"})
     if not there:
         known = sorted({run.results["data"] for run in finished()})
-        print(f"no finished run on {data!r} in {paths.runs()}; runs are on: {', '.join(known)}")
+        print(
+            f"no finished run on {data!r}; there are runs on: {', '.join(known) or 'nothing yet'}"
+        )
     by_row = {row: [] for row in paper.ROWS}
     features = [run for run in there if run.results["model"] == "histograms"]
     for group in (features, [run for run in there if run not in features]):

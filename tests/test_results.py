@@ -241,7 +241,7 @@ def test_runs_on_other_videos_do_not_stand_in_one_table(made, home):
 
 def test_a_row_without_a_run_has_the_command_that_makes_it(home, capsys):
     found = rows.find("pocket")
-    assert "no finished run on 'pocket'" in capsys.readouterr().out
+    assert "no finished run on 'pocket'; there are runs on: nothing yet" in capsys.readouterr().out
     table = results.table1(found, rows.score(found))
     assert (table["command"] != "").all() and table["video_hit1"].isna().all()
     command = "papermill notebooks/03_train.ipynb out.ipynb"
