@@ -20,6 +20,7 @@ from s1m_lab.rows import SCORES
 COLOURS = {"histograms": "#6A4C93", "average": plots.INK}  # the rows that have no fusion
 COMPARED = plots.COLOURS["slow"], plots.COLOURS["single"]
 MARKERS = {"multires": "s", "fovea": "^", "context": "v"}
+TUNES = {"scratch": "o", "top": "^", "top3": "s"}  # those of Table 4
 # Mark and colour of a verdict; the word stands beside them.
 MARKS = {
     claims.AGREES: ("✓", "#1B7F4B"),
@@ -211,6 +212,31 @@ def draw_table2(gains: pd.DataFrame, mean: pd.Series, most: int = 10) -> Figure:
     title = f"Of {len(ranked)} classes {up} gain and {down} lose with their whole interval"
     title += f"; by chance alone {chance:.1f} would"
     fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+@plots.styled
+def draw_transfers(third: pd.DataFrame, fourth: pd.DataFrame) -> Figure:
+    """Tables 3 and 4 of one dataset: dots ours, with 95 % intervals, grey marks the paper's."""
+    fig, ((left, right),) = plots._figure(1, 2, 3.3, width_ratios=[1, 1])
+    rows, shade = range(len(third)), plots.COLOURS["slow"]
+    left.hlines(rows, 100 * third["low"], 100 * third["high"], color=shade, linewidth=1.6)
+    left.plot(100 * third["ours"], rows, "o", color=shade, markersize=8)
+    ring = {"linestyle": "", "color": plots.PAPER, "fillstyle": "none", "markersize": 9}
+    left.plot(100 * third["paper"], rows, marker="o", **ring)
+    left.set_yticks(rows, [plots.clean(tune, 32) for tune in third.index])
+    left.set(xlabel="video Hit@1 (%)", title="Table 3", ylim=(len(third) - 0.5, -0.5))
+    for tune, mark in TUNES.items():
+        right.plot(fourth[tune, "paper"], range(len(fourth)), marker=mark, **ring)
+        right.plot(fourth[tune, "ours"], range(len(fourth)), mark, color=shade, label=tune)
+    right.set_yticks(range(len(fourth)), fourth.index)
+    right.set(xlabel="mean average precision", title="Table 4", ylim=(len(fourth) - 0.5, -0.5))
+    for ax in (left, right):
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    handles, names = right.get_legend_handles_labels()
+    handles.append(Line2D([], [], marker="o", **ring))
+    fig.legend(handles, [*names, "the paper"], loc="outside lower left", ncols=4, fontsize=9)
     return fig
 
 

@@ -32,42 +32,52 @@ def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
     average those of its members together; `clips_per_second` in training; `seeds`, `runs` (names:
     their results.json has these numbers) and `command` where there is none.
     """
+    means = [np.column_stack([row.hits.mean(axis=0), row.clips]) for row in rows.values()]
+    drawn = resampled(np.concatenate(means, axis=1), seed) if rows else np.empty((1, 0))
+    drawn = dict(zip(rows, np.split(drawn, max(1, len(rows)), axis=1), strict=False))
     out = []
     for key, printed in paper.TABLE_1.items():
         row = {"row": key, "name": paper.ROWS[key]}
         row |= {f"{s}_paper": p / 100 for s, p in zip(SCORES, printed, strict=True)}
-        out.append(row | (_scores(rows[key], rows.get("single"), seed) if key in rows else {}))
-        if key not in rows:
-            out[-1] |= {"runs": [], "seeds": [], "command": command(found, key)}
+        if key in rows:
+            out.append(row | _scores(rows[key], drawn[key]) | _costs(rows[key]))
+            if "single" in rows:
+                gain = drawn[key][:, 1] - drawn["single"][:, 1]
+                out[-1] |= dict(zip(("gain_low", "gain_high"), ends(gain), strict=True))
+                out[-1]["gain"] = np.mean(out[-1]["video_hit1_seeds"])
+                out[-1]["gain"] -= rows["single"].hits[:, :, 1].mean()
+        else:
+            out.append(row | {"runs": [], "seeds": [], "command": command(found, key)})
     names = [f"{s}{end}" for s in SCORES for end in ("", "_low", "_high", "_paper", "_seeds")]
     columns = [*names, "gain", "gain_low", "gain_high", "parameters", "seconds"]
     columns += ["clips_per_second", "seeds", "runs", "command"]
     return pd.DataFrame(out).set_index("row").reindex(columns=["name", *columns])
 
 
-def _scores(row: Row, single: Row | None, seed: int) -> dict:
-    """What Table 1 says of a row that has runs."""
+def _scores(row: Row, drawn: np.ndarray) -> dict:
+    """The scores of a row; `drawn` are means of its right clips, of videos right at 1 and at 5, and
+    of its clips: draws×4."""
     by_clip = row.members[0][0].results["clip_hit1"] is not None  # features are of whole videos
     each = row.hits.sum(axis=1) / [row.clips.sum(), len(row.clips), len(row.clips)]
-    drawn = resampled(np.column_stack([row.hits.mean(axis=0), row.clips]), seed)
-    drawn[:, 0] /= drawn[:, 3]
     out = {}
-    if single:
-        gain = row.hits[:, :, 1].mean(axis=0) - single.hits[:, :, 1].mean(axis=0)
-        low, high = ends(resampled(gain[:, None], seed))
-        out = {"gain": gain.mean(), "gain_low": low, "gain_high": high}
     for k, name in enumerate(SCORES):
-        low, high = ends(drawn[:, k])
+        low, high = ends(drawn[:, k] if k else drawn[:, 0] / drawn[:, 3])
         said = each[:, k].mean(), low, high, each[:, k].tolist()
         said = said if k or by_clip else (np.nan, np.nan, np.nan, [])
         out |= dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_seeds"), said, strict=True))
-    total = {
-        key: np.mean([sum(run.results[key] or 0 for run in group) for group in row.members])
-        for key in ("parameters", "seconds")
+    return out
+
+
+def _costs(row: Row) -> dict:
+    """What a row weighs and took, the mean over its seeds, and which runs say so."""
+    groups = [[run.results for run in group] for group in row.members]
+    keys = "parameters", "seconds"
+    out = {
+        key: np.mean([sum(each.get(key) or 0 for each in own) for own in groups]) for key in keys
     }
-    speeds = [run.results.get("train_clips_per_second") for group in row.members for run in group]
-    alone = len(row.members[0]) == 1 and None not in speeds
-    out |= total | {"clips_per_second": np.mean(speeds) if alone else np.nan}
+    speeds = [each.get("train_clips_per_second") for own in groups for each in own]
+    alone = len(groups[0]) == 1 and None not in speeds
+    out["clips_per_second"] = np.mean(speeds) if alone else np.nan
     names = [run.name for group in row.members for run in group]
     return out | {"seeds": row.seeds, "runs": names, "command": ""}
 
@@ -167,7 +177,9 @@ def table4(several: list[Run]) -> pd.DataFrame:
                 row = out.setdefault((data, group), {})
                 row[tune, "ours"] = np.mean(found) if found else np.nan
                 row[tune, "paper"] = theirs
-    return pd.DataFrame.from_dict(out, orient="index")
+    columns = pd.MultiIndex.from_product([paper.TABLE_4["all"], ["ours", "paper"]])
+    table = pd.DataFrame(out.values(), pd.MultiIndex.from_tuples(out))
+    return table.reindex(columns=columns).astype(float)
 
 
 def _right(run: Run) -> np.ndarray:

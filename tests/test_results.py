@@ -289,6 +289,11 @@ def test_intervals_are_those_of_a_bootstrap_by_hand(made):
     for k, score in enumerate(("clip_hit1", "video_hit1")):
         low, high = np.percentile([d[k] for d in drawn], [2.5, 97.5])
         assert (row[f"{score}_low"], row[f"{score}_high"]) == pytest.approx((low, high))
+    single = [metrics.hits(predict.load(r[0]).video_probabilities, labels, 1) for r in
+              rows.score(found)["single"].members]  # fmt: skip
+    gain = np.mean(video_hits, axis=0) - np.mean(single, axis=0)
+    assert row["gain"] == pytest.approx(gain.mean())
+    assert (row["gain_low"], row["gain_high"]) == pytest.approx(metrics.bootstrap(gain, 3))
     expected = metrics.bootstrap(np.mean(video_hits, axis=0), 3)
     assert (row["video_hit1_low"], row["video_hit1_high"]) == pytest.approx(expected)
 
@@ -354,6 +359,11 @@ def test_tables_3_and_4_are_of_runs_that_start_here(made, home):
     assert fourth.loc[("films", "Sports"), ("top3", "ours")] == pytest.approx(sports)
     assert np.isnan(fourth.loc[("films", "Sports"), ("scratch", "ours")])
     assert fourth.loc[("films", "Sports"), ("top3", "paper")] == 0.79
+    third = results.table3(several).loc["films"]
+    figure = charts.draw_transfers(third, fourth.loc["films"])
+    figure.savefig("/dev/null", format="png")
+    (ours,) = [line for line in figure.axes[0].lines if line.get_markersize() == 8]
+    assert np.nanmax(ours.get_xdata()) == pytest.approx(100 * row["ours"])
 
 
 def test_multiplications_of_the_papers_network():
