@@ -17,31 +17,9 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab import metrics, plots, predict, runs
+from s1m_lab.paper import TABLE_2
 from s1m_lab.predict import Predictions
 
-# Table 2 of the paper, ΔAP of slow fusion over a single frame; names as in labels.txt.
-TABLE_2 = {
-    "juggling club": 0.12,
-    "pole climbing (gymnastic)": 0.10,
-    "mountain unicycling": 0.08,
-    "tricking": 0.07,
-    "footbag": 0.07,
-    "skipping rope": 0.06,
-    "rope climbing": 0.06,
-    "slacklining": 0.05,
-    "tee ball": 0.05,
-    "sheepdog trial": 0.05,
-    "short track motor racing": -0.07,
-    "road racing": -0.07,
-    "jeet kune do": -0.07,
-    "paintball": -0.06,
-    "freeride": -0.06,
-    "cricket": -0.06,
-    "wrestling": -0.06,
-    "modern pentathlon": -0.06,
-    "krav maga": -0.06,
-    "rallycross": -0.05,
-}
 PAPER_PAIRS = (  # those the paper names as its most confused; names as in labels.txt
     ("deer hunting", "hunting"),
     ("hiking", "backpacking (wilderness)"),

@@ -19,7 +19,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from s1m_lab import plots
+from s1m_lab import paper, plots
 from s1m_lab.runs import Run
 
 
@@ -143,14 +143,14 @@ def _changed(file: Path) -> int:
 def beside_paper(results: dict, model: str, title: str) -> Figure:
     """Our scores (`clip_hit1`, `video_hit1`, … and `classes` of a run's results) and the paper's.
 
-    Ours are dots in the fusion's colour, the paper's row of `TABLE_1` is grey rings; nine of the
+    Ours are dots in the fusion's colour, the paper's row of Table 1 is grey rings; nine of the
     sixteen networks have none.
     """
     fig, ((ax,),) = plots._figure(1, 1, 2.0)
     names, rows = ["clip Hit@1", "video Hit@1", "video Hit@5"], np.arange(3)
     ours = [results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")]
-    paper = [hit / 100 for hit in plots.TABLE_1.get(model, [math.nan] * 3)]
-    for row, value, theirs in zip(rows, ours, paper, strict=True):
+    printed = [hit / 100 for hit in paper.TABLE_1.get(model, [math.nan] * 3)]
+    for row, value, theirs in zip(rows, ours, printed, strict=True):
         ax.plot([value, theirs], [row, row], color=plots.FAINT, linewidth=2, zorder=1)
         text = "–" if math.isnan(theirs) else f"{theirs:.1%}"
         ax.annotate(f"{value:.1%}   {text}", (1.02, row), xycoords=("axes fraction", "data"),
@@ -160,7 +160,7 @@ def beside_paper(results: dict, model: str, title: str) -> Figure:
     chance = [min(1, k / results["classes"]) for k in (1, 1, 5)]
     ax.plot(chance, rows, "|", color=plots.INK, markersize=13, label="chance, here")
     ax.plot(ours, rows, "o", color=plots.colour(model), markersize=9, label="here")
-    ax.plot(paper, rows, "o", color=plots.PAPER, fillstyle="none", markersize=9,
+    ax.plot(printed, rows, "o", color=plots.PAPER, fillstyle="none", markersize=9,
             markeredgewidth=1.8, label="the paper, on Sports-1M (487 classes)")  # fmt: skip
     ax.set_yticks(rows, names)
     ax.set(xlim=(0, 1.01), ylim=(2.5, -0.5), title=plots.clean(title, 100))

@@ -45,16 +45,6 @@ STYLE = {
     "lines.linewidth": 1.8,
     "legend.frameon": False,
 }
-# Table 1 of the paper: clip Hit@1, video Hit@1 and video Hit@5 on the Sports-1M test set, %.
-TABLE_1 = {
-    "single": (41.1, 59.3, 77.7),
-    "single-multires": (42.4, 60.0, 78.5),
-    "single-fovea": (30.0, 49.9, 72.8),
-    "single-context": (38.1, 56.0, 77.2),
-    "early": (38.9, 57.7, 76.8),
-    "late": (40.7, 59.3, 78.7),
-    "slow": (41.9, 60.9, 80.2),
-}
 WIDTH = 9.0  # inches, the text width of a report
 styled = mpl.rc_context(STYLE)
 

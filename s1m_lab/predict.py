@@ -8,7 +8,7 @@ Both are written and scored in parts, so that memory does not grow with the numb
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -156,6 +156,47 @@ def load(run: runs.Run, split: str = "test") -> Predictions:
     found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
     number, clip = np.cumsum(first) - 1, index["clip"].to_numpy()
     return Predictions(found, number, clip, videos["video"], videos["labels"])
+
+
+class _Mean:
+    """The mean of N×K arrays, made of the rows that are asked for and no others."""
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        self.arrays, self.shape, self.dtype = arrays, arrays[0].shape, arrays[0].dtype
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, rows) -> np.ndarray:
+        total = sum(array[rows].astype(float) for array in self.arrays)
+        return (total / len(self.arrays)).astype(self.dtype)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype)
+
+
+def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
+    """The mean of several runs, clip by clip, from their saved predictions (§4.1: CNN average).
+
+    Means are made as their rows are asked for, so that `parts` holds no more than of one run.
+    Raises ValueError unless all runs know the same classes and were tested on the same clips.
+    """
+    if not several:
+        raise ValueError("no run to average")
+    saved = [load(run, split) for run in several]
+    first, *others = several
+    indexes = [pq.read_table(run.path / "predictions" / f"{split}.parquet") for run in several]
+    for run, index in zip(others, indexes[1:], strict=True):
+        both = f"{run.name!r} cannot be averaged with {first.name!r}: "
+        if run.labels != first.labels:
+            lists = f"it knows {len(run.labels):,} classes, the other {len(first.labels):,}"
+            raise ValueError(f"{both}{lists}, and the lists differ")
+        if index.num_rows != indexes[0].num_rows:
+            counts = f"it was tested on {index.num_rows:,} clips, the other on "
+            raise ValueError(f"{both}{counts}{indexes[0].num_rows:,}")
+        if not index.equals(indexes[0]):
+            raise ValueError(f"{both}they were tested on other clips, or in another order")
+    return saved[0]._replace(clip_probabilities=_Mean([p.clip_probabilities for p in saved]))
 
 
 def scores(run: runs.Run, folder: Path) -> dict:

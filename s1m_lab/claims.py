@@ -1,0 +1,341 @@
+"""The paper's claims, one by one: its evidence, ours, and a verdict by interval.
+
+    found = rows.find("pocket")
+    table = claims.judge(found, rows.score(found), gains, mean)     # a row a claim
+
+A claim comes down to comparisons, each a number with a 95 % interval and a bound. It *agrees* when
+every interval lies wholly on the claimed side of its bound, *disagrees* when any lies wholly on the
+other, else it *cannot be told*: what is said of many networks is refuted by one, held up by all.
+
+Intervals are of paired bootstraps over test videos: the same videos are drawn for both sides, every
+seed of a network on the same draw, then the mean over its seeds. Speed has no videos to draw: its
+interval runs from the least to the greatest ratio between any two runs of the two networks.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from s1m_lab import metrics, paper, paths, pocket, predict
+from s1m_lab.results import multiply_adds
+from s1m_lab.rows import DRAWS, Found, Row, command, ends, resampled
+from s1m_lab.runs import Run
+
+AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot be told"
+LUCK = 0.6  # pair accuracy below which a network is as good as blind; luck alone gives a half
+KEEPS = -0.02  # multires keeps the accuracy if it loses less than this
+GAIN = 0.05  # ΔAP: the least gain that Table 2 lists; a class gains a lot beyond it, a mean little
+
+
+class Part(NamedTuple):
+    """One comparison: `value` must lie above its bound, or below it."""
+
+    what: str
+    value: float
+    low: float
+    high: float
+    unit: str = "points"  # of what are fractions; "×" of ratios, "" of pair accuracy
+    bound: float = 0.0
+    above: bool = True
+
+    @property
+    def verdict(self) -> str:
+        right, wrong = self.low > self.bound, self.high < self.bound
+        if not self.above:
+            right, wrong = wrong, right
+        return AGREES if right else DISAGREES if wrong else OPEN
+
+
+class Evidence(NamedTuple):
+    """What all claims are judged by."""
+
+    found: Found
+    rows: dict[str, Row]
+    gains: pd.DataFrame  # Table 2 …
+    mean: pd.Series  # … and its mean
+    folder: Path
+    seed: int
+
+
+class Claim(NamedTuple):
+    text: str
+    paper: str
+    needs: tuple[str, ...]  # rows
+    parts: Callable[[Evidence], list[Part]]
+    lacking: str = ""  # why there is no part although there are runs
+
+
+def judge(
+    found: Found, rows: dict[str, Row], gains: pd.DataFrame, mean: pd.Series, seed: int = 0
+) -> pd.DataFrame:
+    """A row a claim: `claim`, `paper`, `parts` (a list), `verdict`, `why` it cannot be told, and
+    the `commands` that would help. `gains` and `mean` are those of `results.table2`."""
+    evidence = Evidence(found, rows, gains, mean, paths.dataset(found.data), seed)
+    out = []
+    for claim in CLAIMS:
+        missing = [row for row in claim.needs if row not in rows]
+        parts = claim.parts(evidence)
+        verdicts = {part.verdict for part in parts}
+        verdict, why = OPEN, ""
+        if DISAGREES in verdicts:
+            verdict = DISAGREES
+        elif missing:
+            names = ["all of its members at one seed" if m == "average" else m for m in missing]
+            why = "there is no run of " + ", ".join(names)
+        elif not parts:
+            why = claim.lacking
+        elif OPEN in verdicts:
+            why = _undecided([part for part in parts if part.verdict == OPEN])
+        else:
+            verdict = AGREES
+        lines = [line for row in missing for line in command(found, row).split("\n")]
+        commands = list(dict.fromkeys(lines)) if verdict == OPEN else []
+        out.append((claim.text, claim.paper, parts, verdict, why, commands))
+    return pd.DataFrame(out, columns=["claim", "paper", "parts", "verdict", "why", "commands"])
+
+
+def _undecided(parts: list[Part]) -> str:
+    """Why their intervals do not decide: `the interval holds 0: slow − late, slow − early`."""
+    reasons: dict[str, list[str]] = {}
+    for part in parts:
+        reason = f"the interval holds {_bound(part)}"
+        if np.isnan(part.low):
+            reason = "a single measurement has no interval, runs that ran otherwise no ratio"
+        elif part.low == part.high:
+            reason = "no difference on any video"
+        reasons.setdefault(reason, []).append(part.what)
+    return "; ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
+
+
+def room(part: Part) -> float:
+    """How far the worse end of a part's interval lies on the claimed side of its bound."""
+    distance = part.low - part.bound if part.above else part.bound - part.high
+    return -np.inf if np.isnan(distance) else distance
+
+
+def told(part: Part) -> str:
+    """`slow − early: +2.8 (+1.9 to +3.8)`, and what it has to be where that is not above 0."""
+    value, low, high = (said(number, part.unit) for number in part[1:4])
+    if np.isnan(part.low):
+        return f"{part.what}: {value}"
+    exact = part.unit == "×" and part.low == part.high
+    range_ = "exactly" if exact else f"{low} to {high}"
+    wanted = f", to be {'above' if part.above else 'below'} {_bound(part)}"
+    return f"{part.what}: {value} ({range_}){wanted if part.bound or not part.above else ''}"
+
+
+def _bound(part: Part) -> str:
+    return said(part.bound, part.unit) if part.bound else "0"
+
+
+def said(value: float, unit: str) -> str:
+    """A value in its unit: −2.1 points, 0.85×, 0.50."""
+    number = {"points": f"{100 * value:+.1f}", "×": f"{value:.2f}×", "": f"{value:.2f}"}[unit]
+    return number.replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+
+
+# ----------------------------------------------------------------------------------- comparisons
+
+
+def _share(row: Row, column: int, videos: np.ndarray | None = None) -> np.ndarray:
+    """V×2: what a score adds up, the mean over seeds, and what it is divided by. `column` 0 is
+    clip Hit@1, 1 and 2 are Hit@1 and Hit@5 of videos; only of `videos` (bool V) if given."""
+    counted = np.ones(len(row.clips)) if column else row.clips
+    both = np.stack([row.hits[:, :, column].mean(axis=0), counted], axis=1)
+    return both if videos is None else both * videos[:, None]
+
+
+def compare(what: str, one: np.ndarray, other: np.ndarray, seed: int, bound: float = 0.0) -> Part:
+    """The difference of two shares (V×2 each) with its paired interval."""
+    values = np.concatenate([one, other], axis=1)
+    with np.errstate(invalid="ignore"):  # a draw may have no video of those that count
+        drawn = np.vstack([values.mean(axis=0), resampled(values, seed, DRAWS)])
+        drawn = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
+    return Part(what, float(drawn[0]), *ends(drawn[1:]), bound=bound)
+
+
+def _hit1(evidence: Evidence, one: str, other: str, bound: float = 0.0) -> list[Part]:
+    """Video Hit@1 of one row less that of another, if there are both."""
+    if not {one, other} <= evidence.rows.keys():
+        return []
+    both = [_share(evidence.rows[row], 1) for row in (one, other)]
+    return [compare(f"{one} − {other}", *both, evidence.seed, bound)]
+
+
+def _beyond(one: str, *others: str) -> Callable[[Evidence], list[Part]]:
+    return lambda evidence: [part for other in others for part in _hit1(evidence, one, other)]
+
+
+def _over_histograms(evidence: Evidence) -> list[Part]:
+    return [part for m in paper.MEMBERS for part in _hit1(evidence, m, "histograms")]
+
+
+def _views(evidence: Evidence) -> list[Part]:
+    steps = (("single-context", "single-fovea"), ("single", "single-context"))
+    return [part for step in steps for part in _hit1(evidence, *step)]
+
+
+def _average(evidence: Evidence) -> list[Part]:
+    """The average less each of its members, at the seeds that the average has."""
+    if "average" not in evidence.rows:
+        return []
+    whole, parts = evidence.rows["average"], []
+    for member in paper.MEMBERS:
+        row = evidence.rows[member]
+        same = Row([], row.clips, row.hits[[row.seeds.index(s) for s in whole.seeds]])
+        both = _share(whole, 1), _share(same, 1)
+        parts.append(compare(f"average − {member}", *both, evidence.seed))
+    return parts
+
+
+def _video_over_clip(evidence: Evidence) -> list[Part]:
+    by_clip = {k: row for k, row in evidence.rows.items() if k not in ("histograms", "average")}
+    return [
+        compare(f"{name}: video − clip", _share(row, 1), _share(row, 0), evidence.seed)
+        for name, row in by_clip.items()
+    ]
+
+
+def _camera(evidence: Evidence) -> list[Part]:
+    """Clip Hit@1 of slow fusion less that of a single frame, where the camera never rests."""
+    classes = sum(pocket.pairs(evidence.folder).get("camera", []), [])
+    if not classes or not {"slow", "single"} <= evidence.rows.keys():
+        return []
+    run = evidence.rows["slow"].members[0][0]
+    wanted = {run.labels.index(name) for name in classes}
+    moving = np.array([not wanted.isdisjoint(own) for own in predict.load(run).labels])
+    both = [_share(evidence.rows[row], 0, moving) for row in ("slow", "single")]
+    part = compare("slow − single, clips under a moving camera", *both, evidence.seed)
+    return [part._replace(above=False)]
+
+
+def _motion(evidence: Evidence) -> list[Part]:
+    """Pair accuracy on motion pairs: a single frame's, and what slow fusion adds."""
+    pairs = pocket.pairs(evidence.folder).get("motion", [])
+    if not pairs or not {"slow", "single"} <= evidence.rows.keys():
+        return []
+    slow, single = (
+        np.mean([_told(run, pairs) for (run,) in evidence.rows[row].members], axis=0)
+        for row in ("slow", "single")
+    )
+    nothing = np.stack([np.zeros(len(single)), np.ones(len(single))], axis=1)
+    alone = compare("single on motion pairs", single, nothing, evidence.seed, bound=LUCK)
+    gained = compare("slow − single on motion pairs", slow, single, evidence.seed)
+    return [alone._replace(unit="", above=False), gained]
+
+
+def _told(run: Run, pairs: list[list[str]]) -> np.ndarray:
+    """V×2: in how many pairs a video's own class outscores its partner, and of how many it is."""
+    number, out = run.labels.index, []
+    for part in predict.load(run).parts():
+        scores, told = part.video_probabilities, np.zeros((len(part.ids), 2))
+        own = metrics.truth(part.labels, scores.shape[1])
+        for a, b in (map(number, pair) for pair in pairs):
+            counts = own[:, a] != own[:, b]
+            told[counts, 0] += metrics.pair_hits(scores, part.labels, a, b)
+            told[counts, 1] += 1
+        out.append(told)
+    return np.concatenate(out)
+
+
+def _multires(evidence: Evidence) -> list[Part]:
+    """What it loses, how much faster it is where both ran alike, and what it has to compute."""
+    parts = _hit1(evidence, "single-multires", "single", KEEPS)
+    if not parts:
+        return []
+    rows = ("single-multires", "single")
+    multires, single = ([run.results for (run,) in evidence.rows[row].members] for row in rows)
+    kinds = {(run["precision"], run["threads"]) for run in (*multires, *single)}
+    speed = "train_clips_per_second"
+    ratios = [a[speed] / b[speed] for a in multires for b in single]
+    known = len(ratios) > 1 and len(kinds) == 1
+    low, high = (min(ratios), max(ratios)) if known else (np.nan, np.nan)
+    faster = Part("clips/s, of single's", float(np.mean(ratios)), low, high, "×", bound=1.0)
+    sums = [multiply_adds(evidence.rows[row].members[0][0]) for row in rows]
+    fewer = Part("multiplications, of single's", *[sums[0] / sums[1]] * 3, "×", 1.0, above=False)
+    return [*parts, faster, fewer]
+
+
+def _few(evidence: Evidence) -> list[Part]:
+    """The class that gains most, and the mean over all classes."""
+    if not len(evidence.gains):
+        return []
+    best = evidence.gains.loc[evidence.gains["gain"].astype(float).idxmax()]
+    most, mean = (
+        Part(what, *(float(row[key]) for key in ("gain", "gain_low", "gain_high")), bound=GAIN)
+        for what, row in ((f"ΔAP of {best['class']}", best), ("mean ΔAP", evidence.mean))
+    )
+    return [most, mean._replace(above=False)]
+
+
+# ---------------------------------------------------------------------------------------- claims
+
+PAIRLESS = "this dataset names no such classes"
+CLAIMS = (
+    Claim(
+        "The networks beat the feature histograms",
+        "video Hit@1 57.7 to 60.9 against 55.3",
+        (*paper.MEMBERS, "histograms"),
+        _over_histograms,
+    ),
+    Claim(
+        "Slow fusion is the best single network",
+        "video Hit@1 60.9, the next 60.0",
+        tuple(paper.PARAMETERS),
+        _beyond("slow", *(row for row in paper.PARAMETERS if row != "slow")),
+    ),
+    Claim(
+        "Motion needs more than one frame",
+        "juggling club +.12 AP of slow fusion over a single frame",
+        ("single", "slow"),
+        _motion,
+        PAIRLESS,
+    ),
+    Claim(
+        "Early fusion is worse than slow fusion",
+        "video Hit@1 57.7 against 60.9",
+        ("early", "slow"),
+        _beyond("slow", "early"),
+    ),
+    Claim(
+        "Two resolutions keep the accuracy at a fraction of the cost",
+        "video Hit@1 60.0 against 59.3, at 21 clips/s against 6",
+        ("single", "single-multires"),
+        _multires,
+    ),
+    Claim(
+        "Fovea alone < context alone < full frame",
+        "video Hit@1 49.9 < 56.0 < 59.3",
+        ("single", "single-fovea", "single-context"),
+        _views,
+    ),
+    Claim(
+        "The average beats each of its members",
+        "video Hit@1 63.9, the best of them 60.9",
+        ("average",),
+        _average,
+    ),
+    Claim(
+        "A video is told better than a clip",
+        "of every network, e.g. slow fusion 60.9 against 41.9",
+        (),
+        _video_over_clip,
+        "there is no run of any network",
+    ),
+    Claim(
+        "A moving camera hurts networks that see motion",
+        "so the text of Table 2; e.g. short track motor racing −.07 AP",
+        ("single", "slow"),
+        _camera,
+        PAIRLESS,
+    ),
+    Claim(
+        "A few classes gain a lot from motion, the mean little",
+        "ten classes +.05 to +.12 AP; video Hit@1 +1.6 points",
+        ("single", "slow"),
+        _few,
+    ),
+)

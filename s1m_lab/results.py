@@ -1,0 +1,196 @@
+"""The paper's four tables, ours beside them.
+
+    found = rows.find("pocket")
+    table = results.table1(found, rows.score(found))   # nine rows, with intervals and seeds
+    gains, mean = results.table2(found)                # ΔAP of slow fusion over a single frame
+    transfers = results.transfers(found)               # UCF-101: runs that start from these
+    results.table3(transfers), results.table4(transfers)
+
+Every number is that of a run's `results.json` or made of its saved predictions; see `rows` for
+which runs, and for what the intervals say.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+import torch
+
+from s1m_lab import metrics, models, paper, paths, predict
+from s1m_lab.rows import SCORES, Found, Row, command, ends, finished, resampled
+from s1m_lab.runs import Run
+
+COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "paper"]  # of Table 2
+
+
+def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
+    """Table 1, a row a row of the paper's, by its short name.
+
+    Columns: `name`; of each of `SCORES` the mean over seeds (a fraction), `…_low` and `…_high`,
+    `…_seeds` (a list) and `…_paper`; `gain`, video Hit@1 above a single frame's, `gain_low` and
+    `gain_high` of the paired difference; `parameters` and `seconds` of training, of one run, of the
+    average those of its members together; `clips_per_second` in training; `seeds`, `runs` (names:
+    their results.json has these numbers) and `command` where there is none.
+    """
+    means = [np.column_stack([row.hits.mean(axis=0), row.clips]) for row in rows.values()]
+    drawn = resampled(np.concatenate(means, axis=1), seed) if rows else np.empty((1, 0))
+    drawn = dict(zip(rows, np.split(drawn, max(1, len(rows)), axis=1), strict=False))
+    out = []
+    for key, printed in paper.TABLE_1.items():
+        row = {"row": key, "name": paper.ROWS[key]}
+        row |= {f"{s}_paper": p / 100 for s, p in zip(SCORES, printed, strict=True)}
+        if key in rows:
+            out.append(row | _scores(rows[key], drawn[key]) | _costs(rows[key]))
+            if "single" in rows:
+                gain = drawn[key][:, 1] - drawn["single"][:, 1]
+                out[-1] |= dict(zip(("gain_low", "gain_high"), ends(gain), strict=True))
+                out[-1]["gain"] = np.mean(out[-1]["video_hit1_seeds"])
+                out[-1]["gain"] -= rows["single"].hits[:, :, 1].mean()
+        else:
+            out.append(row | {"runs": [], "seeds": [], "command": command(found, key)})
+    names = [f"{s}{end}" for s in SCORES for end in ("", "_low", "_high", "_paper", "_seeds")]
+    columns = [*names, "gain", "gain_low", "gain_high", "parameters", "seconds"]
+    columns += ["clips_per_second", "seeds", "runs", "command"]
+    return pd.DataFrame(out).set_index("row").reindex(columns=["name", *columns])
+
+
+def _scores(row: Row, drawn: np.ndarray) -> dict:
+    """The scores of a row; `drawn` are means of its right clips, of videos right at 1 and at 5, and
+    of its clips: draws×4."""
+    by_clip = row.members[0][0].results["clip_hit1"] is not None  # features are of whole videos
+    each = row.hits.sum(axis=1) / [row.clips.sum(), len(row.clips), len(row.clips)]
+    out = {}
+    for k, name in enumerate(SCORES):
+        low, high = ends(drawn[:, k] if k else drawn[:, 0] / drawn[:, 3])
+        said = each[:, k].mean(), low, high, each[:, k].tolist()
+        said = said if k or by_clip else (np.nan, np.nan, np.nan, [])
+        out |= dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_seeds"), said, strict=True))
+    return out
+
+
+def _costs(row: Row) -> dict:
+    """What a row weighs and took, the mean over its seeds, and which runs say so."""
+    groups = [[run.results for run in group] for group in row.members]
+    keys = "parameters", "seconds"
+    out = {
+        key: np.mean([sum(each.get(key) or 0 for each in own) for own in groups]) for key in keys
+    }
+    speeds = [each.get("train_clips_per_second") for own in groups for each in own]
+    alone = len(groups[0]) == 1 and None not in speeds
+    out["clips_per_second"] = np.mean(speeds) if alone else np.nan
+    names = [run.name for group in row.members for run in group]
+    return out | {"seeds": row.seeds, "runs": names, "command": ""}
+
+
+def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame, pd.Series]:
+    """ΔAP of slow fusion over a single frame: (a row a class, the mean over the classes).
+
+    Columns `class`, `videos`, `gain` (the mean over the seeds of either), `gain_low`, `gain_high`
+    and `paper` (Table 2); no rows unless there are runs of both. As in `confusion.precisions`, the
+    interval of the mean is moved back by what videos that are drawn twice lift it.
+    """
+    groups = [[predict.load(run) for run in found.runs[model]] for model in ("slow", "single")]
+    if not all(groups):
+        return pd.DataFrame(columns=COLUMNS), pd.Series(np.nan, index=COLUMNS)
+    (saved, *_), classes = groups[0], found.runs["slow"][0].labels
+    own = metrics.truth(saved.labels, len(classes))
+    scores = [p.video_probabilities for group in groups for p in group]
+    exact = np.full((len(scores), 1, len(classes)), np.nan)
+    for r, k in np.ndindex(len(scores), len(classes)):
+        exact[r, 0, k] = metrics.average_precision(scores[r][:, k], own[:, k])
+    some = metrics.resampled_precision(scores, saved.labels, seed, draws)
+    slow, single = np.split(np.concatenate([exact, some], axis=1), [len(groups[0])])
+    gain = slow.mean(axis=0) - single.mean(axis=0)  # 1+draws × K
+    rows = []
+    for k, name in enumerate(classes):
+        printed = paper.TABLE_2.get(name.casefold(), np.nan)
+        rows.append((name, own[:, k].sum(), gain[0, k], *ends(gain[1:, k]), printed))
+    mean = np.nanmean(gain[:, own.any(axis=0)], axis=1)
+    low, high = np.array(ends(mean[1:])) - (mean[1:].mean() - mean[0])
+    rows.append(("mean", len(own), mean[0], low, high, np.nan))
+    table = pd.DataFrame(rows, columns=COLUMNS)
+    return table[:-1], table.iloc[-1]
+
+
+def multiply_adds(run: Run) -> float:
+    """What one clip costs a run's network, in multiplications with their additions."""
+    settings, counted = run.config["settings"], []
+    net = models.build(settings["model"], len(run.labels), settings["width"], settings["size"])
+
+    def count(layer, inputs, output):
+        counted.append(layer.weight.numel() * output.numel() / len(layer.weight))
+
+    for layer in net.modules():
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop))
+    return float(sum(counted))
+
+
+def transfers(found: Found) -> list[Run]:
+    """The finished runs that were tuned on another dataset, from one of these or from scratch."""
+    names = {"", *(run.name for own in found.runs.values() for run in own)}
+    tuned = [run for run in finished() if "tune" in run.results]
+    return [run for run in tuned if (run.results["start"] or "") in names]
+
+
+def table3(several: list[Run], seed: int = 0) -> pd.DataFrame:
+    """Table 3 by `data` and `tune`: video Hit@1, mean over folds and seeds, beside the paper's.
+
+    Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` (a list) and `command`. Intervals
+    draw from the test videos of all folds together.
+    """
+    out = []
+    for data in sorted({run.results["data"] for run in several}) or ["ucf101"]:
+        for tune, printed in paper.TABLE_3.items():
+            row = {"data": data, "tune": tune, "paper": printed / 100, "folds": [], "command": ""}
+            own = [r for r in several if (r.results["data"], r.results["tune"]) == (data, tune)]
+            if own:
+                hits = [_right(run) for run in own]
+                row["low"], row["high"] = metrics.bootstrap(np.concatenate(hits), seed)
+                row["ours"] = np.mean([run.results["video_hit1"] for run in own])
+                row["folds"] = [run.results["fold"] for run in own]
+            elif tune in paper.TABLE_4["all"] or tune == "all":
+                row["command"] = f"papermill notebooks/06_ucf101.ipynb out.ipynb -p tune {tune}"
+            out.append(row)
+    columns = ["paper", "ours", "low", "high", "folds", "command"]
+    return pd.DataFrame(out).set_index(["data", "tune"]).reindex(columns=columns)
+
+
+def table4(several: list[Run]) -> pd.DataFrame:
+    """Table 4 by `data` and group of classes: mean average precision, and the paper's.
+
+    Columns are (tune, "ours" or "paper"). Groups are those of the dataset's `dataset.json`
+    (`categories`: group → classes); "all" is the mean over all classes.
+    """
+    out = {}
+    for data in sorted({run.results["data"] for run in several}) or ["ucf101"]:
+        about = paths.dataset(data) / "dataset.json"
+        groups = (
+            json.loads(about.read_text("utf-8")).get("categories", {}) if about.is_file() else {}
+        )
+        for group, printed in paper.TABLE_4.items():
+            for tune, theirs in printed.items():
+                own = [r for r in several if (r.results["data"], r.results["tune"]) == (data, tune)]
+                found = [_group_precision(run, groups.get(group), group == "all") for run in own]
+                row = out.setdefault((data, group), {})
+                row[tune, "ours"] = np.mean(found) if found else np.nan
+                row[tune, "paper"] = theirs
+    columns = pd.MultiIndex.from_product([paper.TABLE_4["all"], ["ours", "paper"]])
+    table = pd.DataFrame(out.values(), pd.MultiIndex.from_tuples(out))
+    return table.reindex(columns=columns).astype(float)
+
+
+def _right(run: Run) -> np.ndarray:
+    parts = predict.load(run).parts()
+    return np.concatenate([metrics.hits(p.video_probabilities, p.labels, 1) for p in parts])
+
+
+def _group_precision(run: Run, names: list[str] | None, every: bool) -> float:
+    """The mean average precision over the classes of those `names`; nan where none is there."""
+    saved = predict.load(run)
+    scores, own = saved.video_probabilities, metrics.truth(saved.labels, len(run.labels))
+    wanted = [k for k, name in enumerate(run.labels) if every or name in (names or ())]
+    found = [metrics.average_precision(scores[:, k], own[:, k]) for k in wanted if own[:, k].any()]
+    return float(np.mean(found)) if found else float("nan")

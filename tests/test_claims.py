@@ -1,0 +1,300 @@
+"""Verdicts follow the predictions: they flip when networks are swapped, and wait for evidence."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from test_results import CLASSES, films, known, save
+
+from s1m_lab import charts, claims, metrics, paper, predict, results, rows, runs
+from s1m_lab.claims import AGREES, DISAGREES, OPEN
+
+EARLY, SLOW_BEST = (
+    "Early fusion is worse than slow fusion",
+    "Slow fusion is the best single network",
+)
+VIEWS, AVERAGE = "Fovea alone < context alone < full frame", "The average beats each of its members"
+MULTIRES = "Two resolutions keep the accuracy at a fraction of the cost"
+MOTION, CAMERA = (
+    "Motion needs more than one frame",
+    "A moving camera hurts networks that see motion",
+)
+FEW = "A few classes gain a lot from motion, the mean little"
+HISTOGRAMS, VIDEO = "The networks beat the feature histograms", "A video is told better than a clip"
+
+
+def judged(names=""):
+    found = rows.find("pocket", names)
+    gains, mean = results.table2(found, draws=200)
+    return claims.judge(found, rows.score(found), gains, mean).set_index("claim")
+
+
+def networks(home, n=120, **shares):
+    """A run of each network at seed 0 that tells such a share of its clips."""
+    labels, counts = films(n=n)
+    for number, (name, share) in enumerate(shares.items()):
+        save(home, name.replace("_", "-"), 0, known(labels, counts, share, number), labels, counts)
+    return labels, counts
+
+
+def swap(home, one, other):
+    """The predictions of two runs change places, and what their results.json says of them."""
+    one, other = (home / "runs" / f"pocket-{name}-s0" for name in (one, other))
+    both = [json.loads((run / "results.json").read_text()) for run in (one, other)]
+    for run, own, theirs in ((one, *both), (other, *both[::-1])):
+        scores = {key: theirs[key] for key in rows.SCORES}
+        (run / "results.json").write_text(json.dumps(own | scores))
+    shutil.move(one / "predictions", home / "kept")
+    shutil.move(other / "predictions", one / "predictions")
+    shutil.move(home / "kept", other / "predictions")
+
+
+def test_a_verdict_flips_when_two_networks_are_swapped(home):
+    networks(home, early=0.3, slow=0.7)
+    before = judged().loc[EARLY]
+    swap(home, "early", "slow")
+    after = judged().loc[EARLY]
+    assert (before["verdict"], after["verdict"]) == (AGREES, DISAGREES)
+    (ours,), (swapped,) = before["parts"], after["parts"]
+    assert ours.value == pytest.approx(-swapped.value) and ours.low == pytest.approx(-swapped.high)
+
+
+def test_a_difference_within_its_interval_decides_nothing(home):
+    """Slow is a little better by points, on too few videos to tell."""
+    networks(home, n=60, early=0.5, slow=0.53)
+    row = judged().loc[EARLY]
+    (part,) = row["parts"]
+    assert part.value > 0 > part.low and row["verdict"] == OPEN
+    assert row["why"] == "the interval holds 0: slow − early" and row["commands"] == []
+
+
+def test_equal_predictions_cannot_be_told(home):
+    labels, counts = networks(home, slow=0.5)
+    save(home, "early", 0, known(labels, counts, 0.5, 0), labels, counts)
+    row = judged().loc[EARLY]
+    assert row["verdict"] == OPEN and row["why"] == "no difference on any video: slow − early"
+
+
+def test_the_interval_is_paired_and_seeds_are_averaged_on_every_draw(home):
+    labels, counts = networks(home, early=0.5, slow=0.6)
+    save(home, "slow", 1, known(labels, counts, 0.6, 8), labels, counts)
+    (part,) = judged().loc[EARLY]["parts"]
+    hits = {}
+    for run in runs._all():
+        saved = predict.load(run)
+        hits[run.name] = metrics.hits(saved.video_probabilities, saved.labels, 1).astype(float)
+    slow = (hits["pocket-slow-s0"] + hits["pocket-slow-s1"]) / 2
+    gain = slow - hits["pocket-early-s0"]
+    assert part.value == pytest.approx(gain.mean())
+    assert (part.low, part.high) == pytest.approx(metrics.bootstrap(gain))
+
+
+def test_one_network_refutes_what_is_said_of_all(home):
+    """Slow below late: refuted, whatever the networks that have no run would do."""
+    networks(home, single=0.4, late=0.9, slow=0.5)
+    row = judged().loc[SLOW_BEST]
+    assert row["verdict"] == DISAGREES and row["commands"] == []
+    swap(home, "late", "slow")
+    row = judged().loc[SLOW_BEST]
+    assert row["verdict"] == OPEN and row["why"].startswith("there is no run of single-multires")
+    assert [line.split("-p model ")[1].split()[0] for line in row["commands"]] == [
+        "single-multires", "single-fovea", "single-context", "early"
+    ]  # fmt: skip
+
+
+def test_what_is_said_of_all_holds_when_each_holds(home):
+    networks(home, single=0.9, single_context=0.4, single_fovea=0.05)
+    assert judged().loc[VIEWS, "verdict"] == AGREES
+    swap(home, "single-context", "single-fovea")
+    assert judged().loc[VIEWS, "verdict"] == DISAGREES
+
+
+def test_the_average_is_compared_with_its_members_at_its_own_seeds(home):
+    labels, counts = networks(home, single=0.45, early=0.45, late=0.45, slow=0.45)
+    best = save(home, "slow", 1, known(labels, counts, 1.0, 9), labels, counts)
+    row = judged().loc[AVERAGE]
+    assert row["verdict"] == AGREES and len(row["parts"]) == 4
+    saved = predict.average([runs.load(f"pocket-{name}-s0") for name in paper.MEMBERS])
+    hit = metrics.hit_at_k(saved.video_probabilities, saved.labels, 1)
+    slow = runs.load("pocket-slow-s0").results["video_hit1"]
+    assert row["parts"][3].what == "average − slow"
+    assert row["parts"][3].value == pytest.approx(hit - slow)
+    assert best.results["video_hit1"] > hit  # seed 1 would have refuted it
+
+
+def test_histograms_are_compared_video_by_video(home):
+    labels, counts = networks(home, single=0.7, early=0.7, late=0.7, slow=0.7)
+    ones = np.ones(len(labels), int)
+    save(home, "histograms", 0, known(labels, ones, 0.3, 9), labels, ones, settings={"words": 1})
+    assert judged().loc[HISTOGRAMS, "verdict"] == AGREES
+    strong = known(labels, ones, 1.0, 9)
+    save(home, "histograms", 0, strong, labels, ones, "strong", settings={"words": 1})
+    four = ",".join(f"pocket-{name}-s0" for name in paper.MEMBERS)
+    assert judged(f"{four},strong").loc[HISTOGRAMS, "verdict"] == DISAGREES
+
+
+def test_a_video_is_better_than_a_clip_only_if_it_has_several(home):
+    labels, _ = films()
+    for seed, each in enumerate((9, 1)):
+        counts = np.full(len(labels), each)
+        save(home, "late", seed, known(labels, counts, 0.4), labels, counts, f"late-{each}")
+    row = judged("late-9").loc[VIDEO]
+    found = runs.load("late-9").results
+    (part,) = row["parts"]
+    assert part.value == pytest.approx(found["video_hit1"] - found["clip_hit1"])
+    assert row["verdict"] == AGREES and judged("late-1").loc[VIDEO, "verdict"] == OPEN
+
+
+# ---------------------------------------------------------------------------- cost, pairs, classes
+
+
+def speeds(home, labels, counts, **clips_per_second):
+    for name, values in clips_per_second.items():
+        for seed, (speed, threads) in enumerate(values):
+            about = {"train_clips_per_second": speed, "threads": threads}
+            name = name.replace("_", "-")
+            save(home, name, seed, known(labels, counts, 0.5, seed), labels, counts, **about)
+
+
+@pytest.mark.parametrize(
+    "multires, verdict",
+    [
+        ([(200, 2), (210, 2)], AGREES),
+        ([(80, 2), (90, 2)], DISAGREES),
+        ([(95, 2), (120, 2)], OPEN),
+        ([(200, 2), (210, 1)], OPEN),  # another number of threads: no ratio
+    ],
+)
+def test_speed_is_told_by_the_ratios_between_runs(home, multires, verdict):
+    labels, counts = films()
+    speeds(home, labels, counts, single=[(100, 2), (101, 2)], single_multires=multires)
+    row = judged().loc[MULTIRES]
+    accuracy, faster, fewer = row["parts"]
+    assert row["verdict"] == verdict and accuracy.value == 0 and accuracy.verdict == AGREES
+    if verdict in (AGREES, DISAGREES):
+        assert faster.low == pytest.approx(multires[0][0] / 101)
+        assert faster.high == pytest.approx(multires[1][0] / 100)
+    assert fewer.low == fewer.high and "exactly" in claims.told(fewer)
+
+
+def test_one_run_of_either_does_not_tell_speed(home):
+    labels, counts = films()
+    speeds(home, labels, counts, single=[(100, 2)], single_multires=[(900, 2)])
+    row = judged().loc[MULTIRES]
+    assert row["verdict"] == OPEN and "a single measurement" in row["why"]
+    assert "9.00×" in claims.told(row["parts"][1])
+
+
+def pocket(home):
+    pairs = {"motion": [["luge", "judo"]], "camera": [["sailing", "surfing"]]}
+    (home / "data" / "pocket").mkdir(parents=True)
+    (home / "data" / "pocket" / "dataset.json").write_text(json.dumps({"pairs": pairs}))
+
+
+def blind(found, labels, counts, seed, pair=(0, 1)):
+    """The same predictions, but for a pair of classes that is told by luck alone."""
+    rng, video = np.random.default_rng(seed), np.repeat(np.arange(len(counts)), counts)
+    for v, own in enumerate(labels):
+        if set(own) & set(pair) and rng.random() < 0.5:
+            found[np.ix_(video == v, pair)] = found[np.ix_(video == v, pair[::-1])]
+    return found
+
+
+def test_motion_pairs_by_a_plain_count(home):
+    pocket(home)
+    labels, counts = films(n=300)
+    for seed in (0, 1):
+        slow = known(labels, counts, 1.0, seed)
+        save(home, "slow", seed, slow, labels, counts)
+        save(home, "single", seed, blind(slow.copy(), labels, counts, 5 + seed), labels, counts)
+    row = judged().loc[MOTION]
+    alone, gained = row["parts"]
+    told = []
+    for seed in (0, 1):
+        saved = predict.load(runs.load(f"pocket-single-s{seed}"))
+        for means, own in zip(saved.video_probabilities, saved.labels, strict=True):
+            if (0 in own) != (1 in own):
+                told.append(means[0] > means[1] if 0 in own else means[1] > means[0])
+    assert alone.value == pytest.approx(np.mean(told)) and 0.4 < alone.value < 0.6
+    assert gained.value == pytest.approx(1 - np.mean(told), abs=0.01)
+    assert row["verdict"] == AGREES
+    for seed in (0, 1):  # a single frame that sees the pair refutes it
+        shutil.rmtree(home / "runs" / f"pocket-single-s{seed}")
+        save(home, "single", seed, known(labels, counts, 1.0, seed), labels, counts)
+    assert judged().loc[MOTION, "verdict"] == DISAGREES
+
+
+@pytest.mark.parametrize("single, slow, verdict", [(0.9, 0.4, AGREES), (0.4, 0.9, DISAGREES)])
+def test_a_moving_camera_is_judged_where_the_camera_moves(home, single, slow, verdict):
+    """Elsewhere the networks differ the other way."""
+    pocket(home)
+    labels, counts = films(n=240)
+    moving = np.repeat([bool({3, 4} & set(own)) for own in labels], counts)[:, None]
+    for name, share in (("single", single), ("slow", slow)):
+        there = known(labels, counts, share, 1)
+        elsewhere = known(labels, counts, 1.3 - share, 2)
+        save(home, name, 0, np.where(moving, there, elsewhere), labels, counts)
+    assert judged().loc[CAMERA, "verdict"] == verdict
+
+
+def test_without_pairs_there_is_nothing_to_judge(home):
+    networks(home, single=0.4, slow=0.6)
+    table = judged()
+    for claim in (MOTION, CAMERA):
+        assert table.loc[claim, "verdict"] == OPEN
+        assert table.loc[claim, "why"] == "this dataset names no such classes"
+        assert table.loc[claim, "commands"] == []
+
+
+def test_a_few_classes_or_all_of_them(home):
+    labels, counts = films(n=300)
+    base = known(labels, counts, 0.95, 1)
+    save(home, "slow", 0, base, labels, counts)
+    save(home, "single", 0, known(labels, counts, 0.2, 2), labels, counts, "all-lose")
+    assert judged("pocket-slow-s0,all-lose").loc[FEW, "verdict"] == DISAGREES
+    found = base.copy()
+    for n in np.flatnonzero(np.repeat([0 in own for own in labels], counts)):
+        found[n, 0] *= 0.68
+    save(home, "single", 0, found, labels, counts, "one-loses")
+    row = judged("pocket-slow-s0,one-loses").loc[FEW]
+    gains, mean = results.table2(rows.find("pocket", "pocket-slow-s0,one-loses"), draws=200)
+    most, little = row["parts"]
+    assert most.what == f"ΔAP of {CLASSES[0]}" and most.value == gains["gain"].max()
+    assert little.value == mean["gain"] == pytest.approx(gains["gain"].mean())
+    assert most.low > claims.GAIN > little.high and row["verdict"] == AGREES
+
+
+# ------------------------------------------------------------------------------------- how it reads
+
+
+def test_nothing_can_be_told_without_runs(home):
+    table = judged()
+    assert len(table) == 10 and set(table["verdict"]) == {OPEN}
+    assert all("there is no run" in why for why in table["why"])
+    assert "-p model early" in " ".join(table.loc[EARLY, "commands"])
+    shown = charts.show_claims(table.reset_index()).data
+    assert shown.count("cannot be told") == 10 and "papermill notebooks/03_train.ipynb" in shown
+
+
+def test_a_comparison_is_told_with_its_unit():
+    part = claims.Part("slow − early", 0.028, 0.0191, -0.00004)
+    assert claims.told(part) == "slow − early: +2.8 (+1.9 to 0.0)"
+    part = claims.Part("x", 0.5, 0.44, 0.57, "", 0.6, above=False)
+    assert claims.told(part) == "x: 0.50 (0.44 to 0.57), to be below 0.60"
+    assert part.verdict == AGREES and claims.room(part) == pytest.approx(0.03)
+    assert part._replace(low=0.61, high=0.7).verdict == DISAGREES
+    assert part._replace(high=0.7).verdict == OPEN
+    alone = claims.Part("speed", 2.0, np.nan, np.nan, "×", 1.0)
+    assert claims.told(alone) == "speed: 2.00×" and alone.verdict == OPEN
+
+
+def test_of_many_comparisons_those_closest_to_a_no_are_shown(home):
+    networks(home, single=0.4, single_multires=0.42, single_fovea=0.1, single_context=0.2,
+             early=0.45, late=0.5, slow=0.9)  # fmt: skip
+    table = judged().reset_index()
+    row = table[table["claim"] == SLOW_BEST]
+    shown = charts.show_claims(row, most=2).data
+    first, second = sorted(row["parts"].iloc[0], key=lambda part: part.low)[:2]
+    assert shown.index(first.what) < shown.index(second.what)
+    assert "and 4 more, all clearer" in shown and "✓ agrees" in shown

@@ -1,0 +1,438 @@
+"""Which runs make which row, and the numbers of the paper's tables against plain loops."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import average_precision_score
+
+from s1m_lab import charts, claims, metrics, paper, predict, results, rows, runs
+
+CLASSES = ["luge", "judo", "futsal", "sailing", "surfing", "rope climbing"]
+HOSTILE = '<img src=x onerror="alert(1)"> $\\frac$ *bold*'
+
+
+def right(row, own, k) -> bool:
+    """Whether fewer than k other classes score at least as much as the best true one."""
+    best = max(row[label] for label in own)
+    return sum(row[c] >= best for c in range(len(row)) if c not in own) < k
+
+
+def save(home, model, seed, found, labels, counts, name="", classes=CLASSES, **more):
+    """A finished run with predictions `found` (a row a clip) of videos of so many clips."""
+    run = runs.Run(home / "runs" / (name or f"pocket-{model}-s{seed}"))
+    (run.path / "predictions").mkdir(parents=True)
+    (run.path / "labels.txt").write_text("".join(f"{c}\n" for c in classes), "utf-8")
+    found, video = np.asarray(found, np.float32), np.repeat(np.arange(len(counts)), counts)
+    np.save(run.path / "predictions" / "test.npy", found)
+    index = {
+        "video": [f"v{v}" for v in video],
+        "clip": [c for n in counts for c in range(n)],
+        "start": np.arange(len(video)) / 8,
+        "labels": [labels[v] for v in video],
+    }
+    pq.write_table(pa.table(index), run.path / "predictions" / "test.parquet")
+    means = [found[video == v].astype(float).mean(axis=0) for v in range(len(counts))]
+    one = [right(row, labels[v], 1) for row, v in zip(found, video, strict=True)]
+    score = {"clip_hit1": None if model == "histograms" else float(np.mean(one))}
+    for k in (1, 5):
+        told = [right(mean, own, k) for mean, own in zip(means, labels, strict=True)]
+        score[f"video_hit{k}"] = float(np.mean(told))
+    about = {"model": model, "data": "pocket", "classes": len(classes), "seed": seed, **score}
+    about |= {"parameters": 1000 + seed, "seconds": 60.0, "train_clips_per_second": 100.0}
+    about |= {"precision": "fp32", "threads": 2, "commit": "c0ffee"}
+    settings = {"data": "pocket", "model": model, "seed": seed, "recipe": "pocket", "epochs": 5}
+    settings |= {"width": 0.1, "size": 56, "run": ""} | more.pop("settings", {})
+    (run.path / "results.json").write_text(json.dumps(about | more))
+    (run.path / "config.json").write_text(json.dumps({"settings": settings}))
+    return run
+
+
+def films(seed=0, n=90):
+    """Labels and numbers of clips of n videos: classes in turn, one in ten of two."""
+    rng = np.random.default_rng(seed)
+    labels = [[v % len(CLASSES)] for v in range(n)]
+    for v in range(0, n, 10):
+        labels[v] = sorted({labels[v][0], (labels[v][0] + 2) % len(CLASSES)})
+    return labels, rng.integers(1, 5, n)
+
+
+def known(labels, counts, share, seed=0):
+    """Probabilities of a network that tells `share` of its clips by chance of `seed`."""
+    rng, out = np.random.default_rng(seed), []
+    for own, n in zip(labels, counts, strict=True):
+        for _ in range(n):
+            row = rng.random(len(CLASSES))
+            row[own[0]] += 1.0 if rng.random() < share else 0.0
+            out.append(row / row.sum())
+    return np.array(out)
+
+
+@pytest.fixture
+def made(home):
+    """Two seeds of single and slow, one of early and late, histograms; 90 videos."""
+    labels, counts = films()
+    for number, (model, seed, share) in enumerate(
+        [("single", 0, 0.4), ("single", 1, 0.5), ("slow", 0, 0.8), ("slow", 1, 0.6)]
+        + [("early", 1, 0.6), ("late", 1, 0.6)]
+    ):
+        save(home, model, seed, known(labels, counts, share, number), labels, counts)
+    ones = np.ones(len(labels), int)
+    settings = {"words": 64}
+    found = known(labels, ones, 0.5, 9)
+    save(home, "histograms", 0, found, labels, ones, settings=settings)
+    return labels, counts
+
+
+def of(name):
+    return np.load(runs.load(name).path / "predictions" / "test.npy").astype(float)
+
+
+def test_numbers_of_table1_by_a_plain_loop_over_real_predictions(small_home, monkeypatch):
+    """Of two trained networks: what is shown, what results.json says, what the files hold."""
+    monkeypatch.setenv("S1M_HOME", str(small_home))
+    found = rows.find("pocket")
+    table = results.table1(found, rows.score(found))
+    shown = charts.show_table1(table).data
+    for name, model in (("small", "slow"), ("small_single", "single")):
+        run = runs.load(name)
+        index = pq.read_table(run.path / "predictions" / "test.parquet").to_pylist()
+        by_video, hits = {}, 0
+        for clip, scores in zip(index, of(name), strict=True):
+            hits += right(scores, clip["labels"], 1)
+            by_video.setdefault(clip["video"], (clip["labels"], []))[1].append(scores)
+        means = [(own, sum(each) / len(each)) for own, each in by_video.values()]
+        at = {k: sum(right(mean, own, k) for own, mean in means) / len(means) for k in (1, 5)}
+        counted = {"clip_hit1": hits / len(index), "video_hit1": at[1], "video_hit5": at[5]}
+        assert run.results["videos"] == len(means)
+        for score, value in counted.items():
+            assert run.results[score] == pytest.approx(value, abs=1e-12)
+            assert table.loc[model, score] == pytest.approx(value, abs=1e-12)
+            assert f"<b>{100 * value:.1f}</b>" in shown
+        assert table.loc[model, "runs"] == [name]
+
+
+def test_a_row_is_the_mean_of_its_seeds(made):
+    found = rows.find("pocket")
+    table = results.table1(found, rows.score(found))
+    each = [runs.load(f"pocket-slow-s{seed}").results["video_hit1"] for seed in (0, 1)]
+    assert each[0] != each[1] and table.loc["slow", "video_hit1_seeds"] == pytest.approx(each)
+    assert table.loc["slow", "video_hit1"] == pytest.approx(np.mean(each))
+    assert table.loc["slow", "seeds"] == [0, 1] and table.loc["slow", "parameters"] == 1000.5
+    assert np.isnan(table.loc["histograms", "clip_hit1"])
+    expected = runs.load("pocket-histograms-s0").results["video_hit1"]
+    assert table.loc["histograms", "video_hit1"] == pytest.approx(expected)
+    assert list(table.index) == list(paper.TABLE_1)
+    assert table.loc["slow", "video_hit1_paper"] == 0.609
+
+
+def test_the_average_by_a_plain_loop(made):
+    labels, counts = made
+    found = rows.find("pocket")
+    assert rows.common_seeds(found) == [1]
+    row = results.table1(found, rows.score(found)).loc["average"]
+    names = [f"pocket-{model}-s1" for model in ("single", "early", "late", "slow")]
+    assert row["runs"] == names and row["parameters"] == 4 * 1001 and row["seconds"] == 240
+    mean = sum(of(name) for name in names) / 4
+    video = np.repeat(np.arange(len(counts)), counts)
+    clip = [right(scores, labels[v], 1) for scores, v in zip(mean, video, strict=True)]
+    assert row["clip_hit1"] == pytest.approx(np.mean(clip))
+    for k in (1, 5):
+        told = [right(mean[video == v].mean(axis=0), labels[v], k) for v in range(len(counts))]
+        assert row[f"video_hit{k}"] == pytest.approx(np.mean(told))
+    assert row["video_hit1"] != runs.load("pocket-slow-s1").results["video_hit1"]
+
+
+def test_the_average_is_made_part_by_part(made):
+    several = [runs.load(f"pocket-{model}-s1") for model in ("single", "slow")]
+    averaged = predict.average(several)
+    expected = (of(several[0].name) + of(several[1].name)) / 2
+    assert np.allclose(np.asarray(averaged.clip_probabilities), expected, atol=1e-7)
+    assert averaged.clip_probabilities.shape == expected.shape
+    parts = [part.clip_probabilities for part in averaged.parts(7)]
+    assert len(parts) > 10 and all(type(part) is np.ndarray for part in parts)
+    assert np.array_equal(np.concatenate(parts), np.asarray(averaged.clip_probabilities))
+    assert predict.average(several[:1]).ids == averaged.ids
+
+
+def test_the_average_refuses_what_does_not_belong_together(made, home):
+    labels, counts = made
+    first, found = runs.load("pocket-slow-s0"), known(labels, counts, 0.5)
+    other = save(home, "early", 5, found, labels, counts, classes=[*CLASSES[:-1], "x"])
+    with pytest.raises(
+        ValueError, match="'pocket-early-s5' cannot .* 'pocket-slow-s0'.*lists differ"
+    ):
+        predict.average([first, other])
+    turned = save(home, "early", 6, found[::-1], labels[::-1], counts[::-1])
+    with pytest.raises(ValueError, match="other clips, or in another order"):
+        predict.average([first, turned])
+    fewer = save(home, "early", 7, found[: counts[:-1].sum()], labels[:-1], counts[:-1])
+    with pytest.raises(ValueError, match=r"on \d+ clips, the other on \d+"):
+        predict.average([first, fewer])
+    with pytest.raises(ValueError, match="no run"):
+        predict.average([])
+
+
+# ------------------------------------------------------------------------------------- which runs
+
+
+def names(found):
+    return {row: [run.name for run in own] for row, own in found.runs.items() if own}
+
+
+def test_those_count_that_were_trained_alike(made, home):
+    labels, counts = made
+    before = names(rows.find("pocket"))
+    assert before["single"] == ["pocket-single-s0", "pocket-single-s1"] and len(before) == 5
+    found = known(labels, counts, 0.9)
+    save(home, "slow", 2, found, labels, counts, "a-wide", settings={"width": 1.0})
+    save(home, "slow", 0, found, labels, counts, "z-twin", settings={"run": "z-twin"})
+    save(home, "slow", 0, found, labels, counts, "ucf", tune="top", fold=1, start="")
+    save(home, "slow-fovea", 0, found, labels, counts, "fovea")
+    save(home, "slow", 7, found, labels, counts, "elsewhere", data="ucf101")
+    (home / "runs" / "begun").mkdir()
+    (home / "runs" / "begun" / "config.json").write_text("{}")
+    now = rows.find("pocket")
+    assert names(now) == before
+    assert set(now.aside) == {"a-wide", "z-twin", "fovea"} == set(rows.aside(now).index)
+    assert "width 1.0, not 0.1" in now.aside["a-wide"]
+    assert now.aside["z-twin"] == "the same network and seed as pocket-slow-s0"
+    assert list(rows.sources(now)["run"]) == sum(before.values(), [])
+
+
+def test_named_runs_count_as_they_are(made, home):
+    labels, counts = made
+    wide = save(home, "early", 3, known(labels, counts, 0.9), labels, counts, "wide",
+                settings={"width": 1.0})  # fmt: skip
+    found = rows.find("nowhere", " wide, pocket-slow-s1 ,")
+    assert names(found) == {"early": ["wide"], "slow": ["pocket-slow-s1"]}
+    assert found.data == "pocket" and not found.aside
+    with pytest.raises(FileNotFoundError, match="no run named 'wdie'"):
+        rows.find("pocket", "wdie")
+    save(home, "early", 3, known(labels, counts, 0.9), labels, counts, "twin")
+    with pytest.raises(ValueError, match="'wide' and 'twin' are both early with seed 3"):
+        rows.find("pocket", "wide,twin")
+    save(home, "slow", 3, known(labels, counts, 0.9), labels, counts, "else", data="other")
+    with pytest.raises(ValueError, match="one dataset.*other, pocket"):
+        rows.find("pocket", "wide,else")
+    (wide.path / "results.json").unlink()
+    with pytest.raises(FileNotFoundError, match="'wide' has no results yet"):
+        rows.find("pocket", "wide")
+
+
+def test_predictions_and_results_must_say_the_same(made, home):
+    run = runs.load("pocket-slow-s0")
+    (run.path / "results.json").write_text(json.dumps(run.results | {"video_hit1": 0.99}))
+    with pytest.raises(ValueError, match="'pocket-slow-s0' says video_hit1 0.99, its predictions"):
+        rows.score(rows.find("pocket"))
+
+
+def test_runs_on_other_videos_do_not_stand_in_one_table(made, home):
+    labels, counts = films(n=60)
+    save(home, "single-fovea", 0, known(labels, counts, 0.5), labels, counts)
+    with pytest.raises(ValueError, match="were tested on other videos"):
+        rows.score(rows.find("pocket"))
+
+
+def test_a_row_without_a_run_has_the_command_that_makes_it(home, capsys):
+    found = rows.find("pocket")
+    assert "no finished run on 'pocket'; there are runs on: nothing yet" in capsys.readouterr().out
+    table = results.table1(found, rows.score(found))
+    assert (table["command"] != "").all() and table["video_hit1"].isna().all()
+    command = "papermill notebooks/03_train.ipynb out.ipynb"
+    assert table.loc["early", "command"] == f"{command} -p model early"
+    assert table.loc["histograms", "command"] == "papermill notebooks/08_histograms.ipynb out.ipynb"
+    assert table.loc["average", "command"].split("\n") == [
+        f"{command} -p model {model}" for model in ("single", "early", "late", "slow")
+    ]
+    asked = rows.command(rows.find("/my films"), "slow", 2)
+    assert asked == f"{command} -p data '/my films' -p model slow -p seed 2"
+    shown = charts.show_table1(table).data
+    assert shown.count("no run; make one:") == 9 and "paper 60.9" in shown
+    charts.draw_table1(table).savefig("/dev/null", format="png")
+    gains, mean = results.table2(found)
+    assert len(gains) == 0 and np.isnan(mean["gain"])
+
+
+def test_a_command_repeats_the_settings_of_the_runs_that_are_there(made):
+    """`width 0.1` and `size 56` are not those of the recipe, `epochs 5` is."""
+    found = rows.find("pocket")
+    words = "-p model single-fovea -p width 0.1 -p size 56"
+    assert rows.command(found, "single-fovea").endswith(f"out.ipynb {words}")
+    assert rows.command(found, "average", 0).count("\n") == 1  # early and late have no seed 0
+
+
+# -------------------------------------------------------------------------------------- intervals
+
+
+def test_intervals_are_those_of_a_bootstrap_by_hand(made):
+    labels, counts = made
+    found = rows.find("pocket")
+    row = results.table1(found, rows.score(found), seed=3).loc["slow"]
+    video, clip_hits, video_hits = np.repeat(np.arange(90), counts), [], []
+    for seed in (0, 1):
+        scores = of(f"pocket-slow-s{seed}")
+        told = [right(s, labels[v], 1) for s, v in zip(scores, video, strict=True)]
+        clip_hits.append([sum(np.array(told)[video == v]) for v in range(90)])
+        means = [scores[video == v].mean(axis=0) for v in range(90)]
+        video_hits.append([right(m, own, 1) for m, own in zip(means, labels, strict=True)])
+    rng, drawn = np.random.default_rng(3), []
+    for _ in range(2000):
+        picked = rng.integers(0, 90, 90)
+        each = [[sum(h[v] for v in picked) for h in hits] for hits in (clip_hits, video_hits)]
+        drawn.append((np.mean(each[0]) / sum(counts[v] for v in picked), np.mean(each[1]) / 90))
+    for k, score in enumerate(("clip_hit1", "video_hit1")):
+        low, high = np.percentile([d[k] for d in drawn], [2.5, 97.5])
+        assert (row[f"{score}_low"], row[f"{score}_high"]) == pytest.approx((low, high))
+    single = [metrics.hits(predict.load(r[0]).video_probabilities, labels, 1) for r in
+              rows.score(found)["single"].members]  # fmt: skip
+    gain = np.mean(video_hits, axis=0) - np.mean(single, axis=0)
+    assert row["gain"] == pytest.approx(gain.mean())
+    assert (row["gain_low"], row["gain_high"]) == pytest.approx(metrics.bootstrap(gain, 3))
+    expected = metrics.bootstrap(np.mean(video_hits, axis=0), 3)
+    assert (row["video_hit1_low"], row["video_hit1_high"]) == pytest.approx(expected)
+
+
+def test_every_measure_is_drawn_with_the_same_videos():
+    values = np.random.default_rng(0).random((31, 2))
+    both = rows.resampled(values, 5, 120)
+    assert np.allclose(both[:, 1:], rows.resampled(values[:, 1:], 5, 120))
+    assert both.shape == (120, 2) and len(np.unique(both)) == 240
+
+
+# ---------------------------------------------------------------------------------- Tables 2 to 4
+
+
+def test_table2_by_scikit_learn(made):
+    labels, counts = made
+    table, mean = results.table2(rows.find("pocket"), draws=50)
+    video, own = np.repeat(np.arange(90), counts), metrics.truth(labels, 6)
+    expected = np.zeros(6)
+    for name, sign in (("slow", 0.5), ("single", -0.5)):
+        for seed in (0, 1):
+            scores = of(f"pocket-{name}-s{seed}")
+            means = np.array([scores[video == v].mean(axis=0) for v in range(90)])
+            found = [average_precision_score(own[:, k], means[:, k]) for k in range(6)]
+            expected += sign * np.array(found)
+    assert table["gain"].to_numpy(float) == pytest.approx(expected)
+    assert mean["gain"] == pytest.approx(expected.mean())
+    assert list(table["class"]) == CLASSES and list(table["videos"]) == list(own.sum(axis=0))
+    assert (table["gain_low"] <= table["gain_high"]).all() and mean["gain_low"] < mean["gain"]
+    assert table["paper"].tolist()[-1] == 0.06 and table["paper"].isna().sum() == 5
+    charts.draw_table2(table, mean).savefig("/dev/null", format="png")
+
+
+def test_tables_3_and_4_are_of_runs_that_start_here(made, home):
+    labels, counts = made
+    shown = results.table3([])
+    assert shown.loc[("ucf101", "top3"), "command"].endswith(
+        "06_ucf101.ipynb out.ipynb -p tune top3"
+    )
+    assert shown.loc[("ucf101", "Soomro et al."), "paper"] == 0.439
+    for fold in (1, 2):
+        found = known(labels, counts, 0.2 + 0.3 * fold, fold)
+        about = {"tune": "top3", "fold": fold, "start": "pocket-slow-s0", "data": "films"}
+        save(home, "slow", 0, found, labels, counts, f"films-{fold}", **about)
+        about |= {"start": "another"}
+        save(home, "slow", 0, found, labels, counts, f"foreign-{fold}", **about)
+    (home / "data" / "films").mkdir(parents=True)
+    groups = {"categories": {"Sports": ["luge", "judo"]}}
+    (home / "data" / "films" / "dataset.json").write_text(json.dumps(groups))
+    several = results.transfers(rows.find("pocket"))
+    assert [run.name for run in several] == ["films-1", "films-2"]
+    row = results.table3(several).loc[("films", "top3")]
+    each = [run.results["video_hit1"] for run in several]
+    assert row["ours"] == pytest.approx(np.mean(each)) and row["folds"] == [1, 2]
+    assert row["low"] < row["ours"] < row["high"] and row["paper"] == 0.654
+    fourth, video, own = results.table4(several), np.repeat(np.arange(90), counts), None
+    own, found = metrics.truth(labels, 6), []
+    for run in several:
+        means = np.array([of(run.name)[video == v].mean(axis=0) for v in range(90)])
+        found.append([average_precision_score(own[:, k], means[:, k]) for k in range(6)])
+    assert fourth.loc[("films", "all"), ("top3", "ours")] == pytest.approx(np.mean(found))
+    sports = np.mean([precisions[:2] for precisions in found])
+    assert fourth.loc[("films", "Sports"), ("top3", "ours")] == pytest.approx(sports)
+    assert np.isnan(fourth.loc[("films", "Sports"), ("scratch", "ours")])
+    assert fourth.loc[("films", "Sports"), ("top3", "paper")] == 0.79
+    third = results.table3(several).loc["films"]
+    figure = charts.draw_transfers(third, fourth.loc["films"])
+    figure.savefig("/dev/null", format="png")
+    (ours,) = [line for line in figure.axes[0].lines if line.get_markersize() == 8]
+    assert np.nanmax(ours.get_xdata()) == pytest.approx(100 * row["ours"])
+
+
+def test_multiplications_of_the_papers_network():
+    """AlexNet's sum by hand: positions × weights of every layer, at 170 pixels."""
+    net = {"width": 1.0, "size": 170, "model": "single"}
+    run = type("Run", (), {"config": {"settings": net}, "labels": ["x"] * 487})
+    by_hand = 54**2 * 96 * 3 * 121 + 27**2 * 256 * 96 * 25 + 14**2 * 384 * 256 * 9
+    by_hand += 14**2 * 384 * 384 * 9 + 14**2 * 256 * 384 * 9
+    by_hand += 12544 * 4096 + 4096 * 4096 + 4096 * 487
+    assert results.multiply_adds(run) == by_hand
+
+
+# ------------------------------------------------------------------------------------ how it looks
+
+
+class Texts(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = set(), ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        assert {name for name, _ in attributes} <= {"style", "class", "colspan"}
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_text_from_outside_is_escaped(made, home, monkeypatch):
+    labels, counts = made
+    monkeypatch.setattr(paper, "ROWS", {**paper.ROWS, "late": HOSTILE})
+    found = rows.find("pocket")._replace(data=HOSTILE)
+    table = results.table1(found, rows.score(found))
+    charts.draw_table1(table).savefig("/dev/null", format="png")
+    gains, mean = results.table2(found, draws=20)
+    gains["class"] = HOSTILE
+    charts.draw_table2(gains, mean).savefig("/dev/null", format="png")
+    judged = claims.judge(found, rows.score(found), gains, mean)
+    for shown in (charts.show_table1(table), charts.show_claims(judged)):
+        page = Texts(shown.data)
+        assert HOSTILE in page.text and "mathjax_ignore" in shown.data
+        known = {"div", "table", "thead", "tbody", "tr", "th", "td", "span", "b", "br", "i", "code"}
+        assert page.tags <= known
+
+
+def test_the_figures_show_every_row_and_its_interval(made):
+    found = rows.find("pocket")
+    table = results.table1(found, rows.score(found))
+    figure = charts.draw_table1(table)
+    left, right = figure.axes
+    names = [text.get_text() for text in left.get_yticklabels()]
+    assert names == list(paper.ROWS.values())
+    dots = [line.get_xdata()[0] for line in right.lines if line.get_markersize() == 8]
+    gain = 100 * (table["video_hit1"] - table.loc["single", "video_hit1"]).astype(float)
+    assert sorted(x for x in dots if not np.isnan(x)) == pytest.approx(sorted(gain.dropna()))
+    best = table["video_hit1"].astype(float).idxmax()
+    assert charts.finding(table).startswith(f"{paper.ROWS[best]} tells most videos")
+    costs = charts.draw_costs(table, dict.fromkeys(paper.PARAMETERS, 1e6))
+    labels = [text.get_text() for text in costs.legends[0].get_texts()]
+    assert labels == ["single", "early", "late", "slow"]
+
+
+def test_the_papers_tables_are_whole():
+    assert list(paper.TABLE_1) == list(paper.ROWS)
+    assert {*paper.PARAMETERS} == set(paper.ROWS) - {"histograms", "average"}
+    groups = dict(zip(paper.TABLE_4, (20, 16, 5, 10, 50), strict=False))
+    for tune in ("scratch", "top3", "top"):
+        mean = sum(n * paper.TABLE_4[group][tune] for group, n in groups.items()) / 101
+        assert mean == pytest.approx(paper.TABLE_4["all"][tune], abs=0.011)
+    assert pd.Series(paper.TABLE_2).between(-0.07, 0.12).all() and len(paper.TABLE_2) == 20
+    assert re.match(r"\d", str(paper.TABLE_3["top3"]))
