@@ -1,0 +1,3 @@
+"""The index of reports."""
+def write(listed, ended):
+    pass
