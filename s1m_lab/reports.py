@@ -35,8 +35,9 @@ class Report(NamedTuple):
     parameters: dict
     fingerprint: str = ""
     trains: bool = False  # so that no other that trains may run beside it
-    after: tuple[str, ...] = ()  # the reports it needs
-    last: bool = False  # waits for all others, whatever becomes of them
+    after: tuple[str, ...] = ()  # the reports it waits for, and needs
+    last: bool = False  # is made whatever became of those
+    figures: tuple[str, ...] = ()  # the cells whose figures stand for it in the index
 
 
 class Ended(NamedTuple):
@@ -256,7 +257,9 @@ def machine() -> str:
     text = cpuinfo.read_text() if cpuinfo.is_file() else ""
     model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
     parts = [model[1] if model else platform.processor() or platform.machine()]
-    parts.append(f"{stages.cores()} cores")
+    # of the process: the thread of a report has a share of them
+    own = hasattr(os, "sched_getaffinity") and len(os.sched_getaffinity(os.getpid()))
+    parts.append(f"{own or stages.cores()} cores")
     if shutil.which("nvidia-smi"):
         ask = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
         parts += subprocess.run(ask, capture_output=True, text=True).stdout.splitlines()

@@ -10,6 +10,9 @@ A suite is a TOML file; its notebooks lie beside it:
     trains = true                           # trains a network: one such report at a time
     last = true                             # after all others, whatever became of them
 
+    [figures]                               # cells whose figures stand for a notebook in the index
+    "05_confusion.ipynb" = ["gains", "matrix"]
+
     ended = suite.run(Path("notebooks/pocket.toml"))
     ended["05_confusion"].status            # "made", "as it was", "failed" or "skipped"
 
@@ -42,12 +45,13 @@ def load(path: Path) -> list[Report]:
         text = tomllib.loads(path.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
-    if set(text) != {"report"} or not isinstance(text["report"], list):
-        raise ValueError(f"{path}: a suite is a list of [[report]], and nothing else")
+    if set(text) - {"figures"} != {"report"} or not isinstance(text["report"], list):
+        raise ValueError(f"{path}: a suite is a list of [[report]], perhaps with [figures]")
     known: dict[str, Report] = {}
     for entry in text["report"]:
         report = _report(path, entry, known)
-        known[report.name] = report
+        shown = text.get("figures", {}).get(report.notebook.name, [])
+        known[report.name] = report._replace(figures=tuple(shown))
     others = tuple(report.name for report in known.values() if not report.last)
     return [r._replace(after=others) if r.last else r for r in known.values()]
 
