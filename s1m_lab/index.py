@@ -26,15 +26,15 @@ WIDE, NARROW = 800, 400  # pixels: twice what the first and the other figures ta
 # what a results.json says, how it is headed, how it is written; numbers sort from the top
 COLUMNS = [
     ("model", "Model", str),
-    ("data", "Data", str),
-    ("seed", "Seed", "{:.0f}"),
     ("video_hit1", "Video Hit@1", "{:.1%}"),
-    ("video_hit5", "Video Hit@5", "{:.1%}"),
+    ("video_hit5", "Hit@5", "{:.1%}"),
     ("clip_hit1", "Clip Hit@1", "{:.1%}"),
+    ("seed", "Seed", "{:.0f}"),
     ("parameters", "Parameters", "{:,.0f}"),
     ("seconds", "Training, s", "{:,.0f}"),
     ("train_clips_per_second", "Clips/s", "{:,.0f}"),
-    ("videos", "Test videos", "{:,.0f}"),
+    ("data", "Data", str),
+    ("videos", "Videos", "{:,.0f}"),
     ("precision", "Precision", str),
     ("threads", "Threads", "{:.0f}"),
     ("commit", "Commit", str),
@@ -140,7 +140,8 @@ def _dot(model: str) -> str:
 def _card(report: Report, text: str, how: Ended | None) -> str:
     nb = json.loads(text or report.notebook.read_text("utf-8"))
     title, question = _opening(nb)
-    given = [f"{name} {value}" for name, value in report.parameters.items() if value != ""]
+    given = " · ".join(f"{key} {value}" for key, value in report.parameters.items() if value != "")
+    values = f"<p><bdi>{_text(given)}</bdi></p>" if given else ""
     page = f"{report.name}.html"
     figures = "".join(_figures(nb, report.figures)) if text else ""
     plate = f'<a class="plate" href="{page}" tabindex="-1" aria-hidden="true">{figures}</a>'
@@ -148,8 +149,7 @@ def _card(report: Report, text: str, how: Ended | None) -> str:
     head = f'<a href="{page}">{name}</a>' if text else name
     return (
         f'<li class="card" id="{report.name}">{plate if figures else ""}<div class="about">'
-        f"<h3>{head}</h3>"
-        f"<p><bdi>{_text(' · '.join(given) or 'with its own values')}</bdi></p>"
+        f"<h3>{head}</h3>{values}"
         f'<p class="quiet"><bdi>{_text(question)}</bdi></p>'
         f'<p class="quiet state">{_state(report, text, how)}</p></div></li>'
     )
@@ -192,8 +192,8 @@ def _figures(nb: dict, cells: Sequence[str]) -> list[str]:
     ]
     chosen = [data for wanted in cells for cell, data in found if cell == wanted]
     if not chosen:
-        last = len(found) - 1
-        chosen = [found[i][1] for i in sorted({round(k * last / (KEY - 1)) for k in range(KEY)} if found else ())]
+        step = max(1, (len(found) - 1) / (KEY - 1))
+        chosen = [found[round(k * step)][1] for k in range(min(KEY, len(found)))]
     return [_thumbnail(data, WIDE if k == 0 else NARROW) for k, data in enumerate(chosen[:KEY])]
 
 
@@ -213,7 +213,9 @@ def _thumbnail(data: str, width: int) -> str:
     small.save(file, "WEBP", quality=75)
     code = base64.b64encode(file.getvalue()).decode()
     size = f'width="{small.width}" height="{small.height}"'
-    return f'<img src="data:image/webp;base64,{code}" {size} alt="" loading="lazy" decoding="async">'
+    return (
+        f'<img src="data:image/webp;base64,{code}" {size} alt="" loading="lazy" decoding="async">'
+    )
 
 
 def _policy(template: str) -> str:

@@ -76,12 +76,14 @@ def make(report: Report, said: Said) -> None:
     start, whole = time.monotonic(), folder() / f"{report.name}.ipynb"
     with tempfile.TemporaryDirectory(prefix="s1m-") as scratch:
         out = Path(scratch) / whole.name
-        # papermill takes braces in a path for the names of parameters
-        source, target = (str(p).replace("{", "{{").replace("}", "}}") for p in (report.notebook, out))
         quiet = {"progress_bar": False, "stdout_file": said}
         try:
             papermill.execute_notebook(
-                source, target, report.parameters, config=_own_sockets(scratch), **quiet
+                _literal(report.notebook),
+                _literal(out),
+                report.parameters,
+                config=_own_sockets(scratch),
+                **quiet,
             )
         except Exception:
             if out.is_file():
@@ -91,6 +93,11 @@ def make(report: Report, said: Said) -> None:
         _publish(out, whole)
     for suffix in (".failed.ipynb", ".failed.html"):
         whole.with_suffix(suffix).unlink(missing_ok=True)
+
+
+def _literal(path: Path) -> str:
+    """A path for papermill, which takes braces in it for the name of a parameter."""
+    return str(path).replace("{", "{{").replace("}", "}}")
 
 
 def _own_sockets(scratch: str):
@@ -161,11 +168,11 @@ def _imports(source: str) -> set[str]:
         return modules
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {f"{node.module}."}
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-            if "s1m_lab" in names:
-                return modules
+    if "s1m_lab" in names:  # for whatever it holds
+        return modules
     return {name.split(".")[1] for name in names if name.startswith("s1m_lab.")} & modules
 
 
@@ -173,7 +180,9 @@ def is_current(report: Report) -> bool:
     """Whether its files are there, made from what it would be made from, of what there is now."""
     notebook = folder() / f"{report.name}.ipynb"
     about = stamp(notebook)
-    if about.get("fingerprint") != report.fingerprint or not notebook.with_suffix(".html").is_file():
+    if about.get("fingerprint") != report.fingerprint:
+        return False
+    if not notebook.with_suffix(".html").is_file():
         return False
     return all(_digest(what) == digest for what, digest in about["reads"].items())
 

@@ -3,14 +3,14 @@
 A suite is a TOML file; its notebooks lie beside it:
 
     [[report]]
-    name = "05_confusion"                   # of reports/05_confusion.ipynb and .html
+    name = "05_confusion"                 # of reports/05_confusion.ipynb and .html
     notebook = "05_confusion.ipynb"
-    parameters = { seed = 1 }               # what is left out has the notebook's own value
-    after = ["03_slow", "03_single"]        # reports above that it needs; it is skipped if one fails
-    trains = true                           # trains a network: one such report at a time
-    last = true                             # after all others, whatever became of them
+    parameters = { seed = 1 }             # what is left out has the notebook's own value
+    after = ["03_slow", "03_single"]      # reports above that it needs; if one fails, it is skipped
+    trains = true                         # trains a network: one such report at a time
+    last = true                           # after all others, whatever became of them
 
-    [figures]                               # cells whose figures stand for a notebook in the index
+    [figures]                             # cells whose figures stand for a notebook in the index
     "05_confusion.ipynb" = ["gains", "matrix"]
 
     ended = suite.run(Path("notebooks/pocket.toml"))
@@ -36,7 +36,14 @@ from pathlib import Path
 from s1m_lab import index, reports, stages
 from s1m_lab.reports import Ended, Report, Said
 
-KEYS = {"name": str, "notebook": str, "parameters": dict, "after": list, "trains": bool, "last": bool}
+KEYS = {
+    "name": str,
+    "notebook": str,
+    "parameters": dict,
+    "after": list,
+    "trains": bool,
+    "last": bool,
+}
 
 
 def load(path: Path) -> list[Report]:
@@ -198,7 +205,9 @@ class Line:
     def ended(self, report: Report, how: Ended) -> None:
         clear = "\r\x1b[K" if self.terminal else ""
         took = clock(how.seconds) if how.seconds else ""
-        where = f" ({reports.folder() / report.name}.failed.ipynb)" if how.status == "failed" else ""
+        where = (
+            f" ({reports.folder() / report.name}.failed.ipynb)" if how.status == "failed" else ""
+        )
         said = f"  {how.error}{where}" if how.error else ""
         print(f"{clear}{how.status:<10}{report.name:<28}{took:>7}{said}".rstrip(), flush=True)
 
