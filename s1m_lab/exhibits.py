@@ -82,7 +82,8 @@ def cleaned(nb: dict) -> dict:
     for cell in nb["cells"]:
         tags = cell["metadata"].get("tags", [])
         cell["metadata"] = {"tags": tags} if tags else {}
-        cell["source"] = _without_paths(cell["source"])
+        source = _without_paths("".join(cell["source"])).rstrip("\n")  # papermill ends with one
+        cell["source"] = source.splitlines(keepends=True)
         outputs = [o for o in cell.get("outputs", []) if not _is_widget(o)]
         if cell["cell_type"] == "code":
             cell["outputs"] = [{k: _without_paths(v) for k, v in o.items()} for o in outputs]

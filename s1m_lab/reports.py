@@ -10,6 +10,7 @@ of what it has read: its dataset, and every run whose name it shows.
 """
 
 import ast
+import functools
 import hashlib
 import json
 import os
@@ -19,7 +20,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -74,16 +76,12 @@ def make(report: Report, said: Said) -> None:
     import papermill
 
     start, whole = time.monotonic(), folder() / f"{report.name}.ipynb"
-    with tempfile.TemporaryDirectory(prefix="s1m-") as scratch:
-        out = Path(scratch) / whole.name
-        quiet = {"progress_bar": False, "stdout_file": said}
+    with _working(report.name) as place, tempfile.TemporaryDirectory() as sockets:
+        out = place / whole.name
+        options = {"progress_bar": False, "stdout_file": said, "config": _own_sockets(sockets)}
         try:
             papermill.execute_notebook(
-                _literal(report.notebook),
-                _literal(out),
-                report.parameters,
-                config=_own_sockets(scratch),
-                **quiet,
+                _literal(report.notebook), _literal(out), report.parameters, **options
             )
         except Exception:
             if out.is_file():
@@ -95,23 +93,35 @@ def make(report: Report, said: Said) -> None:
         whole.with_suffix(suffix).unlink(missing_ok=True)
 
 
+@contextmanager
+def _working(name: str) -> Iterator[Path]:
+    """A folder to work in, cleared of what a killed process left there."""
+    place = folder() / f".{name}.partial"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place)
+
+
 def _literal(path: Path) -> str:
     """A path for papermill, which takes braces in it for the name of a parameter."""
     return str(path).replace("{", "{{").replace("}", "}}")
 
 
-def _own_sockets(scratch: str):
+def _own_sockets(place: str):
     """Kernels that talk through files of their own.
 
     By default a port is looked for, let go, and bound by the kernel half a second later; another
-    process may have taken it by then. Files in a folder of one's own cannot be taken. Windows has
-    none; there the ports of one process are at least never given twice.
+    process may have taken it by then. Files in a folder of one's own cannot be taken (a short path,
+    a hundred letters are what a socket's may have). Windows has none; there the ports of one process are at least never given twice.
     """
     from traitlets.config import Config
 
     if os.name != "posix":
         return Config()
-    return Config(KernelManager={"transport": "ipc", "connection_file": f"{scratch}/kernel.json"})
+    return Config(KernelManager={"transport": "ipc", "connection_file": f"{place}/kernel.json"})
 
 
 def _publish(out: Path, whole: Path) -> None:
@@ -255,7 +265,14 @@ def defaults(notebook: Path) -> dict:
     """The parameters of a notebook with their values, {} where no cell is tagged as such."""
     nb = json.loads(notebook.read_text("utf-8"))
     cells = [c for c in nb["cells"] if "parameters" in c["metadata"].get("tags", [])]
-    lines = ast.parse("".join(cells[0]["source"])).body if cells else []
+    return dict(_literals("".join(cells[0]["source"]))) if cells else {}
+
+
+@functools.cache
+def _literals(source: str) -> dict:
+    """The values that names are given. Python 3.11 sometimes fails to parse in several threads at
+    once, so what all reports need is parsed before the first thread starts."""
+    lines = ast.parse(source).body
     pairs = [(getattr(line, "target", None) or line.targets[0], line.value) for line in lines]
     return {target.id: ast.literal_eval(value) for target, value in pairs}
 

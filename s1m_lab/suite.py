@@ -182,6 +182,9 @@ def _make(
     worker: int, share: set[int], report: Report, said: Said, start: float, back: queue.Queue
 ) -> None:
     """Make a report in this thread, whose cores its kernel and all that this starts inherit."""
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()  # of this thread, on which it talks with its kernel
     try:
         if share:
             os.sched_setaffinity(0, share)  # of this thread alone
@@ -189,6 +192,8 @@ def _make(
         how = Ended("made", time.monotonic() - start)
     except Exception as error:  # of any kind: the other reports go on
         how = Ended("failed", time.monotonic() - start, reports.last_line(error))
+    finally:
+        loop.close()
     back.put((worker, how))
 
 
