@@ -114,8 +114,9 @@ def _own_sockets(place: str):
     """Kernels that talk through files of their own.
 
     By default a port is looked for, let go, and bound by the kernel half a second later; another
-    process may have taken it by then. Files in a folder of one's own cannot be taken (a short path,
-    a hundred letters are what a socket's may have). Windows has none; there the ports of one process are at least never given twice.
+    process may have taken it by then. Files in a folder of one's own cannot be taken. The folder's
+    path must be short: that of a socket has about a hundred letters. Windows has none; there, the
+    ports of one process are at least never given twice.
     """
     from traitlets.config import Config
 

@@ -332,7 +332,7 @@ def test_the_index_is_sorted_by_key(page, browser):
             break
     browser.press("Enter")
     assert browser.run(ORDER) == "run-a,run-b,run-c"
-    browser.press("Space")
+    browser.press(" ")
     assert browser.run(ORDER) == "run-c,run-b,run-a"
 
 
