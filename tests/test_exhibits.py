@@ -47,7 +47,9 @@ def folder(home, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     notebook(tmp_path / "shown.ipynb", SHOWN, WIDGET)
     notebook(tmp_path / "rooted.ipynb", "import sys; print(sys.prefix)")
-    notebook(tmp_path / "large.ipynb", "import random; print(random.Random(0).randbytes(250_000))")
+    notebook(
+        tmp_path / "large.ipynb", "import random; print(random.Random(0).randbytes(250_000).hex())"
+    )
     entry = '[[report]]\nname = "{0}"\nnotebook = "{0}.ipynb"\n'
     text = "".join(entry.format(name) for name in ("shown", "rooted", "large"))
     text = text.replace('shown.ipynb"\n', f'shown.ipynb"\nparameters = {{ word = "{home}/x" }}\n')
