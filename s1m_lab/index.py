@@ -78,7 +78,9 @@ def _summary(listed: Sequence[Report], ended: dict[str, Ended], trained: int) ->
     counts = {"failed": 0, "skipped": 0}
     for how in ended.values():
         counts[how.status] = counts.get(how.status, 0) + 1
-    parts = [f"{len(listed)} reports", f"{trained} runs"]
+    parts = [
+        f"{n} {what}{'s' * (n != 1)}" for n, what in ((len(listed), "report"), (trained, "run"))
+    ]
     parts += [f'<b class="bad">{counts[s]} {s}</b>' for s in ("failed", "skipped") if counts[s]]
     if left := len(listed) - len(ended):
         parts.append(f"{left} to come")

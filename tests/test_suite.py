@@ -215,9 +215,9 @@ def test_one_training_at_a_time_beside_what_does_not_train(folder, tmp_path):
     code += "log.write(f'{word} {time.time()}\\n')\ntime.sleep(seconds)\n"
     notebook(folder / "log.ipynb", code + "log.write(f'{word} {time.time()}\\n')")
     entry = '[[report]]\nname = "{0}"\nnotebook = "log.ipynb"\ntrains = {1}\n'
-    entry += 'parameters = {{ word = "{0}", seconds = 2.0 }}\n'
-    names = {"other": "false", "train1": "true", "train2": "true"}
-    file = written(folder, "".join(entry.format(*pair) for pair in names.items()))
+    entry += 'parameters = {{ word = "{0}", seconds = {2} }}\n'
+    three = ("other", "false", 0.1), ("train1", "true", 4.0), ("train2", "true", 0.1)
+    file = written(folder, "".join(entry.format(*each) for each in three))
     assert set(status(suite.run(file, 2)).values()) == {"made"}
     times: dict[str, list[float]] = {}
     for line in log.read_text().splitlines():
