@@ -8,6 +8,7 @@ is the same page, the table sorted by video Hit@1. `index.html` is the template.
 """
 
 import base64
+import functools
 import hashlib
 import html
 import io
@@ -199,6 +200,7 @@ def _figures(nb: dict, cells: Sequence[str]) -> list[str]:
     return [_thumbnail(data, WIDE if k == 0 else NARROW) for k, data in enumerate(chosen[:KEY])]
 
 
+@functools.lru_cache(maxsize=256)  # the page is written after every report
 def _thumbnail(data: str, width: int) -> str:
     """A picture (base64) as a smaller one on white; "" where it cannot be read."""
     from PIL import Image

@@ -170,6 +170,7 @@ def _library(sources: list[str]) -> dict[str, str]:
     return found
 
 
+@functools.cache
 def _imports(source: str) -> set[str]:
     """The modules of the lab that Python source imports, wherever in it; all, if it cannot tell."""
     modules, names = {path.stem for path in LIBRARY.glob("*.py")}, set()

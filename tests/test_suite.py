@@ -255,7 +255,8 @@ def test_what_is_wrong_in_a_suite_is_said_before_anything_runs(folder, text, sai
 def test_the_pocket_suite_is_the_issue_of_the_paper():
     """Its seven networks, three seeds of two of them, everything else once, results last."""
     file = ROOT / "notebooks" / "pocket.toml"
-    listed = tomllib.loads(file.read_text("utf-8"))["report"]
+    text = tomllib.loads(file.read_text("utf-8"))
+    listed = text["report"]
     trained = [entry.get("parameters") for entry in listed if entry["notebook"] == "03_train.ipynb"]
     seven = {"single", "early", "late", "slow", "single-multires", "single-fovea", "single-context"}
     assert seven < set(models.NAMES)
@@ -266,6 +267,9 @@ def test_the_pocket_suite_is_the_issue_of_the_paper():
     there = {path.name for path in file.parent.glob("*.ipynb")}
     wanted = {entry["notebook"] for entry in listed}
     assert there <= wanted, "a notebook that the suite does not know"
+    for name in there:
+        ids = {cell["id"] for cell in nbformat.read(file.parent / name, 4).cells}
+        assert text["figures"][name] and set(text["figures"][name]) <= ids, name
     if missing := wanted - there:
         pytest.skip(f"not written yet: {missing}")
     assert [r.name for r in suite.load(file)] == [entry["name"] for entry in listed]
