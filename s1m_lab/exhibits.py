@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from s1m_lab import paths, reports, stages, suite
+from s1m_lab import paths, reports, runs, stages, suite
 from s1m_lab.reports import Report
 
 LARGEST = 500_000  # bytes of an exhibit
@@ -153,7 +153,7 @@ def _write_table(readme: Path, listed: Sequence[Report]) -> None:
     data = next(values["data"] for values in known if values.get("data"))
     found = rows.find(data)
     table = results.table1(found, rows.score(found))
-    text = f"{readme_table(table)}\n\n{_origin(data, table)}"
+    text = f"{readme_table(table)}\n\n{_origin(data, table, listed)}"
     before, _, rest = readme.read_text("utf-8").partition(MARKS[0])
     _, mark, after = rest.partition(MARKS[1])
     if not mark:
@@ -193,16 +193,17 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(str(text).split())))
 
 
-def _origin(data: str, table: pd.DataFrame) -> str:
-    """Of what runs the table is, and what made them."""
-    from s1m_lab import runs
-
-    names = {name for several in table["runs"] for name in several}
-    found = [runs.load(name) for name in sorted(names)]
-    commits = sorted({run.results.get("commit") or "unknown" for run in found})
-    threads = sorted({f"{run.results['threads']} threads" for run in found})
+def _origin(data: str, table: pd.DataFrame, listed: Sequence[Report]) -> str:
+    """Of what runs the table is, and what made them where and when."""
+    names = sorted({name for several in table["runs"] for name in several})
+    found = [runs.load(name).results for name in names]
+    commits = sorted({results.get("commit") or "unknown" for results in found})
+    threads = sorted({results["threads"] for results in found})
+    stamps = [reports.stamp(reports.folder() / f"{report.name}.ipynb") for report in listed]
+    where = sorted({about["machine"] for about in stamps if about})
+    when = max((about["date"][:10] for about in stamps if about), default="unknown")
     return (
-        f"{len(found)} runs on `{data}`, by `make reports` on {reports.machine()} "
-        f"({', '.join(threads)}); commit {', '.join(commits)}. Scores in %, means over the seeds, "
-        "with the 95 % interval over test videos; training is that of one network."
+        f"{len(found)} runs on `{data}` by `make reports`, {when}: {'; '.join(where)}, threads of a "
+        f"training {', '.join(map(str, threads))}; commit {', '.join(commits)}. Scores in %, means "
+        "over the seeds, with the 95 % interval over test videos; training is that of one network."
     )

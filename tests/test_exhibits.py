@@ -178,6 +178,7 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, h
         assert [cells[1], cells[2].split()[0], cells[3]] == ours
         assert cells[5:] == ["1", f"{results['seconds']:,.0f} s"]
     assert "2 runs on `pocket`" in table and reports.machine() in table
+    assert reports.stamp(reports.folder() / "data.ipynb")["date"][:10] in table
     exhibits.write(folder / "mine.toml", repository)
     assert readme.read_text("utf-8") == text, "written twice, the same"
     readme.write_text("no place")
