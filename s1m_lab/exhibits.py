@@ -203,7 +203,8 @@ def _origin(data: str, table: pd.DataFrame, listed: Sequence[Report]) -> str:
     where = sorted({about["machine"] for about in stamps if about})
     when = max((about["date"][:10] for about in stamps if about), default="unknown")
     return (
-        f"{len(found)} runs on `{data}` by `make reports`, {when}: {'; '.join(where)}, threads of a "
-        f"training {', '.join(map(str, threads))}; commit {', '.join(commits)}. Scores in %, means "
-        "over the seeds, with the 95 % interval over test videos; training is that of one network."
+        f"{len(found)} runs on `{data}` by `make reports`, {when}: {'; '.join(where)}, threads of "
+        f"a training {', '.join(map(str, threads))}; commit {', '.join(commits)}. Scores in %, "
+        "means over the seeds, with the 95 % interval over test videos; training is that of one "
+        "network."
     )

@@ -247,8 +247,11 @@ def _digest(what: str) -> str:
 
 
 def _dataset(data: str) -> str:
-    if paths.is_path(data):
-        datasets.listed(data)  # its catalog follows the folder or table it was made from
+    if paths.is_path(data):  # its catalog follows the folder or table it was made from
+        try:
+            datasets.listed(data)
+        except (OSError, ValueError) as error:  # which the notebook will say
+            return f"{type(error).__name__}: {error}"
     place = paths.dataset(data)
     catalog = place / "catalog.parquet"
     clips = (place / "clips" / "index.parquet").is_file()

@@ -52,10 +52,12 @@ def load(path: Path) -> list[Report]:
         text = tomllib.loads(path.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is not TOML: {error}") from None
-    if set(text) - {"figures"} != {"report"} or not isinstance(text["report"], list):
+    entries = text.get("report")
+    tables = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    if set(text) - {"figures"} != {"report"} or not tables:
         raise ValueError(f"{path}: a suite is a list of [[report]], perhaps with [figures]")
     known: dict[str, Report] = {}
-    for entry in text["report"]:
+    for entry in entries:
         report = _report(path, entry, known)
         shown = text.get("figures", {}).get(report.notebook.name, [])
         known[report.name] = report._replace(figures=tuple(shown))
@@ -102,31 +104,38 @@ def _nearest(name: str, known) -> str:
 def run(path: Path, workers: int = 0) -> dict[str, Ended]:
     """Make every report of a suite that is not there as it would be made now, and the index.
 
-    `workers` notebooks run side by side; 0 is one, and another for every four cores, up to four.
+    `workers` notebooks run side by side; 0 is one, and another for every four cores, up to four,
+    where cores can be parted.
     Returns what became of each report, in the order of the file. ValueError as in `load`, or where
     several workers are asked for and cores cannot be parted among them.
     """
     listed = load(path)
-    shares = _shares(workers or min(4, 1 + stages.cores() // 4))
+    parted = _parted(workers)
     ended: dict[str, Ended] = {}
     with stages.exclusive(reports.folder()):
-        _work(listed, shares, ended)
+        _work(listed, parted, ended)
         index.write(listed, ended)
     return {report.name: ended[report.name] for report in listed}
 
 
-def _shares(workers: int) -> list[set[int]]:
-    """The cores of each worker: one for each, and all that is left for the first, who trains."""
-    if not hasattr(os, "sched_setaffinity"):
-        if workers > 1:
-            raise ValueError("cores cannot be parted among notebooks on this system: --workers 1")
-        return [set()]
-    cores = sorted(os.sched_getaffinity(0))
+def _parted(workers: int) -> list[set[int]]:
+    """The cores of each worker; empty where a system cannot bind a process to some."""
+    if workers < 0:
+        raise ValueError(f"--workers {workers} is below 0 (0: by the cores)")
+    if hasattr(os, "sched_setaffinity"):
+        return shares(sorted(os.sched_getaffinity(0)), workers or min(4, 1 + stages.cores() // 4))
+    if workers > 1:
+        raise ValueError("cores cannot be parted among notebooks on this system: --workers 1")
+    return [set()]
+
+
+def shares(cores: list[int], workers: int) -> list[set[int]]:
+    """One core for each worker, and all that is left for the first, who trains."""
     first = max(1, len(cores) - workers + 1)
     return [set(cores[:first])] + [{cores[-1 - k % len(cores)]} for k in range(workers - 1)]
 
 
-def _work(listed: list[Report], shares: list[set[int]], ended: dict[str, Ended]) -> None:
+def _work(listed: list[Report], parted: list[set[int]], ended: dict[str, Ended]) -> None:
     """Hand out reports until all are in `ended`."""
     waiting, busy, back, line = list(listed), {}, queue.Queue(), Line(len(listed))
 
@@ -135,8 +144,8 @@ def _work(listed: list[Report], shares: list[set[int]], ended: dict[str, Ended])
         line.ended(report, how)
 
     while waiting or busy:
-        for worker, share in enumerate(shares):
-            while worker not in busy and (report := _next(worker, len(shares), waiting, ended)):
+        for worker, share in enumerate(parted):
+            while worker not in busy and (report := _next(worker, len(parted), waiting, ended)):
                 waiting.remove(report)
                 if how := _at_once(report, ended):
                     end(report, how)

@@ -151,6 +151,31 @@ def test_code_is_that_of_all_modules_imported_however_far_down():
     assert reports._library(["import os"]).keys() == {"__init__"}
 
 
+def test_a_report_is_out_of_date_when_its_folder_of_videos_has_grown(folder, tmp_path):
+    import numpy as np
+
+    from s1m_lab import video
+
+    def film(name):
+        video.encode(
+            tmp_path / "films" / name, (np.full((48, 48, 3), k, np.uint8) for k in range(20))
+        )
+
+    film("a/1.mp4")
+    nb = nbformat.read(folder / "good.ipynb", 4)
+    nb.cells[1].source += "\ndata: str = ''"
+    nb.cells[2].source = "from s1m_lab import datasets; folder = datasets.listed(data)"
+    nbformat.write(nb, folder / "data.ipynb")
+    text = '[[report]]\nname = "x"\nnotebook = "data.ipynb"\nparameters = { data = "%s" }\n'
+    file = written(folder, text % (tmp_path / "films"))
+    assert [status(suite.run(file))["x"] for _ in range(2)] == ["made", "as it was"]
+    film("a/2.mp4")
+    assert [status(suite.run(file))["x"] for _ in range(2)] == ["made", "as it was"]
+    file = written(folder, text % (tmp_path / "gone"))
+    ended = suite.run(file)["x"]
+    assert ended.status == "failed" and "FileNotFoundError" in ended.error
+
+
 def gone(process: int, seconds: float) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -194,19 +219,14 @@ def test_many_at_once_share_no_port_and_no_core(folder):
         assert status(ended) == dict.fromkeys((f"r{k}" for k in range(8)), "made")
     said = [output(f"r{k}").split(maxsplit=1) for k in range(8)]
     assert {transport for transport, _ in said} == {"ipc"}
-    for cores, workers in (({0, 1}, 1), ({0, 1}, 2), (set(range(16)), 4)):
-        shares = shares_of(cores, workers)
-        assert len(shares) == workers and set().union(*shares) == cores
-        assert sum(map(len, shares)) == len(cores), "no core is given twice"
-        assert len(shares[0]) == max(map(len, shares)), "what trains has most"
 
 
-def shares_of(cores: set[int], workers: int) -> list[set[int]]:
-    """`suite._shares` of a process that may use those cores; this machine may have less."""
-    from unittest import mock
-
-    with mock.patch.object(os, "sched_getaffinity", lambda process: cores):
-        return suite._shares(workers)
+def test_shares_are_all_cores_and_none_twice():
+    for cores, workers in (([0, 1], 1), ([0, 1], 2), (list(range(3, 19)), 4)):
+        found = suite.shares(cores, workers)
+        assert len(found) == workers and set().union(*found) == set(cores)
+        assert sum(map(len, found)) == len(cores) and len(found[0]) == len(cores) - workers + 1
+    assert suite.shares([5, 7], 4) == [{5}, {7}, {5}, {7}]
 
 
 def test_one_training_at_a_time_beside_what_does_not_train(folder, tmp_path):
@@ -232,6 +252,7 @@ def test_one_training_at_a_time_beside_what_does_not_train(folder, tmp_path):
     [
         ("[[report]", "is not TOML"),
         ("reports = 1", "a list of [[report]]"),
+        ("report = [1]", "a list of [[report]]"),
         ("[[report]]\nnoteboook = 1", "no entry is called 'noteboook'; the nearest is 'notebook'"),
         ('[[report]]\nname = "../x"', "a name is of letters"),
         ('[[report]]\nname = "x"\nnotebook = "gone.ipynb"', "there is no notebook"),
