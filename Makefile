@@ -10,7 +10,7 @@ NOTEBOOK ?= 03_train
 MODEL ?= slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all notebooks lint report lab bench doctor clean
+.PHONY: help setup demo test test-all notebooks lint report reports exhibits lab bench doctor clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -32,6 +32,12 @@ report: $(INSTALLED)  ## train and report one network: make report MODEL=single-
 	@mkdir -p "$(HOME_FOLDER)/reports"
 	"$(RUN)" -m papermill --log-output --no-progress-bar "notebooks/$(NOTEBOOK).ipynb" "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb" -p model $(MODEL)
 	"$(RUN)" -m s1m_lab report "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
+
+reports: $(INSTALLED)  ## every notebook on the pocket dataset, and reports/index.html; stopped, it goes on
+	"$(RUN)" -m s1m_lab suite notebooks/pocket.toml
+
+exhibits: $(INSTALLED)  ## their small ones into the repository, and the README's table of results
+	"$(RUN)" -m s1m_lab exhibits notebooks/pocket.toml
 
 test: $(INSTALLED)  ## the tests, then every notebook on small values
 	"$(RUN)" -m pytest -m "not slow"

@@ -1,10 +1,12 @@
-"""The doctor, ingest, train, predict, report, classes.
+"""The doctor, ingest, train, predict, report, suite, exhibits, classes.
 
 python -m s1m_lab                               what is here, what is broken, what mends it
 python -m s1m_lab ingest <data> …               videos → clips, here or on a Dask cluster
 python -m s1m_lab train --model slow …          the settings of TrainConfig; under torchrun too
 python -m s1m_lab predict <run> <folder>        label the videos of a folder into a CSV
 python -m s1m_lab report <notebook> …           executed notebooks → HTML beside them
+python -m s1m_lab suite <suite.toml>            every report of a suite, and an index of them
+python -m s1m_lab exhibits <suite.toml>         its small ones into the repository, for others
 python -m s1m_lab classes <data>                every class with a thumbnail, as one HTML page
 """
 
@@ -201,6 +203,32 @@ def ingest(data: str, **settings) -> int:
     return 0
 
 
+def suite(file: Path, workers: int) -> int:
+    """Make the reports of a suite; 1 where one failed, and then those that need it."""
+    from s1m_lab import suite
+
+    try:
+        ended = suite.run(file, workers)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
+    except KeyboardInterrupt:  # threads wait for kernels, which end with this process
+        print("\nstopped; the same command goes on from here", flush=True)
+        os._exit(130)
+    print(paths.home() / "reports" / "index.html")
+    return int(any(how.status in ("failed", "skipped") for how in ended.values()))
+
+
+def exhibits(file: Path) -> int:
+    """Copy the small reports of a suite into the repository; 1 where one had to be left out."""
+    from s1m_lab import exhibits
+
+    try:
+        left_out = exhibits.write(file)
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
+    return int(left_out)
+
+
 def classes(data: str, network: bool) -> int:
     """Write the class page of a dataset into `reports/`."""
     from s1m_lab import datasets, gallery
@@ -220,7 +248,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    names = "ingest | train | predict | report | classes"
+    names = "ingest | train | predict | report | suite | exhibits | classes"
     commands = parser.add_subparsers(dest="command", metavar=names)
     cut = commands.add_parser("ingest", help="videos → clips, here or on a Dask cluster")
     cut.add_argument("data", help="a dataset's name, a folder or address of class folders, a table")
@@ -241,6 +269,13 @@ def parser() -> argparse.ArgumentParser:
     label.add_argument("--out", type=Path, help="the CSV (default: in the run's folder)")
     report = commands.add_parser("report", help="executed notebooks → HTML beside them")
     report.add_argument("notebook", type=Path, nargs="+")
+    several = commands.add_parser("suite", help="every report of a suite, and an index of them")
+    several.add_argument("file", type=Path, help="a list of reports, such as notebooks/pocket.toml")
+    several.add_argument(
+        "--workers", type=int, default=0, help="notebooks side by side (default: by the cores)"
+    )
+    shown = commands.add_parser("exhibits", help="small reports of a suite → the repository")
+    shown.add_argument("file", type=Path, help="the suite")
     page = commands.add_parser("classes", help="every class with a thumbnail, as one HTML page")
     page.add_argument("data", help="a dataset's name, a folder of class folders, or a table")
     page.add_argument(
@@ -270,6 +305,10 @@ def main() -> int:
         for notebook in given["notebook"]:
             print(pages.html(notebook))
         return 0
+    if command == "suite":
+        return suite(**given)
+    if command == "exhibits":
+        return exhibits(**given)
     if command == "classes":
         return classes(**given)
     return min(doctor(), 1)

@@ -1,0 +1,210 @@
+"""Exhibits: the reports of a suite that are small, in the repository for others to read.
+
+    exhibits.write(Path("notebooks/pocket.toml"))
+
+copies each to `reports/<suite>-<report>.ipynb`, naming the commit, the kind of machine and the date
+it was made by, without what else is of that machine: its paths, papermill's environment, the state
+of widgets (each has its static twin). The README's table of results is written anew with them, from
+the runs' own numbers.
+"""
+
+import copy
+import html
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from s1m_lab import paths, reports, runs, stages, suite
+from s1m_lab.reports import Report
+
+LARGEST = 500_000  # bytes of an exhibit
+MARKS = "<!-- results: make exhibits -->", "<!-- end of results -->"
+ROOTED = re.compile(r"(?<![\w.~:/<-])/([\w.@-]+)/[\w./@-]+|\b[A-Za-z]:\\\w+")
+
+
+def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
+    """Write the exhibits of a suite and the README's table; returns how many were left out.
+
+    Left out, saying why, are reports that are missing or out of date, as large as `LARGEST`, or
+    that hold a path of this machine; an earlier exhibit of theirs stays. Those of reports that the
+    suite no longer has are removed. Raises ValueError as `suite.load` does, or where there is no
+    README to write into.
+    """
+    readme = repository / "README.md"
+    if not readme.is_file():
+        raise ValueError(f"exhibits stand in the repository, and {repository} is none")
+    listed, left_out = suite.load(file), 0
+    targets = {r.name: repository / "reports" / f"{file.stem}-{r.name}.ipynb" for r in listed}
+    for report in listed:
+        try:
+            text = exhibit(report)
+        except ValueError as error:
+            left_out += 1
+            print(f"left out  {report.name}: {error}", flush=True)
+            continue
+        with stages.atomic(targets[report.name]) as temporary:
+            temporary.write_text(text, "utf-8", newline="\n")
+        print(
+            f"written   {targets[report.name].name}, {len(text.encode()) / 1e3:,.0f} kB", flush=True
+        )
+    for old in set((repository / "reports").glob(f"{file.stem}-*.ipynb")) - set(targets.values()):
+        old.unlink()
+    _write_table(readme, listed)
+    return left_out
+
+
+def exhibit(report: Report) -> str:
+    """An executed report as it can be shown; ValueError says why it cannot."""
+    path = reports.folder() / f"{report.name}.ipynb"
+    if not reports.is_current(report):
+        raise ValueError("it is missing or out of date; make it: python -m s1m_lab suite …")
+    nb = cleaned(json.loads(path.read_text("utf-8")))
+    text = json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
+    if paths_left := _rooted("\n".join(_texts(nb["cells"]))):
+        raise ValueError(f"it names a path of this machine, {paths_left[0]!r}")
+    if len(text.encode()) >= LARGEST:
+        raise ValueError(f"{len(text.encode()) / 1e3:,.0f} kB are not below {LARGEST / 1e3:,.0f}")
+    return text
+
+
+def cleaned(nb: dict) -> dict:
+    """A copy of an executed notebook without what is of this machine, and a cell that says what
+    kind of machine, when and by what commit."""
+    nb = copy.deepcopy(nb)
+    about = nb["metadata"].get("s1m_lab", {})
+    kept = {key: about[key] for key in ("date", "seconds", "machine", "version", "commit")}
+    language = {"name": nb["metadata"].get("language_info", {}).get("name", "python")}
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nb["metadata"] = {"kernelspec": kernel, "language_info": language, "s1m_lab": kept}
+    for cell in nb["cells"]:
+        tags = cell["metadata"].get("tags", [])
+        cell["metadata"] = {"tags": tags} if tags else {}
+        source = _without_paths("".join(cell["source"])).rstrip("\n")  # papermill ends with one
+        cell["source"] = source.splitlines(keepends=True)
+        outputs = [o for o in cell.get("outputs", []) if not _is_widget(o)]
+        if cell["cell_type"] == "code":
+            cell["outputs"] = [{k: _without_paths(v) for k, v in o.items()} for o in outputs]
+            for output in cell["outputs"]:
+                if "metadata" in output:
+                    output["metadata"] = {}
+    said = (
+        f"*Executed on {kept['date'][:10]} in {kept['seconds']:,.0f} s on {kept['machine']}, by "
+        f"commit {kept['commit'] or 'unknown'} of s1m_lab {kept['version']}.*"
+    )
+    made = {"cell_type": "markdown", "id": "executed", "metadata": {}, "source": [said]}
+    nb["cells"].insert(1, made)
+    return nb
+
+
+def _is_widget(output: dict) -> bool:
+    return any("jupyter.widget" in kind for kind in output.get("data", {}))
+
+
+def _without_paths(value, here: Sequence[tuple[str, str]] | None = None):
+    """A JSON value in which paths of the home and the repository begin there, and not at the root.
+
+    Pictures are left alone.
+    """
+    here = here or _places()
+    if isinstance(value, dict):
+        return {
+            k: v if k.startswith("image/") else _without_paths(v, here) for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [_without_paths(item, here) for item in value]
+    for root, short in here if isinstance(value, str) else ():
+        value = value.replace(f"{root}/", f"{short}/" if short else "").replace(root, short or ".")
+    return value
+
+
+def _places() -> list[tuple[str, str]]:
+    """(a folder of this machine, what stands for it), the innermost first."""
+    found = {str(Path.home()): "~", str(paths.REPOSITORY): "", str(paths.home()): ""}
+    found |= {html.escape(root): short for root, short in found.items()}
+    return sorted(((r, s) for r, s in found.items() if r != "/"), key=lambda pair: -len(pair[0]))
+
+
+def _texts(value) -> list[str]:
+    """Every text in a JSON value but pictures."""
+    if isinstance(value, dict):
+        return [t for k, v in value.items() if not k.startswith("image/") for t in _texts(v)]
+    if isinstance(value, list):
+        return [t for item in value for t in _texts(item)]
+    return [value] if isinstance(value, str) else []
+
+
+def _rooted(text: str) -> list[str]:
+    """The paths in a text that begin at the root of this machine, or with a drive."""
+    found = ROOTED.finditer(text)
+    return [m[0] for m in found if m[1] is None or Path("/", m[1]).is_dir()]
+
+
+# -------------------------------------------------------------------------------------- the README
+
+
+def _write_table(readme: Path, listed: Sequence[Report]) -> None:
+    """Put the table of results between the README's two marks."""
+    from s1m_lab import results, rows
+
+    known = [reports.defaults(r.notebook) | r.parameters for r in listed]
+    data = next(values["data"] for values in known if values.get("data"))
+    found = rows.find(data)
+    table = results.table1(found, rows.score(found))
+    text = f"{readme_table(table)}\n\n{_origin(data, table, listed)}"
+    before, _, rest = readme.read_text("utf-8").partition(MARKS[0])
+    _, mark, after = rest.partition(MARKS[1])
+    if not mark:
+        raise ValueError(f"{readme} has no place for results: {MARKS[0]} … {MARKS[1]}")
+    with stages.atomic(readme) as temporary:
+        whole = f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}"
+        temporary.write_text(whole, "utf-8", newline="\n")
+
+
+def readme_table(rows: pd.DataFrame) -> str:
+    """`results.table1` as Markdown: scores in %, video Hit@1 with its 95 % interval, the paper's
+    three beside them, and a dash where there is no number."""
+    lines = [
+        "| network | clip Hit@1 | video Hit@1 | video Hit@5 | the paper's | seeds | training |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for _, row in rows.iterrows():
+        interval = ""
+        if pd.notna(row["video_hit1_low"]):
+            interval = f" ({_percent(row['video_hit1_low'])} to {_percent(row['video_hit1_high'])})"
+        scores = ("clip_hit1", "video_hit1", "video_hit5")
+        ours = [_percent(row[score]) for score in scores]
+        ours[1] += interval
+        theirs = " · ".join(_percent(row[f"{score}_paper"]) for score in scores)
+        took = "–" if pd.isna(row["seconds"]) else f"{row['seconds']:,.0f} s"
+        seeds = str(len(row["seeds"])) if len(row["seeds"]) else "–"
+        lines.append(f"| {_cell(row['name'])} | {' | '.join(ours)} | {theirs} | {seeds} | {took} |")
+    return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    return "–" if pd.isna(share) else f"{100 * share:.1f}"
+
+
+def _cell(text: str) -> str:
+    """A text that is neither Markdown nor HTML, nor ends a cell."""
+    return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(str(text).split())))
+
+
+def _origin(data: str, table: pd.DataFrame, listed: Sequence[Report]) -> str:
+    """Of what runs the table is, and what made them where and when."""
+    names = sorted({name for several in table["runs"] for name in several})
+    found = [runs.load(name).results for name in names]
+    commits = sorted({results.get("commit") or "unknown" for results in found})
+    threads = sorted({results["threads"] for results in found})
+    stamps = [reports.stamp(reports.folder() / f"{report.name}.ipynb") for report in listed]
+    where = sorted({about["machine"] for about in stamps if about})
+    when = max((about["date"][:10] for about in stamps if about), default="unknown")
+    return (
+        f"{len(found)} runs on `{data}` by `make reports`, {when}: {'; '.join(where)}, threads of "
+        f"a training {', '.join(map(str, threads))}; commit {', '.join(commits)}. Scores in %, "
+        "means over the seeds, with the 95 % interval over test videos; training is that of one "
+        "network."
+    )

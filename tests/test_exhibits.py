@@ -1,0 +1,202 @@
+"""Exhibits: what is taken out of an executed notebook, what is left out, the README's table."""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from s1m_lab import exhibits, paths, reports, suite
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOWN = """
+import sys
+from pathlib import Path
+from IPython.display import HTML, display
+from s1m_lab import paths
+run = paths.home() / "runs" / "pocket-slow-s0"
+print(run, "and", paths.home())
+display(HTML(f"<a href='{run}'>{paths.REPOSITORY}/notebooks</a> 3/4 of it, </b>/b"), run)
+Path.home() / "films"
+"""
+WIDGET = """
+import ipywidgets
+display(ipywidgets.IntSlider(description="twin"))
+print("the static twin")
+"""
+
+
+def notebook(path: Path, *code: str) -> None:
+    cells = [new_markdown_cell("# T · One\n\n> What?")]
+    cells.append(new_code_cell('word: str = "a"', metadata={"tags": ["parameters"]}))
+    cells += [new_code_cell(text) for text in code]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+@pytest.fixture
+def folder(home, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    notebook(tmp_path / "shown.ipynb", SHOWN, WIDGET)
+    notebook(tmp_path / "rooted.ipynb", "import sys; print(sys.prefix)")
+    notebook(
+        tmp_path / "large.ipynb", "import random; print(random.Random(0).randbytes(250_000).hex())"
+    )
+    entry = '[[report]]\nname = "{0}"\nnotebook = "{0}.ipynb"\n'
+    text = "".join(entry.format(name) for name in ("shown", "rooted", "large"))
+    text = text.replace('shown.ipynb"\n', f'shown.ipynb"\nparameters = {{ word = "{home}/x" }}\n')
+    (tmp_path / "mine.toml").write_text(text + entry.format("late").replace("late.i", "shown.i"))
+    return tmp_path
+
+
+def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machine(folder, home):
+    shown, rooted, large, late = suite.load(folder / "mine.toml")
+    suite.run(folder / "mine.toml", 1)
+    (reports.folder() / "late.ipynb").unlink()
+    text = exhibits.exhibit(shown)
+    nb = nbformat.reads(text, 4)
+    nbformat.validate(nb)
+    for place in (str(home), str(ROOT), str(Path.home()), "papermill", "jupyter.widget", "iopub"):
+        assert place not in text.replace("# Parameters", ""), place
+    said = "".join(o.get("text", "") for cell in nb.cells for o in cell.get("outputs", []))
+    assert said == "runs/pocket-slow-s0 and .\nthe static twin\n"
+    assert "'runs/pocket-slow-s0'>notebooks</a> 3/4 of it" in text and "~/films" in text
+    assert 'word = "x"' in nb.cells[3].source, "the parameters that were given"
+    (made,) = [cell.source for cell in nb.cells if cell.source.startswith("*Executed on")]
+    about = reports.stamp(reports.folder() / "shown.ipynb")
+    assert about["date"][:10] in made and about["machine"] in made and "cores" in made
+    assert about["commit"] and f"commit {about['commit']}" in made
+    for report, why in (
+        (rooted, "a path of this machine"),
+        (large, "not below 500"),
+        (late, "out"),
+    ):
+        with pytest.raises(ValueError, match=why):
+            exhibits.exhibit(report)
+    (home / "reports" / "shown.html").unlink()
+    with pytest.raises(ValueError, match="out of date"):
+        exhibits.exhibit(shown)
+
+
+@pytest.mark.parametrize(
+    "text, found",
+    [
+        ("see /usr/lib/python3 there", ["/usr/lib/python3"]),
+        ("'/etc/hosts'", ["/etc/hosts"]),
+        ("https://example.org/usr/lib", []),
+        ("-p video /path/to/film.mp4", []),
+        ("clips/s, and/or, </usr/x>, runs/usr/lib, ../usr/lib", []),
+        (r"C:\Users\me", ["C:\\Users"]),
+    ],
+)
+def test_paths_from_the_root_are_found(text, found):
+    assert exhibits._rooted(text) == found
+
+
+def test_git_lets_exhibits_through_and_nothing_else():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    names = ["pocket-03_slow.ipynb", "README.md", "pocket.png"]
+    ignored = ["03_slow.ipynb", "03_train_slow.ipynb", "index.html", "pocket-03_slow.html"]
+    ignored += [
+        "pocket_classes.html",
+        "08.failed.ipynb",
+        ".lock",
+        ".03_slow.partial/pocket-1.ipynb",
+    ]
+    command = ["git", "check-ignore", "--no-index", *(f"reports/{n}" for n in names + ignored)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.split() == [f"reports/{name}" for name in ignored]
+
+
+def rows() -> pd.DataFrame:
+    """Two rows of Table 1, one of them without runs, and one of features, without clips."""
+    none = dict.fromkeys(["clip_hit1", "video_hit1", "video_hit5", "seconds"], math.nan)
+    none |= {"video_hit1_low": math.nan, "video_hit1_high": math.nan, "seeds": [], "runs": []}
+    theirs = {"clip_hit1_paper": 0.411, "video_hit1_paper": 0.593, "video_hit5_paper": 0.777}
+    ours = {"clip_hit1": 0.6317, "video_hit1": 0.84439, "video_hit5": 1.0, "seconds": 52.4}
+    ours |= {"video_hit1_low": 0.8, "video_hit1_high": 0.88888, "seeds": [0, 1, 2], "runs": ["a"]}
+    table = [{"name": "Single | *frame* <b>"} | theirs | ours]
+    table.append({"name": "Features"} | theirs | ours | {"clip_hit1": math.nan})
+    table[1] |= {"clip_hit1_paper": math.nan, "video_hit5_paper": math.nan}
+    return pd.DataFrame([*table, {"name": "Slow"} | theirs | none])
+
+
+def test_the_table_is_made_of_numbers():
+    lines = exhibits.readme_table(rows()).splitlines()
+    assert len(lines) == 5 and {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {8}
+    assert lines[2] == (
+        r"| Single \| \*frame\* &lt;b&gt; | 63.2 | 84.4 (80.0 to 88.9) | 100.0 | "
+        "41.1 · 59.3 · 77.7 | 3 | 52 s |"
+    )
+    assert lines[3].startswith("| Features | – | 84.4 ") and "| – · 59.3 · – |" in lines[3]
+    assert lines[4] == "| Slow | – | – | – | 41.1 · 59.3 · 77.7 | – | – |"
+
+
+def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, home, capsys):
+    pytest.importorskip("s1m_lab.results")
+    shutil.copytree(small_home / "data", home / "data")
+    shutil.copytree(small_home / "runs", home / "runs")
+    repository = folder / "repository"
+    (repository / "reports").mkdir(parents=True)
+    (repository / "reports" / "mine-gone.ipynb").write_text("{}")
+    (repository / "reports" / "other-gone.ipynb").write_text("{}")
+    readme = repository / "README.md"
+    readme.write_text("before\n\n" + "\n".join(exhibits.MARKS) + "\n\nafter\n")
+    text = (folder / "mine.toml").read_text()
+    notebook(folder / "data.ipynb")
+    nb = nbformat.read(folder / "data.ipynb", 4)
+    nb.cells[1].source += '\ndata: str = "pocket"'
+    nbformat.write(nb, folder / "data.ipynb")
+    text += '[[report]]\nname = "data"\nnotebook = "data.ipynb"\n'
+    (folder / "mine.toml").write_text(text)
+    suite.run(folder / "mine.toml", 1)
+    (reports.folder() / "late.ipynb").unlink()
+    capsys.readouterr()
+    assert exhibits.write(folder / "mine.toml", repository) == 3
+    said = capsys.readouterr().out
+    assert "written   mine-shown.ipynb" in said and "left out  late: it is missing" in said
+    there = {path.name for path in (repository / "reports").iterdir()}
+    assert there == {"mine-shown.ipynb", "mine-data.ipynb", "other-gone.ipynb"}
+    text = readme.read_text("utf-8")
+    before, _, rest = text.partition(exhibits.MARKS[0])
+    table, _, after = rest.partition(exhibits.MARKS[1])
+    assert (before, after) == ("before\n\n", "\n\nafter\n")
+    for name, title in (("small", "Slow fusion"), ("small_single", "Single-frame")):
+        results = json.loads((home / "runs" / name / "results.json").read_text())
+        (line,) = [line for line in table.splitlines() if line.startswith(f"| {title} |")]
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        ours = [f"{100 * results[key]:.1f}" for key in ("clip_hit1", "video_hit1", "video_hit5")]
+        assert [cells[1], cells[2].split()[0], cells[3]] == ours
+        assert cells[5:] == ["1", f"{results['seconds']:,.0f} s"]
+    assert "2 runs on `pocket`" in table and reports.machine() in table
+    assert reports.stamp(reports.folder() / "data.ipynb")["date"][:10] in table
+    exhibits.write(folder / "mine.toml", repository)
+    assert readme.read_text("utf-8") == text, "written twice, the same"
+    readme.write_text("no place")
+    with pytest.raises(ValueError, match="has no place for results"):
+        exhibits.write(folder / "mine.toml", repository)
+
+
+def test_the_readme_has_a_place_for_results():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert [text.count(mark) for mark in exhibits.MARKS] == [1, 1]
+    assert text.index(exhibits.MARKS[0]) < text.index(exhibits.MARKS[1])
+    assert paths.REPOSITORY == ROOT and os.path.isfile(ROOT / "notebooks" / "pocket.toml")
+
+
+def test_committed_exhibits_are_small_and_of_no_machine():
+    for path in (ROOT / "reports").glob("pocket-*.ipynb"):
+        text = path.read_text("utf-8")
+        assert len(text.encode()) < 500_000, path.name
+        assert not exhibits._rooted("\n".join(exhibits._texts(json.loads(text)["cells"]))), path
+        assert "papermill" not in json.loads(text)["metadata"], path.name
+        assert np.any(["*Executed on" in "".join(c["source"]) for c in json.loads(text)["cells"]])

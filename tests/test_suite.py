@@ -1,0 +1,384 @@
+"""A suite of small notebooks, run by real kernels: what becomes of each, and what is made again."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from s1m_lab import index, models, reports, suite
+
+ROOT = Path(__file__).resolve().parent.parent
+HOSTILE = "<img src=x onerror=alert(1)>&\u202e`[x](y)"
+FIGURE = """
+import numpy as np
+from IPython.display import Image, display
+from PIL import Image as Picture
+import io
+file = io.BytesIO()
+Picture.fromarray(np.full((90, 300, 3), 200, np.uint8)).save(file, "png")
+display(Image(file.getvalue()))
+"""
+
+
+def notebook(path: Path, *code: str, title: str = "T · One") -> None:
+    """A notebook with the parameters `word` and `seconds`, each bit of code a cell."""
+    defaults = 'word: str = "a"  # any\nseconds: float = 0.0  # to wait'
+    check = "from s1m_lab import pages\npages.check(word=str, seconds=(0.0, 99.0))"
+    cells = [new_markdown_cell(f"# {title}\n\n> What is it? Nothing.")]
+    cells.append(new_code_cell(defaults, metadata={"tags": ["parameters"]}))
+    cells += [new_code_cell(text) for text in (check, *code)]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+@pytest.fixture
+def folder(home, tmp_path, monkeypatch):
+    """A folder of notebooks in an empty home, with braces in its path."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    folder = tmp_path / "note {books}"
+    folder.mkdir()
+    notebook(folder / "good.ipynb", "import time; time.sleep(seconds); print(word)", FIGURE)
+    return folder
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "s.toml").write_text(text, "utf-8")
+    return folder / "s.toml"
+
+
+def status(ended: dict) -> dict[str, str]:
+    return {name: how.status for name, how in ended.items()}
+
+
+def output(name: str) -> str:
+    nb = nbformat.read(reports.folder() / f"{name}.ipynb", 4)
+    return "".join(o.get("text", "") for cell in nb.cells for o in cell.get("outputs", []))
+
+
+THREE = """
+[[report]]
+name = "good"
+notebook = "good.ipynb"
+parameters = { word = "first" }
+[[report]]
+name = "bad"
+notebook = "bad.ipynb"
+[[report]]
+name = "child"
+notebook = "good.ipynb"
+after = ["bad"]
+[[report]]
+name = "sum"
+notebook = "good.ipynb"
+last = true
+"""
+
+
+def test_a_failed_report_is_kept_and_named_and_the_others_go_on(folder):
+    notebook(folder / "bad.ipynb", f"print(1)\nraise ValueError('first\\n{HOSTILE}')", "print(2)")
+    file, out = written(folder, THREE), reports.folder()
+    command = [sys.executable, "-m", "s1m_lab", "suite", str(file), "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[:2] for line in lines[:4]] == [
+        ["made", "good"], ["failed", "bad"], ["skipped", "child"], ["made", "sum"]
+    ]  # fmt: skip
+    assert HOSTILE in lines[1] and f"({out / 'bad.failed.ipynb'})" in lines[1]
+    assert "it needs bad, which failed" in lines[2] and lines[4] == str(out / "index.html")
+    assert output("good") == "first\n" and output("sum") == "a\n"
+    failed = nbformat.read(out / "bad.failed.ipynb", 4)
+    assert "ValueError" in str(failed.cells) and (out / "bad.failed.html").is_file()
+    assert not (out / "bad.ipynb").exists() and not (out / "child.ipynb").exists()
+    assert (out / "good.html").is_file()
+
+    notebook(folder / "bad.ipynb", "print('mended')")
+    ended = suite.run(file, 1)
+    assert status(ended) == {
+        "good": "as it was",
+        "bad": "made",
+        "child": "made",
+        "sum": "as it was",
+    }
+    assert not list(out.glob("*.failed.*"))
+    assert set(status(suite.run(file, 1)).values()) == {"as it was"}
+
+
+def test_a_changed_parameter_makes_its_report_alone(folder):
+    notebook(folder / "other.ipynb", "print('run-1')")
+    entry = '[[report]]\nname = "{}"\nnotebook = "{}.ipynb"\nparameters = {{ word = "{}" }}\n'
+    texts = [entry.format("a", "good", "x"), entry.format("b", "good", "x")]
+    texts.append(entry.format("c", "other", "x") + 'after = ["b"]\n')
+    run = os.environ["S1M_HOME"] + "/runs/run-1/results.json"
+    os.makedirs(os.path.dirname(run))
+    Path(run).write_text('{"video_hit1": 0.5}')
+
+    def made():
+        ended = status(suite.run(written(folder, "".join(texts)), 1))
+        assert set(ended.values()) <= {"made", "as it was"}
+        return [name for name, how in ended.items() if how == "made"]
+
+    assert made() == ["a", "b", "c"]
+    texts[0] = texts[0].replace('"x"', '"y"')
+    assert made() == ["a"] and output("a") == "y\n"
+    texts[1] = texts[1].replace('"x"', '"z"')
+    assert made() == ["b", "c"], "c needs b"
+    Path(run).write_text('{"video_hit1": 0.6}')
+    assert made() == ["c"], "c has read run-1"
+    (reports.folder() / "a.html").unlink()
+    assert made() == ["a"]
+    nb = nbformat.read(folder / "good.ipynb", 4)
+    nb.cells[-1].outputs = []
+    nb.metadata["seen"] = True
+    nbformat.write(nb, folder / "good.ipynb")
+    assert made() == [], "what is no text of a cell does not count"
+
+
+def test_code_is_that_of_all_modules_imported_however_far_down():
+    found = reports._library(["from s1m_lab import gallery\nimport numpy"])
+    assert {"__init__", "gallery", "catalog", "stages", "video"} <= found.keys()
+    assert not {"train", "suite", "models"} & found.keys()
+    assert reports._library(["%magic"]).keys() >= {"train", "suite"}, "all, where it cannot tell"
+    assert reports._library(["import os"]).keys() == {"__init__"}
+
+
+def test_a_report_is_out_of_date_when_its_folder_of_videos_has_grown(folder, tmp_path):
+    import numpy as np
+
+    from s1m_lab import video
+
+    def film(name):
+        video.encode(
+            tmp_path / "films" / name, (np.full((48, 48, 3), k, np.uint8) for k in range(20))
+        )
+
+    film("a/1.mp4")
+    nb = nbformat.read(folder / "good.ipynb", 4)
+    nb.cells[1].source += "\ndata: str = ''"
+    nb.cells[2].source = "from s1m_lab import datasets; folder = datasets.listed(data)"
+    nbformat.write(nb, folder / "data.ipynb")
+    text = '[[report]]\nname = "x"\nnotebook = "data.ipynb"\nparameters = { data = "%s" }\n'
+    file = written(folder, text % (tmp_path / "films"))
+    assert [status(suite.run(file))["x"] for _ in range(2)] == ["made", "as it was"]
+    film("a/2.mp4")
+    assert [status(suite.run(file))["x"] for _ in range(2)] == ["made", "as it was"]
+    file = written(folder, text % (tmp_path / "gone"))
+    ended = suite.run(file)["x"]
+    assert ended.status == "failed" and "FileNotFoundError" in ended.error
+
+
+def gone(process: int, seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        state = Path(f"/proc/{process}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_killed_it_leaves_no_kernel_and_goes_on_where_it_was(folder, tmp_path):
+    sign = tmp_path / "kernel"
+    code = f"from pathlib import Path\nimport os, time\nsign = Path({str(sign)!r})\n"
+    code += "first = not sign.exists()\nsign.write_text(str(os.getpid()))\n"
+    notebook(folder / "long.ipynb", code + "time.sleep(99 * first)\nprint('whole')")
+    text = '[[report]]\nname = "{0}"\nnotebook = "{1}.ipynb"\n'
+    file = written(folder, text.format("a", "good") + text.format("b", "long"))
+    process = subprocess.Popen([sys.executable, "-m", "s1m_lab", "suite", str(file), "--workers=1"])
+    end = time.monotonic() + 60
+    while not (sign.exists() and sign.read_text()):
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert gone(int(sign.read_text()), 10), "the kernel outlived its suite"
+    assert not (reports.folder() / "b.ipynb").exists()
+    assert (reports.folder() / "index.html").is_file(), "written with every report"
+    assert status(suite.run(file, 1)) == {"a": "as it was", "b": "made"}
+    assert output("b") == "whole\n"
+
+
+def test_many_at_once_share_no_port_and_no_core(folder):
+    about = "import ipykernel, os\nabout = ipykernel.get_connection_info(unpack=True)\n"
+    about += "print(about['transport'], sorted(os.sched_getaffinity(0)), word)"
+    notebook(folder / "about.ipynb", about)
+    entry = '[[report]]\nname = "r{0}"\nnotebook = "about.ipynb"\nparameters = {{ word = "{1}" }}\n'
+    for turn in range(2):
+        file = written(folder, "".join(entry.format(k, turn) for k in range(8)))
+        ended = suite.run(file, 8)
+        assert status(ended) == dict.fromkeys((f"r{k}" for k in range(8)), "made")
+    said = [output(f"r{k}").split(maxsplit=1) for k in range(8)]
+    assert {transport for transport, _ in said} == {"ipc"}
+
+
+def test_shares_are_all_cores_and_none_twice():
+    for cores, workers in (([0, 1], 1), ([0, 1], 2), (list(range(3, 19)), 4)):
+        found = suite.shares(cores, workers)
+        assert len(found) == workers and set().union(*found) == set(cores)
+        assert sum(map(len, found)) == len(cores) and len(found[0]) == len(cores) - workers + 1
+    assert suite.shares([5, 7], 4) == [{5}, {7}, {5}, {7}]
+
+
+def test_one_training_at_a_time_beside_what_does_not_train(folder, tmp_path):
+    log = tmp_path / "log.txt"
+    code = f"import os, time\nlog = open({str(log)!r}, 'a', buffering=1)\n"
+    code += "log.write(f'{word} {time.time()}\\n')\ntime.sleep(seconds)\n"
+    notebook(folder / "log.ipynb", code + "log.write(f'{word} {time.time()}\\n')")
+    entry = '[[report]]\nname = "{0}"\nnotebook = "log.ipynb"\ntrains = {1}\n'
+    entry += 'parameters = {{ word = "{0}", seconds = {2} }}\n'
+    three = ("other", "false", 0.1), ("train1", "true", 4.0), ("train2", "true", 0.1)
+    file = written(folder, "".join(entry.format(*each) for each in three))
+    assert set(status(suite.run(file, 2)).values()) == {"made"}
+    times: dict[str, list[float]] = {}
+    for line in log.read_text().splitlines():
+        word, when = line.split()
+        times.setdefault(word, []).append(float(when))
+    assert times["train1"][1] < times["train2"][0]
+    assert times["other"][0] < times["train1"][1], "the other one ran beside it"
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("[[report]", "is not TOML"),
+        ("reports = 1", "a list of [[report]]"),
+        ("report = [1]", "a list of [[report]]"),
+        ("[[report]]\nnoteboook = 1", "no entry is called 'noteboook'; the nearest is 'notebook'"),
+        ('[[report]]\nname = "../x"', "a name is of letters"),
+        ('[[report]]\nname = "x"\nnotebook = "gone.ipynb"', "there is no notebook"),
+        ('GOOD\nparameters = { wrod = "b" }', "no parameter 'wrod'; the nearest is 'word'"),
+        ('GOOD\nafter = ["later"]', "after 'later', but no report above"),
+        ('GOOD\ntrains = "yes"', "trains must be of type bool"),
+        ("GOOD\nGOOD", "two of that name"),
+        (
+            'GOOD\n[[report]]\nname = "y"\nnotebook = "good.ipynb"\nafter = ["x"]\nlast = true',
+            "last",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_suite_is_said_before_anything_runs(folder, text, said):
+    file = written(folder, text.replace("GOOD", '[[report]]\nname = "x"\nnotebook = "good.ipynb"'))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        suite.run(file)
+    assert not reports.folder().exists()
+
+
+def test_the_pocket_suite_is_the_issue_of_the_paper():
+    """Its seven networks, three seeds of two of them, everything else once, results last."""
+    file = ROOT / "notebooks" / "pocket.toml"
+    text = tomllib.loads(file.read_text("utf-8"))
+    listed = text["report"]
+    trained = [entry.get("parameters") for entry in listed if entry["notebook"] == "03_train.ipynb"]
+    seven = {"single", "early", "late", "slow", "single-multires", "single-fovea", "single-context"}
+    assert seven < set(models.NAMES)
+    assert {p["model"] for p in trained if "seed" not in p} == seven and len(trained) == 11
+    seeds = {(p["model"], p["seed"]) for p in trained if "seed" in p}
+    assert seeds == {(model, seed) for model in ("single", "slow") for seed in (1, 2)}
+    assert listed[-1] == {"name": "09_results", "notebook": "09_results.ipynb", "last": True}
+    there = {path.name for path in file.parent.glob("*.ipynb")}
+    wanted = {entry["notebook"] for entry in listed}
+    assert there <= wanted, "a notebook that the suite does not know"
+    for name in there:
+        ids = {cell["id"] for cell in nbformat.read(file.parent / name, 4).cells}
+        assert text["figures"][name] and set(text["figures"][name]) <= ids, name
+    if missing := wanted - there:
+        pytest.skip(f"not written yet: {missing}")
+    assert [r.name for r in suite.load(file)] == [entry["name"] for entry in listed]
+
+
+# ------------------------------------------------------------------------------------------- index
+
+
+@pytest.fixture
+def page(folder, monkeypatch):
+    """The index of three runs and two reports, with the worst of titles."""
+    notebook(folder / "evil.ipynb", "print('run-b')", FIGURE, title=HOSTILE)
+    results = {"model": "slow", "data": "pocket", "seed": 0, "clip_hit1": 0.5, "videos": 392}
+    for name, hit, more in (
+        ("run-a", 0.5, {"clip_hit1": None, "model": HOSTILE}),
+        ("run-b", 0.9, {"seconds": 100.0}),
+        ("run-c", 0.09, {"seconds": 9.5, "commit": HOSTILE}),
+    ):
+        (Path(os.environ["S1M_HOME"]) / "runs" / name).mkdir(parents=True)
+        path = Path(os.environ["S1M_HOME"]) / "runs" / name / "results.json"
+        path.write_text(json.dumps(results | {"video_hit1": hit} | more))
+    text = '[[report]]\nname = "evil"\nnotebook = "evil.ipynb"\n'
+    text += f"parameters = {{ word = '{HOSTILE}' }}\n"
+    text += '[[report]]\nname = "bad"\nnotebook = "bad.ipynb"\n'
+    notebook(folder / "bad.ipynb", f"raise ValueError({HOSTILE!r})")
+    file = written(folder, text)
+    ended = suite.run(file, 1)
+    assert status(ended) == {"evil": "made", "bad": "failed"}
+    return reports.folder() / "index.html"
+
+
+ORDER = "[...document.querySelectorAll('tbody th')].map(e => e.textContent).join()"
+HEAD = "[...document.querySelectorAll('thead th')].find(e => e.textContent === {!r})"
+
+
+def test_the_index_in_a_browser(page, browser):
+    browser.open(page, width=1200)
+    assert browser.requests() == [{**browser.requests()[0], "url": page.as_uri()}]
+    assert browser.run(ORDER) == "run-b,run-a,run-c"
+    assert browser.run("document.querySelectorAll('img[onerror], main script').length") == 0
+    assert "<img src=x onerror=alert(1)>" in browser.run("document.body.textContent")
+    assert browser.run("document.querySelector('tbody a').getAttribute('href')") == "evil.html"
+    assert browser.run("document.querySelector('.plate img').naturalWidth") == 300
+    failed = browser.run("document.querySelector('#bad').textContent")
+    assert "failed" in failed and "ValueError" in failed
+
+    hit, took = HEAD.format("Video Hit@1"), HEAD.format("Training, s")
+    assert browser.run(f"{hit}.getAttribute('aria-sort')") == "descending"
+    browser.run(f"{hit}.querySelector('button').click()")
+    assert browser.run(ORDER) == "run-c,run-a,run-b"
+    browser.run(f"{took}.querySelector('button').click()")
+    assert browser.run(ORDER) == "run-b,run-c,run-a", "100 above 9.5, what is not known below"
+    browser.run(f"{took}.querySelector('button').click()")
+    assert browser.run(ORDER) == "run-c,run-b,run-a", "what is not known stays below"
+    assert browser.run("document.querySelectorAll('[aria-sort]').length") == 1
+
+
+def test_the_index_is_sorted_by_key(page, browser):
+    browser.open(page, width=1200)
+    wanted = HEAD.format("Run") + ".querySelector('button')"
+    for _ in range(10):
+        browser.press("Tab")
+        if browser.run(f"document.activeElement === {wanted}"):
+            break
+    browser.press("Enter")
+    assert browser.run(ORDER) == "run-a,run-b,run-c"
+    browser.press(" ")
+    assert browser.run(ORDER) == "run-c,run-b,run-a"
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_index_fits_and_can_be_read(page, browser, width, scheme):
+    browser.open(page, width=width, scheme=scheme)
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    colours = "(e => [getComputedStyle(e).color, getComputedStyle(e).backgroundColor])"
+    ink, paper = browser.run(f"{colours}(document.body)")
+    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) for colour in (ink, paper)]
+    assert (light[0] < 200 and light[1] > 600) == (scheme == "light")
+    assert (light[0] > 600 and light[1] < 200) == (scheme == "dark")
+    small = "[...document.querySelectorAll('main *')].filter(e => e.children.length == 0 && "
+    small += "e.textContent.trim() && parseFloat(getComputedStyle(e).fontSize) < 14).length"
+    assert browser.run(small) == 0
+    if folder := os.environ.get("S1M_SCREENSHOTS"):
+        browser.picture(Path(folder) / f"index-{width}-{scheme}.png")
+
+
+def test_the_index_of_nothing(folder):
+    file = written(folder, '[[report]]\nname = "x"\nnotebook = "good.ipynb"')
+    text = index.write(suite.load(file), {}).read_text("utf-8")
+    assert "No run is finished yet." in text and "not made yet" in text and "1 to come" in text
