@@ -47,8 +47,7 @@ def codebook(values: np.ndarray, words: int, seed: int) -> Codebook:
     from sklearn.cluster import MiniBatchKMeans
 
     if len(values) < words:
-        centres = np.resize(values, (words, values.shape[1])) if len(values) else None
-        centres = np.zeros((words, values.shape[1])) if centres is None else centres
+        centres = np.resize(values, (words, values.shape[1]))  # zeros where there is nothing
     else:
         kmeans = MiniBatchKMeans(words, random_state=seed, batch_size=4096, n_init=1)
         centres = kmeans.fit(values).cluster_centers_
@@ -162,7 +161,9 @@ def prepare(folder: Path, words: int, workers: int | None = None, scheduler: str
             _sampled(folder, here, words, workers, scheduler)
             _described(folder, here, words, workers, scheduler)
             if settings(folder, words) != facts:
-                raise RuntimeError(f"the clips of {folder.name} were made anew meanwhile; try again")
+                raise RuntimeError(
+                    f"the clips of {folder.name} were made anew meanwhile; try again"
+                )
             with stages.atomic(here / "about.json") as temporary:
                 temporary.write_text(json.dumps(facts))
             for piece in here.glob("*-[0-9]*.*"):
@@ -301,9 +302,7 @@ def _described(folder: Path, here: Path, words: int, workers: int, scheduler: st
             pq.write_table(pa.concat_tables(tables) if tables else WHOSE.empty_table(), temporary)
 
 
-WHOSE = pa.schema(
-    [("video", pa.string()), ("labels", pa.list_(pa.int16())), ("shard", pa.int32())]
-)
+WHOSE = pa.schema([("video", pa.string()), ("labels", pa.list_(pa.int16())), ("shard", pa.int32())])
 
 
 def _whose(stored: Shards, shard: int) -> pa.Table:
