@@ -75,7 +75,7 @@ def soft(values: np.ndarray, book: Codebook) -> np.ndarray:
 
 
 def pyramid(shares: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Word counts of the frame and of its quarters (5×W), of descriptors at places (y, x in 0…1)."""
+    """Word counts of the frame and its quarters (5×W), of descriptors at places (y, x in 0…1)."""
     quarter = np.eye(4, dtype=shares.dtype)[descriptors.quarters(places)]
     cells = (quarter.T @ shares).astype(float)
     return np.concatenate([cells.sum(axis=0, keepdims=True), cells])
@@ -130,7 +130,7 @@ def vector(total: np.ndarray, clips: int, words: int) -> np.ndarray:
     return out
 
 
-# ------------------------------------------------------------------------------------ a whole dataset
+# --------------------------------------------------------------------------------- a whole dataset
 
 
 def settings(folder: Path, words: int) -> dict:
