@@ -103,7 +103,7 @@ def _blocks(sums: np.ndarray, points: np.ndarray) -> np.ndarray:
               for dy in (-CELL, 0, CELL) for dx in (-CELL, 0, CELL)]  # fmt: skip
     cells = np.array([corner[n] - corner[n + 1] - corner[n + 3] + corner[n + 4]
                       for n in (0, 1, 3, 4)]) / CELL**2  # 4×9×N  # fmt: skip
-    block = cells.reshape(-1, len(points)).T
+    block = cells.reshape(4 * ANGLES, len(points)).T
     block = np.minimum(_bounded(block, 0.02), 0.2)  # L2-Hys
     return _bounded(block, 1e-3)
 
@@ -265,10 +265,15 @@ def _cells(frames: np.ndarray) -> list[np.ndarray]:
 
 def faces(clip: np.ndarray) -> int:
     """How many frontal faces the middle frame shows, as scikit-image's own cascade finds them."""
-    return len(_cascade().detect_multi_scale(
-        clip[len(clip) // 2], scale_factor=1.3, step_ratio=1.5, min_size=(24, 24),
+    found = _cascade().detect_multi_scale(
+        clip[len(clip) // 2],
+        scale_factor=1.3,
+        step_ratio=1.5,
+        min_size=(24, 24),
         max_size=clip.shape[1:3],
-    ))  # fmt: skip
+        min_neighbor_number=2,
+    )
+    return len(found)
 
 
 @cache
