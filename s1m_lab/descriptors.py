@@ -41,7 +41,7 @@ class Local(NamedTuple):
 def local(clip: np.ndarray) -> dict[str, Local]:
     """The local features of a clip, by `KINDS`; ValueError for one smaller than 9×24×24."""
     T, H, W = clip.shape[:3]
-    if min(T, H / 24, W / 24) < 1 or T < 9:
+    if T < 9 or min(H, W) < 24:
         raise ValueError(f"a clip of {T}×{H}×{W} has no room for features; 9×24×24 has")
     volume, found = grey(clip), {kind: [] for kind in KINDS}
     for image in volume[chosen(T)]:
