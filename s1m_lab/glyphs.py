@@ -107,7 +107,7 @@ def words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: str) -
     """
     rows = {"hog points": (0,), "texton points": (0,), "cuboid points": (-4, 0, 4)}
     heights = [len(times) * (1 if len(times) > 1 else 2) for times in rows.values()]
-    fig, axes = plots._figure(len(rows), WORDS, 0.44 * sum(heights) + 0.7,
+    fig, axes = plots._figure(len(rows), WORDS, 0.37 * sum(heights) + 0.5,
                               height_ratios=heights, FigureClass=plots.Photographs)  # fmt: skip
     fig.get_layout_engine().set(w_pad=0.02, h_pad=0.04, wspace=0.02, hspace=0.02)
     for line, (kind, times) in zip(axes, rows.items(), strict=True):

@@ -195,7 +195,7 @@ def test_changed_settings_are_made_anew(folder, monkeypatch):
     assert len(histograms.books(second)["hog grid"].words) == 4
 
 
-# -------------------------------------------------------------------------------------- the baseline
+# -------------------------------------------------------------------------------------- the tuning
 
 
 def bits(run: runs.Run) -> dict:
