@@ -7,7 +7,7 @@ are the mean over its clips (§4). What is saved, `predictions/<split>.npy` (cli
 Both are written and scored in parts, so that memory does not grow with the number of clips.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -155,6 +155,19 @@ def load(run: runs.Run, split: str = "test") -> Predictions:
     found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
     number, clip = np.cumsum(first) - 1, index["clip"].to_numpy()
     return Predictions(found, number, clip, videos["video"], videos["labels"])
+
+
+def aligned(found: Sequence[Predictions]) -> tuple[Predictions, ...]:
+    """Predictions on the same videos, with the same clips: where some have one row a video (those
+    of histograms), every clip is given its video's."""
+    most = max(found, key=lambda p: len(p.clip_video))
+    clip = {"clip_video": most.clip_video, "clip_number": most.clip_number}
+    return tuple(
+        p
+        if len(p.clip_video) == len(most.clip_video)
+        else p._replace(clip_probabilities=p.video_probabilities[most.clip_video], **clip)
+        for p in found
+    )
 
 
 def scores(run: runs.Run, folder: Path) -> dict:

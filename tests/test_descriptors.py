@@ -68,8 +68,10 @@ def test_something_happens_only_where_something_moves():
     assert descriptors.motion_energy(smooth).max() < 1e-10
     assert len(descriptors.events(smooth)) == 0
     assert len(descriptors.local(still)["cuboid points"].values) == 0
-    points = descriptors.events(descriptors.smoothed(descriptors.grey(blob())))
+    smooth = descriptors.smoothed(descriptors.grey(blob()))
+    points = descriptors.events(smooth)
     assert len(points) >= 3
+    assert (np.diff(descriptors.motion_energy(smooth)[tuple(points.T)]) <= 0).all()
     middle = 10 + 2 * points[:, 0]  # of the square, in each point's frame
     assert (np.abs(points[:, 1] - 24) < 9).all() and (np.abs(points[:, 2] - middle) < 13).all()
 

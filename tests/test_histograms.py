@@ -15,7 +15,20 @@ import numpy as np
 import pytest
 import torch
 
-from s1m_lab import baseline, descriptors, histograms, ingest, metrics, models, predict, runs, video
+from s1m_lab import (
+    baseline,
+    confusion,
+    descriptors,
+    heatmaps,
+    histograms,
+    ingest,
+    metrics,
+    models,
+    predict,
+    runs,
+    train,
+    video,
+)
 from s1m_lab.histograms import Codebook
 from s1m_lab.shards import Shards
 
@@ -280,3 +293,19 @@ def test_whoever_needs_a_network_on_frames_is_told(folder, films):
     with pytest.raises(ValueError, match="no network that sees frames"):
         predict.videos(run, [])
     assert baseline.MODEL not in models.NAMES
+
+
+def test_it_compares_with_a_network_clip_by_clip(folder, films):
+    run = baseline.tune(films, WORDS, epochs=12, workers=1)
+    tiny = {"model": "single", "epochs": 1, "batch_size": 8, "width": 1 / 16, "size": 43}
+    other = train.train(train.TrainConfig(data=str(films), **tiny))
+    network, found = confusion.load(other, run)
+    assert np.array_equal(network.clip_video, found.clip_video)
+    alone = predict.load(run)
+    for clip, video_number in enumerate(network.clip_video):
+        row = alone.clip_probabilities[video_number]
+        np.testing.assert_allclose(found.clip_probabilities[clip], row, rtol=1e-6)
+    np.testing.assert_allclose(found.video_probabilities, alone.video_probabilities, rtol=1e-6)
+    pairs = confusion.pairs(confusion.matrices((network, found))[1], run.labels)
+    stored = Shards(folder / "clips", "test")
+    assert heatmaps.sheet((network, found), pairs[:1], stored, ("single", "histograms"))
