@@ -33,6 +33,7 @@ VERSION = 1  # raise it when the same clips and settings give other vectors
 CELLS = 5  # the frame, then its quarters by rows
 SAMPLE = (8, 32)  # training clips a word; descriptors of each kind a clip
 COLOURS = descriptors.HUES * descriptors.SATURATIONS
+WHOSE = pa.schema([("video", pa.string()), ("labels", pa.list_(pa.int16())), ("shard", pa.int32())])
 
 
 class Codebook(NamedTuple):
@@ -307,18 +308,15 @@ def _described(folder: Path, here: Path, words: int, workers: int, scheduler: st
             pq.write_table(pa.concat_tables(tables) if tables else WHOSE.empty_table(), temporary)
 
 
-WHOSE = pa.schema([("video", pa.string()), ("labels", pa.list_(pa.int16())), ("shard", pa.int32())])
-
-
 def _whose(stored: Shards, shard: int) -> pa.Table:
     """A row a video of a shard: id, labels and the shard's number."""
     index = stored.index(shard)
-    first = np.flatnonzero(first_rows(index["video"].combine_chunks()))
+    first = np.flatnonzero(_first_rows(index["video"].combine_chunks()))
     table = index.select(["video", "labels"]).take(pa.array(first))
     return table.append_column("shard", pa.array([shard] * len(table), pa.int32())).cast(WHOSE)
 
 
-def first_rows(ids: pa.Array) -> np.ndarray:
+def _first_rows(ids: pa.Array) -> np.ndarray:
     """Which rows begin another video than the one before."""
     return np.append(True, pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
 
