@@ -38,7 +38,7 @@ def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
             for r, p in ((run, first), (versus, second))
         )
         raise ValueError(f"only runs on the same test videos compare; {one}, {other}")
-    return first, second
+    return predict.aligned((first, second))
 
 
 def called(run: runs.Run, versus: runs.Run) -> tuple[str, str]:

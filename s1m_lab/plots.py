@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import LoadFlags
 
 COLOURS = {"single": "#0072B2", "early": "#E69F00", "late": "#009E73", "slow": "#D55E00"}
+HISTOGRAMS = "#7A5195"
 PAPER, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
 KINDS = {"motion": "#CC79A7", "detail": "#56B4E9", "surround": "#B8A800", "camera": "#777777"}
 STYLE = {
@@ -66,8 +67,8 @@ def style() -> None:
 
 
 def colour(model: str) -> str:
-    """The colour of a network, that of its fusion."""
-    return COLOURS[model.partition("-")[0]]
+    """The colour of a network, that of its fusion; the histogram baseline has its own."""
+    return HISTOGRAMS if model == "histograms" else COLOURS[model.partition("-")[0]]
 
 
 def clean(text: object, length: float = 40) -> str:

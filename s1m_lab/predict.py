@@ -199,6 +199,19 @@ def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
     return saved[0]._replace(clip_probabilities=_Mean([p.clip_probabilities for p in saved]))
 
 
+def aligned(found: Sequence[Predictions]) -> tuple[Predictions, ...]:
+    """Predictions on the same videos, with the same clips: where some have one row a video (those
+    of histograms), every clip is given its video's."""
+    most = max(found, key=lambda p: len(p.clip_video))
+    clip = {"clip_video": most.clip_video, "clip_number": most.clip_number}
+    return tuple(
+        p
+        if len(p.clip_video) == len(most.clip_video)
+        else p._replace(clip_probabilities=p.video_probabilities[most.clip_video], **clip)
+        for p in found
+    )
+
+
 def scores(run: runs.Run, folder: Path) -> dict:
     """The numbers of `results.json` that the saved test predictions give (§4)."""
     saved, hits = load(run), np.zeros(3, int)

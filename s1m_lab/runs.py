@@ -207,10 +207,19 @@ def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
 
 
 def load_network(run: Run):
-    """The network of the best validation epoch, on the CPU, in evaluation mode."""
+    """The network of the best validation epoch, on the CPU, in evaluation mode.
+
+    Raises ValueError for a run of the histogram baseline, which sees no frames.
+    """
     from safetensors import safe_open
 
     from s1m_lab import models
+
+    if run.config["settings"]["model"] == "histograms":
+        raise ValueError(
+            f"run {run.name!r} classifies histograms of hand-made features and has no network that "
+            "sees frames; name a run of one: papermill notebooks/03_train.ipynb out.ipynb"
+        )
 
     path = run.path / "model.safetensors"
     if not path.is_file():

@@ -142,7 +142,6 @@ def test_the_table_is_made_of_numbers():
 
 
 def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, home, capsys):
-    pytest.importorskip("s1m_lab.results")
     shutil.copytree(small_home / "data", home / "data")
     shutil.copytree(small_home / "runs", home / "runs")
     repository = folder / "repository"

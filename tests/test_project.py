@@ -80,7 +80,7 @@ def test_the_readme_names_commands_that_exist():
 @pytest.mark.skipif(not shutil.which("make"), reason="there is no make here")
 def test_make_help_lists_everything():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    wanted = "setup demo test test-all lint notebooks report lab bench clean help"
+    wanted = "setup demo test test-all lint notebooks report reports exhibits lab bench clean help"
     assert set(wanted.split()) <= set(re.findall(r"make ([a-z-]+)", done.stdout))
 
 
