@@ -267,7 +267,7 @@ def test_487_classes_are_drawn_in_seconds_and_small(large):
 def test_the_names_of_a_crop_are_legible(large):
     """At the width of a report, 900 px: letters as high as a small print, none over another."""
     figure = large.crops
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     scale = 900 / (plots.WIDTH * figure.dpi)
     for ax in figure.axes[:6]:
         boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
