@@ -16,9 +16,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from s1m_lab import metrics, plots, predict, runs
+from s1m_lab import metrics, paths, plots, predict, runs
 from s1m_lab.paper import TABLE_2
 from s1m_lab.predict import Predictions
+from s1m_lab.shards import Shards
 
 PAPER_PAIRS = (  # those the paper names as its most confused; names as in labels.txt
     ("deer hunting", "hunting"),
@@ -30,15 +31,41 @@ PAPER_PAIRS = (  # those the paper names as its most confused; names as in label
 
 
 def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
-    """The test predictions of two runs; ValueError unless they are of the same videos."""
+    """The test predictions of two runs; ValueError unless they are of the same clips."""
     first, second = predict.load(run), predict.load(versus)
-    if run.labels != versus.labels or first.ids != second.ids or first.labels != second.labels:
+    same = run.labels == versus.labels and _print(run) == _print(versus)
+    same &= first.ids == second.ids and first.labels == second.labels
+    if same:
+        first, second = predict.aligned((first, second))
+        same = np.array_equal(first.clip_video, second.clip_video)
+        same &= np.array_equal(first.clip_number, second.clip_number)
+    if not same:
         one, other = (
-            f"{r.name!r} on {len(p.ids):,} videos of {r.config['settings']['data']!r}"
+            f"{r.name!r} on {len(p.ids):,} videos of {r.config['settings']['data']!r} "
+            f"(clips {_print(r)[:8]}, {len(p.clip_number):,} of them)"
             for r, p in ((run, first), (versus, second))
         )
-        raise ValueError(f"only runs on the same test videos compare; {one}, {other}")
-    return predict.aligned((first, second))
+        raise ValueError(f"only runs on the same clips of the same videos compare; {one}, {other}")
+    return first, second
+
+
+def _print(run: runs.Run) -> str:
+    """The fingerprint of the clips that a run was trained and tested on."""
+    return run.config["settings"]["clips"]
+
+
+def stored(run: runs.Run) -> Shards | None:
+    """The test clips of a run, in the order of its predictions; None, and it says so, where they
+    are not on this machine or were made again since."""
+    folder = paths.dataset(run.config["settings"]["data"])
+    if not (folder / "clips" / "index.parquet").is_file():
+        print(f"No frames: the clips of {folder.name} are not on this machine.")
+        return None
+    shards = Shards(folder / "clips", "test")
+    if shards.fingerprint != _print(run):
+        print(f"No frames: the clips of {folder.name} were made again since {run.name} saw them.")
+        return None
+    return shards
 
 
 def called(run: runs.Run, versus: runs.Run) -> tuple[str, str]:

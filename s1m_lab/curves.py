@@ -119,8 +119,8 @@ def live(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
         while not done.wait(every):
             newest = _changed(file)
             if newest != shown and len(metrics := run.metrics) > 1:
-                figure = training_curve(metrics, model)
-                handle.display(figure) if shown == before else handle.update(figure)
+                image = training_curve(metrics, model).image()
+                handle.display(image) if shown == before else handle.update(image)
                 shown = newest
         if shown != before:
             handle.update(Markdown(""))

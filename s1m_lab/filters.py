@@ -125,30 +125,15 @@ def tiles(images: np.ndarray, columns: int, gap: int = GAP) -> np.ndarray:
     return sheet
 
 
-class Lean(Figure):
-    """A figure that notebooks keep as PNG of 64 colours, half the bytes."""
-
-    def png(self) -> bytes:
-        data, small = io.BytesIO(), io.BytesIO()
-        self.savefig(data, format="png")
-        Image.open(data).convert("RGB").quantize(64, kmeans=1).save(small, "PNG", optimize=True)
-        return small.getvalue()
-
-    def _ipython_display_(self):
-        from IPython.display import Image as Shown
-        from IPython.display import display
-
-        display(Shown(data=self.png(), format="png"))
-
-
 @plots.styled
-def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str, beside: int = 0) -> Lean:
+def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str, beside: int = 0) -> Figure:
     """Rows of captioned images, every pixel as it is; captions above, or `beside` pixels wide."""
     above = 0 if beside else 20
     least = 28 if beside else 0  # two lines of caption
     heights = [max(least, *(len(image) for _, image in row)) + above + 6 for row in rows]
     top = 32 + sum(heights)
-    fig = Lean(figsize=(PAGE / DPI, top / DPI), layout="none")
+    fig = plots.Drawing(figsize=(PAGE / DPI, top / DPI), layout="none")
+    fig.density = 1
     fig.text(0, 1 - 6 / top, plots.clean(title, 105), fontweight="bold", fontsize=11, va="top")
     y = top - 32
     for row, height in zip(rows, heights, strict=True):
@@ -173,7 +158,7 @@ def _grid(w: np.ndarray, width: int) -> tuple[int, int]:
     return columns, min(6, width // (columns * side))
 
 
-def draw_grid(streams: Streams, title: str) -> Lean:
+def draw_grid(streams: Streams, title: str) -> Figure:
     """Every filter in its order, the streams side by side; of several frames the strongest."""
     row = []
     for stream, w in streams.items():
@@ -183,7 +168,7 @@ def draw_grid(streams: Streams, title: str) -> Lean:
     return _sheet([row], title)
 
 
-def draw_strips(streams: Streams, title: str, picks=None) -> Lean:
+def draw_strips(streams: Streams, title: str, picks=None) -> Figure:
     """The frames of each filter side by side, time running right; of `picks`, or of all.
 
     At most 480 frames, to keep a notebook small: 96 filters of slow fusion, 48 of early.
@@ -233,7 +218,7 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     return HTML(f'<img src="data:image/gif;base64,{encoded}" {size} style="{style}" alt="{name}">')
 
 
-def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Lean:
+def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Figure:
     """The grid once for every measure, from its lowest to its highest, and the value of both.
 
     Of more than 48 filters 48 stand for all, evenly apart.
@@ -250,7 +235,7 @@ def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Lean:
     return _sheet(rows, title, beside=PAGE - 2 * 24 * (w.shape[-1] + GAP))
 
 
-def draw_growth(found: dict[int, Streams], title: str) -> Lean:
+def draw_growth(found: dict[int, Streams], title: str) -> Figure:
     """What was learnt by step, a row each: the ten filters that changed most, on one scale each."""
     steps = list(found)
     new = [together(learnt(found[step], found[0])) for step in steps]
@@ -267,7 +252,7 @@ def draw_growth(found: dict[int, Streams], title: str) -> Lean:
 @plots.styled
 def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, title: str) -> Figure:
     """Which filters are motion detectors: how fast and fine, and how much they prefer one way."""
-    fig, ((left, right),) = plots._figure(1, 2, 3.2, width_ratios=[3, 2], FigureClass=Lean)
+    fig, ((left, right),) = plots._figure(1, 2, 3.2, width_ratios=[3, 2])
     selective = measured["direction_selectivity"]
     above = (selective > seen.threshold).to_numpy()
     x, y = measured["frequency"], measured["speed"]
@@ -293,7 +278,7 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
 @plots.styled
 def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) -> Figure:
     """Mean space-time orientation, with its 95 % interval, on what shuffled time gives."""
-    fig, ((ax,),) = plots._figure(1, 1, 0.9 + 0.6 * len(tests), FigureClass=Lean)
+    fig, ((ax,),) = plots._figure(1, 1, 0.9 + 0.6 * len(tests))
     right = ("axes fraction", "data")
     for row, seen in enumerate(tests.values()):
         heights, edges = np.histogram(seen.null, 60)
@@ -318,7 +303,7 @@ def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) ->
 @plots.styled
 def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int = 0) -> Figure:
     """How much was learnt by step, and how space-time-oriented that is against shuffled time."""
-    fig, ((left, right),) = plots._figure(1, 2, 2.8, FigureClass=Lean)
+    fig, ((left, right),) = plots._figure(1, 2, 2.8)
     steps = list(found)
     new = [learnt(found[step], found[0]) for step in steps]
     left.plot(steps, [100 * size(w) / size(found[0]) for w in new], "o-", color=colour, ms=4)

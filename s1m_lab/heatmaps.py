@@ -6,7 +6,6 @@ scale everywhere: the root of the share of a row, the diagonal grey, what never 
 """
 
 import functools
-import io
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -25,29 +24,6 @@ ANNOTATED = 20  # classes up to which a matrix is drawn with its numbers
 # Perceptually uniform and safe for the colour-blind; what is not confused at all stays white.
 COLOURS = mpl.colors.ListedColormap(mpl.colormaps["magma_r"](np.linspace(0.12, 0.92, 256)))
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-
-
-class Drawing(Figure):
-    """A figure of few colours: notebooks keep it as PNG with a palette, a third of the bytes."""
-
-    def _ipython_display_(self):
-        from IPython.display import Image, display
-
-        display(Image(data=self.png(), format="png"))
-
-    def png(self) -> bytes:
-        from PIL import Image
-
-        data, small = io.BytesIO(), io.BytesIO()
-        self.savefig(data, format="png", bbox_inches="tight")
-        image = Image.open(data).convert("RGB")
-        image = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        image.save(small, "PNG", optimize=True)
-        return small.getvalue()
-
-
-def _figure(rows: int, columns: int, height: float, **more) -> tuple[Figure, np.ndarray]:
-    return plots._figure(rows, columns, height, FigureClass=Drawing, **more)
 
 
 def sheet(
@@ -114,7 +90,7 @@ def draw(
 @plots.styled
 def _numbers(counts, labels, classes, titles) -> Figure:
     """Both matrices in % of the row."""
-    fig, (axes,) = _figure(1, 2, 2.3 + 0.235 * len(labels), sharey=True)
+    fig, (axes,) = plots._figure(1, 2, 2.3 + 0.235 * len(labels), sharey=True)
     names, most = [plots.clean(classes[label], 18) for label in labels], top(*counts)
     for ax, matrix, title in zip(axes, counts, titles, strict=True):
         share = shares(matrix)[np.ix_(labels, labels)]
@@ -136,9 +112,10 @@ def _numbers(counts, labels, classes, titles) -> Figure:
 def _overview(matrix, labels, classes, found) -> Figure:
     """The whole matrix in its order, a whole number of pixels a class, and the blocks `found`."""
     side = len(labels) * max(1, 560 // len(labels)) / plots.STYLE["figure.dpi"]  # inches
-    fig, ((ax,),) = _figure(1, 1, side + 0.95)
+    fig, ((ax,),) = plots._figure(1, 1, side + 0.95)
+    fig.density = 2  # a whole number again
     fig.set_layout_engine("none")
-    ax.set_position((0.02, 0.45 / (side + 0.95), side / plots.WIDTH, side / (side + 0.95)))
+    ax.set_position((0.035, 0.45 / (side + 0.95), side / plots.WIDTH, side / (side + 0.95)))
     share, most = shares(matrix)[np.ix_(labels, labels)], top(matrix)
     image, place = _heat(ax, share, most), np.argsort(labels)
     lines = []
@@ -167,7 +144,7 @@ def _overview(matrix, labels, classes, found) -> Figure:
                for b in found) / max(1e-9, wrong)  # fmt: skip
     title = f"{held:.0%} of the confusion of {len(labels)} classes lies in {len(found)} blocks of "
     title += f"{len(found[0])}" if found else "any size: nothing was confused"
-    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.02, ha="left")
+    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
     return fig
 
 
@@ -185,7 +162,8 @@ def draw_crops(
 ) -> Figure:
     """Blocks along the diagonal, big enough to read: a column has the letter of its row."""
     rows = max(1, -(-len(found) // 2))
-    fig, axes = _figure(rows, 2, 0.5 + height * rows)
+    fig, axes = plots._figure(rows, 2, 0.5 + height * rows)
+    fig.density = 1.3  # many letters
     share, most, image = shares(matrix), top(matrix), None
     for ax in axes.flat[len(found) :]:
         ax.axis("off")
@@ -232,10 +210,10 @@ def draw_precisions(
     ranked = table.dropna(subset="run").sort_values(["run", "versus"], ascending=False)
     few = len(ranked) <= 2 * most
     if few:
-        fig, axes = _figure(1, 1, 1.3 + 0.27 * max(1, len(ranked)))
+        fig, axes = plots._figure(1, 1, 1.3 + 0.27 * max(1, len(ranked)))
         shown = [(axes[0, 0], ranked, "")]
     else:
-        fig, axes = _figure(1, 3, 1.4 + 0.21 * most, width_ratios=[1, 1, 0.8])
+        fig, axes = plots._figure(1, 3, 1.4 + 0.21 * most, width_ratios=[1, 1, 0.8])
         parts = (ranked[:most], ranked[-most:])
         shown = [*zip(axes[0], parts, (f"The best {most}", f"The worst {most}"), strict=False)]
         edges = np.linspace(0, 1, 21)
@@ -267,7 +245,7 @@ def draw_gains(
     """
     ranked = table.dropna(subset="gain").sort_values("gain", ascending=False)
     most = min(most, -(-len(ranked) // 2))
-    fig, (axes,) = _figure(1, 2, 1.9 + 0.25 * max(1, most), sharex=True)
+    fig, (axes,) = plots._figure(1, 2, 1.9 + 0.25 * max(1, most), sharex=True)
     ends = (ranked[:most], ranked[most:][-most:][::-1])
     for ax, part, head in zip(axes, ends, ("gain most", "lose most, or gain least"), strict=True):
         beyond = (part["gain_low"] > 0) | (part["gain_high"] < 0)

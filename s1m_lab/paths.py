@@ -23,14 +23,25 @@ def runs() -> Path:
 
 
 def is_path(value: str) -> bool:
-    """Whether a `data` argument is a path (it has a separator or a suffix) and not a name."""
+    """Whether a `data` argument is a path (it has a separator or a suffix) and not a name.
+
+    A suffix makes no path of a dataset in `data/`: that of `my.videos` is `my.videos-<8 hex>`.
+    """
     value = str(value)
-    return "/" in value or os.sep in value or Path(value).suffix != ""
+    if "/" in value or os.sep in value:
+        return True
+    return Path(value).suffix != "" and not (home() / "data" / value / "catalog.parquet").is_file()
 
 
 def is_url(value: str | Path) -> bool:
     """Whether a value is an address (`s3://…`) and not a path."""
     return "://" in str(value)
+
+
+def name(folder: Path) -> str:
+    """What `dataset` finds a dataset's folder by: its name in `data/`, elsewhere its path."""
+    folder = folder.resolve()
+    return folder.name if folder.parent == (home() / "data").resolve() else str(folder)
 
 
 def dataset(data: str | Path) -> Path:

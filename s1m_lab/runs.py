@@ -105,7 +105,8 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
 def default_name(settings: dict) -> str:
     """`<data>-<model>-s<seed>-<8 hex of the settings>`, starting with a letter."""
     digest = stages.fingerprint(**settings)[:8]
-    name = f"{settings['data']}-{settings['model']}-s{settings['seed']}-{digest}"
+    data = Path(settings["data"]).name
+    name = f"{data}-{settings['model']}-s{settings['seed']}-{digest}"
     name = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)
     return name if name[0].isalpha() else f"data-{name}"
 

@@ -79,7 +79,7 @@ def _asked(config: TrainConfig, folder: Path, ranks: int = 1) -> tuple[TrainConf
         raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
     clips_print = Shards(folder / "clips", "train").fingerprint
     settings = RECIPES[config.recipe]._asdict() | asdict(config)
-    settings |= {"data": folder.name, "clips": clips_print, "training": VERSION}
+    settings |= {"data": paths.name(folder), "clips": clips_print, "training": VERSION}
     return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
-from s1m_lab import cards, confusion, heatmaps, metrics, plots
+from s1m_lab import cards, confusion, heatmaps, ingest, metrics, plots
 from s1m_lab.predict import Predictions
 
 HOSTILE = '<img src=x onerror="alert(1)"> $\\frac$ *bold* [a](javascript:b) \u202eesrever'
@@ -205,20 +205,23 @@ def test_only_runs_on_the_same_videos_compare(tmp_path):
 
     from s1m_lab import runs
 
-    def made(name, ids):
+    def made(name, ids, first=0, clips="aa"):
         folder = tmp_path / name / "predictions"
         folder.mkdir(parents=True)
         (tmp_path / name / "labels.txt").write_text("a\nb\n")
-        (tmp_path / name / "config.json").write_text(json.dumps({"settings": {"data": "mine"}}))
+        (tmp_path / name / "config.json").write_text(
+            json.dumps({"settings": {"data": "mine", "clips": clips}})
+        )
         np.save(folder / "test.npy", np.full((len(ids), 2), 0.5, np.float32))
-        rows = {"video": ids, "clip": range(len(ids)), "labels": [[0]] * len(ids)}
+        rows = {"video": ids, "clip": range(first, first + len(ids)), "labels": [[0]] * len(ids)}
         pq.write_table(pa.table(rows), folder / "test.parquet")
         return runs.Run(tmp_path / name)
 
     one, same, other = made("one", ["x", "y"]), made("same", ["x", "y"]), made("other", ["y", "x"])
     assert confusion.load(one, same)[1].ids == ["x", "y"]
-    with pytest.raises(ValueError, match=r"same test videos .* 'one' on 2 videos of 'mine'"):
-        confusion.load(one, other)
+    for wrong in (other, made("later", ["x", "y"], 1), made("again", ["x", "y"], clips="bb")):
+        with pytest.raises(ValueError, match=r"same videos .* 'one' on 2 videos of 'mine'"):
+            confusion.load(one, wrong)
 
 
 def run_of(model: str, name: str = "mine"):
@@ -267,7 +270,7 @@ def test_487_classes_are_drawn_in_seconds_and_small(large):
 def test_the_names_of_a_crop_are_legible(large):
     """At the width of a report, 900 px: letters as high as a small print, none over another."""
     figure = large.crops
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     scale = 900 / (plots.WIDTH * figure.dpi)
     for ax in figure.axes[:6]:
         boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
@@ -383,7 +386,7 @@ def test_walking_changes_the_card(hostile):
 @pytest.fixture
 def filmed(home, tmp_path):
     """The test clips of a small dataset of two classes, and predictions on them."""
-    from s1m_lab import ingest, video
+    from s1m_lab import video
     from s1m_lab.shards import Shards
 
     for split, shades in {"train": (9,), "val": (9,), "test": (50, 100, 150)}.items():
@@ -416,6 +419,18 @@ def test_the_sheet_shows_the_clip_most_surely_of_the_pair(filmed):
         share = f"{found[best, 1 - label]:.0%}"
         assert ax.get_xlabel() == f"{name}\n{taken}?\n{share} | {share}"
         assert (ax.images[0].get_array() == frame(stored, best)).all()
+
+
+def test_frames_are_those_the_runs_saw_or_none(filmed, capsys):
+    stored, _ = filmed
+    settings = {"data": stored.folder.parent.name, "clips": stored.fingerprint}
+    run = SimpleNamespace(name="mine", config={"settings": settings})
+    assert confusion.stored(run).fingerprint == stored.fingerprint and not capsys.readouterr().out
+    ingest.prepare(stored.folder.parent, 1, 32, workers=1)  # fewer clips: rows are other clips
+    assert confusion.stored(run) is None
+    assert "were made again since mine saw them" in capsys.readouterr().out
+    (stored.folder / "index.parquet").unlink()
+    assert confusion.stored(run) is None and "not on this machine" in capsys.readouterr().out
 
 
 def test_a_face_is_of_the_surest_clip_of_its_class(filmed):

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from s1m_lab import curves, models, plots, runs
 
@@ -93,6 +94,23 @@ def test_photographs_are_shown_as_jpeg_alone(monkeypatch):
     assert len(image.data) < len(drawn(figure)) / 2
 
 
+def test_drawings_are_sharp_and_small_and_as_wide_as_a_report(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure = curves.pair_bars(pairs(), "x")
+    figure._ipython_display_()
+    (image,) = shown
+    data, metadata = image._repr_png_()
+    assert metadata == {"width": 810}
+    picture = Image.open(io.BytesIO(image.data))
+    assert picture.mode == "P" and picture.size[0] == 1296
+    assert len(image.data) < len(drawn(figure)), "more pixels in fewer bytes"
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=144)
+    full = np.asarray(Image.open(file).convert("RGB"), int)
+    assert np.abs(np.asarray(picture.convert("RGB")) - full).max() < 20, "the colours are its own"
+
+
 def test_curves_draw_from_the_first_row_on():
     nothing = pd.DataFrame(columns=["step", "loss", "val_hit1"], dtype=float)
     drawn(curves.training_curve(nothing, "slow"))
@@ -118,7 +136,7 @@ def test_live_shows_the_run_that_is_trained_and_no_other(home, capsys):
         assert capsys.readouterr().out == ""
         (mine.path / "metrics.csv").write_text(rows + "30,0.5,\n")
         time.sleep(1.0)
-        assert "Figure" in capsys.readouterr().out
+        assert "Image" in capsys.readouterr().out, "a figure would be lost: no handle updates it"
     assert "watch" not in str(threading.enumerate())
 
 

@@ -5,6 +5,7 @@ The dataset is a folder of short films of two classes, a disc that rises and one
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from s1m_lab import models, predict, processes, runs, train, video
+from s1m_lab import ingest, models, paths, predict, processes, runs, train, video
 
 TINY = {"model": "slow", "epochs": 4, "batch_size": 6, "width": 1 / 16, "size": 43}
 
@@ -47,6 +48,22 @@ def shared_home(tmp_path_factory):
 def lab(films, shared_home, monkeypatch):
     monkeypatch.setenv("S1M_HOME", str(shared_home))
     return lambda **changes: train.TrainConfig(**{"data": str(films), **TINY, **changes})
+
+
+def test_the_dataset_of_a_run_is_found_again(films, home, tmp_path):
+    """From what a run stores of it, also where its folder has a dot, or lies outside the home."""
+    shutil.copytree(films, tmp_path / "my.films")
+    inside = ingest.prepare(tmp_path / "my.films", 2, 48, workers=1)
+    outside = shutil.copytree(inside, tmp_path / "else.where" / "my.films")
+    for given, folder in ((tmp_path / "my.films", inside), (outside, outside)):
+        config = train.TrainConfig(**{**TINY, "data": str(given)})
+        _, settings, run = train._asked(config, paths.dataset(str(given)))
+        assert paths.dataset(settings["data"]) == folder
+        assert ingest.prepare(settings["data"]) == folder, "no dataset is made of a dataset"
+        again = train.TrainConfig(**{**TINY, "data": settings["data"]})
+        assert train.run_of(again).path == run.path and run.name.startswith("my.films-")
+    assert not paths.is_path(inside.name) and paths.is_path("my.films")
+    assert [folder.name for folder in (home / "data").iterdir() if folder.is_dir()] == [inside.name]
 
 
 def command(config: train.TrainConfig) -> list[str]:
