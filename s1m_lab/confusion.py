@@ -180,12 +180,14 @@ def precisions(
     """Average precision of every class over videos: (a row a label, the mean over the classes).
 
     Columns: `class`, `videos`, `run`, `run_low`, `run_high`, the same of `versus`, `gain` (run −
-    versus) and `paper` (Table 2). Low and high are the 2.5 and 97.5 % points over `draws` resamples
-    of the videos, the same for both runs; draws without a video of a class tell nothing of it. A
-    class without test videos has nan throughout, and does not count in the mean.
+    versus), its `p` (`metrics.swapped_precision`) and `paper` (Table 2). Low and high are the 2.5
+    and 97.5 % points over `draws` resamples of the videos, the same for both runs; draws without a
+    video of a class tell nothing of it. A class without test videos has nan throughout, and does
+    not count in the mean.
 
-    A video that is drawn twice ties with itself, which lifts a resample's precision. In the mean
-    over many classes that is more than its spread, so there the interval is moved back by it.
+    A video that is drawn twice ties with itself, which lifts a resample's precision: intervals are
+    moved back by the mean of that. In 250 simulations of 2,000 videos they then held the precision
+    of a class in endless ones 96 times in 100 at 10 positives (95 before) and 95 at 30 (91 before).
     """
     found, labels = [p.video_probabilities for p in both], both[0].labels
     own = metrics.truth(labels, len(classes))
@@ -201,9 +203,11 @@ def precisions(
     for name, (first, *rest) in each:
         ends = np.full((2, len(first)), np.nan)
         ends[:, there] = np.nanpercentile(np.array(rest)[:, there], [2.5, 97.5], axis=0)
-        ends[:, -1] -= np.mean(rest, axis=0)[-1] - first[-1]
+        ends[:, there] -= np.nanmean(np.array(rest)[:, there], axis=0) - first[there]
+        ends = np.clip(ends, -1 if name == "gain" else 0, 1)
         columns |= {name: first, f"{name}_low": ends[0], f"{name}_high": ends[1]}
     table = pd.DataFrame(columns)
+    table["p"] = np.append(metrics.swapped_precision(found, labels, seed), np.nan)
     table["paper"] = [TABLE_2.get(str(name).casefold(), np.nan) for name in table["class"]]
     return table[:-1], table.iloc[-1]
 
@@ -216,7 +220,8 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def beyond_chance(table: pd.DataFrame) -> tuple[int, int, float]:
-    """(classes whose gain is above 0 with its whole interval, those below, and how many of both
-    chance alone would give: 5 % of the classes in which the runs differ at all)."""
+    """(classes that gain at p ≤ 0.05, those that lose, and how many of both chance alone would
+    give: 5 % of the classes in which the runs differ at all)."""
+    sure, gain = table["p"] <= 0.05, table["gain"]
     differ = (table["gain_high"] > table["gain_low"]).sum()
-    return (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum(), 0.05 * differ
+    return (sure & (gain > 0)).sum(), (sure & (gain < 0)).sum(), 0.05 * differ

@@ -221,14 +221,16 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
 def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Figure:
     """The grid once for every measure, from its lowest to its highest, and the value of both.
 
-    Of more than 48 filters 48 stand for all, evenly apart.
+    Of more than 48 filters 48 stand for all, evenly apart. Filters of zeros have no place in it.
     """
     w, rows = together(streams), []
+    there = w.any(axis=(1, 2, 3, 4))
+    w, measured = w[there], measured[there]
     picks = np.linspace(0, len(w) - 1, min(len(w), 48)).round().astype(int)
     images = pictures(w)[np.arange(len(w)), strongest(w)]
     for measure, name in MEASURES.items():
         values = measured[measure].to_numpy()
-        if not np.isnan(values).any():
+        if len(values) and not np.isnan(values).any():
             order = np.argsort(values, kind="stable")
             ends = f"{values[order[0]]:.2f} to {values[order[-1]]:.2f}"
             rows.append([(f"{name}\n{ends}", _grown(tiles(images[order[picks]], 24), 2))])
@@ -262,11 +264,13 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     left.set(xlabel="spatial frequency (cycles/pixel)", ylabel="speed (pixels/frame)")
     left.set(xlim=(0, None), ylim=(min(-0.05, -0.05 * y.max()), None))
     left.set_title("Rings: beyond 95 % of shuffled filters")
-    order = np.argsort(selective.to_numpy())
+    order = np.argsort(selective.to_numpy())  # nan, of filters of zeros, is last and not drawn
     shades = np.where(above[order], colour, plots.PAPER)
     right.scatter(range(len(order)), selective.to_numpy()[order], c=shades, s=24)
     right.axhline(seen.threshold, color=plots.INK, linewidth=1, linestyle=":")
-    right.annotate("95 % of shuffled", (0, seen.threshold), fontsize=9, va="bottom")
+    below = "bottom" if above.any() else "top"  # else it would run into the title
+    right.annotate("95 % of shuffled", (0, seen.threshold), fontsize=9, va=below,
+                   xytext=(0, 2 if above.any() else -3), textcoords="offset points")  # fmt: skip
     right.set(xlabel="filters, sorted", ylabel="space-time orientation", ylim=(0, None))
     right.set_title(f"{above.sum()} of {len(above)}, {0.05 * len(above):.1f} by luck")
     for ax in (left, right):

@@ -240,7 +240,7 @@ def draw_gains(
 ) -> Figure:
     """Table 2's two columns: the classes that gain most and those that lose most, or gain least.
 
-    Dots are full where the interval excludes 0; grey rings are the paper's ΔAP of a class of that
+    Dots are full where p ≤ 0.05; grey rings are the paper's ΔAP of a class of that
     name.
     """
     ranked = table.dropna(subset="gain").sort_values("gain", ascending=False)
@@ -248,8 +248,8 @@ def draw_gains(
     fig, (axes,) = plots._figure(1, 2, 1.9 + 0.25 * max(1, most), sharex=True)
     ends = (ranked[:most], ranked[most:][-most:][::-1])
     for ax, part, head in zip(axes, ends, ("gain most", "lose most, or gain least"), strict=True):
-        beyond = (part["gain_low"] > 0) | (part["gain_high"] < 0)
-        for n, (row, full) in enumerate(zip(part.itertuples(), beyond, strict=True)):
+        for n, row in enumerate(part.itertuples()):
+            full = row.p <= 0.05
             shade = (plots.PAPER, colours[0], colours[1])[int(np.sign(row.gain))]
             ax.hlines(n, row.gain_low, row.gain_high, color=shade, linewidth=1.4, alpha=0.6)
             ax.plot(row.gain, n, "o", color=shade, markersize=6, mfc=shade if full else "white")
@@ -260,13 +260,11 @@ def draw_gains(
         ax.set(xlabel="difference of average precision", title=f"Those that {head}")
         ax.xaxis.set_major_locator(mpl.ticker.MaxNLocator(5))
     up, down, chance = beyond_chance(table)
-    title = (
-        f"Of {len(ranked)} classes {up} gain and {down} lose with their whole interval; by chance "
-    )
-    title += f"alone {chance:.1f} would"
+    title = f"Of {len(ranked)} classes {up} gain and {down} lose at p ≤ 0.05; by chance alone "
+    title += f"{chance:.1f} would"
     fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
     dot = functools.partial(Line2D, [], [], linestyle="", marker="o", color=plots.INK, markersize=6)
-    handles = [dot(label="interval excludes 0"), dot(label="it does not", mfc="white")]
+    handles = [dot(label="p ≤ 0.05"), dot(label="may be chance", mfc="white")]
     if ranked["paper"].notna().any():
         ring = {"color": plots.PAPER, "fillstyle": "none", "markersize": 10}
         handles.append(dot(label="the paper, slow against single on Sports-1M", **ring))

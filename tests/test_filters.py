@@ -273,3 +273,45 @@ def test_filters_of_one_frame_have_no_time():
     assert table["filter"].tolist() == [0, 1, 2] * 2
     assert filters.draw_sorted(streams, table, "").bbox.height > 100
     assert filters.draw_history({0: streams, 9: streams}, "black", "").axes
+
+
+def test_a_filter_of_zeros_measures_nothing_and_has_no_place():
+    w = np.concatenate([noise(5), np.zeros((1, 3, 4, 11, 11))])
+    table = filters.table({"frame": w})
+    measured = table.drop(columns=["stream", "filter"])
+    assert measured.iloc[5].isna().all() and not measured.iloc[:5].isna().any(axis=None)
+    assert np.allclose(measured.iloc[:5], tuning.measures(w[:5]))
+    figure = filters.draw_sorted({"frame": w}, table, "x")
+    assert len(figure.images) == len(filters.MEASURES)
+    assert filters.draw_sorted({"frame": 0 * w}, filters.table({"frame": 0 * w}), "x") is not None
+    seen = tuning.evidence(w, draws=99)
+    assert filters.draw_motion(table, seen, "black", "x").png()
+
+
+def test_the_line_of_shuffled_filters_is_named_inside_its_axes():
+    """Also where no filter lies above it."""
+    w = noise(24)
+    seen = tuning.evidence(w, draws=99)
+    for threshold in (0.99, seen.threshold):
+        one = seen._replace(threshold=threshold)
+        figure = filters.draw_motion(filters.table({"frame": w}), one, "black", "x")
+        figure.draw_without_rendering()
+        ax = figure.axes[1]
+        (name,) = ax.texts
+        assert name.get_window_extent().y1 <= ax.get_window_extent().y1 + 1
+
+
+def test_the_statistic_of_04_tells_motion_from_noise():
+    """Learnt filters count as oriented in space-time when gratings that drift do, and noise, or
+    the same gratings in shuffled order, does not."""
+    rng = np.random.default_rng(0)
+    drifting = np.concatenate([
+        gabor(0.15, rng.uniform(0, 360), 1.0, 4) for _ in range(24)
+    ]) + 0.02 * noise(24)  # fmt: skip
+    shuffled = np.array([one[:, rng.permutation(4)] for one in drifting])
+    seen = tuning.evidence(drifting, draws=999)
+    assert seen.p <= 0.001 and seen.low > seen.null.mean() and seen.mean > 0.5
+    again = tuning.evidence(shuffled, draws=999)
+    assert again.p > 0.05 and again.mean < 0.7 * seen.mean
+    p = [tuning.evidence(noise(24, seed=seed), draws=199).p for seed in range(40)]
+    assert np.mean(np.array(p) <= 0.05) <= 0.15 and 0.3 < np.mean(p) < 0.7

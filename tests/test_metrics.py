@@ -94,3 +94,25 @@ def test_bootstrap_covers_the_mean_as_often_as_it_says():
         low, high = metrics.bootstrap(rng.random(100) < 0.3, seed=seed, draws=300)
         inside += low <= 0.3 <= high
     assert 180 <= inside <= 199
+
+
+def test_swapping_two_runs_sample_by_sample_against_plain_loops():
+    """The p of every class, by average precision of swapped ranks, ties and absent classes in."""
+    rng = np.random.default_rng(3)
+    both = [rng.random((40, 4)).round(1), 9 * rng.random((40, 4))]
+    labels = [[int(k)] for k in rng.integers(0, 3, 40)]  # none of class 3
+    found = metrics.swapped_precision(both, labels, seed=5, draws=60)
+    rng = np.random.default_rng(5)
+    kept = rng.random((40, 60)) < 0.5
+    for k in range(3):
+        ranks = [[(s[:, k] <= score).sum() for score in s[:, k]] for s in both]
+        ranks = [[rank + higher[rank] for rank in side]
+                 for side, higher in zip(ranks, rng.random((2, 41)), strict=True)]  # fmt: skip
+        own = np.array([label == [k] for label in labels])
+        gains = []
+        for keep in (np.ones(40, bool), *kept.T):
+            sides = [np.where(keep, *pair) for pair in (ranks, ranks[::-1])]
+            gains.append(np.subtract(*(metrics.average_precision(s, own) for s in sides)))
+        reached = sum(abs(gain) >= abs(gains[0]) - 1e-9 for gain in gains)
+        assert found[k] == pytest.approx(reached / 61)
+    assert np.isnan(found[3])
