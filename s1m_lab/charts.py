@@ -209,7 +209,7 @@ def draw_table2(gains: pd.DataFrame, mean: pd.Series, most: int = 10) -> Figure:
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
     up, down, chance = beyond_chance(gains)
-    title = f"Of {len(ranked)} classes {up} gain and {down} lose with their whole interval"
+    title = f"Of {len(ranked)} classes {up} gain and {down} lose (p ≤ 0.05)"
     title += f"; by chance alone {chance:.1f} would"
     fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
     return fig

@@ -20,7 +20,7 @@ from s1m_lab import metrics, models, paper, paths, predict
 from s1m_lab.rows import SCORES, Found, Row, command, ends, finished, resampled
 from s1m_lab.runs import Run
 
-COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "paper"]  # of Table 2
+COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "p", "paper"]  # of Table 2
 
 
 def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
@@ -85,8 +85,9 @@ def _costs(row: Row) -> dict:
 def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame, pd.Series]:
     """ΔAP of slow fusion over a single frame: (a row a class, the mean over the classes).
 
-    Columns `class`, `videos`, `gain` (the mean over the seeds of either), `gain_low`, `gain_high`
-    and `paper` (Table 2); no rows unless there are runs of both. As in `confusion.precisions`, the
+    Columns `class`, `videos`, `gain` (the mean over the seeds of either), `gain_low`, `gain_high`,
+    `p` (`metrics.swapped_precision` of the probabilities averaged over the seeds of either) and
+    `paper` (Table 2); no rows unless there are runs of both. As in `confusion.precisions`, the
     interval of the mean is moved back by what videos that are drawn twice lift it.
     """
     groups = [[predict.load(run) for run in found.runs[model]] for model in ("slow", "single")]
@@ -101,13 +102,15 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     some = metrics.resampled_precision(scores, saved.labels, seed, draws)
     slow, single = np.split(np.concatenate([exact, some], axis=1), [len(groups[0])])
     gain = slow.mean(axis=0) - single.mean(axis=0)  # 1+draws × K
-    rows = []
+    both = [np.mean([p.video_probabilities for p in group], axis=0) for group in groups]
+    chances, rows = metrics.swapped_precision(both, saved.labels, seed), []
     for k, name in enumerate(classes):
         printed = paper.TABLE_2.get(name.casefold(), np.nan)
-        rows.append((name, own[:, k].sum(), gain[0, k], *ends(gain[1:, k]), printed))
+        interval = ends(gain[1:, k])
+        rows.append((name, own[:, k].sum(), gain[0, k], *interval, chances[k], printed))
     mean = np.nanmean(gain[:, own.any(axis=0)], axis=1)
     low, high = np.array(ends(mean[1:])) - (mean[1:].mean() - mean[0])
-    rows.append(("mean", len(own), mean[0], low, high, np.nan))
+    rows.append(("mean", len(own), mean[0], low, high, np.nan, np.nan))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table[:-1], table.iloc[-1]
 
