@@ -60,9 +60,10 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     `path` is the zip of the JSON, a folder of the JSON files, a folder of the partition lists or
     of a single list, or one file of either kind; rows stand in the order of the files' names.
     `labels` is the path of a `labels.txt`; without it, the one beside the data or in the folder
-    above, and without that the classes are called `class 205`. Train and test are what the source says (`source487`, else the
-    file's name); no validation list was published, so an eighth of train becomes val, by `hash64`.
-    Raises `ValueError` where a file as a whole is not what it should be.
+    above, and without that the classes are called `class 205`. Train and test are what the source
+    says (`source487`, else the file's name); no validation list was published, so an eighth of
+    train becomes val, by `hash64`. Raises `ValueError` where a file as a whole is not what it
+    should be.
     """
     path = Path(path).resolve()
     beside = [path / "labels.txt", path.parent / "labels.txt"]
