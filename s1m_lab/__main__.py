@@ -171,10 +171,26 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     table = predict.videos(found, files)
     out = out or found.path / f"labels-{folder.resolve().stem}.csv"
     with stages.atomic(out) as temporary:
-        table.to_csv(temporary, index=False, errors="backslashreplace")
+        table.to_csv(temporary, index=False, float_format="%.6f", errors="backslashreplace")
     read = int((table["status"] == "ok").sum())
-    print(f"{read} of {len(table)} videos labelled: {out}")
+    failed = table["status"][table["status"] != "ok"].value_counts().sort_index()
+    why = "".join(f" · {reason} {n:,}" for reason, n in failed.items())
+    print(f"{read} of {len(table)} videos labelled{why}: {out}")
     return 0 if read else 1
+
+
+def report(notebooks: list[Path]) -> int:
+    """Write the HTML of executed notebooks beside them."""
+    from s1m_lab import pages
+
+    for notebook in notebooks:
+        if not notebook.is_file():
+            sys.exit(f"there is no notebook {notebook}")
+        try:
+            print(pages.html(notebook))
+        except ValueError as error:
+            sys.exit(f"{notebook} is no notebook: {' '.join(str(error).split())[:200]}")
+    return 0
 
 
 def train(settings: dict) -> int:
@@ -300,11 +316,7 @@ def main() -> int:
     if command == "predict":
         return predict(**given)
     if command == "report":
-        from s1m_lab import pages
-
-        for notebook in given["notebook"]:
-            print(pages.html(notebook))
-        return 0
+        return report(given["notebook"])
     if command == "suite":
         return suite(**given)
     if command == "exhibits":

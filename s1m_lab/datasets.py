@@ -71,9 +71,10 @@ def _folder(data: str | Path, data_seed: int | None, workers: int) -> Path:
         _kind(Path(data).expanduser().resolve())
     if there or paths.is_path(str(data)):
         return folder
-    there = sorted(p.parent.name for p in folder.parent.glob("*/catalog.parquet"))
+    there = {"pocket", *(p.parent.name for p in folder.parent.glob("*/catalog.parquet"))}
+    near = f"for the folder write ./{data}; " if Path(data).is_dir() else ""
     raise FileNotFoundError(
-        f'no dataset "{data}" in {folder.parent} (there: {", ".join({*there, "pocket"})}); '
+        f'no dataset "{data}" in {folder.parent} (there: {", ".join(sorted(there))}); {near}'
         "for your own videos give a path: a folder of class folders, or a table (.csv, .parquet) "
         "with the columns path and labels"
     )

@@ -80,11 +80,13 @@ def prepare(
     entry of its `dataset.json`), or `DEFAULTS`.
 
     Raises:
-        FileNotFoundError: there is no such dataset, folder or table.
+        FileNotFoundError: there is no such dataset, folder or table, or no folder `files`.
         ValueError: settings that cannot be, clips that would be lost, or not one clip in the end.
         OSError: the disk has no room, or the store cannot be reached.
     """
     workers = max(1, min(workers or stages.cores(), stages.cores()))
+    if files and not is_url(files) and not Path(files).expanduser().is_dir():
+        raise FileNotFoundError(f"no folder {files}, which is where files says that the videos lie")
     with datasets.held(data, data_seed, workers, forget) as (folder, df):
         here = folder / "clips"
         settings, asked = _settings(

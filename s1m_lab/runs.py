@@ -6,6 +6,7 @@ use it), `checkpoint/` (the last two), `filters/` (the first layer on its way), 
 `predictions/` and `results.json`.
 """
 
+import difflib
 import json
 import re
 import shutil
@@ -62,10 +63,12 @@ def load(run: str | Path) -> Run:
         path = Path(run)
     if not (path / "config.json").is_file():
         known = [r.name for r in _all()]
+        near = difflib.get_close_matches(str(run), known, 1)
         raise FileNotFoundError(
-            f"no run named {str(run)!r} in {paths.runs()}; make one: papermill "
-            f"notebooks/03_train.ipynb out.ipynb -p run {run}"
-            + (f". There are: {', '.join(known)}" if known else "")
+            f"no run named {str(run)!r} in {paths.runs()}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+            + (f"; there are: {', '.join(known)}" if known else "")
+            + f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
         )
     return Run(path)
 

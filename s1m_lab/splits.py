@@ -16,6 +16,10 @@ import pyarrow.compute as pc
 
 SPLITS = ("train", "val", "test")
 NAMES = {**{name: name for name in SPLITS}, "validation": "val", "valid": "val"}  # as users write
+UNGROUPED = (
+    "; no groups are known, so videos of one person or scene may stand in several splits: a table "
+    "with a column group keeps them together"
+)
 
 
 def named(split: pa.ChunkedArray, source: str) -> pa.Array | None:
@@ -61,7 +65,9 @@ def complete(rows: pa.Table, data_seed: int) -> tuple[pa.Array, str]:
         part = split == "train"
         split[part] = _assign(rows.filter(pa.array(part)), data_seed, test=0, val=1 / 8)
     if "became" in how:
-        how += f", by class and every group whole (data_seed {data_seed})"
+        grouped = rows["group"].null_count < len(rows)
+        whole = " and every group whole" if grouped else ""
+        how += f", by class{whole} (data_seed {data_seed}){'' if grouped else UNGROUPED}"
     split = pa.array(split, pa.string())
     if torn := _torn(rows["group"], split):
         how += f"; {torn} groups stand in several splits, as given"

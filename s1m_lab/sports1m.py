@@ -57,12 +57,13 @@ ODD_IN_TITLE = np.isin(np.arange(256), [*range(32), 0x7F, 0xC2])  # 0xC2: before
 def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, dict]:
     """The videos that `path` lists, in columns of the catalog's types, and the catalog's attrs.
 
-    `path` is the zip of the JSON, a folder of the JSON files, a folder of the partition lists, or
-    one file of either kind; rows stand in the order of the files' names. `labels` is the path of a
-    `labels.txt`; without it, the one beside the data or in the folder above, and without that the
-    classes are called `class 205`. Train and test are what the source says (`source487`, else the
-    file's name); no validation list was published, so an eighth of train becomes val, by `hash64`.
-    Raises `ValueError` where a file as a whole is not what it should be.
+    `path` is the zip of the JSON, a folder of the JSON files, a folder of the partition lists or
+    of a single list, or one file of either kind; rows stand in the order of the files' names.
+    `labels` is the path of a `labels.txt`; without it, the one beside the data or in the folder
+    above, and without that the classes are called `class 205`. Train and test are what the source
+    says (`source487`, else the file's name); no validation list was published, so an eighth of
+    train becomes val, by `hash64`. Raises `ValueError` where a file as a whole is not what it
+    should be.
     """
     path = Path(path).resolve()
     beside = [path / "labels.txt", path.parent / "labels.txt"]
@@ -192,15 +193,28 @@ def _files(path: Path) -> Iterator[list[Path]]:
                 yield files
         return
     inside = sorted(path.iterdir()) if path.is_dir() else [path]
-    lists = [file for file in inside if file.suffix.lower() == ".txt"]
-    lists = [file for file in lists if file == path or "partition" in file.name]
+    texts = [file for file in inside if file.suffix.lower() == ".txt"]
+    lists = [file for file in texts if file == path or "partition" in file.name]
     files = list(filter(_is_json, inside)) or lists
+    if not files:  # a single list needs no particular name
+        single = list(filter(_is_list, texts))
+        files = single if len(single) == 1 else []
     if not files:
+        names = [file.name for file in inside if not file.name.startswith(".")]
+        there = ", ".join(names[:10]) + (", …" if len(names) > 10 else "") or "nothing"
         raise ValueError(
-            f"no Sports-1M metadata in {path}; it should be sports1m_json.zip, or hold "
-            "sports1m_train.json and sports1m_test.json, or train_ and test_partition.txt"
+            f"no Sports-1M metadata in {path} (there: {there}); it should be sports1m_json.zip, or "
+            "hold sports1m_train.json and sports1m_test.json, or train_ and test_partition.txt; "
+            "one file of lines `<address or id> <labels>` will do: name it as the source"
         )
     yield files
+
+
+def _is_list(path: Path) -> bool:
+    """Whether the first line of a text is one of a list of videos, with labels."""
+    line = r"(\S*[=/])?[A-Za-z0-9_-]{11}\s+\d+([, ]+\d+)*\s*"
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        return bool(re.fullmatch(line, file.readline(1000)))
 
 
 def _is_json(path: str | Path) -> bool:

@@ -133,6 +133,16 @@ def test_groups_stay_whole(tmp_path):
     assert df.groupby("group")["split"].nunique().max() == 1
     assert splits(df) == {"train": 18, "val": 3, "test": 6}
     assert "every group whole" in df.attrs["split"]
+    assert "no groups are known" not in df.attrs["split"]
+
+
+@pytest.mark.parametrize("column", ["", ",split"])
+def test_without_groups_none_is_said_to_be_whole(tmp_path, column):
+    rows = [f"{k}.mp4,x{column and ',train' if k else column and ',test'}" for k in range(20)]
+    df = catalog.read_table(lines(tmp_path / "t.csv", f"path,labels{column}", *rows))
+    assert df["group"].isna().all()
+    assert "group whole" not in df.attrs["split"]
+    assert "one person or scene may stand in several splits" in df.attrs["split"]
 
 
 def test_given_splits_that_tear_groups_are_told(tmp_path):

@@ -445,9 +445,16 @@ def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tm
     assert [id for id, s in status(folder).items() if s != "ok"] == ["run-killer"]
 
 
-def test_what_cannot_be_prepared_says_what_to_do(home, tmp_path):
-    with pytest.raises(FileNotFoundError, match="there: pocket.*folder of class folders"):
+def test_what_cannot_be_prepared_says_what_to_do(home, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="there: pocket.*folder of class folders") as error:
         ingest.prepare("sport")
+    assert "./sport" not in str(error.value)
+    (tmp_path / "here" / "sport").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(FileNotFoundError, match="for the folder write ./sport"):
+        ingest.prepare("sport")
+    with pytest.raises(FileNotFoundError, match="no folder .*/films"):
+        ingest.prepare("pocket", files=str(tmp_path / "films"))
     with pytest.raises(FileNotFoundError, match="no folder or table"):
         ingest.prepare(tmp_path / "nowhere")
     (tmp_path / "notes.txt").write_text("x")

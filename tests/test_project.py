@@ -166,6 +166,24 @@ def test_predict_says_what_is_missing(home, tmp_path, monkeypatch, capsys):
     assert "no run named 'mine'" in capsys.readouterr().out
 
 
+def test_predict_names_the_nearest_run_first(home, tmp_path, monkeypatch, capsys):
+    for name in ("other", "weizmann"):
+        (home / "runs" / name).mkdir(parents=True)
+        (home / "runs" / name / "config.json").write_text("{}")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    assert command(monkeypatch, "predict", "weizman", tmp_path / "a.mp4") == 1
+    said = capsys.readouterr().out
+    assert said.index("'weizmann'?") < said.index("other, weizmann") < said.index("papermill")
+
+
+def test_report_of_no_notebook_is_one_line(tmp_path, monkeypatch, capsys):
+    assert command(monkeypatch, "report", tmp_path / "none.ipynb") == 1
+    assert capsys.readouterr().out == f"there is no notebook {tmp_path / 'none.ipynb'}\n"
+    (tmp_path / "odd.ipynb").write_text("# no JSON")
+    assert command(monkeypatch, "report", tmp_path / "odd.ipynb") == 1
+    assert capsys.readouterr().out.count("\n") == 1
+
+
 def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):
     import inspect
 

@@ -290,7 +290,19 @@ def test_lists(tmp_path):
     (tmp_path / "labels.txt").write_text("a\nb\nc\nd\ne\n")  # where the real repository has it
     df = catalog.read_sports1m(folder)
     assert df.attrs["classes"] == list("abcde") and df.attrs["broken"][NO_CLASS] == 5
-    with pytest.raises(ValueError, match="no Sports-1M metadata"):
+    with pytest.raises(ValueError, match=r"no Sports-1M .* \(there: labels.txt, original\)"):
+        catalog.read_sports1m(tmp_path)
+
+
+def test_a_folder_with_a_single_list_is_that_list(tmp_path):
+    (tmp_path / "labels.txt").write_text("boomerang 1\nice climbing\nice_skating\n")
+    (tmp_path / "mids.txt").write_text("/m/010dmf,boomerang\n")
+    (tmp_path / "test_videos.txt").write_text("AAAAAAAAAAA 0,2\nBBBBBBBBBBB 1\n")
+    df = catalog.read_sports1m(tmp_path)
+    assert df["id"].tolist() == ["A" * 11, "B" * 11] and set(df["split"]) == {"test"}
+    assert df.attrs["classes"] == ["boomerang 1", "ice climbing", "ice_skating"]
+    (tmp_path / "more.txt").write_text("CCCCCCCCCCC 1\n")
+    with pytest.raises(ValueError, match="labels.txt, mids.txt, more.txt, .*one file of lines"):
         catalog.read_sports1m(tmp_path)
 
 

@@ -5,6 +5,7 @@ The dataset is a folder of short films of two classes, a disc that rises and one
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pandas as pd
 import pytest
 import torch
 
-from s1m_lab import ingest, models, paths, predict, processes, runs, train, video
+from s1m_lab import __main__, ingest, models, paths, predict, processes, runs, train, video
 
 TINY = {"model": "slow", "epochs": 4, "batch_size": 6, "width": 1 / 16, "size": 43}
 
@@ -242,7 +243,7 @@ def test_the_pocket_rate_rises_and_falls():
     assert rates[0] == pytest.approx(1 / 50) and max(rates) > 0.97 and rates[-1] < 1e-4
 
 
-def test_new_videos_are_labelled_and_broken_ones_named(lab, films, tmp_path):
+def test_new_videos_are_labelled_and_broken_ones_named(lab, films, tmp_path, capsys):
     run = train.train(lab(run="for-new", epochs=1))
     empty = tmp_path / "-rf.mp4"
     empty.write_bytes(b"")
@@ -252,6 +253,13 @@ def test_new_videos_are_labelled_and_broken_ones_named(lab, films, tmp_path):
     assert table["label1"][0] in run.labels and pd.isna(table["label1"][1])
     assert table["probability1"][0] + table["probability2"][0] == pytest.approx(1, abs=1e-5)
     assert json.loads(table.to_json(orient="records"))
+    (tmp_path / "good.mp4").write_bytes(files[0].read_bytes())
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "text.avi").write_text("no video")
+    assert __main__.predict(run.name, tmp_path, tmp_path / "labels.csv") == 0
+    assert "1 of 4 videos labelled · empty 1 · not a video 2: " in capsys.readouterr().out
+    numbers = re.findall(r",(\d\.\d+)", (tmp_path / "labels.csv").read_text())
+    assert len(numbers) == 2 and {len(number) for number in numbers} == {8}
     odd = tmp_path / os.fsdecode(b"\xff.mp4")
     try:
         odd.write_bytes(files[0].read_bytes())
