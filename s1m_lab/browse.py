@@ -69,15 +69,6 @@ def table(rows: pd.DataFrame):
 
 
 @plots.styled
-def _nothing(title: str) -> Figure:
-    """Where there is nothing to draw, a line that says so."""
-    fig, ((ax,),) = plots._figure(1, 1, 0.45)
-    ax.axis("off")
-    ax.set_title(plots.clean(title, 110))
-    return fig
-
-
-@plots.styled
 def draw_sizes(sizes: pd.DataFrame) -> Figure:
     """The classes by size: bars with names up to 30 of them, else a curve with its ends named."""
     videos = sizes["videos"].to_numpy()
@@ -137,7 +128,7 @@ def draw_together(
     the classes of the strongest pairs of at least `least` videos."""
     labels = entangled(pairs[pairs["videos"] >= least], most)
     if not labels:
-        return _nothing(f"No two labels share {least:,} videos")
+        return plots.nothing(f"No two labels share {least:,} videos")
     fig, ((ax,),) = plots._figure(1, 1, 1.9 + 0.3 * len(labels))
     place = pd.Series(range(len(labels)), labels)
     inside = pairs[pairs["label_a"].isin(labels) & pairs["label_b"].isin(labels)]
@@ -170,7 +161,9 @@ def draw_durations(df: pd.DataFrame) -> Figure:
     seconds = df["duration"].to_numpy(np.float64, na_value=np.nan)
     known = np.isfinite(seconds) & (seconds > 0)
     if not known.any():
-        return _nothing("No duration is known: the source does not tell, and no clips were made")
+        return plots.nothing(
+            "No duration is known: the source does not tell, and no clips were made"
+        )
     fig, ((ax,),) = plots._figure(1, 1, 3.0)
     low, high = seconds[known].min() / 1.1, seconds[known].max() * 1.1
     bins = np.geomspace(low, high, int(np.clip(known.sum() ** 0.4, 8, 60)) + 1)
@@ -211,7 +204,7 @@ def draw_pictures(pictures: pd.DataFrame, most: int = 8) -> Figure:
     unknown = pictures[pictures["shape"] == "unknown"]
     top = pictures.drop(unknown.index).head(most)
     if not len(top):
-        return _nothing("No size is known: the source does not tell, and no clips were made")
+        return plots.nothing("No size is known: the source does not tell, and no clips were made")
     names = [f"{w:.0f}×{h:.0f}" for w, h in zip(top["width"], top["height"], strict=True)]
     shapes = pictures.groupby("shape")["share"].sum().reindex(explore.SHAPES).dropna()
     best, several = shapes.drop("unknown", errors="ignore"), len(pictures) - len(unknown)

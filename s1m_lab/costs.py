@@ -10,7 +10,6 @@ command named), *published* (by others) or *assumed*.
     costs.weights(table)                               # bytes, by what is kept of them
 """
 
-import io
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -129,7 +128,8 @@ def remaining(own: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
     `videos`, their `share` of all whose duration is known, `thin` (classes with fewer than
     `thin_below` videos), `hours`, `clips`, and `low`, `mid`, `high`: bytes of the originals at
     their own size. A video of unknown duration is in none; sums are made once, whatever the number
-    of limits.
+    of limits. Where no duration is known at all, a limit has nan, and without one (inf) all videos
+    stay, their hours and bytes nan.
     """
     seconds, limits = own["duration"].to_numpy(), np.asarray(limits, float)
     place = np.searchsorted(limits, seconds)  # the first limit that keeps it; behind all for nan
@@ -144,7 +144,17 @@ def remaining(own: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
     table |= {"hours": kept(seconds) / 3600, "clips": kept(own["clips"].to_numpy())}
     rates = a_second(own["pixels"].to_numpy())
     table |= {name: kept(seconds * rates[:, n]) for n, name in enumerate(("low", "mid", "high"))}
-    return pd.DataFrame(table, index=pd.Index(limits, name="longest"))
+    table = pd.DataFrame(table, index=pd.Index(limits, name="longest"))
+    return table if own["duration"].notna().any() or not len(own) else _unlimited(own, table)
+
+
+def _unlimited(own: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """`remaining` where no duration is known."""
+    table = table.astype(float) * math.nan
+    thin = (_members(own, np.zeros(len(own), int), 1) < thin_below(own)).sum()
+    everyone = len(own), 1.0, thin, own["clips"].sum()
+    table.loc[np.isinf(table.index), ["videos", "share", "thin", "clips"]] = everyone
+    return table
 
 
 def _members(own: pd.DataFrame, place: np.ndarray, limits: int) -> np.ndarray:
@@ -195,7 +205,10 @@ def weights(table: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def written(sizes: np.ndarray, unit: str = "B") -> str:
-    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB": two digits, since no more are known."""
+    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB": two digits, since no more are known; nan is
+    "–"."""
+    if np.isnan(sizes[1]):
+        return "–"
     units = UNITS.get(unit, {unit: 1})
     name = [name for name, scale in units.items() if sizes[1] >= scale or scale == 1][-1]
     low, mid, high = (two_digits(size / units[name]) for size in sizes)
@@ -203,9 +216,9 @@ def written(sizes: np.ndarray, unit: str = "B") -> str:
 
 
 def two_digits(value: float) -> str:
-    """1234 is "1,200", 0.0567 is "0.057"."""
-    if not value:
-        return "0"
+    """1234 is "1,200", 0.0567 is "0.057", nan is "–"."""
+    if not value or math.isnan(value):
+        return "–" if value else "0"
     digits = 1 - math.floor(math.log10(abs(value)))
     value = round(value, digits)  # 9.96 becomes 10 and has a digit less
     digits = 1 - math.floor(math.log10(abs(value)))
@@ -214,9 +227,11 @@ def two_digits(value: float) -> str:
 
 def in_words(table: pd.DataFrame, limit: float) -> str:
     """The row of `remaining` at a limit (s), in a line."""
-    if not table["videos"].any():
-        return "of unknown duration"
     row, at_most = table.loc[limit], f"up to {limit:,.4g} s" if limit < math.inf else "all"
+    if math.isnan(row["videos"]):
+        return f"{at_most}: how many videos those are is not known"
+    if math.isnan(row["hours"]):
+        return f"{at_most}: {row['videos']:,.0f} videos; their durations are not known"
     originals = written(row[["low", "mid", "high"]].to_numpy())
     return (
         f"{at_most}: {row['videos']:,.0f} videos ({row['share']:.1%}), {two_digits(row['hours'])} h"
@@ -227,11 +242,15 @@ def in_words(table: pd.DataFrame, limit: float) -> str:
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """`remaining` and `weights` to look at: a column a limit, what is uncertain with its range."""
     rows = ["all" if math.isinf(s) else f"≤ {s:,.6g} s" for s in table.index]
-    text = pd.DataFrame({"videos": [f"{n:,}" for n in table["videos"]]}, index=rows)
-    text["share"] = [f"{share:.1%}" for share in table["share"]]
-    text["thin classes"] = table["thin"].to_numpy()
+
+    def column(name: str, form: str) -> list[str]:
+        return ["–" if math.isnan(value) else format(value, form) for value in table[name]]
+
+    text = pd.DataFrame({"videos": column("videos", ",.0f")}, index=rows)
+    text["share"] = column("share", ".1%")
+    text["thin classes"] = column("thin", ".0f")
     text["hours"] = [two_digits(hours) for hours in table["hours"]]
-    text["segments"] = [f"{n:,.0f}" for n in table["clips"]]
+    text["segments"] = column("clips", ",.0f")
     return text.assign(**{k: list(map(written, v)) for k, v in weights(table).items()}).T
 
 
@@ -278,19 +297,15 @@ def claim(seconds: np.ndarray, clips: float) -> pd.DataFrame:
 
 
 def slider(draw: Callable, limits: Sequence[float]):
-    """A widget: a slider over `limits` (s), and below it the figure of `draw(limit)`. Without a
+    """A widget: a slider over `limits` (s), and below it the `Drawing` of `draw(limit)`. Without a
     kernel nothing moves it, so what it shows must stand beside it."""
     from ipywidgets import Image, Layout, SelectionSlider, VBox
-
-    def png(limit: float) -> bytes:
-        file = io.BytesIO()
-        draw(limit).savefig(file, format="png")
-        return file.getvalue()
 
     options = [("all" if math.isinf(s) else f"{s:,.6g} s", s) for s in limits]
     look = {"continuous_update": False, "layout": Layout(width="80%"), "description": "at most"}
     chosen = SelectionSlider(options=options, value=limits[-1], **look)
     # a picture and no Output: at `interactive` papermill was once seen waiting for ever
-    picture = Image(value=png(limits[-1]), format="png")
-    chosen.observe(lambda change: setattr(picture, "value", png(change["new"])), "value")
+    first = draw(limits[-1]).image()
+    picture = Image(value=first.data, format="png", width=first.width)
+    chosen.observe(lambda change: setattr(picture, "value", draw(change["new"]).png()), "value")
     return VBox([chosen, picture])

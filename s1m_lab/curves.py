@@ -144,20 +144,24 @@ def beside_paper(results: dict, model: str, title: str) -> Figure:
     """Our scores (`clip_hit1`, `video_hit1`, … and `classes` of a run's results) and the paper's.
 
     Ours are dots in the fusion's colour, the paper's row of Table 1 is grey rings; nine of the
-    sixteen networks have none.
+    sixteen networks have none. Among five classes or fewer Hit@5 cannot miss, and is no score.
     """
     fig, ((ax,),) = plots._figure(1, 1, 2.0)
     names, rows = ["clip Hit@1", "video Hit@1", "video Hit@5"], np.arange(3)
     ours = [results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")]
+    chance = [k / results["classes"] for k in (1, 1, 5)]
+    if chance[2] >= 1:
+        names[2] += f"\n(no score: {results['classes']} classes)"
+        ours[2] = chance[2] = math.nan
     printed = [hit / 100 for hit in paper.TABLE_1.get(model, [math.nan] * 3)]
     for row, value, theirs in zip(rows, ours, printed, strict=True):
         ax.plot([value, theirs], [row, row], color=plots.FAINT, linewidth=2, zorder=1)
-        text = "–" if math.isnan(theirs) else f"{theirs:.1%}"
-        ax.annotate(f"{value:.1%}   {text}", (1.02, row), xycoords=("axes fraction", "data"),
+        text = ["–" if math.isnan(hit) else f"{hit:.1%}" for hit in (value, theirs)]
+        text[0] = text[0].ljust(5, "\u2007")  # a space as wide as a figure
+        ax.annotate("   ".join(text), (1.02, row), xycoords=("axes fraction", "data"),
                     va="center", fontsize=9)  # fmt: skip
     ax.annotate("here   paper", (1.02, -0.62), xycoords=("axes fraction", "data"),
                 va="center", fontsize=9, color=plots.PAPER)  # fmt: skip
-    chance = [min(1, k / results["classes"]) for k in (1, 1, 5)]
     ax.plot(chance, rows, "|", color=plots.INK, markersize=13, label="chance, here")
     ax.plot(ours, rows, "o", color=plots.colour(model), markersize=9, label="here")
     ax.plot(printed, rows, "o", color=plots.PAPER, fillstyle="none", markersize=9,

@@ -204,9 +204,9 @@ def durations(
 
     `seconds` are without nan; grey rings are the quantiles `published`, {share: seconds}.
     """
-    fig, ((left, right),) = _figure(1, 2, 2.9, width_ratios=[3, 2])
     if not len(seconds):
-        return _unknown(fig, title)
+        return nothing(title)
+    fig, ((left, right),) = _figure(1, 2, 2.9, width_ratios=[3, 2])
     published, ends = published or {}, np.maximum(np.quantile(seconds, [0.0005, 0.9995]), 0.1)
     ends *= [0.99, 1.01]
     left.hist(np.clip(seconds, *ends), np.geomspace(*ends, 61), color=KINDS["detail"])
@@ -239,10 +239,10 @@ def remaining(
     `table` is that of `costs.remaining`; `sizes` are bytes, rows × 3 (low, mid, high), by what is
     stored, each drawn with its range.
     """
-    fig, ((left, middle, right),) = _figure(1, 3, 3.1)
     table = table[np.isfinite(table.index)]
-    if not len(table):
-        return _unknown(fig, title)
+    if not table["hours"].notna().any():
+        return nothing(title)
+    fig, ((left, middle, right),) = _figure(1, 3, 3.1)
     x, hours = table.index, table["hours"] / max(table["hours"].max(), 1e-9)
     left.plot(x, 100 * table["share"], color=INK, label="videos")
     left.plot(x, 100 * hours, color=INK, linestyle="--", label="hours")
@@ -293,11 +293,12 @@ def ranges(rows: pd.DataFrame, title: str, mark: float, named: str) -> Figure:
     return fig
 
 
-def _unknown(fig: Figure, title: str) -> Figure:
-    """A line in place of a figure of durations that nobody knows."""
-    fig.clear()
-    fig.set_figheight(0.5)
-    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+@styled
+def nothing(title: str) -> Figure:
+    """Where there is nothing to draw, a line that says so."""
+    fig, ((ax,),) = _figure(1, 1, 0.45)
+    ax.axis("off")
+    ax.set_title(clean(title, 110))
     return fig
 
 

@@ -95,10 +95,17 @@ def test_nothing_known_is_said_and_drawn(videos, tmp_path):
     own = costs.known(tmp_path, videos, CLIPS)
     assert costs.slider_limits(own) == [math.inf]
     table = costs.remaining(own, costs.limits(own))
-    assert not table["videos"].any() and costs.in_words(table, math.inf) == "of unknown duration"
-    assert (costs.as_text(table).loc["originals, 360p"] == "0 B").all()
-    plots.remaining(table, costs.weights(table))
-    plots.durations(np.array([]), "nothing").savefig(tmp_path / "a.png")
+    assert costs.in_words(table, math.inf) == "all: 300 videos; their durations are not known"
+    assert costs.in_words(table, 30.0) == "up to 30 s: how many videos those are is not known"
+    text = costs.as_text(table)
+    assert (text.drop(columns="all") == "–").all(axis=None)
+    thin = sum(sum(k in own for own in videos["labels"]) < costs.thin_below(own) for k in range(5))
+    clips = sum(CLIPS[split] for split in videos["split"])
+    assert list(text["all"].iloc[:5]) == ["300", "100.0%", str(thin), "–", f"{clips:,}"]
+    assert (text["all"].filter(like="originals") == "–").all()
+    assert not text["all"].filter(like="segments").str.startswith(("–", "0")).any()
+    figures = plots.remaining(table, costs.weights(table), title="no"), plots.durations([], "no")
+    assert all(figure.axes[0].get_title("left") == "no" for figure in figures)
     assert own["clips"].sum() == sum(CLIPS[split] for split in videos["split"])
 
 
@@ -299,6 +306,7 @@ def test_the_slider_draws_what_it_stands_on(videos, tmp_path):
 
     widget = costs.slider(draw, limits)
     before = widget.children[1].value
+    assert widget.children[1].width == "810" and before == draw(drawn.pop()).png()
     widget.children[0].value = limits[3]
     assert drawn == [limits[-1], limits[3]]
     assert widget.children[1].value != before and widget.children[1].value[1:4] == b"PNG"

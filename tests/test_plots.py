@@ -12,7 +12,7 @@ from PIL import Image
 
 from s1m_lab import curves, models, plots, runs
 
-RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 4}
+RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 16}
 HOSTILE = ["$\\frac{1$ & $_^", "<b>x</b>\n\n\t中文 🏃 \x00\x07", "w" * 5000, ""]
 
 
@@ -153,9 +153,16 @@ def test_beside_paper_shows_both_and_survives_a_gap():
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["80.0%   41.9%", "90.0%   60.9%", "100.0%   80.2%", "here   paper"]
     chance = next(line for line in figure.axes[0].lines if line.get_label() == "chance, here")
-    assert list(chance.get_xdata()) == [0.25, 0.25, 1]
+    assert list(chance.get_xdata()) == [1 / 16, 1 / 16, 5 / 16]
     figure = curves.beside_paper(RESULTS, "late-fovea", "x")
     assert [text.get_text() for text in figure.axes[0].texts][0] == "80.0%   –"
+    drawn(figure)
+
+
+def test_five_of_five_classes_is_no_score():
+    figure = curves.beside_paper(RESULTS | {"classes": 5}, "slow", "x")
+    assert figure.axes[0].texts[2].get_text().split() == ["–", "80.2%"]
+    assert "no score: 5 classes" in figure.axes[0].get_yticklabels()[2].get_text()
     drawn(figure)
 
 

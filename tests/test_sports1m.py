@@ -233,6 +233,8 @@ def test_the_split_is_a_function_of_seed_and_id_alone(tmp_path, real_data):
     other = catalog.read_sports1m(path, data_seed=-1)["split"]
     agree = (other == some["split"]).mean()  # 1/64 + 49/64 by chance
     assert 0.76 < agree < 0.80
+    path = path.rename(tmp_path / "test_partition.txt")
+    assert catalog.read_sports1m(path).attrs["split"] == "train and test as the source says"
 
 
 def test_hashes_of_ids_of_any_length():
