@@ -206,5 +206,5 @@ def _origin(data: str, table: pd.DataFrame, listed: Sequence[Report]) -> str:
         f"{len(found)} runs on `{data}` by `make reports`, {when}: {'; '.join(where)}, threads of "
         f"a training {', '.join(map(str, threads))}; commit {', '.join(commits)}. Scores in %, "
         "means over the seeds, with the 95 % interval over test videos; training is that of one "
-        "network."
+        "network. The executed notebooks behind them stand in `reports/`."
     )
