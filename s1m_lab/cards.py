@@ -23,7 +23,10 @@ from s1m_lab.shards import Shards
 
 PAIRS = 200  # that have a card
 BLOCK = 12  # classes of a block that has one
-GRID = "display:grid; gap:1px; font-size:.8em; line-height:1.75em; text-align:center"
+GRID = (  # on white, in a dark JupyterLab too: the darkest cells are the most confused
+    "display:grid; gap:1px; font-size:.8em; line-height:1.75em; text-align:center; "
+    f"background:#FFFFFF; color:{plots.INK}; padding:.3em .6em .6em"
+)
 NAME = (
     "padding-right:.4em; text-align:right; white-space:nowrap; overflow:hidden; "
     "text-overflow:ellipsis"

@@ -23,6 +23,7 @@ from s1m_lab import models, plots, runs, tuning
 Streams = dict[str, np.ndarray]
 DPI = plots.STYLE["figure.dpi"]
 PAGE = round(plots.WIDTH * DPI)  # the text width of a report, pixels
+MARGIN = 10  # around figures of tiles, pixels: the page may be dark
 GAP = 1  # between tiles, in pixels of a filter
 EDGE = ((0, 2), (0, 2), (0, 0))  # below and right of a stream in an animation
 MEASURES = {
@@ -131,16 +132,18 @@ def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str, beside: int = 0
     above = 0 if beside else 20
     least = 28 if beside else 0  # two lines of caption
     heights = [max(least, *(len(image) for _, image in row)) + above + 6 for row in rows]
-    top = 32 + sum(heights)
-    fig = plots.Drawing(figsize=(PAGE / DPI, top / DPI), layout="none")
+    wide, top = PAGE + 2 * MARGIN, 32 + sum(heights) + 2 * MARGIN
+    fig = plots.Drawing(figsize=(wide / DPI, top / DPI), layout="none")
     fig.density = 1
-    fig.text(0, 1 - 6 / top, plots.clean(title, 105), fontweight="bold", fontsize=11, va="top")
-    y = top - 32
+    y = top - MARGIN
+    fig.text(MARGIN / wide, y / top, plots.clean(title, 105), fontweight="bold", fontsize=11,
+             va="top")  # fmt: skip
+    y -= 26
     for row, height in zip(rows, heights, strict=True):
         for i, (caption, image) in enumerate(row):
-            x = i * PAGE // len(row)
+            x = MARGIN + i * PAGE // len(row)
             text = "\n".join(plots.clean(line, 105) for line in caption.split("\n"))
-            fig.text(x / PAGE, (y - 2) / top, text, fontsize=9, va="top", linespacing=1.3)
+            fig.text(x / wide, (y - 2) / top, text, fontsize=9, va="top", linespacing=1.3)
             fig.figimage(image, x + beside, y - above - image.shape[0])
         y -= height
     return fig
@@ -213,7 +216,7 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     cut[0].save(data, "GIF", save_all=True, append_images=cut[1:], duration=milliseconds, loop=0)
     encoded = base64.b64encode(data.getvalue()).decode()
     size = f'width="{width * scale}" height="{(height + 2) * scale}"'
-    style = "image-rendering: pixelated; background: white"
+    style = f"image-rendering: pixelated; background: white; padding: {MARGIN}px"
     name = html.escape(label)
     return HTML(f'<img src="data:image/gif;base64,{encoded}" {size} style="{style}" alt="{name}">')
 

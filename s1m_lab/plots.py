@@ -63,7 +63,7 @@ class Drawing(Figure):
         full, small = io.BytesIO(), io.BytesIO()
         self.savefig(full, format="png", dpi=self.density * STYLE["figure.dpi"])
         image = Image.open(full).convert("RGB")
-        image = image.quantize(64, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        image = image.quantize(64, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         image.save(small, "PNG", optimize=True)
         return small.getvalue()
 

@@ -378,6 +378,7 @@ def test_every_card_shows_its_part_of_both_matrices(hostile):
     assert len(hostile["class"]) == 30 and len(hostile["block"]) == 3
     for name, text in hostile["class"].values():
         assert text.count("display:grid") == 2 and "<img" in text and name
+        assert text.count("background:#FFFFFF; color:#222222") == 2, "a dark page hides dark cells"
     names_, _ = zip(*hostile["class"].values(), strict=True)
     assert list(names_) == sorted(names_, key=str.casefold)
 

@@ -219,6 +219,15 @@ def test_pictures_are_scaled_around_mid_grey():
     assert filters.strongest(w).tolist() == [1, 0]
 
 
+def test_nothing_yet_is_grey_in_the_notebook_too():
+    """64 colours are few for noise, but mid-grey is one of them."""
+    found = {0: {"frame": noise(12)}, 9: {"frame": noise(12) + noise(12, seed=1)}}
+    shown = Image.open(io.BytesIO(filters.draw_growth(found, "").png())).convert("RGB")
+    tile = np.asarray(shown)[50, -60:-20].astype(int)  # of step 0, the last filter
+    assert np.abs(tile - 128).max() <= 1
+    assert np.asarray(shown)[:9].min() == 255, "a margin of white"
+
+
 def test_tiles_stand_row_by_row():
     images = (
         np.arange(5, dtype=np.uint8)[:, None, None, None].repeat(3, 1).repeat(3, 2).repeat(3, 3)
