@@ -13,6 +13,7 @@ run with one sentence.
 import ast
 import difflib
 import re
+import shlex
 from collections.abc import Collection
 from pathlib import Path
 
@@ -101,6 +102,14 @@ def _wrong(name: str, value: object, allowed: dict) -> str:
 
 def _nearest(near: list[str]) -> str:
     return f"the nearest is {near[0]!r}"
+
+
+def onward(notebook: str, data: str) -> str:
+    """The command that goes on with a dataset, as Markdown; "" for pocket, which needs no name."""
+    if data == "pocket":
+        return ""
+    command = f"papermill notebooks/{notebook}.ipynb out.ipynb -p data {shlex.quote(data)}"
+    return f"\n\nOn with this dataset: `{command}`"
 
 
 def html(notebook: str | Path) -> Path:
