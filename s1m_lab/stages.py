@@ -141,8 +141,8 @@ class Progress:
         left = 0 if last else (self.total - self.done) / max(rate, 1e-9)
         parts = [f"{self.what} {self.done:,}/{self.total:,} · {self.done / self.total:.0%}"]
         parts.append(f"{rate:,.3g} {self.unit}/s" if rate < 1000 else f"{rate:,.0f} {self.unit}/s")
-        spent = _clock(now - self.start)
-        parts.append(f"took {spent}" if last else f"{_clock(left)} left")
+        spent = clock(now - self.start)
+        parts.append(f"took {spent}" if last else f"{clock(left)} left")
         line = " · ".join(parts + ([note] if note else []))
         if self.terminal:
             print(f"\r\x1b[K{line}", end="\n" if last else "", file=sys.stderr, flush=True)
@@ -150,7 +150,8 @@ class Progress:
             print(line, flush=True)
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """75 is `1:15`, 7260 is `2:01:00`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

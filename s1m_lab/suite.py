@@ -218,7 +218,7 @@ class Line:
 
     def ended(self, report: Report, how: Ended) -> None:
         clear = "\r\x1b[K" if self.terminal else ""
-        took = clock(how.seconds) if how.seconds else ""
+        took = stages.clock(how.seconds) if how.seconds else ""
         where = (
             f" ({reports.folder() / report.name}.failed.ipynb)" if how.status == "failed" else ""
         )
@@ -230,16 +230,12 @@ class Line:
         if not self.terminal and now - self.printed < 60:
             return
         self.printed = now
-        each = [f"{r.name} {clock(now - start)} {said.line}" for r, said, start in busy.values()]
-        parts = [f"reports {done}/{self.total}", clock(now - self.start), *each]
+        each = [
+            f"{r.name} {stages.clock(now - start)} {said.line}" for r, said, start in busy.values()
+        ]
+        parts = [f"reports {done}/{self.total}", stages.clock(now - self.start), *each]
         text = " · ".join(part.strip() for part in parts)
         if self.terminal:
             print(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
         else:
             print(text, flush=True)
-
-
-def clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
