@@ -194,14 +194,20 @@ def report(notebooks: list[Path]) -> int:
 
 
 def train(settings: dict) -> int:
-    """Train a network from the shell, as the notebook does; prints the run and its scores."""
+    """Train a network from the shell, as the notebook does; prints the run and its scores.
+
+    2 where a setting cannot be meant."""
     from s1m_lab import train
 
     try:
         config = train.TrainConfig(**settings)
     except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        run = train.train(config)
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
-    run = train.train(config)
     if int(os.environ.get("RANK", 0)) == 0:
         scores = {key: run.results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")}
         print(f"{run.path}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
@@ -302,7 +308,8 @@ def parser() -> argparse.ArgumentParser:
 
         for field in dataclasses.fields(TrainConfig):
             kind = {"action": "store_true"} if field.type is bool else {"type": field.type}
-            training.add_argument(f"--{field.name}", default=field.default, **kind)
+            kind |= {"help": field.metadata["help"], "default": field.default}
+            training.add_argument(f"--{field.name}", **kind)
     return parser
 
 

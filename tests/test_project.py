@@ -210,11 +210,21 @@ def test_train_takes_every_setting(home, monkeypatch, capsys):
     from s1m_lab.train import TrainConfig
 
     assert command(monkeypatch, "train", "--help") == 0
-    options = set(re.findall(r"^  --(\w+)", capsys.readouterr().out, flags=re.MULTILINE))
-    assert options == {field.name for field in fields(TrainConfig)}
-    assert command(monkeypatch, "train", "--model", "slwo") == 1
-    assert "slwo" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    options = dict(re.findall(r"^  --(\w+)(?: [A-Z_]+)?\s+(\w.*)$", said, flags=re.MULTILINE))
+    assert list(options) == [field.name for field in fields(TrainConfig)], "each with its help"
+    for name, wrong, near in (
+        ("model", "slw", "slow"),
+        ("recipe", "papr", "paper"),
+        ("precision", "bf61", "bf16"),
+    ):
+        assert command(monkeypatch, "train", f"--{name}", wrong) == 2
+        error = capsys.readouterr().err
+        assert f"{name} cannot be '{wrong}'; the nearest is '{near}' (it may be: " in error
+        assert error.count("\n") == 1
     assert list(home.iterdir()) == []
+    assert command(monkeypatch, "train", "--data", "nowhere") == 1
+    assert capsys.readouterr().out.startswith('no dataset "nowhere"')
 
 
 def test_classes_writes_the_page_of_a_dataset(home, monkeypatch, capsys):
