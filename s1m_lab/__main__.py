@@ -180,16 +180,17 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
 
 
 def report(notebooks: list[Path]) -> int:
-    """Write the HTML of executed notebooks beside them."""
-    from s1m_lab import pages
+    """Write the HTML of executed notebooks beside them; says what a run made there has reached."""
+    from s1m_lab import pages, reports
 
     for notebook in notebooks:
         if not notebook.is_file():
             sys.exit(f"there is no notebook {notebook}")
         try:
-            print(pages.html(notebook))
+            page = pages.html(notebook)
         except ValueError as error:
             sys.exit(f"{notebook} is no notebook: {' '.join(str(error).split())[:200]}")
+        print(*reports.reached(notebook), f"report: {page}", sep="\n")
     return 0
 
 
@@ -308,8 +309,8 @@ def parser() -> argparse.ArgumentParser:
 
         for field in dataclasses.fields(TrainConfig):
             kind = {"action": "store_true"} if field.type is bool else {"type": field.type}
-            kind |= {"help": field.metadata["help"], "default": field.default}
-            training.add_argument(f"--{field.name}", **kind)
+            told = field.metadata["help"] + f" (default: {field.default})" * bool(field.default)
+            training.add_argument(f"--{field.name}", default=field.default, help=told, **kind)
     return parser
 
 

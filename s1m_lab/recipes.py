@@ -46,7 +46,9 @@ class TrainConfig:
     """What a training is asked for; 0 and "" stand for the recipe's value or the default."""
 
     data: str = _asked("pocket", "a dataset's name, or a path to videos or to a table of them")
-    model: str = _asked("slow", "one of " + ", ".join(models.NAMES))
+    model: str = _asked(
+        "slow", f"{', '.join(models.FUSIONS)}, alone or with -multires, -fovea or -context"
+    )
     recipe: str = _asked("pocket", "pocket learns in minutes, paper does as printed")
     epochs: int = _asked(0, "passes over the training clips (0: the recipe's)")
     batch_size: int = _asked(0, "clips a step, over all processes (0: the recipe's)")
@@ -55,7 +57,7 @@ class TrainConfig:
     size: int = _asked(0, "side of the full-frame crop, pixels (0: the recipe's)")
     seed: int = _asked(0, "governs start, order, crops and dropout, never the dataset")
     run: str = _asked("", "the run's name (default: made from the settings)")
-    precision: str = _asked("auto", "one of " + ", ".join(PRECISIONS))
+    precision: str = _asked("auto", ", ".join(PRECISIONS))
     deterministic: bool = _asked(False, "the same bits on a GPU too, at some cost; a CPU always is")
 
     def __post_init__(self):

@@ -241,6 +241,17 @@ def shows(text: str, run: str) -> bool:
     return re.search(rf"(?<![\w.-]){re.escape(run)}(?![\w-])", text) is not None
 
 
+def reached(notebook: Path) -> list[str]:
+    """A line for each finished run whose folder an executed notebook names."""
+    text, found = notebook.read_text("utf-8"), []
+    for file in sorted(paths.runs().glob("*/results.json")):
+        if re.search(re.escape(json.dumps(str(file.parent))[1:-1]) + r"(?![\w.-])", text):
+            scores = json.loads(file.read_text("utf-8"))
+            hits = f"video Hit@1 {scores['video_hit1']:.1%}, of clips {scores['clip_hit1']:.1%}"
+            found.append(f"{scores['model']}: {hits}, in {file.parent}")
+    return found
+
+
 def _digest(what: str) -> str:
     """Changes when that dataset (catalog or clips), that run's results or any run's change."""
     kind, _, name = what.partition(" ")

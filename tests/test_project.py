@@ -1,6 +1,7 @@
 """The project as a whole: environments that cannot drift apart, the README, the doctor."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -182,6 +183,20 @@ def test_report_of_no_notebook_is_one_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "odd.ipynb").write_text("# no JSON")
     assert command(monkeypatch, "report", tmp_path / "odd.ipynb") == 1
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_report_says_what_its_run_reached(home, tmp_path, monkeypatch, capsys):
+    for name, hit in (("mine", 0.5), ("mine-2", 0.875)):
+        (home / "runs" / name).mkdir(parents=True)
+        results = {"model": "late", "video_hit1": hit, "clip_hit1": 0.25}
+        (home / "runs" / name / "results.json").write_text(json.dumps(results))
+    said = nbformat.v4.new_output("stream", text=f"{home / 'runs' / 'mine-2'}\n")
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("mine", outputs=[said])])
+    nbformat.write(nb, tmp_path / "done.ipynb")
+    assert command(monkeypatch, "report", tmp_path / "done.ipynb") == 0
+    run, page = capsys.readouterr().out.splitlines()
+    assert run == f"late: video Hit@1 87.5%, of clips 25.0%, in {home / 'runs' / 'mine-2'}"
+    assert page == f"report: {tmp_path / 'done.html'}" and (tmp_path / "done.html").is_file()
 
 
 def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):
