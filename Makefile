@@ -27,6 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: MODEL := slow
 demo: NOTEBOOK := 03_train
 demo: report  ## the whole path: pocket dataset, slow fusion trained, reports/03_train_slow.ipynb and .html
+	@echo "next: make report MODEL=single, a network that cannot see motion; make lab, all notebooks in JupyterLab"
 
 report: $(INSTALLED)  ## train and report one network: make report MODEL=single-multires
 	@mkdir -p "$(HOME_FOLDER)/reports"

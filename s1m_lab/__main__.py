@@ -180,28 +180,35 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
 
 
 def report(notebooks: list[Path]) -> int:
-    """Write the HTML of executed notebooks beside them."""
-    from s1m_lab import pages
+    """Write the HTML of executed notebooks beside them; says what a run made there has reached."""
+    from s1m_lab import pages, reports
 
     for notebook in notebooks:
         if not notebook.is_file():
             sys.exit(f"there is no notebook {notebook}")
         try:
-            print(pages.html(notebook))
+            page = pages.html(notebook)
         except ValueError as error:
             sys.exit(f"{notebook} is no notebook: {' '.join(str(error).split())[:200]}")
+        print(*reports.reached(notebook), f"report: {page}", sep="\n")
     return 0
 
 
 def train(settings: dict) -> int:
-    """Train a network from the shell, as the notebook does; prints the run and its scores."""
+    """Train a network from the shell, as the notebook does; prints the run and its scores.
+
+    2 where a setting cannot be meant."""
     from s1m_lab import train
 
     try:
         config = train.TrainConfig(**settings)
     except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        run = train.train(config)
+    except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
-    run = train.train(config)
     if int(os.environ.get("RANK", 0)) == 0:
         scores = {key: run.results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")}
         print(f"{run.path}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
@@ -302,7 +309,8 @@ def parser() -> argparse.ArgumentParser:
 
         for field in dataclasses.fields(TrainConfig):
             kind = {"action": "store_true"} if field.type is bool else {"type": field.type}
-            training.add_argument(f"--{field.name}", default=field.default, **kind)
+            told = field.metadata["help"] + f" (default: {field.default})" * bool(field.default)
+            training.add_argument(f"--{field.name}", default=field.default, help=told, **kind)
     return parser
 
 

@@ -131,10 +131,10 @@ def read_folder(path: Path, data_seed: int = 0, known: Iterable[str] = ()) -> pd
         hidden = any(part.startswith(".") for part in parts)
         if hidden or os.path.splitext(name)[1].lower() not in SUFFIXES:
             continue
-        if _is_text(name):
-            found.append(parts)
-        else:
+        if re.search(r"[\ud800-\udfff]", name):  # bytes that no text stands for
             broken["its name is not UTF-8"] += 1
+        else:
+            found.append(parts)
     tops = {parts[0].lower() for parts in found if len(parts) > 1}
     others = tops - set(splits.NAMES)
     split_first = "train" in tops and not others
@@ -172,6 +172,7 @@ def read_folder(path: Path, data_seed: int = 0, known: Iterable[str] = ()) -> pd
 def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
     """A `.csv` or `.parquet` with `path, labels` and, if known, `split, group, title`.
 
+    Columns of a `.csv` are parted by commas, semicolons or tabs.
     A relative path is relative to the table. `labels` is a class name, or several joined by `|`;
     in Parquet also a list. Where all are whole numbers (joined by `|`, `,`, `;` or a space; `3.0`
     is 3), they are numbers from 0 on into the `labels.txt` beside the table, or without one into
@@ -213,9 +214,8 @@ def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
         df = df[~twice].reset_index(drop=True)
         df["labels"] = joined.groupby("id", sort=False)["labels"].agg(list).tolist()
     df["id"] = _ids(df["id"].tolist())
-    return _finish(
-        pa.Table.from_pandas(df, SCHEMA, preserve_index=False), classes, data_seed, broken
-    )
+    rows = pa.Table.from_pandas(df, SCHEMA, preserve_index=False)
+    return _finish(rows, classes, data_seed, broken)
 
 
 def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFrame:
@@ -240,10 +240,11 @@ def _read_rows(path: Path) -> pa.Table:
         if path.suffix.lower() == ".parquet":
             rows = pq.read_table(path)
         else:
-            names = pyarrow.csv.open_csv(path).schema.names
+            parse = pyarrow.csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True)
+            names = pyarrow.csv.open_csv(path, parse_options=parse).schema.names
             rows = pyarrow.csv.read_csv(
                 path,
-                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+                parse_options=parse,
                 convert_options=pyarrow.csv.ConvertOptions(
                     column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
                 ),
@@ -266,6 +267,15 @@ def _read_rows(path: Path) -> pa.Table:
     return rows
 
 
+def _delimiter(path: Path) -> str:
+    """What parts the columns of a text table: a comma, or what parts its header into path and
+    labels, a semicolon (as Excel writes it in many countries) or a tab."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline(100_000).replace('"', "").strip()
+    found = [mark for mark in ";\t" if {"path", "labels"} <= set(header.split(mark))]
+    return found[0] if found else ","
+
+
 def _joined(labels: pa.ChunkedArray) -> pa.ChunkedArray:
     """Labels as text, several of them joined by `|`."""
     if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
@@ -284,11 +294,9 @@ def _codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
         most = max(numbers)
         if most > np.iinfo(np.int16).max:
             raise ValueError(f"label {most} is beyond the 32,768 classes that a dataset may have")
-        classes = (
-            sports1m.read_labels(names)
-            if names.is_file()
-            else [f"class {n}" for n in range(most + 1)]
-        )
+        classes = [f"class {n}" for n in range(most + 1)]
+        if names.is_file():
+            classes = sports1m.read_labels(names)
         if most >= len(classes):
             raise ValueError(f"label {most} is beyond the {len(classes)} classes of {names}")
     else:
@@ -338,11 +346,3 @@ def _keep(rows: pa.Table, good: pa.Array, broken: Counter, reason: str) -> pa.Ta
 def _clean(text: str) -> str:
     """A name on one line."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
-
-
-def _is_text(path: str) -> bool:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

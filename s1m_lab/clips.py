@@ -21,6 +21,7 @@ from torch import Tensor
 from s1m_lab.models import MEAN
 
 WINDOW = 16  # shards mixed at a time
+LOOKED = 9  # clips of a class that one to show is chosen from
 SHARDS, SAMPLES, CROPS, MASKS, SHOW = range(5)  # what a draw is for: streams that never meet
 
 
@@ -204,14 +205,21 @@ def _resized(frames: Tensor, side: int) -> Tensor:
 def one_of_each(shards, seed: int = 0) -> dict[int, np.ndarray]:
     """A whole clip of each class to look at, by label: uint8 T×H×W×3.
 
-    Looks through at most `WINDOW` shards, at clips of a single label; a class that is not among
-    them is left out.
+    Of up to `LOOKED` clips of a class the one whose first, middle and last frame have the most
+    usual mean colours among them, which leaves out most that show something else or are cut. Looks
+    through at most `WINDOW` shards, at clips of a single label; a class that is not among them is
+    left out.
     """
-    found = {}
+    places = {}
     for shard in shuffled(len(shards.counts), seed, SHOW)[:WINDOW]:
         rows = shuffled(shards.counts[shard], seed, SHOW, shard)
         for row, own in zip(rows, shards.labels(shard, rows), strict=True):
-            if len(own) == 1:
-                found.setdefault(own[0], (shard, row))
-    whole = range(shards.frames)
-    return {k: shards.read(shard, [row], whole)[0] for k, (shard, row) in sorted(found.items())}
+            if len(own) == 1 and len(some := places.setdefault(own[0], [])) < LOOKED:
+                some.append((shard, row))
+    found, whole = {}, range(shards.frames)
+    for k, some in sorted(places.items()):
+        ends = [shards.read(s, [row], [0, len(whole) // 2, len(whole) - 1])[0] for s, row in some]
+        means = np.stack([frames.mean((1, 2)) for frames in ends])
+        s, row = some[np.abs(means[:, None] - means).sum((1, 2, 3)).argmin()]
+        found[k] = shards.read(s, [row], whole)[0]
+    return found

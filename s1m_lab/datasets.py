@@ -11,6 +11,7 @@ and its catalog follows its source, which is never written. Clips are not made h
 
 import json
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ def held(
         ValueError: a source that cannot be read, or a `data_seed` that is another than it was.
     """
     folder = _folder(data, data_seed, workers)
-    with stages.exclusive(folder):
+    with _alone(folder):
         yield folder, _catalog(data, folder, data_seed, forget)
 
 
@@ -57,6 +58,21 @@ def own_settings(folder: Path) -> dict:
     """The settings of ingest that a dataset comes with: the `ingest` entry of `dataset.json`."""
     about = Path(folder) / "dataset.json"
     return json.loads(about.read_text("utf-8")).get("ingest", {}) if about.is_file() else {}
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """`stages.exclusive`, but where the block fails and has put nothing into the folder, it goes.
+
+    Who waits for the lock sees that its file is gone, and takes a new one (filelock does).
+    """
+    with stages.exclusive(folder):
+        try:
+            yield
+        except BaseException:
+            if [path.name for path in folder.iterdir()] == [".lock"]:
+                shutil.rmtree(folder, ignore_errors=True)  # not on Windows, where the lock is open
+            raise
 
 
 def _folder(data: str | Path, data_seed: int | None, workers: int) -> Path:
@@ -94,7 +110,7 @@ def _sports1m(source: str, data: str | Path) -> Path:
     files += folds.files(path)
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     now = {"path": str(path), "state": stages.fingerprint(files=states, version=__version__)}
-    with stages.exclusive(folder):
+    with _alone(folder):
         if (folder / "catalog.parquet").is_file():
             was = catalog.load(folder).attrs.get("source")
             if was == now:

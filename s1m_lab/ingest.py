@@ -96,6 +96,8 @@ def prepare(
         if any(where.startswith("memory:") for where in (root, files, str(data))):
             workers = 1  # that memory is this process's
         found = sources.find(df, folder, files, fetch, data=str(data))
+        if not any(found) and not (here / "index.parquet").is_file():
+            raise ValueError(_nowhere(df, folder, files))
         if any(source and source.kind == "address" for source in found):
             _need_yt_dlp()
         jobs = Jobs(df, root, settings, found, retry)
@@ -124,6 +126,9 @@ def prepare(
                     progress.update(n)
                 _merge(here, df, jobs, stems, {"settings": settings, "work": work})
                 print(_summary(folder), flush=True)
+                if aside := df.attrs.get("broken"):
+                    rows = " · ".join(f"{n:,} {reason}" for reason, n in aside.items())
+                    print(f"set aside when the catalog was read: {rows}", flush=True)
             _note(here / "made.json", {"work": work, "now": now})
         if not shards.describe(here)["shards"]:
             why = statuses(folder)["meaning"].iloc[0]
@@ -146,6 +151,18 @@ def _summary(folder: Path) -> str:
     clips = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
     outcome = " · ".join(f"{status} {n:,}" for status, n in counts.items())
     return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}"
+
+
+def _nowhere(df: pd.DataFrame, folder: Path, files: str) -> str:
+    """That no video of a catalog is there, and where it was looked for."""
+    if df["path"].notna().all() and not files:
+        where = "the places that its catalog names"
+    else:
+        where = f"{files or folder / 'videos'}, whose files would be named by id"
+    return (
+        f"none of the {len(df):,} videos of {folder.name} is in {where}; --files names the folder "
+        "or address they lie in, --fetch follows the catalog's own addresses"
+    )
 
 
 def _note(path: Path, what: dict) -> None:

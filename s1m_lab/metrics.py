@@ -36,6 +36,14 @@ def hit_at_k(probabilities: np.ndarray, labels: Labels, k: int) -> float:
     return float(hits(probabilities, labels, k).mean())
 
 
+def leads(probabilities: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
+    """For each of N samples the likeliest class that is none of its own, and by how much it leads
+    the likeliest that is (floats, −1 to 1; below 0 where its own leads)."""
+    own = truth(labels, probabilities.shape[1])
+    other = np.where(own, -np.inf, probabilities)
+    return other.argmax(axis=1), other.max(axis=1) - np.where(own, probabilities, 0).max(axis=1)
+
+
 def video_average(probabilities: np.ndarray, video: np.ndarray) -> np.ndarray:
     """Mean over each video's clips: clips×K and the video number of each clip → videos×K (§4)."""
     total = np.zeros((int(video.max()) + 1, probabilities.shape[1]))

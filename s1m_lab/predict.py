@@ -46,6 +46,11 @@ class Predictions(NamedTuple):
         """V×K."""
         return metrics.video_average(self.clip_probabilities, self.clip_video)
 
+    def surest(self, video: int, label: int) -> int:
+        """The number of the clip of a video to which `label` is likeliest."""
+        mine = np.flatnonzero(self.clip_video == video)
+        return int(mine[self.clip_probabilities[mine][:, label].argmax()])
+
     def parts(self, size: int = PART) -> Iterator["Predictions"]:
         """The same in parts of up to `size` clips (at least a video), every video whole."""
         ends = np.append(0, np.bincount(self.clip_video, minlength=len(self.ids)).cumsum())

@@ -1,6 +1,7 @@
 """What a training is asked for: TrainConfig, and the recipes that fill in what it leaves open."""
 
-from dataclasses import dataclass, replace
+import difflib
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import NamedTuple
 
@@ -35,22 +36,29 @@ RECIPES = {
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
+def _asked(default, text: str):
+    """A setting, and what `python -m s1m_lab train --help` says of it."""
+    return field(default=default, metadata={"help": text})
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """What a training is asked for; 0 and "" stand for the recipe's value or the default."""
 
-    data: str = "pocket"  # a dataset's name, or a path to videos or to a table of them
-    model: str = "slow"  # one of models.NAMES
-    recipe: str = "pocket"
-    epochs: int = 0
-    batch_size: int = 0  # of the global batch, over all processes
-    lr: float = 0.0
-    width: float = 0.0
-    size: int = 0  # side of the full-frame crop, pixels
-    seed: int = 0
-    run: str = ""  # the run's name
-    precision: str = "auto"
-    deterministic: bool = False  # on a GPU, at some cost; a CPU always is
+    data: str = _asked("pocket", "a dataset's name, or a path to videos or to a table of them")
+    model: str = _asked(
+        "slow", f"{', '.join(models.FUSIONS)}, alone or with -multires, -fovea or -context"
+    )
+    recipe: str = _asked("pocket", "pocket learns in minutes, paper does as printed")
+    epochs: int = _asked(0, "passes over the training clips (0: the recipe's)")
+    batch_size: int = _asked(0, "clips a step, over all processes (0: the recipe's)")
+    lr: float = _asked(0.0, "learning rate (0: the recipe's)")
+    width: float = _asked(0.0, "of every layer, 1 is the paper's (0: the recipe's)")
+    size: int = _asked(0, "side of the full-frame crop, pixels (0: the recipe's)")
+    seed: int = _asked(0, "governs start, order, crops and dropout, never the dataset")
+    run: str = _asked("", "the run's name (default: made from the settings)")
+    precision: str = _asked("auto", ", ".join(PRECISIONS))
+    deterministic: bool = _asked(False, "the same bits on a GPU too, at some cost; a CPU always is")
 
     def __post_init__(self):
         for name, known in (
@@ -58,8 +66,12 @@ class TrainConfig:
             ("recipe", list(RECIPES)),
             ("precision", PRECISIONS),
         ):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} {getattr(self, name)!r} is not one of {', '.join(known)}")
+            if (value := getattr(self, name)) not in known:
+                (near,) = difflib.get_close_matches(str(value), known, n=1, cutoff=0)
+                raise ValueError(
+                    f"{name} cannot be {value!r}; the nearest is {near!r} "
+                    f"(it may be: {', '.join(known)})"
+                )
         for name in ("lr", "width"):  # 1 and 1.0 are one setting
             object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("epochs", "batch_size", "lr", "width", "size"):

@@ -209,8 +209,12 @@ def stamp(notebook: Path) -> dict:
 
 
 def _write_stamp(report: Report, notebook: Path, seconds: float) -> None:
+    """Stamp an executed notebook; of each line that was written over, the last is kept."""
+    import nbformat
+    from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
+
     text = notebook.read_text("utf-8")
-    nb = json.loads(text)
+    nb, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.reads(text, as_version=4), {})
     nb["metadata"]["s1m_lab"] = {
         "fingerprint": report.fingerprint,
         "reads": {what: _digest(what) for what in _reads(report, text)},
@@ -220,7 +224,7 @@ def _write_stamp(report: Report, notebook: Path, seconds: float) -> None:
         "version": __version__,
         "commit": runs.commit(),
     }
-    notebook.write_text(json.dumps(nb, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    notebook.write_text(nbformat.writes(nb) + "\n", "utf-8")
 
 
 def _reads(report: Report, text: str) -> list[str]:
@@ -235,6 +239,17 @@ def _reads(report: Report, text: str) -> list[str]:
 
 def shows(text: str, run: str) -> bool:
     return re.search(rf"(?<![\w.-]){re.escape(run)}(?![\w-])", text) is not None
+
+
+def reached(notebook: Path) -> list[str]:
+    """A line for each finished run whose folder an executed notebook names."""
+    text, found = notebook.read_text("utf-8"), []
+    for file in sorted(paths.runs().glob("*/results.json")):
+        if re.search(re.escape(json.dumps(str(file.parent))[1:-1]) + r"(?![\w.-])", text):
+            scores = json.loads(file.read_text("utf-8"))
+            hits = f"video Hit@1 {scores['video_hit1']:.1%}, of clips {scores['clip_hit1']:.1%}"
+            found.append(f"{scores['model']}: {hits}, in {file.parent}")
+    return found
 
 
 def _digest(what: str) -> str:

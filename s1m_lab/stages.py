@@ -6,6 +6,7 @@ work by a `fingerprint` of its inputs and settings, publishes a file or folder o
 at the disk before it starts (`require_space`).
 """
 
+import builtins
 import ctypes
 import hashlib
 import json
@@ -120,14 +121,17 @@ def keep_memory() -> None:
 class Progress:
     """One throttled line: `training 120/250 · 48% · 171 clips/s · 0:24 left · loss 1.23`.
 
-    On a terminal the line is rewritten in place; elsewhere (papermill, a log file) a new line is
-    printed, at most one every `every` seconds, and always the last.
+    On a terminal the line is rewritten in place. Elsewhere (a log file) a new line is printed, at
+    most one every `every` seconds, and always the last; a notebook's end in a carriage return, so
+    that JupyterLab and the report keep the last alone, and papermill's log shows each.
     """
 
     def __init__(self, what: str, total: int, unit: str = "", done: int = 0, every: float = 10.0):
         self.what, self.total, self.unit, self.every = what, total, unit, every
         self.done, self.first, self.start = done, done, time.monotonic()
         self.terminal = sys.stderr.isatty()
+        self.end = "\r" if hasattr(builtins, "__IPYTHON__") else "\n"
+        self.width = 0  # of the line that the next covers
         self.printed = self.start if not self.terminal else 0.0
 
     def update(self, n: int = 1, note: str = "") -> None:
@@ -147,7 +151,9 @@ class Progress:
         if self.terminal:
             print(f"\r\x1b[K{line}", end="\n" if last else "", file=sys.stderr, flush=True)
         else:
-            print(line, flush=True)
+            end = "\n" if last else self.end
+            print(line.ljust(self.width), end=end, flush=True)
+            self.width = len(line) if end == "\r" else 0
 
 
 def clock(seconds: float) -> str:

@@ -118,3 +118,28 @@ def test_several_labels_share_the_target():
 def test_one_of_each_class_is_found_among_clips_of_one_label():
     found = clips.one_of_each(TwoLabels(), seed=1)
     assert sorted(found) == [1, 2] and found[1].shape == (16, 4, 4, 3)
+
+
+class Cut(TwoLabels):
+    """Nine clips of one class: six of green (about 90), one of them cut to red after its middle,
+    and three of red."""
+
+    counts = np.array([9])
+    red = {1, 4, 7}
+
+    def labels(self, shard, rows):
+        return [[0]] * len(rows)
+
+    def read(self, shard, rows, frames, pool=None):
+        out = np.zeros((len(rows), len(frames), 4, 4, 3), np.uint8)
+        for n, row in enumerate(rows):
+            for t, frame in enumerate(frames):
+                red = row in self.red or (row == 5 and frame > 9)
+                out[n, t, ..., 0 if red else 1] = 200 if red else 90 + row
+        return out
+
+
+def test_the_clip_of_a_class_is_a_usual_one():
+    for seed in range(5):
+        clip = clips.one_of_each(Cut(), seed)[0]
+        assert (clip[..., 0] == 0).all(), "neither another thing nor cut"

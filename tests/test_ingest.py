@@ -533,3 +533,46 @@ def test_memory_is_flat_over_many_real_files(real_data, home, tmp_path):
     third = len(held) // 3
     before, after = np.median(held[third : 2 * third]), np.median(held[2 * third :])
     assert third > 50 and after < before + 15, (before, after)
+
+
+def test_a_source_that_cannot_be_read_leaves_nothing(home, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "odd.csv").write_text("name,class\na.mp4,b\n")
+    for source in (tmp_path / "empty", tmp_path / "odd.csv"):
+        with pytest.raises(ValueError):
+            ingest.prepare(source, workers=1)
+    with pytest.raises(ValueError):
+        datasets.listed("mine", source=str(tmp_path / "odd.csv"))
+    assert list((home / "data").iterdir()) == []
+
+
+def test_a_dataset_outlives_an_error(source, home, capsys):
+    folder = ingest.prepare(source, workers=1, **SMALL)
+    with pytest.raises(ValueError, match="clips is"):
+        ingest.prepare(source, clips=0, workers=1)
+    assert ingest.statuses(folder)["videos"].sum() == 20
+
+
+def test_no_video_in_reach_is_told_before_any_work(home, tmp_path, capsys):
+    ids = [f"v{n}" for n in range(2000)]
+    columns = {"id": ids, "split": ["train"] * 2000, "labels": [[n % 2] for n in range(2000)]}
+    df = catalog.frame(catalog.table(columns), classes=["a", "b"], data_seed=0, split="given")
+    catalog.save(df, home / "data" / "listed")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(ValueError, match=r"none of the 2,000 videos of listed is in .*nothing"):
+        ingest.prepare("listed", files=str(tmp_path / "nothing"), workers=1)
+    assert "ingest" not in capsys.readouterr().out
+    assert not list((home / "data" / "listed").glob("clips/*.parquet"))
+
+
+def test_rows_set_aside_are_said_after_the_summary(source, home, tmp_path, capsys):
+    table = tmp_path / "some.csv"
+    films = sorted(source.rglob("*.mp4"))[:3]
+    rows = [
+        f"{film};a;{split}" for film, split in zip(films, ("train", "val", "test"), strict=True)
+    ]
+    table.write_text("\ufeffpath;labels;split\r\n" + "\r\n".join([*rows, ";a;train", ";b;test"]))
+    ingest.prepare(table, workers=1, **SMALL)
+    out = capsys.readouterr().out.splitlines()
+    at = next(n for n, line in enumerate(out) if "3 videos" in line and " clips · ok 3" in line)
+    assert out[at + 1] == "set aside when the catalog was read: 2 without path"

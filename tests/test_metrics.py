@@ -116,3 +116,15 @@ def test_swapping_two_runs_sample_by_sample_against_plain_loops():
         reached = sum(abs(gain) >= abs(gains[0]) - 1e-9 for gain in gains)
         assert found[k] == pytest.approx(reached / 61)
     assert np.isnan(found[3])
+
+
+def test_leads_against_a_plain_loop():
+    rng = np.random.default_rng(3)
+    found = rng.dirichlet(np.ones(5), 60)
+    labels = [rng.choice(5, rng.integers(1, 4), replace=False).tolist() for _ in found]
+    other, lead = metrics.leads(found, labels)
+    for n, own in enumerate(labels):
+        rest = max((k for k in range(5) if k not in own), key=lambda k: found[n, k])
+        assert other[n] == rest
+        assert lead[n] == pytest.approx(found[n, rest] - max(found[n, k] for k in own))
+    assert ((lead < 0) == metrics.hits(found, labels, 1)).all()

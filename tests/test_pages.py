@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s1m_lab import pages
+from s1m_lab import pages, reports
 
 ALLOWED = {"data": str, "model": ("single", "slow", "slow-multires"), "epochs": (0, 1000)}
 ALLOWED |= {"lr": (0.0, 10.0), "run": str, "fetch": bool}
@@ -146,3 +147,30 @@ def test_html_is_whole_and_without_scripts(tmp_path):
     assert "<script" not in text.lower() and "alert(1)" not in text
     assert "<b>bold</b>" in text and png in text and "A title" in text
     assert "&lt;script&gt;as text&lt;/script&gt; Größe\nthe next line\n" in text
+
+
+WORK = """from s1m_lab import stages
+progress = stages.Progress("working", 5, "steps", every=0)
+for n in range(5):
+    progress.update(note="with a long note" if n == 2 else "")
+print("done")"""
+
+
+def test_of_a_progress_the_last_line_stays_and_each_is_heard(home, tmp_path):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WORK)])
+    nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(nb, tmp_path / "work.ipynb")
+    heard = []
+
+    class Said(reports.Said):
+        def write(self, text):
+            heard.append(text)
+
+    reports.make(reports.Report("work", tmp_path / "work.ipynb", {}), Said())
+    assert "".join(heard).count("working ") == 5
+    made = home / "reports" / "work.ipynb"
+    (output,) = nbformat.read(made, as_version=4).cells[0].outputs
+    last, done = output.text.splitlines()
+    assert last.startswith("working 5/5 · 100%") and done == "done"
+    page = re.sub(r"<title>.*?</title>", "", made.with_suffix(".html").read_text("utf-8"))
+    assert len(re.findall(r"working \d/5 ", page)) == 1

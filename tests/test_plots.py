@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from s1m_lab import curves, models, plots, runs
+from s1m_lab import curves, metrics, models, plots, runs
+from s1m_lab.predict import Predictions
 
 RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 16}
 HOSTILE = ["$\\frac{1$ & $_^", "<b>x</b>\n\n\t中文 🏃 \x00\x07", "w" * 5000, ""]
@@ -146,6 +147,68 @@ def test_pair_bars_stand_on_one_half():
         (0.5, 0.4),
         (0.5, pytest.approx(-0.1)),
     ]
+
+
+def some_predictions(gain: float) -> Predictions:
+    """30 videos of 2 to 5 clips, 4 classes; `gain` is what the true classes get beside chance."""
+    rng = np.random.default_rng(7)
+    labels = [rng.choice(4, 1 + v % 2, replace=False).tolist() for v in range(30)]
+    video = np.repeat(np.arange(30), rng.integers(2, 6, 30))
+    found = rng.random((len(video), 4)) + gain * metrics.truth([labels[v] for v in video], 4)
+    found = (found / found.sum(axis=1, keepdims=True)).astype(np.float32)
+    return Predictions(found, video, np.arange(len(video)), [f"v{n}" for n in range(30)], labels)
+
+
+def test_the_hardest_videos_are_mistakes_one_clip_each():
+    saved = some_predictions(0.3)
+    table, scores = curves.hardest(saved, 30), saved.video_probabilities
+    wrong = [v for v in range(30) if scores[v].argmax() not in saved.labels[v]]
+    assert 2 < len(wrong) < 30 and table["lead"].is_monotonic_decreasing
+    shown = saved.clip_video[table["clip"]]
+    assert sorted(shown) == wrong, "every mistake once, and nothing else"
+    for v, row in zip(shown, table.itertuples(), strict=True):
+        mine = np.flatnonzero(saved.clip_video == v)
+        assert row.other == scores[v].argmax() and row.own in saved.labels[v]
+        assert row.clip == max(mine, key=lambda n: saved.clip_probabilities[n, row.other])
+        assert row.lead == pytest.approx(row.other_gets - row.own_gets)
+    assert curves.hardest(saved, 2)["clip"].tolist() == table["clip"][:2].tolist()
+
+
+def test_without_a_mistake_the_closest_calls():
+    saved = some_predictions(5.0)
+    table, scores = curves.hardest(saved, 6), saved.video_probabilities
+    assert metrics.hit_at_k(scores, saved.labels, 1) == 1
+    assert len(table) == 6 and (table["lead"] < 0).all()
+    for v, row in zip(saved.clip_video[table["clip"]], table.itertuples(), strict=True):
+        mine = np.flatnonzero(saved.clip_video == v)
+        assert row.own == scores[v].argmax()
+        assert row.clip == max(mine, key=lambda n: saved.clip_probabilities[n, row.own])
+
+
+def test_the_clearest_clip_of_a_class_is_of_its_likeliest_video():
+    saved = some_predictions(0.3)
+    scores = saved.video_probabilities
+    saved.labels[:] = [[k for k in own if k != 3] or [0] for own in saved.labels]
+    found = curves.clearest(saved, [2, 0, 3])
+    assert list(found) == [2, 0], "no video is of class 3"
+    for k, clip in found.items():
+        best = max((v for v in range(30) if k in saved.labels[v]), key=lambda v: scores[v, k])
+        mine = np.flatnonzero(saved.clip_video == best)
+        assert clip == max(mine, key=lambda n: saved.clip_probabilities[n, k])
+
+
+def test_the_pair_table_leaves_out_pairs_without_videos():
+    saved, classes = some_predictions(0.3), ["a", "b", "c", "d", "e", "f"]
+    wide = np.pad(saved.clip_probabilities, ((0, 0), (0, 2)))
+    saved = saved._replace(clip_probabilities=wide)
+    pairs = {"motion": [["a", "b"], ["e", "f"]], "detail": [["c", "d"]]}
+    table = curves.pair_table(saved, pairs, classes)
+    assert table[["kind", "pair"]].to_numpy().tolist() == [["motion", "a | b"], ["detail", "c | d"]]
+    scores = saved.video_probabilities
+    mine = [v for v in range(30) if (0 in saved.labels[v]) != (1 in saved.labels[v])]
+    right = [(scores[v, 0] > scores[v, 1]) == (0 in saved.labels[v]) for v in mine]
+    assert table["videos"][0] == len(mine) and table["accuracy"][0] == pytest.approx(np.mean(right))
+    assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
 
 
 def test_beside_paper_shows_both_and_survives_a_gap():

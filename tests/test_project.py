@@ -1,6 +1,7 @@
 """The project as a whole: environments that cannot drift apart, the README, the doctor."""
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -184,6 +185,20 @@ def test_report_of_no_notebook_is_one_line(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
+def test_report_says_what_its_run_reached(home, tmp_path, monkeypatch, capsys):
+    for name, hit in (("mine", 0.5), ("mine-2", 0.875)):
+        (home / "runs" / name).mkdir(parents=True)
+        results = {"model": "late", "video_hit1": hit, "clip_hit1": 0.25}
+        (home / "runs" / name / "results.json").write_text(json.dumps(results))
+    said = nbformat.v4.new_output("stream", text=f"{home / 'runs' / 'mine-2'}\n")
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("mine", outputs=[said])])
+    nbformat.write(nb, tmp_path / "done.ipynb")
+    assert command(monkeypatch, "report", tmp_path / "done.ipynb") == 0
+    run, page = capsys.readouterr().out.splitlines()
+    assert run == f"late: video Hit@1 87.5%, of clips 25.0%, in {home / 'runs' / 'mine-2'}"
+    assert page == f"report: {tmp_path / 'done.html'}" and (tmp_path / "done.html").is_file()
+
+
 def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):
     import inspect
 
@@ -210,11 +225,21 @@ def test_train_takes_every_setting(home, monkeypatch, capsys):
     from s1m_lab.train import TrainConfig
 
     assert command(monkeypatch, "train", "--help") == 0
-    options = set(re.findall(r"^  --(\w+)", capsys.readouterr().out, flags=re.MULTILINE))
-    assert options == {field.name for field in fields(TrainConfig)}
-    assert command(monkeypatch, "train", "--model", "slwo") == 1
-    assert "slwo" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    options = dict(re.findall(r"^  --(\w+)(?: [A-Z_]+)?\s+(\w.*)$", said, flags=re.MULTILINE))
+    assert list(options) == [field.name for field in fields(TrainConfig)], "each with its help"
+    for name, wrong, near in (
+        ("model", "slw", "slow"),
+        ("recipe", "papr", "paper"),
+        ("precision", "bf61", "bf16"),
+    ):
+        assert command(monkeypatch, "train", f"--{name}", wrong) == 2
+        error = capsys.readouterr().err
+        assert f"{name} cannot be '{wrong}'; the nearest is '{near}' (it may be: " in error
+        assert error.count("\n") == 1
     assert list(home.iterdir()) == []
+    assert command(monkeypatch, "train", "--data", "nowhere") == 1
+    assert capsys.readouterr().out.startswith('no dataset "nowhere"')
 
 
 def test_classes_writes_the_page_of_a_dataset(home, monkeypatch, capsys):
