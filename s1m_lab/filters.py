@@ -268,7 +268,7 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     left.set(xlim=(0, None), ylim=(0, max(0.1, 1.08 * y.max())))
     for each in left.collections:
         each.set_clip_on(False)  # what stands still is on the axis
-    left.set_title("Rings: beyond 95 % of shuffled filters")
+    left.set_title("Ringed: the motion detectors")
     order = np.argsort(selective.to_numpy())  # nan, of filters of zeros, is last and not drawn
     shades = np.where(above[order], colour, plots.PAPER)
     right.scatter(range(len(order)), selective.to_numpy()[order], c=shades, s=24)
@@ -277,7 +277,7 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     right.annotate("95 % of shuffled", (0, seen.threshold), fontsize=9, va=below,
                    xytext=(0, 2 if above.any() else -3), textcoords="offset points")  # fmt: skip
     right.set(xlabel="filters, sorted", ylabel="space-time orientation", ylim=(0, None))
-    right.set_title(f"{above.sum()} of {len(above)}, {0.05 * len(above):.1f} by luck")
+    right.set_title("They lie above the line")
     for ax in (left, right):
         ax.grid(axis="y")
     fig.suptitle(plots.clean(title, 105), fontweight="bold", fontsize=11, x=0.01, ha="left")
