@@ -194,7 +194,7 @@ def _grid(
             style = f' style="background:{mpl.colors.to_hex(shade)}; color:{ink}"'
             empty = n != column and not value
             cells.append("<span></span>" if empty else f"<span{style}>{100 * value:.0f}</span>")
-    columns = f"{'12em ' if named else ''}1.6em repeat({len(block)}, 1.9em)"
+    columns = f"{'12em ' if named else ''}1.6em repeat({len(block)}, 2.1em)"
     return f'<div style="{GRID}; grid-template-columns:{columns}">{"".join(cells)}</div>'
 
 

@@ -265,8 +265,10 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     left.scatter(x[above], y[above], s=110, facecolors="none", edgecolors=colour, linewidths=1.8)
     fig.colorbar(dots, ax=left, label="space-time orientation", pad=0.02)
     left.set(xlabel="spatial frequency (cycles/pixel)", ylabel="speed (pixels/frame)")
-    left.set(xlim=(0, None), ylim=(min(-0.05, -0.05 * y.max()), None))
-    left.set_title("Rings: beyond 95 % of shuffled filters")
+    left.set(xlim=(0, None), ylim=(0, max(0.1, 1.08 * y.max())))
+    for each in left.collections:
+        each.set_clip_on(False)  # what stands still is on the axis
+    left.set_title("Ringed: the motion detectors")
     order = np.argsort(selective.to_numpy())  # nan, of filters of zeros, is last and not drawn
     shades = np.where(above[order], colour, plots.PAPER)
     right.scatter(range(len(order)), selective.to_numpy()[order], c=shades, s=24)
@@ -275,7 +277,7 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     right.annotate("95 % of shuffled", (0, seen.threshold), fontsize=9, va=below,
                    xytext=(0, 2 if above.any() else -3), textcoords="offset points")  # fmt: skip
     right.set(xlabel="filters, sorted", ylabel="space-time orientation", ylim=(0, None))
-    right.set_title(f"{above.sum()} of {len(above)}, {0.05 * len(above):.1f} by luck")
+    right.set_title("They lie above the line")
     for ax in (left, right):
         ax.grid(axis="y")
     fig.suptitle(plots.clean(title, 105), fontweight="bold", fontsize=11, x=0.01, ha="left")
@@ -284,14 +286,14 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
 
 @plots.styled
 def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) -> Figure:
-    """Mean space-time orientation, with its 95 % interval, on what shuffled time gives."""
+    """Mean space-time orientation on what shuffled time gives; beyond the line p ≤ 0.05."""
     fig, ((ax,),) = plots._figure(1, 1, 0.9 + 0.6 * len(tests))
     right = ("axes fraction", "data")
     for row, seen in enumerate(tests.values()):
         heights, edges = np.histogram(seen.null, 60)
         ax.fill_between(edges[:-1], row + 0.3, row + 0.3 - 0.6 * heights / heights.max(),
                         step="post", color=plots.FAINT, linewidth=0)  # fmt: skip
-        ax.hlines(row, seen.low, seen.high, color=colour, linewidth=2)
+        ax.vlines(seen.limit, row - 0.3, row + 0.3, color=plots.INK, linewidth=1)
         ax.plot(seen.mean, row, "o", color=colour, markersize=8)
         told = (f"{seen.mean:.3f}", f"{np.mean(seen.null):.3f}", f"{seen.p:.4f}")
         heads = ("here", "shuffled", "p")
@@ -301,7 +303,7 @@ def draw_evidence(tests: dict[str, tuning.Evidence], colour: str, title: str) ->
                 ax.annotate(head, (place, -0.5), xycoords=right, fontsize=9, color=plots.PAPER)
     ax.set_yticks(range(len(tests)), [plots.clean(name) for name in tests])
     ax.set(ylim=(len(tests) - 0.5, -0.6), xlim=(0, None), title=plots.clean(title, 100))
-    ax.set_xlabel("mean space-time orientation of the filters; grey: with their frames shuffled")
+    ax.set_xlabel("mean space-time orientation; grey: frames shuffled, 95 % of it left of its line")
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     return fig
@@ -318,12 +320,11 @@ def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int =
     left.set_title("How much was learnt")
     if together(new[0]).shape[2] > 1:
         seen = [tuning.evidence(together(w), seed) for w in new[1:]]
-        null = np.array([np.quantile(one.null, [0.025, 0.975]) for one in seen])
-        ends = np.array([(one.mean - one.low, one.high - one.mean) for one in seen])
-        right.fill_between(steps[1:], *null.T, color=plots.FAINT, label="frames shuffled, 95 %")
-        right.errorbar(steps[1:], [one.mean for one in seen], ends.T, fmt="o-", color=colour,
-                       ms=4, elinewidth=1, label="as learnt, 95 %")  # fmt: skip
-        right.set(ylim=(0, 1.2 * max(*null[:, 1], *(one.high for one in seen))))
+        means, limits = ([getattr(one, n) for one in seen] for n in ("mean", "limit"))
+        least = [one.null.min() for one in seen]
+        right.fill_between(steps[1:], least, limits, color=plots.FAINT, label="95 % of shuffled")
+        right.plot(steps[1:], means, "o-", color=colour, ms=4, label="as learnt")
+        right.set(ylim=(0, 1.2 * max(*limits, *means)))
         right.set(xlabel="step", ylabel="space-time orientation", xlim=left.get_xlim())
         right.set_title("How oriented in space-time it is")
         right.legend(fontsize=9, ncols=2, loc="upper left")

@@ -65,8 +65,9 @@ def draw(
 
     `truth` are the names of its true classes, which are marked. Raises ValueError where the runs
     do not know the same classes, and `video.VideoError` where not one frame can be read; of a film
-    that breaks off, the part before is drawn.
+    that breaks off, the part before is drawn. A run that is named twice is drawn once.
     """
+    chosen = list({run.name: run for run in chosen}.values())
     _agree(chosen)
     path, truth = Path(path), list(truth)
     with video.opened(path):  # or says what is wrong with it

@@ -216,7 +216,7 @@ def test_ffprobe_agrees(slow, tmp_path):
     done = subprocess.run([*command, seen.path], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stderr == ""
     film, sound = json.loads(done.stdout)["streams"]
-    assert (film["codec_name"], film["width"], film["height"]) == ("h264", 480, 360)
+    assert (film["codec_name"], film["width"], film["height"]) == ("h264", 512, 384)
     assert int(film["nb_read_packets"]) == seen.frames == 75
     assert abs(float(film["duration"]) - 3.0) < 1 / 25
     assert sound["codec_name"] == "aac" and abs(float(sound["duration"]) - 3.0) < 0.1
@@ -541,6 +541,14 @@ def test_what_is_drawn_once_is_found_again(slow, single, tmp_path):
         assert re.fullmatch(r"overlay-a_b-[0-9a-f]{8}\.mp4", seen.path.name)
     first.path.with_suffix(".parquet").unlink()  # as if the process had died before it was there
     assert overlay.draw([slow], path, ["judo"]).path == made[-1].path
+
+
+def test_a_run_beside_itself_is_drawn_once(slow, tmp_path):
+    path = write(tmp_path / "a.mp4", steady(24), moving(24, 48, 64))
+    alone, twice = overlay.draw([slow], path), overlay.draw([slow, runs.load("slow0")], path)
+    assert twice.path == alone.path and list(twice.models) == ["slow0"]
+    pd.testing.assert_frame_equal(twice.table, alone.table)
+    assert len(timeline.draw(twice).axes) == 1 and timeline.apart(twice).empty
 
 
 PROCESS = """
