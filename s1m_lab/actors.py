@@ -51,14 +51,12 @@ def between(start: Point, end: Point, part: float) -> Point:
 
 
 def ease(u: float, *marks: tuple[float, float]) -> float:
-    """The value at `u` of a smooth way through `marks` (when, value), which ends where it began."""
-    marks = [*marks, (marks[0][0] + 1, marks[0][1])]
-    u = u if u >= marks[0][0] else u + 1
-    for (a, start), (b, end) in zip(marks, marks[1:], strict=False):
-        if a <= u <= b:
-            part = (u - a) / (b - a)
-            return start + (end - start) * (3 - 2 * part) * part * part
-    raise ValueError(f"{u} is in no part of {marks}")
+    """The value at `u` of a smooth way through `marks` (when, value), the first of them at 0; at 1
+    it is where it began."""
+    when, value = zip(*marks, (1, marks[0][1]), strict=True)
+    k = int(np.searchsorted(when, u, side="right")) - 1
+    part = (u - when[k]) / (when[k + 1] - when[k])
+    return value[k] + (value[k + 1] - value[k]) * (3 - 2 * part) * part * part
 
 
 def bone(pen: Pen, points: list[Point], colour: Colour, width: float) -> None:

@@ -100,33 +100,21 @@ def archery(pen, people, tones, u):
     pull = ease(u, (0, 0), (0.12, 0), (0.5, 1), (0.66, 1), (0.68, 0))
     hold, neck = (97, 60), (64, 54)
     hand = (90 - 18 * pull, 60)
-    for r, colour in zip(
-        (24, 19, 14, 9, 4.5),
-        (WHITE, INK, (70, 150, 210), (214, 60, 54), (246, 214, 70)),
-        strict=True,
-    ):
-        pen.disc(176, 66, r * 0.5, colour, ry=r)
-    pen.line([(176, 90), (168, GROUND)], WOODEN, 3)
-    body(
-        pen,
-        people[0],
-        (62, 86),
-        neck,
-        [hold, hand],
-        [(46, GROUND), (76, GROUND)],
-        1.08,
-        elbows=(1, 1),
-    )
+    for k, colour in enumerate([WHITE, INK, (70, 150, 210), (214, 60, 54), (246, 214, 70)]):
+        pen.disc(154, 66, 12 - 2.4 * k, colour, ry=24 - 4.8 * k)
+    pen.line([(154, 90), (147, GROUND)], WOODEN, 3)
+    feet = [(46, GROUND), (76, GROUND)]
+    body(pen, people[0], (62, 86), neck, [hold, hand], feet, 1.08)
     pen.ring(78, 60, 20, tones[0], 3, ry=38, start=-72, end=72)
     top, bottom = (85, 24), (85, 96)
     pen.line([top, hand if pull > 0.02 else (86, 60), bottom], (236, 234, 226), 1)
     if 0.06 < u < 0.68:
-        pen.line([hand, (hand[0] + 44, 60)], (250, 244, 220), 1.8)
+        pen.line([hand, (hand[0] + 36, 60)], (250, 244, 220), 1.8)
     elif u < 0.8:
-        x = 100 + (u - 0.68) * 640
-        pen.line([(x, 60), (x + 40, 62)], (250, 244, 220), 1.8)
+        x = 90 + (u - 0.68) * 240
+        pen.line([(x, 60), (x + 36, 62)], (250, 244, 220), 1.8)
     else:
-        pen.line([(142, 63), (174, 65)], (250, 244, 220), 1.8)
+        pen.line([(119, 63), (152, 65)], (250, 244, 220), 1.8)
 
 
 def biking(pen, people, tones, u):
@@ -168,17 +156,11 @@ def lifting(pen, people, tones, u):
     feet = [(80, GROUND + 2), (112, GROUND + 2)]
     hands = [(72, bar), (120, bar)]
     body(pen, people[0] | {"sleeves": False}, hip, neck, hands, feet, 1.08, 1, (1, -1), SIDES, 0)
-    pen.line([(26, bar), (166, bar)], STEEL, 3)
-    for x in (34, 158):
-        for k, r in ((0, 19), (5, 15)):
-            pen.box(
-                x + (k if x > 96 else -k) - 3,
-                bar - r,
-                x + (k if x > 96 else -k) + 3,
-                bar + r,
-                tones[k // 5],
-                2,
-            )
+    pen.line([(38, bar), (154, bar)], STEEL, 3)
+    for x in (46, 146):
+        for k, r in ((0, 19), (1, 15)):
+            plate = x + np.sign(x - 96) * 5 * k
+            pen.box(plate - 3, bar - r, plate + 3, bar + r, tones[k], 2)
     for x, y in hands:
         pen.disc(x, y, 3.8, people[0]["skin"])
 
