@@ -63,8 +63,8 @@ def test_files_are_what_the_lists_say(small):
         assert {line[-11:-8] for line in test} == {f"g{fold:02}"[-3:]}
     for name in there[::7]:
         info = video.probe(small / "UCF-101" / name)
-        assert (info.width, info.height, info.codec, info.fps) == (192, 144, "h264", 25)
-        assert 50 <= info.frames <= 75 and not info.broken
+        assert (info.width, info.height, info.codec) == (192, 144, "h264")
+        assert 50 <= info.frames <= 75 and not info.broken and abs(info.fps - 25) < 1e-6
     about = json.loads((small / "dataset.json").read_text("utf-8"))
     assert about["categories"] == pocket101.CATEGORIES and about["groups"] == 4
 
