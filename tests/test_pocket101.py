@@ -112,6 +112,25 @@ def test_fast_twins_are_slow_ones_hurried(slow, fast):
     assert (np.abs(still[0] - still[1]).mean(2) < 12).mean() > 0.85
 
 
+def test_any_moment_is_as_likely_in_a_slow_twin_as_in_a_fast_one(monkeypatch):
+    """Twins begin with one picture; over many groups their frames show every part of a round."""
+    for slow, fast in pocket101.PAIRS["motion"][1:]:
+        films = shown([k for k, s in enumerate(pocket101.STAGES) if slow in s.rounds][0])
+        assert np.array_equal(films[slow][0], films[fast][0])
+    moments = []
+    monkeypatch.setattr(pocket101, "_pose", lambda *a: None)
+    monkeypatch.setattr(pocket101, "_shoot", lambda w, p, rounds, *a: moments.append(rounds % 1))
+    for scene in pocket101.plan(99, 0):
+        if {"TaiChi", "Fiddling"} & set(pocket101.STAGES[scene.stage].rounds):
+            list(pocket101.film(scene, 0))
+    assert len(moments) == 2 * 2 * 149
+    every = np.concatenate(moments)
+    parts = np.histogram(every, 8, (0, 1))[0] / len(every)
+    assert np.abs(parts - 1 / 8).max() < 0.05
+    first = np.histogram([m[0] for m in moments], 8, (0, 1))[0] / len(moments)
+    assert np.abs(first - 1 / 8).max() < 0.05
+
+
 def test_a_group_shares_people_and_place_and_others_do_not():
     """Two clips of a group are nearer to each other than to any clip of another group."""
     scenes = [s for s in pocket101.plan(6, 0) if s.stage == 1 and s.group % 2]
