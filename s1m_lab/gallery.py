@@ -30,7 +30,7 @@ from s1m_lab.splits import SPLITS
 BUDGET = 7_000_000  # bytes of a page
 # (longest side in pixels, quality) of the pictures, best first: the first that fits is taken
 CODINGS = [(320, 85), (320, 75), (288, 70), (256, 60), (224, 50), (160, 40), (112, 30), (64, 15)]
-CANDIDATES = 9  # clips of a class that its picture is chosen from
+CANDIDATES = 12  # clips of a class that its picture is chosen from
 SOME_SHARDS, MOST_SHARDS = 64, 1000  # looked through in a split: at least, and for a rare class
 ADDRESS = r"^https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?/[\w.~:/?#@!$&'()*+,;=%-]{0,500}$"
 
@@ -151,17 +151,19 @@ def _labels(df: pd.DataFrame) -> tuple[pa.ListArray, np.ndarray]:
 def _frames(folder: Path, classes: int) -> dict[int, np.ndarray]:
     """A frame of each class that has clips, by label: uint8 H×W×3, the middle one of a clip.
 
-    Of a few videos' frames it is the one whose mean colour is the most usual among them, which
-    leaves out black ones and most crowds and scoreboards. No other pixel is read.
+    Of a few videos' clips it is the one whose first, middle and last frame have the most usual
+    mean colours among them, which leaves out black ones and most crowds and scoreboards. No other
+    frame is read.
     """
     if not (folder / "clips" / "index.parquet").is_file():
         return {}
     stored = {split: shards.Shards(folder / "clips", split) for split in SPLITS}
     frames = {}
     for label, places in _candidates(stored, classes).items():
-        seen = [stored[s].read(n, [row], [stored[s].frames // 2])[0, 0] for s, n, row in places]
-        means = np.stack([frame.mean((0, 1)) for frame in seen])
-        frames[label] = seen[np.abs(means[:, None] - means).sum((1, 2)).argmin()]
+        ends = [0, stored[places[0][0]].frames // 2, stored[places[0][0]].frames - 1]
+        seen = [stored[s].read(n, [row], ends)[0] for s, n, row in places]
+        means = np.stack([clip.mean((1, 2)) for clip in seen])
+        frames[label] = seen[np.abs(means[:, None] - means).sum((1, 2, 3)).argmin()][1]
     return frames
 
 
@@ -342,7 +344,6 @@ def _summary(df: pd.DataFrame) -> str:
 
 
 def _notes(hosts: list[str]) -> str:
-    bar = "The bar of a class shows its videos by split, beside those of the largest class."
     if not hosts:
-        return f"{bar} This page fetches nothing."
-    return f"{bar} Pictures of classes without clips are fetched from {', '.join(hosts)}."
+        return "This page fetches nothing."
+    return f"Pictures of classes without clips are fetched from {', '.join(hosts)}."

@@ -247,8 +247,10 @@ def reached(notebook: Path) -> list[str]:
     for file in sorted(paths.runs().glob("*/results.json")):
         if re.search(re.escape(json.dumps(str(file.parent))[1:-1]) + r"(?![\w.-])", text):
             scores = json.loads(file.read_text("utf-8"))
-            hits = f"video Hit@1 {scores['video_hit1']:.1%}, of clips {scores['clip_hit1']:.1%}"
-            found.append(f"{scores['model']}: {hits}, in {file.parent}")
+            clips = scores["clip_hit1"]  # null for histograms, which see whole videos
+            of_clips = "" if clips is None else f", of clips {clips:.1%}"
+            reached = f"video Hit@1 {scores['video_hit1']:.1%}{of_clips}"
+            found.append(f"{scores['model']}: {reached}, in {file.parent}")
     return found
 
 

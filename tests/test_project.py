@@ -51,8 +51,11 @@ def test_every_dependency_has_its_sentence():
     assert not missing
 
 
-def test_the_readme_tree_is_that_of_the_docstrings():
-    listed = dict(re.findall(r"^ +(\w+\.(?:py|ipynb)) +(.+)$", README, flags=re.MULTILINE))
+def test_the_trees_are_those_of_the_docstrings():
+    """That of README holds the notebooks, that of CONTRIBUTING the modules."""
+    text = README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    found = re.findall(r"^ +(\w+\.(?:py|ipynb)) +(.+)$", text, flags=re.MULTILINE)
+    assert len(found) == len(listed := dict(found)), "each stands in one of them"
     lines = {
         f"{name}.py": ast.get_docstring(
             ast.parse((ROOT / "s1m_lab" / f"{name}.py").read_text("utf-8"))
