@@ -51,6 +51,8 @@ class TrainConfig:
     run: str = ""  # the run's name
     precision: str = "auto"
     deterministic: bool = False  # on a GPU, at some cost; a CPU always is
+    start: str = ""  # a run whose weights it starts from, all but the last layer's
+    few: int = 0  # training videos a class; 0: all
 
     def __post_init__(self):
         for name, known in (
@@ -62,9 +64,9 @@ class TrainConfig:
                 raise ValueError(f"{name} {getattr(self, name)!r} is not one of {', '.join(known)}")
         for name in ("lr", "width"):  # 1 and 1.0 are one setting
             object.__setattr__(self, name, float(getattr(self, name)))
-        for name in ("epochs", "batch_size", "lr", "width", "size"):
+        for name in ("epochs", "batch_size", "lr", "width", "size", "few"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} is below 0 (0: the recipe's)")
+                raise ValueError(f"{name} {getattr(self, name)} is below 0")
         if self.size:
             models.check_size(self.size)
         if self.run:
