@@ -26,6 +26,7 @@ TRAINED = {"fc7": ("fc8.",), "pool5": ("fc6.", "fc7.", "fc8.")}  # on the featur
 KEEPS = (0.1, 0.5, 0.9)  # shares of units that dropout keeps
 RATES = (0.01, 0.1)
 CLIP = 5.0  # norm of the gradient
+LEAST = 10  # steps between two looks at the validation clips
 PART = 1024  # clips scored at a time
 COLUMNS = ("step", "trial", "keep", "lr", "epoch", "loss", "val_loss", "val_hit1")
 TIMED = ("seconds",)
@@ -127,7 +128,7 @@ def _epochs(
         torch.nn.utils.clip_grad_norm_([p for part in parts for p in part["params"]], CLIP)
         optimizer.step()
         losses.append(loss.detach())
-        if (step + 1) % epoch_steps == 0:
+        if (step + 1) % epoch_steps == 0 and (len(losses) >= LEAST or step + 1 == steps):
             mean, seconds = torch.stack(losses).mean().item(), time.perf_counter() - clock
-            yield (epoch, mean), seconds, waited, epoch_steps * batch_size
+            yield (epoch, mean), seconds, waited, len(losses) * batch_size
             losses, waited, clock = [], 0.0, time.perf_counter()

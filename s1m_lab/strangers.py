@@ -1,7 +1,7 @@
 """Networks of others behind the door of our own: torchvision's, for what a user would pick instead.
 
-    net = strangers.build("r3d_18", classes=101, seed=0)                 # random weights
-    net = strangers.build("r3d_18", classes=101, seed=0, download=True)  # those of Kinetics-400
+    net = strangers.build("r3d_18", classes=101, seed=0)       # random weights
+    net = strangers.build("r3d_18-kinetics", classes=101)      # downloads those of Kinetics-400
 
 `pooled` gives their last features, `fc8` is a new last layer; frames, size, crop and passes are
 named as those of `models.Network`, so that `features` and `heads` take both. They see all 16 frames
@@ -14,10 +14,16 @@ from torch import Tensor, nn
 
 from s1m_lab.models import MEAN, Network
 
-NAMES = ("r3d_18", "r2plus1d_18")
+NAMES = ("r3d_18", "r3d_18-kinetics", "r2plus1d_18", "r2plus1d_18-kinetics")
 NUMBERS = 512  # of the last features
 SIZE, CROP = 109, 112  # frames of 128×128 are stored for a size of 109
 COLOURS = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # mean and spread, of 0…1
+
+
+def told(name: str) -> str:
+    """A name as a table says it: what its weights are belongs to it."""
+    known, _, trained = name.partition("-")
+    return f"{known}, Kinetics-400" if trained else f"{known}, random weights"
 
 
 class Stranger(nn.Module):
@@ -48,21 +54,23 @@ class Stranger(nn.Module):
         return self.fc8(self.drop(self.pooled(x), layer=7))
 
 
-def build(name: str, classes: int, seed: int = 0, download: bool = False) -> Stranger:
+def build(name: str, classes: int, seed: int = 0) -> Stranger:
     """A network of torchvision with a new last layer.
 
-    Its weights are those that were trained on Kinetics-400 if they may be downloaded (no pickled
-    code is run), else random, a function of `seed`. Raises ValueError for a name not in `NAMES`.
+    Whoever names `…-kinetics` lets it download the weights that were trained on Kinetics-400 (no
+    pickled code is run); else they are random, a function of `seed`. Raises ValueError for a name
+    not in `NAMES`.
     """
     from torchvision.models import get_model, get_model_weights
 
     if name not in NAMES:
         raise ValueError(f"no network named {name!r} is taken; there are: {', '.join(NAMES)}")
+    known, _, trained = name.partition("-")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body = get_model(name, weights=None)
-        if download:
-            known = get_model_weights(name).DEFAULT
+        body = get_model(known, weights=None)
+        if trained:
+            known = get_model_weights(known).DEFAULT
             body.load_state_dict(known.get_state_dict(check_hash=True, weights_only=True))
         body.fc = nn.Identity()
         net = Stranger(name, classes, body)

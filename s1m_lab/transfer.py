@@ -48,7 +48,8 @@ from s1m_lab.train import train
 
 WAYS = ("scratch", "top", "top3", "all")
 LAYERS = {"top": "fc7", "top3": "pool5"}  # whose answers are kept
-EPOCHS = 20  # of a trial of `top` and `top3`, at least
+# Of a trial of `top` and `top3`, whose steps are cheap: passes; steps, at least; clips a step.
+EPOCHS, STEPS, BATCH = 30, 200, 128
 VERSION = 1  # raise it when the same features and settings give other weights
 
 
@@ -64,7 +65,6 @@ class Tuning(NamedTuple):
     keep: float = 0.0  # share that dropout keeps in `top` and `top3`; 0: chosen on validation clips
     epochs: int = 0  # 0: the recipe's; of `top` and `top3` EPOCHS
     few: int = 0  # training videos a class; 0: all
-    download: bool = False  # a stranger may fetch its weights; else they are random
 
 
 def tune(asked: Tuning) -> runs.Run:
@@ -124,23 +124,22 @@ def _settings(asked: Tuning, folder: Path) -> tuple[runs.Run, dict]:
             raise ValueError(f"{folder.name} has no {split} clips; the top is trained on train, "
                              "chosen on val and scored on test videos")  # fmt: skip
     if asked.start in strangers.NAMES and asked.way == "top":
-        model, recipe = asked.start, "pocket"
-        start = f"{model} of Kinetics-400" if asked.download else f"{model} of random weights"
-        weights = start if asked.download else f"{start}, seed {asked.seed}"
+        model, recipe, start = asked.start, "pocket", asked.start
+        weights = f"{start}, seed {asked.seed}"
     else:
         run, own = _start(asked)
         model, recipe = own["model"], run.config["settings"]["recipe"]
         start, weights = run.name, runs.weights_print(run)
     recipe, stored = RECIPES[recipe], Shards(folder / "clips", "train")
     there = len(clips.few(stored, asked.few, asked.seed)[0]) if asked.few else len(stored)
-    least = ceil(recipe.least_steps / max(1, there // recipe.batch_size))
+    least = ceil(STEPS / max(1, there // BATCH))
     settings = {"model": model, "data": paths.name(folder), "clips": stored.fingerprint}
     settings |= {
         "seed": asked.seed,
         "keep": asked.keep,
         "epochs": asked.epochs or max(EPOCHS, least),
     }
-    settings |= {key: getattr(recipe, key) for key in ("batch_size", "momentum", "decay")}
+    settings |= {"batch_size": BATCH, "momentum": recipe.momentum, "decay": recipe.decay}
     settings |= {"trials": [list(trial) for trial in heads.grid(asked.keep)], "weights": weights}
     settings |= {"training": VERSION, **_purpose(asked, folder, start)}
     return runs.Run(paths.runs() / runs.default_name(settings)), settings
@@ -176,7 +175,7 @@ def _tuned_top(asked: Tuning, folder: Path) -> runs.Run:
 def _network(asked: Tuning, classes: int):
     """The network of the start, with a new last layer."""
     if asked.start in strangers.NAMES:
-        return strangers.build(asked.start, classes, asked.seed, asked.download)
+        return strangers.build(asked.start, classes, asked.seed)
     run, own = _start(asked)
     net = models.build(own["model"], classes, own["width"], own["size"], asked.seed)
     runs.adopt(net, run)
