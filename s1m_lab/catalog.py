@@ -18,13 +18,12 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab import splits, sports1m, stages
+from s1m_lab import splits, sports1m, stages, tables, ucflists
 from s1m_lab.paths import is_url
 
 SCHEMA = pa.schema(
@@ -42,8 +41,6 @@ SCHEMA = pa.schema(
         ("group", pa.string()),  # videos that must not be split (one person, one recording)
     ]
 )
-# labels that are numbers, as `168,169`, or as pandas writes them beside an empty cell: `168.0`
-NUMBERS = r"^[,;| ]*\d+(\.0*)?([,;| ]+\d+(\.0*)?)*[,;| ]*$"
 LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]  # few values
 PARQUET = {  # ids do not compress; addresses hold an id each, and little is lost by haste
     "compression": dict.fromkeys([*SCHEMA.names, "labels.list.element"], "zstd") | {"id": "none"},
@@ -152,13 +149,13 @@ def read_folder(path: Path, data_seed: int = 0, known: Iterable[str] = ()) -> pd
             f"its name (videos end in {', '.join(sorted(SUFFIXES))}), or give a table (.csv or "
             ".parquet) with the columns path and labels"
         )
-    names = [_clean(parts[split_first]) for parts in found]
+    names = [tables.clean(parts[split_first]) for parts in found]
     classes = sorted(set(names))
     number = {name: n for n, name in enumerate(classes)}
     columns = {
         "id": _ids(["/".join(parts) for parts in found]),
         "labels": [[number[name]] for name in names],
-        "title": [_clean(Path(parts[-1]).stem) for parts in found],
+        "title": [tables.clean(Path(parts[-1]).stem) for parts in found],
         "path": [between.join((root, *parts)) for parts in found],
     }
     if split_first:
@@ -179,15 +176,14 @@ def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
     counts once. Rows without a path or a label are set aside and counted.
     """
     path = Path(path).resolve()
-    rows = _read_rows(path)
-    rows = rows.set_column(rows.column_names.index("labels"), "labels", _joined(rows["labels"]))
+    rows = tables.rows(path)
     broken = Counter()
     for column, some in (("path", r"\S"), ("labels", r"[^\s|,;]")):
         good = pc.match_substring_regex(rows[column], some)
         rows = _keep(rows, good, broken, f"without {column}")
     if not rows.num_rows:
         raise ValueError(f"{path} has no row with both a path and labels")
-    codes, classes = _codes(rows["labels"], path.parent / "labels.txt")
+    codes, classes = tables.codes(rows["labels"], path.parent / "labels.txt")
     good = pc.greater(pc.list_value_length(codes), 0)
     rows, codes = _keep(rows, good, broken, "without labels"), codes.filter(good)
     columns = {
@@ -230,75 +226,22 @@ def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFr
     return frame(table(dict(zip(videos.column_names, videos.columns, strict=True))), **about)
 
 
-def _read_rows(path: Path) -> pa.Table:
-    """The rows of a table; every text column as text."""
-    import pyarrow.csv
+def read_ucf101(
+    lists: str | Path, videos: str | Path = "", fold: int = 1, data_seed: int = 0
+) -> pd.DataFrame:
+    """One fold of UCF-101 by its official lists, whose folder is `lists`: 13,320 rows.
 
-    if not path.is_file():
-        raise FileNotFoundError(f"no table {path}")
-    try:
-        if path.suffix.lower() == ".parquet":
-            rows = pq.read_table(path)
-        else:
-            names = pyarrow.csv.open_csv(path).schema.names
-            rows = pyarrow.csv.read_csv(
-                path,
-                parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
-                ),
-            )
-    except pa.ArrowInvalid as error:
-        raise ValueError(
-            f"{path} cannot be read as a table (UTF-8, with a header): {error}"
-        ) from None
-    missing = {"path", "labels"} - set(rows.column_names)
-    if missing:
-        raise ValueError(
-            f"{path} has no column {' and no column '.join(sorted(missing))}; it needs path and "
-            f"labels (and may have split, group, title), it has {', '.join(rows.column_names)}"
-        )
-    text = [name for name in ("path", "split", "group", "title") if name in rows.column_names]
-    if twice := [name for name in [*text, "labels"] if rows.column_names.count(name) > 1]:
-        raise ValueError(f"{path} has several columns {' and '.join(twice)}; name the others anew")
-    for name in text:
-        rows = rows.set_column(rows.column_names.index(name), name, rows[name].cast(pa.string()))
-    return rows
-
-
-def _joined(labels: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels as text, several of them joined by `|`."""
-    if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
-        return pc.binary_join(labels.cast(pa.list_(pa.string())), "|")
-    return labels.cast(pa.string())
-
-
-def _codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
-    """(list<int16> of class numbers, class names) of labels as text; empty names give no number."""
-    text = labels.combine_chunks()
-    if pc.all(pc.match_substring_regex(text, NUMBERS)).as_py():
-        parts = pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+")
-        numbers = [
-            int(n) for n in pc.replace_substring_regex(parts.flatten(), r"\.0*$", "").to_pylist()
-        ]
-        most = max(numbers)
-        if most > np.iinfo(np.int16).max:
-            raise ValueError(f"label {most} is beyond the 32,768 classes that a dataset may have")
-        classes = (
-            sports1m.read_labels(names)
-            if names.is_file()
-            else [f"class {n}" for n in range(most + 1)]
-        )
-        if most >= len(classes):
-            raise ValueError(f"label {most} is beyond the {len(classes)} classes of {names}")
-    else:
-        parts = pc.split_pattern(text, "|")
-        called = [_clean(name) for name in parts.flatten().to_pylist()]
-        classes = sorted(set(called) - {""})
-        number = {name: n for n, name in enumerate(classes)}
-        numbers = [number.get(name) for name in called]
-    codes = pa.ListArray.from_arrays(parts.offsets, pa.array(numbers, pa.int16()))
-    return sports1m.distinct(codes), classes
+    `videos` is the folder of the class folders or the one above; "" is `lists` itself, its parent,
+    or a folder `UCF-101` in either, and where none has them paths are null. `group` is the class
+    and group of a clip (`Fencing-g07`). An eighth of the groups of each class in train becomes val,
+    by a hash of `data_seed`. `.attrs["missing"]` and `["unlisted"]` count listed clips without a
+    file, and files without a line, by class; `broken` has their sums. Raises ValueError for a fold
+    without lists, a line of no class, and a group on both sides.
+    """
+    columns, classes, about = ucflists.read(lists, str(videos or ""), fold)
+    df = _finish(table(columns), classes, data_seed, about.pop("broken"))
+    df.attrs |= about
+    return df
 
 
 def _finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> pd.DataFrame:
@@ -333,11 +276,6 @@ def _keep(rows: pa.Table, good: pa.Array, broken: Counter, reason: str) -> pa.Ta
     kept = rows.filter(pc.fill_null(good, False))
     broken[reason] += len(rows) - len(kept)
     return kept
-
-
-def _clean(text: str) -> str:
-    """A name on one line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _is_text(path: str) -> bool:

@@ -5,11 +5,13 @@
     folder = datasets.listed("sports1m", source="sports1m_json.zip")    # Sports-1M's metadata
     df = catalog.load(folder)
 
-`pocket` is made where it is not there. The dataset of a folder or a table is a folder of its own,
+`pocket` and `pocket101` (UCF-101's twin; a fold of it is `pocket101-fold2`) are made where they are
+not there. The dataset of a folder or a table is a folder of its own,
 and its catalog follows its source, which is never written. Clips are not made here: see `ingest`.
 """
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -39,10 +41,10 @@ def held(
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
     """A dataset's folder, this process's alone until the block ends, and its catalog up to date.
 
-    `data_seed` governs the split, None for that of before; `pocket` is made by so many `workers`.
-    Videos that were in a folder and are not there now stay in its catalog, with their classes and
-    clips, since a disk may be away for a moment; with `forget` they go. A table is taken at its
-    word: a row that is not there is no video.
+    `data_seed` governs the split, None for that of before; a pocket dataset is made by so many
+    `workers`. Videos that were in a folder and are not there now stay in its catalog, with their
+    classes and clips, since a disk may be away for a moment; with `forget` they go. A table is
+    taken at its word: a row that is not there is no video.
 
     Raises:
         FileNotFoundError: there is no such dataset, folder or table.
@@ -60,18 +62,26 @@ def own_settings(folder: Path) -> dict:
 
 
 def _folder(data: str | Path, data_seed: int | None, workers: int) -> Path:
-    """The folder of a dataset; `pocket` is made if it is not there, or not whole."""
+    """The folder of a dataset; a pocket dataset is made if it is not there, or not whole."""
     folder = paths.dataset(data)
     there = (folder / "catalog.parquet").is_file()
     if str(data) == "pocket":
         from s1m_lab import pocket
 
         return pocket.make("pocket", data_seed=data_seed, workers=workers)
+    if re.fullmatch("pocket101(-fold[123])?", str(data)):
+        from s1m_lab import ucf101
+
+        return ucf101.pocket(str(data), data_seed=data_seed, workers=workers)
     if not (there or is_url(data)) and paths.is_path(str(data)):
         _kind(Path(data).expanduser().resolve())
     if there or paths.is_path(str(data)):
         return folder
-    there = {"pocket", *(p.parent.name for p in folder.parent.glob("*/catalog.parquet"))}
+    there = {
+        "pocket",
+        "pocket101",
+        *(p.parent.name for p in folder.parent.glob("*/catalog.parquet")),
+    }
     near = f"for the folder write ./{data}; " if Path(data).is_dir() else ""
     raise FileNotFoundError(
         f'no dataset "{data}" in {folder.parent} (there: {", ".join(sorted(there))}); {near}'

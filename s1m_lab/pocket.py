@@ -15,17 +15,13 @@ the crowd or the scoreboard; one film in twenty changes from one sport to anothe
 """
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from s1m_lab import figures, paths, scenes, stages, video
+from s1m_lab import figures, filming, paths, scenes, stages
 from s1m_lab.catalog import frame as catalog_frame
 from s1m_lab.catalog import save as save_catalog
 from s1m_lab.catalog import table
@@ -61,14 +57,15 @@ def make(
         mark = stages.fingerprint(version=VERSION, videos=videos, data_seed=data_seed)
         script = plan(videos, data_seed)
         files = folder / "videos"
-        if about.get("fingerprint") == mark and not _missing(files, script):
+        if about.get("fingerprint") == mark and not filming.missing(files, script):
             return folder
         (folder / "dataset.json").unlink(missing_ok=True)
-        _clear(files, mark)
-        missing = _missing(files, script)
+        filming.clear(files, mark)
+        missing = filming.missing(files, script)
         stages.require_space(folder, sum(len(scene.ids) for scene in missing) * BYTES)
         if missing:
-            _render_all(files, videos, data_seed, missing, min(workers or 999, stages.cores()))
+            workers = min(workers or 999, stages.cores())
+            filming.render(sys.modules[__name__], files, videos, data_seed, missing, workers)
         _write_lists(folder, script, data_seed)
         _write_about(folder, mark, videos, data_seed)
     return folder
@@ -139,86 +136,6 @@ def coding(kind: str) -> dict:
     """
     gop, crf = {"motion": (1, 18), "detail": (FPS, 10)}.get(kind, (FPS, 18))
     return {"fps": FPS, "crf": crf, "gop": gop}
-
-
-def _render_all(files: Path, videos: int, data_seed: int, missing: list[Scene], workers: int):
-    """Film what is missing in `workers` processes, each every so-manieth scene.
-
-    They are started by command line and not by `multiprocessing`, which would import the caller's
-    script anew in every child, or fork a notebook's kernel with its threads.
-    """
-    work = "import sys; from s1m_lab import pocket; pocket._work(*sys.argv[1:])"
-    library = str(Path(__file__).resolve().parent.parent)
-    around = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    around["PYTHONPATH"] = os.pathsep.join([library, *filter(None, [os.environ.get("PYTHONPATH")])])
-    workers = min(workers, len(missing))
-    progress = stages.Progress("rendering", sum(len(scene.ids) for scene in missing), "videos")
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", work, *map(str, (files, videos, data_seed, k, workers))],
-            env=around,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
-        for k in range(workers)
-    ]
-
-    def watch(process: subprocess.Popen) -> str:
-        said = []
-        for line in process.stdout:
-            if line.startswith("filmed "):
-                progress.update(int(line.split()[1]))
-            else:
-                said.append(line)
-        return "" if process.wait() == 0 else "".join(said[-20:]) or "it was killed"
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            problems = list(filter(None, pool.map(watch, processes)))
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-                process.stdout.close()
-    if problems:
-        raise RuntimeError(f"a rendering process failed; run it again to go on:\n{problems[0]}")
-
-
-def _work(files: str, videos: str, data_seed: str, worker: str, workers: str) -> None:
-    """A rendering process: film its part of the scenes whose files are missing."""
-    folder, seed = Path(files), int(data_seed)
-    scratch = folder / f".work-{os.getpid()}"  # an orphan of a killed run has its own
-    scratch.mkdir()
-    # The list of what is missing shrinks while we work: divide the plan, not the list.
-    for scene in plan(int(videos), seed)[int(worker) :: int(workers)]:
-        if not _missing(folder, [scene]):
-            continue
-        how = coding(STAGES[scene.stage].kind)
-        for id, frames in film(scene, seed):
-            if (folder / f"{id}.mp4").exists():
-                continue  # its twin is what is missing
-            video.encode(scratch / f"{id}.mp4", frames, **how)
-            os.replace(scratch / f"{id}.mp4", folder / f"{id}.mp4")
-        print("filmed", len(scene.ids), flush=True)
-    scratch.rmdir()
-
-
-def _missing(files: Path, script: list[Scene]) -> list[Scene]:
-    there = {entry.name for entry in os.scandir(files)} if files.is_dir() else set()
-    return [scene for scene in script if not all(f"{id}.mp4" in there for id in scene.ids)]
-
-
-def _clear(files: Path, mark: str) -> None:
-    """Keep the films of an interrupted rendering with the same fingerprint, and nothing else."""
-    seal = files / ".fingerprint"
-    if not seal.is_file() or seal.read_text() != mark:
-        if files.is_dir():
-            shutil.rmtree(files)
-        files.mkdir(parents=True)
-        seal.write_text(mark)
-    for leftover in files.glob(".work-*"):
-        shutil.rmtree(leftover)
 
 
 # ----------------------------------------------------------------------------------------- lists

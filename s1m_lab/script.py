@@ -81,6 +81,14 @@ class Scene(NamedTuple):
     def group(self) -> str:
         return f"{STAGES[self.stage].classes[0]} {self.split} {self.number}".replace(" ", "-")
 
+    @property
+    def files(self) -> list[str]:
+        return [f"{id}.mp4" for id in self.ids]
+
+    @property
+    def kind(self) -> str:
+        return STAGES[self.stage].kind
+
     def labels(self, k: int) -> list[int]:
         names = [STAGES[self.stage].classes[k]]
         if self.second is not None:

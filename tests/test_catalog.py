@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from s1m_lab import catalog
+from s1m_lab import catalog, tables
 
 
 def touch(root, *names):
@@ -264,6 +264,6 @@ def test_real_sports1m_list(real_data):
     rows = (real_data / "sports1m" / "test_videos.txt").read_text().splitlines()
     start = time.monotonic()
     table = pa.table({"path": [r.split()[0] for r in rows], "labels": [r.split()[1] for r in rows]})
-    codes, classes = catalog._codes(table["labels"], real_data / "sports1m" / "labels.txt")
+    codes, classes = tables.codes(table["labels"], real_data / "sports1m" / "labels.txt")
     assert len(classes) == 487 and np.diff(codes.offsets).sum() > len(rows)
     assert time.monotonic() - start < 10

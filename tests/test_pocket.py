@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from s1m_lab import catalog, paths, pocket, stages, video
+from s1m_lab import catalog, filming, paths, pocket, stages, video
 from s1m_lab.scenes import SQUARE, weaving
 
 FULL, TWO = 112, 118  # px: the crop of the full frame, and of the two-stream views, in 132×132
@@ -156,20 +156,20 @@ def test_make_again(small, monkeypatch, capsys):
     """Finished is finished; a lost file comes back; other settings render everything again."""
     monkeypatch.setenv("S1M_HOME", str(small.parent.parent))
     calls = []
-    render = pocket._render_all
-    monkeypatch.setattr(pocket, "_render_all", lambda *a: (calls.append(a), render(*a)))
+    render = filming.render
+    monkeypatch.setattr(filming, "render", lambda *a: (calls.append(a), render(*a)))
     assert pocket.make("small", videos=64) == small and pocket.make("small") == small
     assert not calls
     lost = next((small / "videos").glob("*.mp4"))
     whole = lost.read_bytes()
     lost.unlink()
     pocket.make("small")
-    assert lost.read_bytes() == whole and [len(call[3]) for call in calls] == [1]
-    monkeypatch.setattr(pocket, "_render_all", lambda *a: (_ for _ in ()).throw(KeyError("work")))
+    assert lost.read_bytes() == whole and [len(call[4]) for call in calls] == [1]
+    monkeypatch.setattr(filming, "render", lambda *a: (_ for _ in ()).throw(KeyError("work")))
     monkeypatch.setattr(pocket, "VERSION", -1)
     with pytest.raises(KeyError, match="work"):
         with stages.exclusive(small.parent / "elsewhere"):
-            pocket._clear(small.parent / "elsewhere" / "videos", "old")
+            filming.clear(small.parent / "elsewhere" / "videos", "old")
         (small.parent / "elsewhere" / "videos" / "old.mp4").write_bytes(b"old")
         pocket.make("elsewhere", videos=64)
     assert not (small.parent / "elsewhere" / "videos" / "old.mp4").exists()
@@ -181,7 +181,7 @@ def test_a_failing_worker_is_heard(tmp_path, monkeypatch):
     (tmp_path / "data" / "bad" / "videos").mkdir(parents=True)
     script = pocket.plan(64, 0)
     with pytest.raises(RuntimeError, match="run it again to go on:(.|\n)*Error"):
-        pocket._render_all(tmp_path / "data" / "bad" / "nowhere", 64, 0, script, 1)
+        filming.render(pocket, tmp_path / "data" / "bad" / "nowhere", 64, 0, script, 1)
     with pytest.raises(ValueError, match="not -5"):
         pocket.make("bad", videos=-5)
 

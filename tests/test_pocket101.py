@@ -1,0 +1,164 @@
+"""pocket101: its films, its lists, and what one of its frames may tell."""
+
+import json
+
+import numpy as np
+import pytest
+
+from s1m_lab import figures, paths, pocket, pocket101, stages, ucflists, video
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("S1M_HOME", str(tmp_path_factory.mktemp("a home")))
+        patch.setattr(stages, "cores", lambda: 2)
+        return pocket101.make("small", groups=4, workers=2)
+
+
+def decoded(path):
+    return np.stack([image for _, image in video.read(path)])
+
+
+def test_classes_and_categories():
+    """Every category of UCF-101, sports the largest, and no sport of `pocket`."""
+    named = sum(pocket101.CATEGORIES.values(), [])
+    assert sorted(named) == pocket101.CLASSES and len(named) == len(set(named)) == 24
+    assert list(pocket101.CATEGORIES) == list(ucflists.CATEGORIES)
+    sizes = [len(names) for names in pocket101.CATEGORIES.values()]
+    assert min(sizes) >= 2 and max(sizes) == sizes[-1]
+    assert not {name.lower() for name in named} & {n.replace(" ", "") for n in pocket.CLASSES}
+    for category, names in ucflists.CATEGORIES.items():  # a class of UCF-101 is where that has it
+        assert all(name not in named or name in pocket101.CATEGORIES[category] for name in names)
+    assert (pocket101.WIDTH, pocket101.HEIGHT) != (figures.WIDTH, figures.HEIGHT)
+
+
+def test_the_plan():
+    script = pocket101.plan(25, 0)
+    files = [file for scene in script for file in scene.files]
+    assert len(files) == len(set(files)) == 24 * (12 + 2 * 13)
+    assert script == pocket101.plan(25, 0) != pocket101.plan(25, 1)
+    assert "HandstandPushups/v_HandStandPushups_g25_c02.avi" in files
+
+
+@pytest.mark.parametrize("groups", [4, 25, 99])
+def test_every_fold_tests_other_groups(groups):
+    tests = [pocket101.tested(fold, groups) for fold in (1, 2, 3)]
+    assert len(set().union(*tests)) == sum(map(len, tests)) and max(tests[2]) < groups
+    if groups == 25:
+        assert tests == [range(1, 8), range(8, 15), range(15, 22)]
+
+
+def test_files_are_what_the_lists_say(small):
+    there = sorted(str(f.relative_to(small / "UCF-101")) for f in small.rglob("*.avi"))
+    assert len(there) == 24 * 6 and not list(small.rglob(".work*"))
+    text = (small / "ucfTrainTestlist" / "classInd.txt").read_bytes().decode()
+    classes = dict(line.split()[::-1] for line in text.split("\r\n")[:-1])
+    assert list(classes) == pocket101.CLASSES and classes["Archery"] == "1"
+    for fold in (1, 2, 3):
+        lists = [small / "ucfTrainTestlist" / f"{s}list0{fold}.txt" for s in ("train", "test")]
+        train, test = (path.read_bytes().decode().split("\r\n")[:-1] for path in lists)
+        assert sorted([line.split()[0] for line in train] + test) == there
+        assert all(line.split()[1] == classes[line.partition("/")[0]] for line in train)
+        assert {line[-11:-8] for line in test} == {f"g{fold:02}"[-3:]}
+    for name in there[::7]:
+        info = video.probe(small / "UCF-101" / name)
+        assert (info.width, info.height, info.codec) == (192, 144, "h264")
+        assert 50 <= info.frames <= 75 and not info.broken and abs(info.fps - 25) < 1e-6
+    about = json.loads((small / "dataset.json").read_text("utf-8"))
+    assert about["categories"] == pocket101.CATEGORIES and about["groups"] == 4
+
+
+def test_the_same_bytes_again(small, tmp_path, monkeypatch):
+    """One worker, and films that an interrupted run had left, give what two workers gave."""
+    monkeypatch.setenv("S1M_HOME", str(tmp_path))
+    folder = paths.dataset("again")
+    for path in sorted(small.rglob("*.avi"))[:100] + [small / "UCF-101" / ".fingerprint"]:
+        copy = folder / path.relative_to(small)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    pocket101.make("again", groups=4, workers=1)
+    made = [path for path in small.rglob("*") if path.is_file() and path.name != ".lock"]
+    assert len(made) == 24 * 6 + 9
+    for path in made:
+        assert (folder / path.relative_to(small)).read_bytes() == path.read_bytes(), path
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.avi")}
+    assert pocket101.make("again") == folder
+    assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*.avi")}
+    with pytest.raises(ValueError, match="4 to 99"):
+        pocket101.make("again", groups=3)
+
+
+def shown(stage, group=2, seed=3):
+    """The frames of a group of a stage by class, before coding."""
+    scene = next(s for s in pocket101.plan(4, seed) if (s.stage, s.group) == (stage, group))
+    names = [name.partition("/")[0] for name in scene.files]
+    return dict(zip(names, (frames for _, frames in pocket101.film(scene, seed)), strict=True))
+
+
+def test_moonwalking_is_strolling_backwards():
+    films = shown([k for k, s in enumerate(pocket101.STAGES) if "Moonwalking" in s.rounds][0])
+    assert np.array_equal(films["Strolling"], films["Moonwalking"][::-1])
+    assert not np.array_equal(films["Strolling"], films["Moonwalking"])
+
+
+@pytest.mark.parametrize("slow, fast", [("TaiChi", "KarateKata"), ("PlayingViolin", "Fiddling")])
+def test_fast_twins_are_slow_ones_hurried(slow, fast):
+    """One group's people and place; the fast one differs more from frame to frame."""
+    films = shown([k for k, s in enumerate(pocket101.STAGES) if slow in s.rounds][0])
+    change = {k: np.abs(np.diff(f.astype(int), axis=0)).mean() for k, f in films.items()}
+    assert change[fast] > 1.5 * change[slow]
+    still = [np.median(f, axis=0) for f in films.values()]
+    assert (np.abs(still[0] - still[1]).mean(2) < 12).mean() > 0.85
+
+
+def test_any_moment_is_as_likely_in_a_slow_twin_as_in_a_fast_one(monkeypatch):
+    """Twins begin with one picture; over many groups their frames show every part of a round."""
+    for slow, fast in pocket101.PAIRS["motion"][1:]:
+        films = shown([k for k, s in enumerate(pocket101.STAGES) if slow in s.rounds][0])
+        assert np.array_equal(films[slow][0], films[fast][0])
+    moments = []
+    monkeypatch.setattr(pocket101, "_pose", lambda *a: None)
+    monkeypatch.setattr(pocket101, "_shoot", lambda w, p, rounds, *a: moments.append(rounds % 1))
+    for scene in pocket101.plan(99, 0):
+        if {"TaiChi", "Fiddling"} & set(pocket101.STAGES[scene.stage].rounds):
+            list(pocket101.film(scene, 0))
+    assert len(moments) == 2 * 2 * 149
+    every = np.concatenate(moments)
+    parts = np.histogram(every, 8, (0, 1))[0] / len(every)
+    assert np.abs(parts - 1 / 8).max() < 0.05
+    first = np.histogram([m[0] for m in moments], 8, (0, 1))[0] / len(moments)
+    assert np.abs(first - 1 / 8).max() < 0.05
+
+
+def test_a_group_shares_people_and_place_and_others_do_not():
+    """Two clips of a group are nearer to each other than to any clip of another group."""
+    scenes = [s for s in pocket101.plan(6, 0) if s.stage == 1 and s.group % 2]
+    films = [[f.mean(0) for _, f in pocket101.film(scene, 0)] for scene in scenes]
+    apart = lambda a, b: np.abs(a - b).mean()  # noqa: E731
+    for k, (one, two) in enumerate(films):
+        others = [film for n, group in enumerate(films) for film in group if n != k]
+        assert apart(one, two) < min(apart(one, other) for other in others)
+
+
+def test_one_frame_tells_most_classes_and_no_twin(small):
+    """Nearest neighbours among frames of other groups: far better than chance over the stages,
+    and no better than chance between twins."""
+    x, stage, label, group = [], [], [], []
+    for k, scene in enumerate(pocket101.plan(8, 5)):
+        if scene.group % 2:
+            continue
+        for name, (_, frames) in zip(scene.files, pocket101.film(scene, 5), strict=True):
+            for n in np.random.default_rng(k).choice(len(frames), 4, replace=False):
+                small_frame = frames[n].reshape(18, 8, 24, 8, 3).mean((1, 3))
+                x.append((small_frame - small_frame.mean((0, 1))).ravel())
+                stage.append(scene.stage), group.append(scene.group)
+                label.append(name.partition("/")[0])
+    x, stage, label, group = map(np.array, (x, stage, label, group))
+    distance = ((x[:, None] - x[None]) ** 2).sum(2)
+    distance[group[:, None] == group[None]] = np.inf
+    nearest = distance.argmin(1)
+    assert (stage[nearest] == stage).mean() > 0.5
+    twins = np.isin(label, sum(pocket101.PAIRS["motion"], [])) & (stage[nearest] == stage)
+    rate = (label[nearest] == label)[twins].mean()
+    assert abs(rate - 0.5) < 2.5 * 0.5 / np.sqrt(twins.sum() / 4), rate
