@@ -113,7 +113,7 @@ def test_what_is_fixed_keeps_its_bits_and_what_is_trained_does_not(lab, start):
 def test_all_starts_from_the_weights_and_scratch_does_not(lab):
     run, scratch = lab("all"), lab("scratch")
     assert run.config["settings"]["start"] == "slow" and run.results["start"] == "slow"
-    assert scratch.results["start"] == "" and "start" not in train.TrainConfig(seed=1).run
+    assert scratch.results["start"] == ""
     old, new, other = weights(runs.load("slow")), weights(run), weights(scratch)
     key = "towers.frame.conv2.weight"
     near, far = ((w[key] - old[key]).abs().mean() for w in (new, other))
@@ -213,7 +213,7 @@ def test_dropout_before_a_trained_layer_keeps_what_is_asked_for():
     net.train()
     dropped = net.drop(x, layer=5)
     assert (dropped != 0).float().mean().item() == pytest.approx(0.1, abs=0.01)
-    assert set(dropped.unique().tolist()) == {0.0, pytest.approx(10)}
+    assert dropped.unique().tolist() == pytest.approx([0, 10])
     seen = []
     net.drop = lambda x, layer: seen.append(layer) or x
     heads.classify(net, x, "pool5")
@@ -236,9 +236,7 @@ def test_keep_and_rate_are_chosen_on_validation(lab):
 
 def test_a_tuning_that_was_killed_ends_in_the_same_bits(lab, shared):
     whole = lab("top3", epochs=4)
-    kept = {
-        name: (whole.path / name).read_bytes() for name in ("model.safetensors", "results.json")
-    }
+    kept = (whole.path / "model.safetensors").read_bytes()
     predictions = (whole.path / "predictions" / "test.npy").read_bytes()
     untimed = whole.metrics.drop(columns="seconds").to_csv()
     assert lab("top3", epochs=4).path == whole.path, "a finished run is found"
@@ -262,15 +260,15 @@ tune({asked})
     assert len(list((whole.path / "checkpoint").iterdir())) == 2
     again = lab("top3", epochs=4)
     assert again.path == whole.path
-    assert (again.path / "model.safetensors").read_bytes() == kept["model.safetensors"]
+    assert (again.path / "model.safetensors").read_bytes() == kept
     assert (again.path / "predictions" / "test.npy").read_bytes() == predictions
     assert again.metrics.drop(columns="seconds").to_csv() == untimed
 
 
 def test_few_are_so_many_videos_of_every_class_and_each_among_more(lab):
     stored = Shards(paths.dataset("three-fold1") / "clips", "train")
-    owners = [(v, own[0]) for s in range(len(stored.counts)) for v, own in zip(
-        stored.index(s)["video"].to_pylist(), stored.index(s)["labels"].to_pylist(), strict=True)]  # fmt: skip
+    rows_of = [row for s in range(len(stored.counts)) for row in stored.index(s).to_pylist()]
+    owners = [(row["video"], row["labels"][0]) for row in rows_of]
     before = set()
     for n in (1, 2, 4):
         numbers, counts = clips.few(stored, n, seed=3)
