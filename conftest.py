@@ -21,16 +21,18 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Notebooks under test find a small `pocket` in that home, and two small runs on it."""
+    """Notebooks under test find small pocket datasets in that home, and two small runs."""
     if any(getattr(item, "nbmake", False) for item in items):
         make_small()
 
 
 def make_small() -> None:
-    """In the home of now: `pocket` in small, and two runs on it, `small` and `small_single`."""
-    from s1m_lab import pocket, train
+    """In the home of now: `pocket` and `pocket101` in small, and two runs on the first, `small` and
+    `small_single`."""
+    from s1m_lab import pocket, pocket101, train
 
     pocket.make("pocket", videos=128)
+    pocket101.make(groups=4)
     for name, model in (("small", "slow"), ("small_single", "single")):
         train.train(train.TrainConfig(model=model, epochs=1, size=56, width=0.1, run=name))
 

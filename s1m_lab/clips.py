@@ -9,6 +9,7 @@ Frames travel as uint8; `augment` crops, flips and subtracts 117 on the device, 
 time, with one draw a clip (§3.3). Needs torch and numpy alone.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from s1m_lab.models import MEAN
 
 WINDOW = 16  # shards mixed at a time
 LOOKED = 9  # clips of a class that one to show is chosen from
-SHARDS, SAMPLES, CROPS, MASKS, SHOW = range(5)  # what a draw is for: streams that never meet
+SHARDS, SAMPLES, CROPS, MASKS, SHOW, FEW = range(6)  # what a draw is for: streams that never meet
 
 
 def draw(*keys) -> np.ndarray:
@@ -86,6 +87,34 @@ def plans(
             while len(waiting) >= batch_size:
                 yield Plan(step, epoch, rows, waiting[:batch_size][rows])
                 step, waiting = step + 1, waiting[batch_size:]
+
+
+def few(shards, videos: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The clips of so many videos a class: their numbers, and how many lie in each shard.
+
+    Which videos is a function of `seed`; those of two are among those of five. A video of several
+    labels stands for its first.
+    """
+    own = [row for s in range(len(shards.counts)) for row in _owners(shards, s)]
+    first = {}  # a video is known by its first clip
+    for number, (video, label) in enumerate(own):
+        first.setdefault(video, (label, number))
+    order = sorted(first, key=lambda video: int(draw(seed, FEW, first[video][1])[0]))
+    kept, taken = set(), Counter()
+    for video in order:
+        taken[first[video][0]] += 1
+        if taken[first[video][0]] <= videos:
+            kept.add(video)
+    there = np.array([video in kept for video, _ in own], bool)
+    counts = [part.sum() for part in np.split(there, np.cumsum(shards.counts)[:-1])]
+    return np.flatnonzero(there), np.array(counts)
+
+
+def _owners(shards, shard: int) -> list[tuple[str, int]]:
+    """The video of each clip of a shard, and its first label."""
+    rows = shards.index(shard)
+    labels = shards.labels(shard, range(len(rows)))
+    return [(v, own[0]) for v, own in zip(rows["video"].to_pylist(), labels, strict=True)]
 
 
 class Batch(NamedTuple):

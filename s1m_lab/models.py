@@ -203,11 +203,16 @@ class Network(nn.Module):
         In training with `dropout`, `rows` must hold B int64 keys: a clip's mask depends on its key
         alone, so that it is the same wherever in whichever process the clip is computed.
         """
+        return self.fc8(self.drop(self.hidden(self.pooled(x)), layer=7))
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """What the towers make of x, the last pooling's answers: B×numbers."""
         x = torch.cat([self.towers[s](frames) for s, frames in self.streams(x).items()], dim=2)
-        x = x.movedim(0, 1).flatten(1)  # T'×B×C×h×w → B×(T'·C·h·w)
-        x = self.drop(F.relu(self.fc6(x)), layer=6)
-        x = self.drop(F.relu(self.fc7(x)), layer=7)
-        return self.fc8(x)
+        return x.movedim(0, 1).flatten(1)  # T'×B×C×h×w → B×(T'·C·h·w)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """What fc6 and fc7 make of `pooled`: B×units."""
+        return F.relu(self.fc7(self.drop(F.relu(self.fc6(x)), layer=6)))
 
     def streams(self, x: Tensor) -> dict[str, Tensor]:
         """What each tower sees of x (B×3×T×S×S), scaled: T×B×3×s×s, s = S or S/2."""

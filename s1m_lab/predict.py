@@ -105,13 +105,18 @@ def validate(
     """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
     if not len(shards):
         return float("nan"), float("nan")
-    labels, losses, hits, done = _index(shards)["labels"].combine_chunks(), [], [], 0
-    for found in probabilities(net, shards, precision, threads, passes=1):
-        own = labels.slice(done, len(found)).to_pylist()
-        share = metrics.truth(own, net.classes) / np.array([len(each) for each in own])[:, None]
-        losses.append(-(share * np.log(np.maximum(found, 1e-12))).sum(axis=1))
-        hits.append(metrics.hits(found, own, 1))
-        done += len(found)
+    return judged(shards, probabilities(net, shards, precision, threads, passes=1))
+
+
+def judged(shards: Shards, found: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Cross-entropy and Hit@1 of the probabilities of all clips of a split, in order."""
+    labels, losses, hits, done = index(shards)["labels"].combine_chunks(), [], [], 0
+    for part in found:
+        own = labels.slice(done, len(part)).to_pylist()
+        share = metrics.truth(own, part.shape[1]) / np.array([len(each) for each in own])[:, None]
+        losses.append(-(share * np.log(np.maximum(part, 1e-12))).sum(axis=1))
+        hits.append(metrics.hits(part, own, 1))
+        done += len(part)
     return float(np.concatenate(losses).mean()), float(np.concatenate(hits).mean())
 
 
@@ -120,30 +125,35 @@ def save(
 ) -> None:
     """Score all clips of a split of a dataset folder and write the run's `predictions/`."""
     shards = Shards(folder / "clips", split)
-    total = len(shards)
+    write(run, shards, net.classes, probabilities(net, shards, precision, threads, passes=4))
+
+
+def write(run: runs.Run, shards: Shards, classes: int, found: Iterable[np.ndarray]) -> None:
+    """Write the probabilities of all clips of a split, in order, as the run's `predictions/`."""
+    total, split = len(shards), shards.split
     writes = processes.place()[0] == 0
     target = run.path / "predictions" / f"{split}.npy"
     progress = stages.Progress(f"scoring {split} clips", total, "clips")
     with stages.atomic(target) if writes else nullcontext() as temporary:
         if writes:
-            shape = (total, net.classes)
-            stages.require_space(run.path, 4 * total * net.classes)
+            shape = (total, classes)
+            stages.require_space(run.path, 4 * total * classes)
             out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
         done = 0
-        for found in probabilities(net, shards, precision, threads, passes=4):
+        for part in found:
             if writes:
-                out[done : done + len(found)] = found
-                progress.update(len(found))
-            done += len(found)
+                out[done : done + len(part)] = part
+                progress.update(len(part))
+            done += len(part)
         if writes:
             out.flush()
             del out  # closed, before Windows is to rename it
     if writes:
         with stages.atomic(target.with_suffix(".parquet")) as temporary:
-            pq.write_table(_index(shards), temporary)
+            pq.write_table(index(shards), temporary)
 
 
-def _index(shards: Shards) -> pa.Table:
+def index(shards: Shards) -> pa.Table:
     """The index rows of all clips of a split: video, clip, start and labels."""
     columns = ["video", "clip", "start", "labels"]
     return pa.concat_tables(shards.index(s).select(columns) for s in range(len(shards.counts)))

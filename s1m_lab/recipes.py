@@ -59,6 +59,8 @@ class TrainConfig:
     run: str = _asked("", "the run's name (default: made from the settings)")
     precision: str = _asked("auto", ", ".join(PRECISIONS))
     deterministic: bool = _asked(False, "the same bits on a GPU too, at some cost; a CPU always is")
+    start: str = _asked("", "a run whose weights it starts from, all but the last layer's")
+    few: int = _asked(0, "training videos a class (0: all)")
 
     def __post_init__(self):
         for name, known in (
@@ -74,9 +76,9 @@ class TrainConfig:
                 )
         for name in ("lr", "width"):  # 1 and 1.0 are one setting
             object.__setattr__(self, name, float(getattr(self, name)))
-        for name in ("epochs", "batch_size", "lr", "width", "size"):
+        for name in ("epochs", "batch_size", "lr", "width", "size", "few"):
             if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} is below 0 (0: the recipe's)")
+                raise ValueError(f"{name} {getattr(self, name)} is below 0")
         if self.size:
             models.check_size(self.size)
         if self.run:

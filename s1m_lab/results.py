@@ -11,6 +11,7 @@ which runs, and for what the intervals say.
 """
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -132,10 +133,20 @@ def multiply_adds(run: Run) -> float:
 
 
 def transfers(found: Found) -> list[Run]:
-    """The finished runs that were tuned on another dataset, from one of these or from scratch."""
-    names = {"", *(run.name for own in found.runs.values() for run in own)}
-    tuned = [run for run in finished() if "tune" in run.results]
-    return [run for run in tuned if (run.results["start"] or "") in names]
+    """The finished runs of slow fusion that were tuned on another dataset, with all of its training
+    videos, from one of these or from scratch; of one way, fold and seed the first by name."""
+    names, first = {"", *(run.name for own in found.runs.values() for run in own)}, {}
+    for run in finished():
+        about = run.results
+        if about.get("start", None) in names and about["model"] == "slow" and "few" not in about:
+            key = whole(run), about["tune"], about["fold"], about["seed"]
+            first.setdefault(key, run)
+    return list(first.values())
+
+
+def whole(run: Run) -> str:
+    """The dataset of a run without its fold: `pocket101` of `pocket101-fold2`."""
+    return re.sub(r"-fold\d+$", "", run.results["data"])
 
 
 def table3(several: list[Run], seed: int = 0) -> pd.DataFrame:
@@ -145,10 +156,10 @@ def table3(several: list[Run], seed: int = 0) -> pd.DataFrame:
     draw from the test videos of all folds together.
     """
     out = []
-    for data in sorted({run.results["data"] for run in several}) or ["ucf101"]:
+    for data in sorted({whole(run) for run in several}) or ["ucf101"]:
         for tune, printed in paper.TABLE_3.items():
             row = {"data": data, "tune": tune, "paper": printed / 100, "folds": [], "command": ""}
-            own = [r for r in several if (r.results["data"], r.results["tune"]) == (data, tune)]
+            own = [r for r in several if (whole(r), r.results["tune"]) == (data, tune)]
             if own:
                 hits = [_right(run) for run in own]
                 row["low"], row["high"] = metrics.bootstrap(np.concatenate(hits), seed)
@@ -168,14 +179,15 @@ def table4(several: list[Run]) -> pd.DataFrame:
     (`categories`: group → classes); "all" is the mean over all classes.
     """
     out = {}
-    for data in sorted({run.results["data"] for run in several}) or ["ucf101"]:
-        about = paths.dataset(data) / "dataset.json"
+    for data in sorted({whole(run) for run in several}) or ["ucf101"]:
+        folds = [run.results["data"] for run in several if whole(run) == data]
+        about = paths.dataset((folds or [data])[0]) / "dataset.json"
         groups = (
             json.loads(about.read_text("utf-8")).get("categories", {}) if about.is_file() else {}
         )
         for group, printed in paper.TABLE_4.items():
             for tune, theirs in printed.items():
-                own = [r for r in several if (r.results["data"], r.results["tune"]) == (data, tune)]
+                own = [r for r in several if (whole(r), r.results["tune"]) == (data, tune)]
                 found = [_group_precision(run, groups.get(group), group == "all") for run in own]
                 row = out.setdefault((data, group), {})
                 row[tune, "ours"] = np.mean(found) if found else np.nan

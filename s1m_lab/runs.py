@@ -7,6 +7,7 @@ use it), `checkpoint/` (the last two), `filters/` (the first layer on its way), 
 """
 
 import difflib
+import hashlib
 import json
 import re
 import shutil
@@ -106,10 +107,11 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
 
 
 def default_name(settings: dict) -> str:
-    """`<data>-<model>-s<seed>-<8 hex of the settings>`, starting with a letter."""
-    digest = stages.fingerprint(**settings)[:8]
-    data = Path(settings["data"]).name
-    name = f"{data}-{settings['model']}-s{settings['seed']}-{digest}"
+    """`<data>-<model>-s<seed>-<8 hex of the settings>`, starting with a letter; of a run that was
+    tuned `<data>-<model>-<tune>-s<seed>-…`."""
+    digest, tuned = stages.fingerprint(**settings)[:8], settings.get("tune", "")
+    what = "-".join(filter(None, (Path(settings["data"]).name, settings["model"], tuned)))
+    name = f"{what}-s{settings['seed']}-{digest}"
     name = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)
     return name if name[0].isalpha() else f"data-{name}"
 
@@ -213,27 +215,54 @@ def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
 def load_network(run: Run):
     """The network of the best validation epoch, on the CPU, in evaluation mode.
 
-    Raises ValueError for a run of the histogram baseline, which sees no frames.
+    Raises ValueError as `network` does.
+    """
+    from safetensors.torch import load_file
+
+    from s1m_lab import models
+
+    about = network(run)
+    net = models.build(about["model"], about["classes"], about["width"], about["size"])
+    net.load_state_dict(load_file(run.path / "model.safetensors"))
+    return net.eval()
+
+
+def network(run: Run) -> dict:
+    """What `save_network` says of a run's network: `model`, `classes`, `width`, `size`, …
+
+    Raises ValueError for a run without one of the lab's own: the histogram baseline sees no frames,
+    and of another's network only the last layer was trained.
     """
     from safetensors import safe_open
 
     from s1m_lab import models
 
-    if run.config["settings"]["model"] == "histograms":
+    if (model := run.config["settings"]["model"]) not in models.NAMES:
+        what = "classifies histograms of hand-made features" if model == "histograms" else ""
+        what = what or f"is the last layer of {model}, a network of torchvision's,"
         raise ValueError(
-            f"run {run.name!r} classifies histograms of hand-made features and has no network that "
-            "sees frames; name a run of one: papermill notebooks/03_train.ipynb out.ipynb"
+            f"run {run.name!r} {what} and has no network of the lab's that sees frames; name a run "
+            "of one: papermill notebooks/03_train.ipynb out.ipynb"
         )
-
     path = run.path / "model.safetensors"
     if not path.is_file():
         raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat its command")
     with safe_open(path, "pt") as file:
-        about = json.loads(file.metadata()["s1m_lab"])
-        weights = {key: file.get_tensor(key) for key in file.keys()}
-    net = models.build(about["model"], about["classes"], about["width"], about["size"])
-    net.load_state_dict(weights)
-    return net.eval()
+        return json.loads(file.metadata()["s1m_lab"])
+
+
+def weights_print(run: Run) -> str:
+    """What the weights of a run are known by: a digest of their bytes."""
+    with open(run.path / "model.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def adopt(net, start: Run) -> None:
+    """Give a network the weights and the scale of another's, all but the last layer's."""
+    weights = load_network(start).state_dict()
+    old = {key: value for key, value in weights.items() if not key.startswith("fc8.")}
+    missing, unknown = net.load_state_dict(old, strict=False)
+    assert not unknown and {key.partition(".")[0] for key in missing} == {"fc8"}
 
 
 def commit() -> str:

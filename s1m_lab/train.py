@@ -8,6 +8,7 @@ same bits; on more processes it sees the same clips, crops and masks in the same
 """
 
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import cos, isfinite, pi
@@ -23,24 +24,28 @@ from s1m_lab.shards import Shards
 
 VERSION = 1  # raise it when the same settings give other weights
 ROW = 10  # steps in a row of metrics.csv
+SLOWER = 0.1  # the rate of layers that were trained before, as a share of the new layer's
 COLUMNS = ("step", "epoch", "lr", "loss", "val_loss", "val_hit1")
 TIMED = ("seconds", "clips_per_second", "data_wait")  # differ from one time to the next
 
 
-def train(config: TrainConfig) -> runs.Run:
+def train(config: TrainConfig, about: dict | None = None) -> runs.Run:
     """Train one network and score it on the test videos; returns the finished run.
 
     Prepares the dataset if need be. A run that is finished is returned as it is, one that was
     stopped goes on from its last checkpoint. Under `torchrun` every process calls this alike.
-    Raises ValueError where a run of that name has other settings (it lists them).
+    `about` joins the settings and `results.json`: what the training is for (see `transfer`).
+    Raises ValueError where a run of that name has other settings (it lists them), and where
+    `start` is a run of another network.
     """
+    about = about or {}
     stages.keep_memory()
     with processes.joined() as world:
         if world.rank == 0:
             ingest.prepare(config.data)
         processes.meet()
         folder = paths.dataset(config.data)
-        config, settings, run = _asked(config, folder, world.ranks)
+        config, settings, run = _asked(config, folder, about, world.ranks)
         with stages.exclusive(run.path) if world.rank == 0 else nullcontext():
             if world.rank == 0:
                 labels = catalog.load(folder).attrs["classes"]
@@ -52,20 +57,22 @@ def train(config: TrainConfig) -> runs.Run:
                 processes.set_up(threads, config.deterministic)
                 state = _fit(run, config, folder, world, precision, threads)
                 processes.meet()  # the best epoch is on the disk
-                _finish(run, config, folder, world, state, precision, threads)
+                _finish(run, config, folder, world, state, precision, threads, about)
             processes.meet()
     return run
 
 
-def run_of(config: TrainConfig) -> runs.Run:
-    """The run that `train(config)` returns: finished, begun or not there yet.
+def run_of(config: TrainConfig, about: dict | None = None) -> runs.Run:
+    """The run that `train` returns: finished, begun or not there yet.
 
     Its dataset must be there: the clips are among the settings that a run is named by.
     """
-    return _asked(config, paths.dataset(config.data))[2]
+    return _asked(config, paths.dataset(config.data), about)[2]
 
 
-def _asked(config: TrainConfig, folder: Path, ranks: int = 1) -> tuple[TrainConfig, dict, runs.Run]:
+def _asked(
+    config: TrainConfig, folder: Path, about: dict | None = None, ranks: int = 1
+) -> tuple[TrainConfig, dict, runs.Run]:
     """The config with its recipe's values, all that decides the weights as plain data, the run."""
     sizes = {split: len(Shards(folder / "clips", split)) for split in ("train", "test")}
     for split, clips_there in sizes.items():
@@ -74,13 +81,33 @@ def _asked(config: TrainConfig, folder: Path, ranks: int = 1) -> tuple[TrainConf
                 f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
                 "others to test on (ingest.statuses says what became of its videos)"
             )
-    config = config.resolved(sizes["train"])
-    if min(config.batch_size, sizes["train"]) < ranks:
+    stored = Shards(folder / "clips", "train")
+    there = len(clips.few(stored, config.few, config.seed)[0]) if config.few else len(stored)
+    config = (_continued(config) if config.start else config).resolved(there)
+    if min(config.batch_size, there) < ranks:
         raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
-    clips_print = Shards(folder / "clips", "train").fingerprint
     settings = RECIPES[config.recipe]._asdict() | asdict(config)
-    settings |= {"data": paths.name(folder), "clips": clips_print, "training": VERSION}
+    settings |= {"data": paths.name(folder), "clips": stored.fingerprint, "training": VERSION}
+    if config.start:
+        settings["weights"] = runs.weights_print(runs.load(config.start))
+    for young in ("start", "few"):  # which the first runs did not know
+        if not settings[young]:
+            del settings[young]
+    settings |= about or {}
     return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
+
+
+def _continued(config: TrainConfig) -> TrainConfig:
+    """The config with the width and size of the run it starts from; refuses another network."""
+    own = runs.network(runs.load(config.start))
+    for key in ("model", "width", "size"):
+        asked = getattr(config, key)
+        if asked and asked != own[key]:
+            raise ValueError(
+                f"run {config.start!r} is a network of {key} {own[key]}, not {asked}; a training "
+                f"starts from the same network: give {key} {own[key]}"
+            )
+    return replace(config, width=own["width"], size=own["size"])
 
 
 def _machine(run: runs.Run, config: TrainConfig, world: World) -> tuple[str, int]:
@@ -116,9 +143,11 @@ def _fit(
     net = models.build(config.model, len(run.labels), config.width, config.size, config.seed)
     net.scale.fill_(recipe.scale)
     net.dropout = recipe.dropout
+    if config.start:
+        runs.adopt(net, runs.load(config.start))
     net.to(device)
     optimizer = torch.optim.SGD(
-        net.parameters(), config.lr, momentum=recipe.momentum, weight_decay=recipe.decay
+        groups(net, config.start), config.lr, momentum=recipe.momentum, weight_decay=recipe.decay
     )
     state = _resume(run, net, optimizer)
     if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
@@ -127,14 +156,17 @@ def _fit(
     if world.ranks > 1:
         replica = torch.nn.parallel.DistributedDataParallel(net)
 
-    batch_size = min(config.batch_size, len(train_clips))
-    epoch_steps = len(train_clips) // batch_size
+    counts, kept = train_clips.counts, None
+    if config.few:
+        kept, counts = clips.few(train_clips, config.few, config.seed)
+    batch_size = min(config.batch_size, int(counts.sum()))
+    epoch_steps = int(counts.sum()) // batch_size
     steps = epoch_steps * config.epochs
     workers = max(1, threads - 1) if device.type == "cuda" else 0
     data = clips.Clips(train_clips, net.frames, net.classes, 1 if workers else threads)
-    plan = clips.plans(
-        train_clips.counts, batch_size, config.seed, config.epochs, state.step, *world[:2]
-    )
+    plan = clips.plans(counts, batch_size, config.seed, config.epochs, state.step, *world[:2])
+    if config.few:
+        plan = (each._replace(samples=kept[each.samples]) for each in plan)
     log = runs.Log(run, COLUMNS + TIMED, state.step) if world.rank == 0 else None
     progress = stages.Progress(f"training {config.model}", steps, "steps", state.step)
     losses, last, clock = [], replace(state), time.perf_counter()
@@ -143,7 +175,7 @@ def _fit(
         step, epoch, rows, samples = batch.plan
         rate = config.lr * _schedule(recipe, step, steps, state.cuts)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
         places = clips.crops(samples, config.seed, epoch, config.size, net.crop)
         x = clips.augment(batch.frames.to(device, non_blocking=True), places, config.size, net.crop)
         net.rows = clips.masks(config.seed, step, rows)
@@ -181,6 +213,18 @@ def _fit(
             progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
         clock = time.perf_counter()
     return state
+
+
+def groups(net, start: str, trained: Sequence[str] = ("",)) -> list[dict]:
+    """What an optimizer takes: the trained layers (by the start of their names), each group with
+    its share of the rate. With a `start`, the layers that come from it learn `SLOWER`."""
+    named = [(n, p) for n, p in net.named_parameters() if n.startswith(tuple(trained))]
+    if not start:
+        return [{"params": [p for _, p in named], "share": 1.0}]
+    new = [p for n, p in named if n.startswith("fc8.")]
+    old = [p for n, p in named if not n.startswith("fc8.")]
+    shares = {1.0: new, SLOWER: old}
+    return [{"params": own, "share": share} for share, own in shares.items() if own]
 
 
 def _schedule(recipe: Recipe, step: int, steps: int, cuts: int) -> float:
@@ -244,6 +288,7 @@ def _finish(
     state: State,
     precision: str,
     threads: int,
+    about: dict,
 ) -> None:
     """Score the best epoch on the test videos; write predictions and results.json."""
     if Shards(folder / "clips", "test").fingerprint != run.config["settings"]["clips"]:
@@ -268,5 +313,6 @@ def _finish(
         "train_clips_per_second": round(state.clips / state.seconds, 1),
         "data_wait": round(state.waited / state.seconds, 4),
         **{key: machine[key] for key in ("precision", "threads", "version", "commit")},
+        **about,
     }
     runs.write(run.path / "results.json", results)

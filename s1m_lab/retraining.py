@@ -1,0 +1,173 @@
+"""What retraining looks like: ways side by side, groups of classes, classes, few videos.
+
+Every function takes a table of `gains` or `results` and returns a figure in the lab's style. A way
+has one colour and one mark everywhere; the paper's numbers are grey rings.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from s1m_lab import plots
+from s1m_lab.gains import SCRATCH
+
+SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
+MARKS = {"scratch": "o", "top": "^", "top3": "s", "all": "D"}
+NAMES = {"scratch": "from scratch", "top": "top layer", "top3": "top 3 layers", "all": "all layers"}
+RING = {"linestyle": "", "color": plots.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
+
+
+def _look(way: str) -> dict:
+    return {"color": SHADES.get(way, plots.INK), "marker": MARKS.get(way, "P")}
+
+
+def name(way: str) -> str:
+    """A way in words; a stranger as it is called."""
+    return NAMES.get(way, way)
+
+
+def finding(table: pd.DataFrame) -> str:
+    """In a line: the best way, and what it adds to scratch."""
+    best = table["ours"].idxmax()
+    text = f"Tuning {name(best)} tells most videos, {table['ours'][best]:.1%}"
+    if best == SCRATCH:
+        text = f"Nothing tells more videos than training from scratch, {table['ours'][best]:.1%}"
+    gain, low, high = table.loc[best, ["gain", "gain_low", "gain_high"]].astype(float)
+    if np.isnan(gain):
+        return text
+    return f"{text}: {100 * gain:+.1f} points over scratch ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+@plots.styled
+def draw_standings(table: pd.DataFrame) -> Figure:
+    """Table 3: each way's Hit@1 with its interval and its folds, and what it adds to scratch."""
+    fig, ((left, right),) = plots._figure(1, 2, 1.5 + 0.5 * len(table), width_ratios=[3, 2])
+    for y, (way, row) in enumerate(table.iterrows()):
+        look = _look(way)
+        left.plot(100 * row["paper"], y + 0.22, "o", markersize=9, **RING)
+        left.hlines(y - 0.08, 100 * row["low"], 100 * row["high"], color=look["color"])
+        left.plot(100 * row["ours"], y - 0.08, markersize=9, **look)
+        if len(row["folds"]) > 1:
+            folds = 100 * np.array(row["folds"])
+            left.plot(folds, np.full(len(folds), y - 0.34), "|", color=look["color"], markersize=6)
+        if not np.isnan(row["gain"]):
+            ends = 100 * row["gain_low"], 100 * row["gain_high"]
+            right.hlines(y - 0.08, *ends, color=look["color"])
+            right.plot(100 * row["gain"], y - 0.08, markersize=9, **look)
+            text = f"{100 * row['gain']:+.1f}"
+            right.annotate(text, (1.02, y - 0.08), xycoords=("axes fraction", "data"), fontsize=9,
+                           va="center")  # fmt: skip
+    if SCRATCH in table.index:
+        paper = 100 * (table["paper"] - table["paper"][SCRATCH]).drop(SCRATCH)
+        places = [list(table.index).index(way) + 0.22 for way in paper.index]
+        right.plot(paper, places, "o", markersize=9, **RING)
+    left.set_yticks(range(len(table)), [plots.clean(name(way), 26) for way in table.index])
+    right.set_yticks([])
+    left.set(xlim=(0, 102), xlabel="video Hit@1 (%)", title="Mean of the folds")
+    right.set(xlabel="video Hit@1 (points)", title="Above training from scratch")
+    right.axvline(0, color=plots.INK, linewidth=1)
+    for ax in (left, right):
+        ax.set_ylim(len(table) - 0.4, -0.7)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    handles = [
+        Line2D([], [], marker="o", color=plots.INK, label="here, 95 % interval over groups"),
+        Line2D([], [], marker="|", linestyle="", color=plots.INK, label="each fold"),
+        Line2D([], [], marker="o", markersize=9, label="the paper, on UCF-101", **RING),
+    ]
+    fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
+    fig.suptitle(finding(table), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+@plots.styled
+def draw_groups(fourth: pd.DataFrame) -> Figure:
+    """Table 4: mean average precision by group of classes, ours and the paper's side by side.
+
+    `fourth` is `results.table4` of one dataset.
+    """
+    fig, (axes,) = plots._figure(1, 2, 3.1, sharey=True, sharex=True)
+    for ax, whose, title in zip(axes, ("ours", "paper"), ("Here", "The paper"), strict=True):
+        part = fourth.xs(whose, axis=1, level=1)
+        for y, (_, row) in enumerate(part.iterrows()):
+            if row.notna().any():
+                ax.hlines(y, row.min(), row.max(), color=plots.FAINT, linewidth=2, zorder=1)
+        for way in part:
+            look = _look(way) | ({"fillstyle": "none"} if whose == "paper" else {})
+            ax.plot(part[way], range(len(part)), linestyle="", markersize=8, label=name(way),
+                    **look)  # fmt: skip
+        ax.set(xlim=(0, 1.03), ylim=(len(part) - 0.5, -0.5), title=title)
+        ax.set_xlabel("mean average precision")
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    axes[0].set_yticks(range(len(fourth)), [plots.clean(group, 30) for group in fourth.index])
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    return fig
+
+
+@plots.styled
+def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
+    """Average precision of each class from scratch and tuned, those that gain most above.
+
+    `table` is that of `gains.classes`; of more than `most` classes those at either end are shown.
+    """
+    shown = table
+    if len(table) > most:
+        shown = pd.concat([table[: most // 2], table[-most // 2 :]])
+    fig, ((left, right),) = plots._figure(1, 2, 1.3 + 0.21 * len(shown), sharey=True)
+    rows = np.arange(len(shown))
+    left.hlines(rows, shown["scratch"], shown[way], color=plots.FAINT, linewidth=2, zorder=1)
+    for each in ("scratch", way):
+        left.plot(shown[each], rows, linestyle="", markersize=7, label=name(each), **_look(each))
+    right.hlines(rows, shown["gain_low"], shown["gain_high"], color=_look(way)["color"])
+    right.plot(shown["gain"], rows, linestyle="", markersize=6, **_look(way))
+    right.axvline(0, color=plots.INK, linewidth=1)
+    labels = [plots.clean(text, 28) for text in shown["class"]]
+    left.set_yticks(rows, labels, fontsize=9)
+    left.set(ylim=(len(shown) - 0.4, -0.6), xlim=(-0.02, 1.02), xlabel="average precision")
+    right.set_xlabel("gained over scratch, 95 % interval over videos")
+    for ax in (left, right):
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
+    up, down = (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum()
+    title = f"Of {len(table)} classes {up} gain and {down} lose beyond their interval"
+    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+@plots.styled
+def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
+    """Hit@1 over the number of training videos a class, of `gains.curve`; bands are intervals."""
+    fig, ((ax,),) = plots._figure(1, 1, 3.4)
+    for way in curve.index.get_level_values("way").unique():
+        own, look = curve.xs(way, level="way").sort_index(), _look(way)
+        ax.fill_between(own.index, 100 * own["low"], 100 * own["high"], color=look["color"],
+                        alpha=0.15, linewidth=0)  # fmt: skip
+        ax.plot(own.index, 100 * own["ours"], markersize=7, label=name(way), **look)
+    ax.axhline(100 * chance, color=plots.PAPER, linestyle=":", linewidth=1.2)
+    ax.annotate("chance", (1, 100 * chance), xycoords=("axes fraction", "data"), ha="right",
+                va="bottom", color=plots.PAPER, fontsize=9)  # fmt: skip
+    counts = sorted(set(curve.index.get_level_values("videos")))
+    ax.set_xscale("log")
+    ax.set_xticks(counts, [f"{n:.3g}" for n in counts])
+    ax.minorticks_off()
+    ax.set(xlabel="training videos a class (log axis)", ylabel="video Hit@1 (%)", ylim=(0, 102))
+    ax.grid(axis="y")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    fig.suptitle(_low_end(curve), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
+
+
+def _low_end(curve: pd.DataFrame) -> str:
+    """The title of the curve: what pre-training adds where there are fewest videos."""
+    fewest = curve.index.get_level_values("videos").min()
+    own = curve.loc[fewest].dropna(subset=["gain"])
+    if own.empty:
+        return "Hit@1 by the number of training videos"
+    best = own["gain"].idxmax()
+    gain, low, high = 100 * own.loc[best, ["gain", "gain_low", "gain_high"]].astype(float)
+    videos = "1 video" if fewest == 1 else f"{fewest:.3g} videos"
+    text = f"With {videos} a class, tuning {name(best)} adds {gain:+.1f} points to scratch"
+    return f"{text} ({low:+.1f} to {high:+.1f})"

@@ -1,0 +1,427 @@
+"""Four ways of tuning, on films of a disc that rises, falls or rests, against plain recomputing."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch.nn.functional as F
+
+from s1m_lab import (
+    catalog,
+    clips,
+    features,
+    gains,
+    heads,
+    ingest,
+    metrics,
+    models,
+    paths,
+    predict,
+    results,
+    retraining,
+    rows,
+    runs,
+    strangers,
+    train,
+    transfer,
+    video,
+)
+from s1m_lab.shards import Shards
+from s1m_lab.transfer import Tuning, tune
+
+TINY = {"epochs": 2, "batch_size": 8, "width": 1 / 16, "size": 43}
+WAYS = {"falling": 1, "resting": 0, "rising": -1}
+
+
+def film(path, way, place, length):
+    y, x = np.mgrid[:48, :64]
+    heights = (place + 3 * way * np.arange(length)) % 60 - 6
+    discs = (y - heights[:, None, None]) ** 2 + (x - 10 - place % 40) ** 2 < 49
+    video.encode(path, np.where(discs[..., None], [250, 240, 60], [20, 70, 30]).astype(np.uint8))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A home with a start trained on two classes, and two folds of a dataset of three."""
+    home, before = tmp_path_factory.mktemp("home"), os.environ["S1M_HOME"]
+    os.environ["S1M_HOME"] = str(home)
+    films, rng = tmp_path_factory.mktemp("films"), np.random.default_rng(0)
+    for name, way in WAYS.items():
+        (films / name).mkdir()
+        for n in range(12):
+            film(films / name / f"{n}.mp4", way, int(rng.integers(48)), 24)
+    for data, classes in (("source", ("falling", "rising")), ("three-fold1", WAYS),
+                          ("three-fold2", WAYS)):  # fmt: skip
+        fold = int(data[-1]) if data[-1].isdigit() else 0
+        made = [(name, n) for name in classes for n in range(12)]
+        order = {n: (n + 4 * fold) % 12 for n in range(12)}
+        split = ["test" if order[n] < 4 else "val" if order[n] < 6 else "train" for _, n in made]
+        columns = {"id": [f"{name}-{n}" for name, n in made], "split": split}
+        columns |= {"labels": [[list(classes).index(name)] for name, _ in made]}
+        columns |= {"path": [str(films / name / f"{n}.mp4") for name, n in made]}
+        columns |= {"group": [f"{name}{n // 2}" for name, n in made]}
+        about = {"classes": list(classes), "data_seed": 0, "split": "as given", "broken": {}}
+        catalog.save(catalog.frame(catalog.table(columns), **about), home / "data" / data)
+        about = {"ingest": {"height": 51, "width": 51, "clips": {"train": 3, "val": 2, "test": 2}}}
+        about |= {"fold": fold, "categories": {"Sports": ["falling", "rising"]}} if fold else {}
+        (home / "data" / data / "dataset.json").write_text(json.dumps(about))
+        ingest.prepare(data, workers=1)
+    for model in ("slow", "single-multires"):
+        train.train(train.TrainConfig(data="source", model=model, run=model, **TINY))
+    os.environ["S1M_HOME"] = before
+    return home
+
+
+@pytest.fixture
+def lab(shared, monkeypatch):
+    monkeypatch.setenv("S1M_HOME", str(shared))
+    return lambda way, fold=1, start="slow", **more: tune(
+        Tuning(way, f"three-fold{fold}", start, **{"epochs": 2, **more})
+    )
+
+
+def weights(run):
+    return runs.load_network(run).state_dict()
+
+
+def same(first, second, names):
+    return all(torch.equal(first[key], second[key]) for key in first if key.startswith(names))
+
+
+@pytest.mark.parametrize("start", ["slow", "single-multires"])
+def test_what_is_fixed_keeps_its_bits_and_what_is_trained_does_not(lab, start):
+    old = weights(runs.load(start))
+    for way, fixed, trained in (
+        ("top", ("towers.", "fc6.", "fc7.", "scale"), ("fc8.",)),
+        ("top3", ("towers.", "scale"), ("fc6.", "fc7.")),
+    ):
+        run = lab(way, start=start)
+        new = weights(run)
+        assert same(old, new, fixed), way
+        assert new["fc8.weight"].shape[0] == 3, "a list of classes of its own"
+        fresh = models.build(start, 3, 1 / 16, 43, seed=0).state_dict()
+        for layer in trained:
+            before = fresh if layer == "fc8." else old
+            assert not torch.equal(before[f"{layer}weight"], new[f"{layer}weight"]), layer
+
+
+def test_all_starts_from_the_weights_and_scratch_does_not(lab):
+    run, scratch = lab("all"), lab("scratch")
+    assert run.config["settings"]["start"] == "slow" and run.results["start"] == "slow"
+    assert scratch.results["start"] == ""
+    old, new, other = weights(runs.load("slow")), weights(run), weights(scratch)
+    key = "towers.frame.conv2.weight"
+    near, far = ((w[key] - old[key]).abs().mean() for w in (new, other))
+    assert 0 < near < far / 5
+    own = scratch.results | run.results
+    assert {"tune", "fold", "start", "video_hit1", "videos_missing", "epoch"} <= set(own)
+    assert (own["tune"], own["fold"], own["data"]) == ("all", 1, "three-fold1")
+
+
+def test_old_layers_learn_at_a_tenth_of_the_rate(lab):
+    """One step of plain SGD, by hand: every layer moves by its rate times its gradient."""
+    net = models.build("slow", 3, 1 / 16, 43)
+    net.scale.fill_(1 / 58)
+    first = {name: p.detach().clone() for name, p in net.named_parameters()}
+    optimizer = torch.optim.SGD(train.groups(net, "slow"), 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01 * group["share"]
+    x = torch.randn(2, 3, 10, 43, 43) * 58
+    F.cross_entropy(net(x), torch.tensor([0, 2])).backward()
+    optimizer.step()
+    for name, p in net.named_parameters():
+        rate = 0.01 if name.startswith("fc8.") else 0.001
+        torch.testing.assert_close(first[name] - p.detach(), rate * p.grad, atol=1e-7, rtol=1e-4)
+    every = [p for group in train.groups(net, "slow") for p in group["params"]]
+    assert len(every) == len(list(net.parameters())) == len(train.groups(net, "")[0]["params"])
+
+
+@pytest.mark.parametrize("layer, split", [("fc7", "train"), ("fc7", "val"), ("pool5", "test")])
+def test_kept_features_are_recomputed_bit_for_bit(lab, layer, split):
+    run = lab("top" if layer == "fc7" else "top3")
+    machine = run.config["machine"]
+    folder = paths.dataset("three-fold1")
+    net = models.build("slow", 3, 1 / 16, 43)
+    runs.adopt(net, start := runs.load("slow"))
+    made = sorted((folder / "features").iterdir())
+    kept = features.prepare(net, runs.weights_print(start), folder, split, layer, 0, machine)
+    assert sorted((folder / "features").iterdir()) == made, "the run's own file was found"
+    stored, done = Shards(folder / "clips", split), 0
+    net.eval()
+    data = clips.Clips(stored, net.frames, 3, 1)
+    for first in range(0, len(stored), predict.BATCH):
+        samples = np.arange(len(stored))[first : first + predict.BATCH]
+        frames = data[clips.Plan(0, 0, samples, samples)].frames
+        if split == "train":
+            views = [clips.crops(samples, 0, 0, 43, 43)]
+        else:
+            views = [[place] * len(samples) for place in clips.passes(43, 43)]
+        for n, places in enumerate(views):
+            with torch.no_grad(), predict.autocast(torch.device("cpu"), machine["precision"]):
+                x = clips.augment(frames, places, 43, 43)
+                x = torch.cat([net.towers[s](v) for s, v in net.streams(x).items()], dim=2)
+                x = x.movedim(0, 1).flatten(1)
+                if layer == "fc7":
+                    x = F.relu(net.fc7(F.relu(net.fc6(x))))
+            assert np.array_equal(kept[samples, n], x.float().numpy())
+        done += len(samples)
+    assert done == len(kept) and kept.shape[1] == (1 if split == "train" else 4)
+
+
+def test_other_weights_crops_or_machines_have_other_features(lab):
+    run = lab("top")
+    folder, machine = paths.dataset("three-fold1"), run.config["machine"]
+    net = models.build("slow", 3, 1 / 16, 43)
+    runs.adopt(net, runs.load("slow"))
+
+    def files(weights, split, seed, **other):
+        features.prepare(net, weights, folder, split, "fc7", seed, {**machine, **other})
+        return len(list((folder / "features").glob("*.npy")))
+
+    before = files("a", "train", 0)
+    assert files("a", "train", 0) == before
+    assert files("b", "train", 0) == before + 1
+    assert files("a", "train", 1) == before + 2, "crops are drawn by the seed"
+    assert files("a", "val", 0) == files("a", "val", 1) == before + 3, "passes are not"
+    assert files("a", "val", 1, precision="other") == before + 4
+
+
+@pytest.mark.parametrize("way", ["top", "top3"])
+def test_predictions_from_features_are_those_of_the_whole_network(lab, way):
+    run = lab(way)
+    net, stored = runs.load_network(run), Shards(paths.dataset("three-fold1") / "clips", "test")
+    machine = run.config["machine"]
+    whole = predict.probabilities(net, stored, machine["precision"], 1, passes=4)
+    tolerance = 2e-2 if machine["precision"] == "bf16" else 1e-5
+    saved = predict.load(run)
+    np.testing.assert_allclose(
+        np.concatenate(list(whole)), saved.clip_probabilities, atol=tolerance
+    )
+    own = [p.argmax() in c for p, c in zip(saved.video_probabilities, saved.labels, strict=True)]
+    assert run.results["video_hit1"] == pytest.approx(np.mean(own))
+
+
+def test_dropout_before_a_trained_layer_keeps_what_is_asked_for():
+    net = models.build("slow", 3, 1 / 4, 43)
+    x = torch.ones(64, net.fc6.in_features)
+    net.dropout, net.rows = 0.9, clips.masks(0, 0, np.arange(64))
+    net.train()
+    dropped = net.drop(x, layer=5)
+    assert (dropped != 0).float().mean().item() == pytest.approx(0.1, abs=0.01)
+    assert dropped.unique().tolist() == pytest.approx([0, 10])
+    seen = []
+    net.drop = lambda x, layer: seen.append(layer) or x
+    heads.classify(net, x, "pool5")
+    assert seen == [5, 6, 7], "before all three"
+    seen.clear()
+    heads.classify(net, torch.ones(2, net.fc8.in_features), "fc7")
+    assert seen == [7]
+
+
+def test_keep_and_rate_are_chosen_on_validation(lab):
+    run = lab("top", epochs=3)
+    table = run.metrics
+    assert len(table.groupby("trial")) == len(heads.grid()) == 6
+    best = table.sort_values(["val_hit1", "val_loss"], ascending=[False, True]).iloc[0]
+    found = run.results
+    assert (found["keep"], found["lr"], found["epoch"]) == (best["keep"], best["lr"], best["epoch"])
+    given = lab("top", keep=0.1)
+    assert given.results["keep"] == 0.1 and set(given.metrics["keep"]) == {0.1}
+
+
+def test_a_tuning_that_was_killed_ends_in_the_same_bits(lab, shared):
+    whole = lab("top3", epochs=4)
+    kept = (whole.path / "model.safetensors").read_bytes()
+    predictions = (whole.path / "predictions" / "test.npy").read_bytes()
+    untimed = whole.metrics.drop(columns="seconds").to_csv()
+    assert lab("top3", epochs=4).path == whole.path, "a finished run is found"
+    whole.path.rename(whole.path.with_name("aside"))
+    asked = 'Tuning("top3", "three-fold1", "slow", epochs=4)'
+    program = f"""
+import os
+from s1m_lab import runs
+from s1m_lab.transfer import Tuning, tune
+save, done = runs.save_checkpoint, []
+def once(*arguments, **more):
+    save(*arguments, **more)
+    done.append(1)
+    if len(done) == 3:
+        os.kill(os.getpid(), 9)
+runs.save_checkpoint = once
+tune({asked})
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=200)
+    assert ended.returncode == -9 and not whole.finished
+    assert len(list((whole.path / "checkpoint").iterdir())) == 2
+    again = lab("top3", epochs=4)
+    assert again.path == whole.path
+    assert (again.path / "model.safetensors").read_bytes() == kept
+    assert (again.path / "predictions" / "test.npy").read_bytes() == predictions
+    assert again.metrics.drop(columns="seconds").to_csv() == untimed
+
+
+def test_few_are_so_many_videos_of_every_class_and_each_among_more(lab):
+    stored = Shards(paths.dataset("three-fold1") / "clips", "train")
+    rows_of = [row for s in range(len(stored.counts)) for row in stored.index(s).to_pylist()]
+    owners = [(row["video"], row["labels"][0]) for row in rows_of]
+    before = set()
+    for n in (1, 2, 4):
+        numbers, counts = clips.few(stored, n, seed=3)
+        assert counts.sum() == len(numbers) and len(counts) == len(stored.counts)
+        videos = {owners[k] for k in numbers}
+        assert [sum(label == k for _, label in videos) for k in range(3)] == [n] * 3
+        assert len(numbers) == sum(v in videos for v in owners), "all clips of a video"
+        assert before <= videos
+        before = videos
+    assert set(clips.few(stored, 1, seed=4)[0]) != set(clips.few(stored, 1, seed=3)[0])
+    run = lab("scratch", few=1)
+    assert run.results["few"] == run.config["settings"]["few"] == 1
+    steps = run.metrics["step"].iloc[-1]
+    assert steps == 2, "9 clips are one batch an epoch"
+
+
+def test_a_start_that_cannot_be_tuned_is_refused(lab):
+    with pytest.raises(ValueError, match="tune 'bottom' is not one of scratch, top, top3, all"):
+        lab("bottom")
+    with pytest.raises(FileNotFoundError, match="no run named 'slwo'.*did you mean 'slow'"):
+        lab("top", start="slwo")
+    config = train.TrainConfig(data="three-fold1", model="slow", start="slow", width=0.5)
+    with pytest.raises(ValueError, match="is a network of width 0.0625, not 0.5"):
+        train.train(config)
+    with pytest.raises(ValueError, match="of model single-multires, not slow"):
+        train.run_of(train.TrainConfig(data="three-fold1", start="single-multires"))
+    with pytest.raises(ValueError, match="only the top is tuned"):
+        lab("all", start="r3d_18")
+
+
+def test_runs_that_were_not_tuned_keep_their_names():
+    """The names of before: settings that nobody asks for are not among them."""
+    settings = {"data": "a", "model": "slow", "seed": 0}
+    assert runs.default_name(settings) == "a-slow-s0-" + runs.stages.fingerprint(**settings)[:8]
+    assert runs.default_name({**settings, "tune": "top"}).startswith("a-slow-top-s0-")
+
+
+# --------------------------------------------------------------------------------------- strangers
+
+
+def test_a_stranger_sees_clips_as_its_own_transform_would(tmp_path):
+    """torchvision's transform on the same crop, and its network on that, against ours."""
+    from torchvision.models.video import R3D_18_Weights, r3d_18
+
+    net = strangers.build("r3d_18", 5, seed=3).eval()
+    frames = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (1, 16, 128, 128, 3), np.uint8)
+    )
+    x = clips.augment(frames, [(8, 8, 0)], net.size, net.crop)
+    assert x.shape == (1, 3, 16, 112, 112)
+    own = R3D_18_Weights.DEFAULT.transforms()
+    own.resize_size = [128]  # of a square; theirs is made for films
+    theirs = own(frames[0].permute(0, 3, 1, 2))[None]
+    torch.testing.assert_close(
+        ((x + models.MEAN) * net.scale - net.mean) / net.spread, theirs, atol=1e-5, rtol=1e-5
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        other = r3d_18(weights=None).eval()
+    other.fc = torch.nn.Identity()
+    with torch.no_grad():
+        torch.testing.assert_close(net.pooled(x), other(theirs), atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="no network named 'resnet'"):
+        strangers.build("resnet", 5)
+
+
+def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
+    """With a body that is small, since a real one costs 40 billion multiplications a clip."""
+    from torchvision import models as theirs
+
+    class Small(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(1, 1)
+            self.first = torch.nn.Conv3d(3, 512, 8, 16)
+
+        def forward(self, x):
+            return self.fc(self.first(x).amax(dim=(2, 3, 4)))
+
+    monkeypatch.setattr(theirs, "get_model", lambda name, weights: Small())
+    run = lab("top", start="r3d_18")
+    assert (run.results["model"], run.results["start"]) == ("r3d_18", "r3d_18")
+    assert run not in results.transfers(rows.find("source"))
+    with pytest.raises(ValueError, match="last layer of r3d_18"):
+        runs.load_network(run)
+    table = gains.standings(gains.hits([lab("scratch"), run]))
+    assert list(table.index) == ["scratch", "r3d_18, random weights"]
+    assert np.isnan(table["paper"].iloc[1]) and not np.isnan(table["gain"].iloc[1])
+    retraining.draw_standings(table).savefig("/dev/null", format="png")
+
+
+# ------------------------------------------------------------------------------------------ tables
+
+
+def test_tables_are_those_of_plain_loops(lab):
+    several = [lab(way, fold) for fold in (1, 2) for way in ("scratch", "top", "all")]
+    told = gains.hits(several)
+    assert list(told) == ["scratch", "top", "all"]
+    table = gains.standings(told)
+    for way in told:
+        each = [r.results["video_hit1"] for r in several if r.results["tune"] == way]
+        assert table.loc[way, "folds"] == pytest.approx(each)
+        assert table.loc[way, "ours"] == pytest.approx(np.mean(each))
+        assert table.loc[way, "low"] <= table.loc[way, "ours"] <= table.loc[way, "high"]
+    assert table.loc["top", "gain"] == pytest.approx(np.diff(table["ours"][["scratch", "top"]])[0])
+    third = results.table3(several)
+    assert third.index.get_level_values("data").unique().tolist() == ["three"]
+    assert third.loc[("three", "top"), "folds"] == [1, 2]
+    fourth = results.table4(several).loc["three"]
+    own = gains.classes(several, "top", draws=20).set_index("class")
+    found = []
+    for run in several:
+        if run.results["tune"] == "top":
+            saved = predict.load(run)
+            true = metrics.truth(saved.labels, 3)
+            pairs = zip(saved.video_probabilities.T, true.T, strict=True)
+            found.append([metrics.average_precision(p, t) for p, t in pairs])
+    mean = pd.Series(np.mean(found, axis=0), ["falling", "resting", "rising"])
+    pd.testing.assert_series_equal(own["top"].sort_index(), mean, check_names=False)
+    assert fourth.loc["all", ("top", "ours")] == pytest.approx(mean.mean())
+    assert fourth.loc["Sports", ("top", "ours")] == pytest.approx(
+        mean[["falling", "rising"]].mean()
+    )
+    np.testing.assert_allclose(own["gain"], own["top"] - own["scratch"])
+    for figure in (
+        retraining.draw_standings(table),
+        retraining.draw_groups(fourth),
+        retraining.draw_classes(own.reset_index(), "top"),
+        retraining.draw_curve(gains.curve([lab("scratch", few=1), *several]), 1 / 3),
+    ):
+        figure.savefig("/dev/null", format="png")
+    assert {r.name for r in results.transfers(rows.find("source"))} >= {r.name for r in several}
+    assert not any("few" in r.results for r in results.transfers(rows.find("source")))
+
+
+def test_intervals_draw_whole_groups():
+    """Groups whose videos are alike are as few as they are: the interval of ten groups of ten
+    videos is that of ten videos, and far wider than that of a hundred."""
+    right = np.repeat([1.0, 0.0] * 5, 10)
+    groups = np.repeat(np.arange(10), 10)
+    rows_of = {"fold": 1, "group": groups, "id": np.arange(100), "top": right, "scratch": 0.0}
+    told = pd.DataFrame(rows_of).set_index(["fold", "group", "id"])
+    row = gains.standings(told).loc["top"]
+    low, high = metrics.bootstrap(right[::10])
+    assert (row["low"], row["high"]) == (
+        pytest.approx(low, abs=0.06),
+        pytest.approx(high, abs=0.06),
+    )
+    assert (row["gain_low"], row["gain_high"]) == (row["low"], row["high"])
+    narrow = metrics.bootstrap(right)
+    assert row["high"] - row["low"] > 2 * (narrow[1] - narrow[0])
+
+
+def test_the_stranger_and_titles_are_said():
+    assert transfer.WAYS == tuple(retraining.NAMES)
+    assert strangers.told("r3d_18-kinetics") == "r3d_18, Kinetics-400"
