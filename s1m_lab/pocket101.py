@@ -26,14 +26,14 @@ from PIL import Image
 from s1m_lab import actors, acts, filming, paths, places, skills, stages
 from s1m_lab.figures import Pen, Sprite, paste
 from s1m_lab.scenes import wander
-from s1m_lab.ucflists import CLASS_FILE, HUMAN, LISTS, MOTION, MUSIC, OBJECT, SPORTS, VIDEOS
+from s1m_lab.ucflists import CLASS_FILE, FOLDS, HUMAN, LISTS, MOTION, MUSIC, OBJECT, SPORTS, VIDEOS
 
 VERSION = 1  # of all that decides a pixel; a new one renders every film again
 BYTES = 250_000  # what a film takes, rather too much than too little
 WIDTH, HEIGHT, FPS = 192, 144, 25
 SHORTEST, LONGEST = 50, 75  # frames
 POSES, MARGIN = 24, 8  # drawings a round; px that the camera may swing
-GROUPS, FOLDS = 25, 3
+GROUPS = 25
 
 
 class Stage(NamedTuple):

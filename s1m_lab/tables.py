@@ -1,7 +1,9 @@
 """A user's table of videos, read and checked: its rows, and labels as numbers.
 
-rows = tables.rows(Path("videos.csv"))             # path, labels, perhaps split, group, title
-codes, classes = tables.codes(rows["labels"], Path("labels.txt"))
+    rows = tables.rows(Path("videos.csv"))             # path, labels, perhaps split, group, title
+    codes, classes = tables.codes(rows["labels"], Path("labels.txt"))
+
+What becomes of them is said at `catalog.read_table`.
 """
 
 from pathlib import Path

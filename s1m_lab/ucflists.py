@@ -16,6 +16,7 @@ from pathlib import Path
 from s1m_lab.video import SUFFIXES
 
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
+FOLDS = 3
 CLIP = re.compile(r"(?P<folder>[^/\\]+)[/\\](?P<id>v_\w+_g(?P<group>\d+)_c(?P<clip>\d+))\.\w+")
 OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"
 MUSIC, SPORTS = "Playing Musical Instruments", "Sports"
