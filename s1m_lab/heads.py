@@ -111,6 +111,7 @@ def _epochs(
     momentum, decay = settings["momentum"], settings["decay"]
     parts = groups(net, settings["start"], TRAINED[layer])
     optimizer = torch.optim.SGD(parts, trial.lr, momentum=momentum, weight_decay=decay)
+    net.train()  # whoever computed the features left it otherwise
     net.dropout = 1 - trial.keep
     losses, waited, clock = [], 0.0, time.perf_counter()
     for step, epoch, rows, samples in clips.plans(counts, batch_size, seed, settings["epochs"]):

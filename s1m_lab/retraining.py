@@ -28,43 +28,55 @@ def name(way: str) -> str:
 
 
 def finding(table: pd.DataFrame) -> str:
-    """In a line: the best way, and what it adds to scratch."""
-    best = table["ours"].idxmax()
-    text = f"Tuning {name(best)} tells most videos, {table['ours'][best]:.1%}"
-    if best == SCRATCH:
-        text = f"Nothing tells more videos than training from scratch, {table['ours'][best]:.1%}"
-    gain, low, high = table.loc[best, ["gain", "gain_low", "gain_high"]].astype(float)
-    if np.isnan(gain):
-        return text
-    return f"{text}: {100 * gain:+.1f} points over scratch ({100 * low:+.1f} to {100 * high:+.1f})"
+    """In a line: the best of the tuned ways, and what it adds to scratch."""
+    tuned = table.drop(SCRATCH, errors="ignore")
+    if tuned.empty:
+        return f"From scratch {table['ours'].max():.1%} of videos are told"
+    best = tuned["ours"].idxmax()
+    text = f"Of what was tuned, {name(best)} tells most videos, {tuned['ours'][best]:.1%}"
+    return text + _over_scratch(tuned.loc[best])
+
+
+def _over_scratch(row: pd.Series) -> str:
+    """`: +7.6 points over scratch (+4.0 to +11.1)`; "" where nothing is known of scratch."""
+    if np.isnan(row["gain"]):
+        return ""
+    gain, low, high = (signed(100 * row[key]) for key in ("gain", "gain_low", "gain_high"))
+    return f": {gain} points over scratch ({low} to {high})"
+
+
+def signed(points: float) -> str:
+    """7.61 is `+7.6`, −3 is `−3.0` with a true minus."""
+    return f"{points:+.1f}".replace("-", "−")
 
 
 @plots.styled
 def draw_standings(table: pd.DataFrame) -> Figure:
     """Table 3: each way's Hit@1 with its interval and its folds, and what it adds to scratch."""
     fig, ((left, right),) = plots._figure(1, 2, 1.5 + 0.5 * len(table), width_ratios=[3, 2])
+    folds = table["folds"].map(len).max()
     for y, (way, row) in enumerate(table.iterrows()):
         look = _look(way)
         left.plot(100 * row["paper"], y + 0.22, "o", markersize=9, **RING)
         left.hlines(y - 0.08, 100 * row["low"], 100 * row["high"], color=look["color"])
         left.plot(100 * row["ours"], y - 0.08, markersize=9, **look)
         if len(row["folds"]) > 1:
-            folds = 100 * np.array(row["folds"])
-            left.plot(folds, np.full(len(folds), y - 0.34), "|", color=look["color"], markersize=6)
+            each = 100 * np.array(row["folds"])
+            left.plot(each, np.full(len(each), y - 0.34), "|", color=look["color"], markersize=6)
         if not np.isnan(row["gain"]):
             ends = 100 * row["gain_low"], 100 * row["gain_high"]
             right.hlines(y - 0.08, *ends, color=look["color"])
             right.plot(100 * row["gain"], y - 0.08, markersize=9, **look)
-            text = f"{100 * row['gain']:+.1f}"
-            right.annotate(text, (1.02, y - 0.08), xycoords=("axes fraction", "data"), fontsize=9,
-                           va="center")  # fmt: skip
+            right.annotate(signed(100 * row["gain"]), (1.02, y - 0.08), va="center", fontsize=9,
+                           xycoords=("axes fraction", "data"))  # fmt: skip
     if SCRATCH in table.index:
         paper = 100 * (table["paper"] - table["paper"][SCRATCH]).drop(SCRATCH)
         places = [list(table.index).index(way) + 0.22 for way in paper.index]
         right.plot(paper, places, "o", markersize=9, **RING)
     left.set_yticks(range(len(table)), [plots.clean(name(way), 26) for way in table.index])
     right.set_yticks([])
-    left.set(xlim=(0, 102), xlabel="video Hit@1 (%)", title="Mean of the folds")
+    left.set(xlim=(0, 102), xlabel="video Hit@1 (%)")
+    left.set_title("Mean of the folds" if folds > 1 else "One fold")
     right.set(xlabel="video Hit@1 (points)", title="Above training from scratch")
     right.axvline(0, color=plots.INK, linewidth=1)
     for ax in (left, right):
@@ -73,9 +85,11 @@ def draw_standings(table: pd.DataFrame) -> Figure:
         ax.grid(axis="x")
     handles = [
         Line2D([], [], marker="o", color=plots.INK, label="here, 95 % interval over groups"),
-        Line2D([], [], marker="|", linestyle="", color=plots.INK, label="each fold"),
         Line2D([], [], marker="o", markersize=9, label="the paper, on UCF-101", **RING),
     ]
+    if folds > 1:
+        fold = Line2D([], [], marker="|", linestyle="", color=plots.INK, label="each fold")
+        handles.insert(1, fold)
     fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
     fig.suptitle(finding(table), fontweight="bold", fontsize=11, x=0.01, ha="left")
     return fig
@@ -167,7 +181,6 @@ def _low_end(curve: pd.DataFrame) -> str:
     if own.empty:
         return "Hit@1 by the number of training videos"
     best = own["gain"].idxmax()
-    gain, low, high = 100 * own.loc[best, ["gain", "gain_low", "gain_high"]].astype(float)
     videos = "1 video" if fewest == 1 else f"{fewest:.3g} videos"
-    text = f"With {videos} a class, tuning {name(best)} adds {gain:+.1f} points to scratch"
-    return f"{text} ({low:+.1f} to {high:+.1f})"
+    share = f"{own['ours'][best]:.1%}"
+    return f"With {videos} a class, {name(best)} tells {share}" + _over_scratch(own.loc[best])

@@ -223,8 +223,8 @@ def groups(net, start: str, trained: Sequence[str] = ("",)) -> list[dict]:
         return [{"params": [p for _, p in named], "share": 1.0}]
     new = [p for n, p in named if n.startswith("fc8.")]
     old = [p for n, p in named if not n.startswith("fc8.")]
-    shares = {1.0: new, SLOWER: old}
-    return [{"params": own, "share": share} for share, own in shares.items() if own]
+    shares = (1.0, new), (SLOWER, old)
+    return [{"params": own, "share": share} for share, own in shares if own]
 
 
 def _schedule(recipe: Recipe, step: int, steps: int, cuts: int) -> float:
