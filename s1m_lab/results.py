@@ -17,10 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from s1m_lab import metrics, models, paper, paths, predict
-from s1m_lab.rows import SCORES, Found, Row, command, ends, finished, resampled
+from s1m_lab import gains, metrics, models, paper, paths, predict
+from s1m_lab.rows import OWN, SCORES, Found, Row, alike, command, ends, finished, resampled, unlike
 from s1m_lab.runs import Run
 
+# What may differ between runs of one way of tuning; `epochs` only from fold to fold.
+PER_FOLD = {*OWN, "data", "clips", "fold", "start", "weights", "epochs"}
 COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "p", "paper"]  # of Table 2
 
 
@@ -132,16 +134,63 @@ def multiply_adds(run: Run) -> float:
     return float(sum(counted))
 
 
-def transfers(found: Found) -> list[Run]:
-    """The finished runs of slow fusion that were tuned on another dataset, with all of its training
-    videos, from one of these or from scratch; of one way, fold and seed the first by name."""
-    names, first = {"", *(run.name for own in found.runs.values() for run in own)}, {}
+def transfers(found: Found, model: str = "slow") -> list[Run]:
+    """The finished runs of a network that were tuned on another dataset, with all of its training
+    videos, from one of these runs or from scratch.
+
+    Those count whose network is that of these runs, and of each way those that were tuned alike but
+    for fold and seed; of one way, fold and seed the first by name. A run whose dataset is not here
+    does not count: that says which videos are alike. Those left out are printed, with the reason.
+    """
+    several, aside = {}, {}
+    starts = {run.name: run for run in found.runs[model]}
+    base = next((_network(run) for run in starts.values()), None)
     for run in finished():
         about = run.results
-        if about.get("start", None) in names and about["model"] == "slow" and "few" not in about:
-            key = whole(run), about["tune"], about["fold"], about["seed"]
-            first.setdefault(key, run)
-    return list(first.values())
+        if about.get("start") not in {"", *starts} or about["model"] != model or about.get("few"):
+            continue
+        network = _network(starts.get(about["start"], run))
+        if not (paths.dataset(about["data"]) / "catalog.parquet").is_file():
+            aside[run.name] = f"its dataset {about['data']} is not here"
+        elif network != (base or network):
+            aside[run.name] = f"its network is {_said(network)}, not {_said(base)}"
+        else:
+            several.setdefault((whole(run), about["tune"]), []).append(run)
+    out = [run for own in several.values() for run in _tuned_alike(own, aside)]
+    for name, why in aside.items():
+        print(f"not in Tables 3 and 4: {name}: {why}")
+    return out
+
+
+def _tuned_alike(several: list[Run], aside: dict[str, str]) -> list[Run]:
+    """Of runs of one way those with the same settings, by fold and seed. How many epochs a recipe
+    takes depends on a fold's clips, so these are compared within a fold."""
+    same, out = alike(several, PER_FOLD), {}
+    for run in several:
+        fold = [r for r in same if r.results["fold"] == run.results["fold"]]
+        best = alike(fold, PER_FOLD - {"epochs"})
+        key = run.results["fold"], run.results["seed"]
+        if run not in same:
+            why = unlike(run, same[0], PER_FOLD)
+            aside[run.name] = f"tuned otherwise than {same[0].name}: {why}"
+        elif run not in best:
+            why = unlike(run, best[0], PER_FOLD - {"epochs"})
+            aside[run.name] = f"tuned otherwise than {best[0].name}: {why}"
+        elif key in out:
+            aside[run.name] = f"the same way, fold and seed as {out[key].name}"
+        else:
+            out[key] = run
+    return list(out.values())
+
+
+def _network(run: Run) -> dict:
+    return {key: run.config["settings"].get(key) for key in ("model", "recipe", "width", "size")}
+
+
+def _said(network: dict) -> str:
+    """`slow, recipe pocket, width 0.25, size 112`."""
+    model, *others = network.items()
+    return ", ".join([str(model[1]), *(f"{key} {value}" for key, value in others)])
 
 
 def whole(run: Run) -> str:
@@ -150,25 +199,27 @@ def whole(run: Run) -> str:
 
 
 def table3(several: list[Run], seed: int = 0) -> pd.DataFrame:
-    """Table 3 by `data` and `tune`: video Hit@1, mean over folds and seeds, beside the paper's.
+    """Table 3 by `data` and `tune`: video Hit@1, the mean over folds of the mean over seeds.
 
-    Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` (a list) and `command`. Intervals
-    draw from the test videos of all folds together.
+    Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` and `seeds` (lists), `runs` (their
+    names) and `command` where there is none. Intervals are those of `gains.standings`: they draw
+    whole groups of test videos in each fold, seeds averaged before.
     """
     out = []
     for data in sorted({whole(run) for run in several}) or ["ucf101"]:
+        there = [run for run in several if whole(run) == data]
+        standings = gains.standings(gains.hits(there), seed) if there else None
         for tune, printed in paper.TABLE_3.items():
-            row = {"data": data, "tune": tune, "paper": printed / 100, "folds": [], "command": ""}
-            own = [r for r in several if (whole(r), r.results["tune"]) == (data, tune)]
+            row = {"data": data, "tune": tune, "paper": printed / 100, "command": ""}
+            own = [run for run in there if run.results["tune"] == tune]
+            row |= {k: sorted({r.results[k[:-1]] for r in own}) for k in ("folds", "seeds")}
+            row["runs"] = [run.name for run in own]
             if own:
-                hits = [_right(run) for run in own]
-                row["low"], row["high"] = metrics.bootstrap(np.concatenate(hits), seed)
-                row["ours"] = np.mean([run.results["video_hit1"] for run in own])
-                row["folds"] = [run.results["fold"] for run in own]
+                row |= standings.loc[tune, ["ours", "low", "high"]].to_dict()
             elif tune in paper.TABLE_4["all"] or tune == "all":
                 row["command"] = f"papermill notebooks/06_ucf101.ipynb out.ipynb -p tune {tune}"
             out.append(row)
-    columns = ["paper", "ours", "low", "high", "folds", "command"]
+    columns = ["paper", "ours", "low", "high", "folds", "seeds", "runs", "command"]
     return pd.DataFrame(out).set_index(["data", "tune"]).reindex(columns=columns)
 
 
@@ -176,7 +227,8 @@ def table4(several: list[Run]) -> pd.DataFrame:
     """Table 4 by `data` and group of classes: mean average precision, and the paper's.
 
     Columns are (tune, "ours" or "paper"). Groups are those of the dataset's `dataset.json`
-    (`categories`: group → classes); "all" is the mean over all classes.
+    (`categories`: group → classes); "all" is the mean over all classes. As in Table 3, seeds are
+    averaged in each fold first.
     """
     out = {}
     for data in sorted({whole(run) for run in several}) or ["ucf101"]:
@@ -189,17 +241,13 @@ def table4(several: list[Run]) -> pd.DataFrame:
             for tune, theirs in printed.items():
                 own = [r for r in several if (whole(r), r.results["tune"]) == (data, tune)]
                 found = [_group_precision(run, groups.get(group), group == "all") for run in own]
+                by_fold = pd.Series(found, [r.results["fold"] for r in own], float)
                 row = out.setdefault((data, group), {})
-                row[tune, "ours"] = np.mean(found) if found else np.nan
+                row[tune, "ours"] = by_fold.groupby(level=0).mean().mean()
                 row[tune, "paper"] = theirs
     columns = pd.MultiIndex.from_product([paper.TABLE_4["all"], ["ours", "paper"]])
     table = pd.DataFrame(out.values(), pd.MultiIndex.from_tuples(out))
     return table.reindex(columns=columns).astype(float)
-
-
-def _right(run: Run) -> np.ndarray:
-    parts = predict.load(run).parts()
-    return np.concatenate([metrics.hits(p.video_probabilities, p.labels, 1) for p in parts])
 
 
 def _group_precision(run: Run, names: list[str] | None, every: bool) -> float:
