@@ -260,15 +260,21 @@ def _multires(evidence: Evidence) -> list[Part]:
 
 
 def _few(evidence: Evidence) -> list[Part]:
-    """The class that gains most, and the mean over all classes."""
-    if not len(evidence.gains):
+    """The class that most surely gains, and the mean over all classes.
+
+    The class is picked for its gain, so its lower end is one that holds for all classes at once; no
+    class gains a lot only where the upper end of every class says so.
+    """
+    known = evidence.gains.dropna(subset="gain")
+    if not len(known):
         return []
-    best = evidence.gains.loc[evidence.gains["gain"].astype(float).idxmax()]
-    most, mean = (
-        Part(what, *(float(row[key]) for key in ("gain", "gain_low", "gain_high")), bound=GAIN)
-        for what, row in ((f"ΔAP of {best['class']}", best), ("mean ΔAP", evidence.mean))
-    )
-    return [most, mean._replace(above=False)]
+    best, mean = known.loc[known["gain_sure"].astype(float).idxmax()], evidence.mean
+    what, most = f"ΔAP of {best['class']}, picked of {len(known)}", known["gain_high"].max()
+    return [
+        Part(what, float(best["gain"]), float(best["gain_sure"]), float(most), bound=GAIN),
+        Part("mean ΔAP", *map(float, mean[["gain", "gain_low", "gain_high"]]), bound=GAIN,
+             above=False),
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- claims

@@ -18,12 +18,24 @@ import pandas as pd
 import torch
 
 from s1m_lab import gains, metrics, models, paper, paths, predict
-from s1m_lab.rows import OWN, SCORES, Found, Row, alike, command, ends, finished, resampled, unlike
+from s1m_lab.rows import (
+    OWN,
+    SCORES,
+    Found,
+    Row,
+    alike,
+    command,
+    ends,
+    finished,
+    resampled,
+    together,
+    unlike,
+)
 from s1m_lab.runs import Run
 
 # What may differ between runs of one way of tuning; `epochs` only from fold to fold.
 PER_FOLD = {*OWN, "data", "clips", "fold", "start", "weights", "epochs"}
-COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "p", "paper"]  # of Table 2
+COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "gain_sure", "p", "paper"]
 
 
 def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
@@ -89,9 +101,10 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     """ΔAP of slow fusion over a single frame: (a row a class, the mean over the classes).
 
     Columns `class`, `videos`, `gain` (the mean over the seeds of either), `gain_low`, `gain_high`,
-    `p` (`metrics.swapped_precision` of the probabilities averaged over the seeds of either) and
-    `paper` (Table 2); no rows unless there are runs of both. As in `confusion.precisions`, the
-    interval of the mean is moved back by what videos that are drawn twice lift it.
+    `gain_sure` (lower ends that hold for all classes at once: `rows.together`), `p`
+    (`metrics.swapped_precision` of the probabilities averaged over the seeds of either) and `paper`
+    (Table 2); no rows unless there are runs of both. As in `confusion.precisions`, the interval of
+    the mean is moved back by what videos that are drawn twice lift it.
     """
     groups = [[predict.load(run) for run in found.runs[model]] for model in ("slow", "single")]
     if not all(groups):
@@ -107,13 +120,14 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     gain = slow.mean(axis=0) - single.mean(axis=0)  # 1+draws × K
     both = [np.mean([p.video_probabilities for p in group], axis=0) for group in groups]
     chances, rows = metrics.swapped_precision(both, saved.labels, seed), []
+    sure = together(gain[0], gain[1:])
     for k, name in enumerate(classes):
         printed = paper.TABLE_2.get(name.casefold(), np.nan)
         interval = ends(gain[1:, k])
-        rows.append((name, own[:, k].sum(), gain[0, k], *interval, chances[k], printed))
+        rows.append((name, own[:, k].sum(), gain[0, k], *interval, sure[k], chances[k], printed))
     mean = np.nanmean(gain[:, own.any(axis=0)], axis=1)
     low, high = np.array(ends(mean[1:])) - (mean[1:].mean() - mean[0])
-    rows.append(("mean", len(own), mean[0], low, high, np.nan, np.nan))
+    rows.append(("mean", len(own), mean[0], low, high, np.nan, np.nan, np.nan))
     table = pd.DataFrame(rows, columns=COLUMNS)
     return table[:-1], table.iloc[-1]
 

@@ -253,3 +253,20 @@ def ends(draws: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of what was drawn; draws that tell nothing (nan) do not count."""
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if np.isfinite(draws).any() else (np.nan,) * 2
     return float(low), float(high)
+
+
+def together(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Lower ends, for K values and their draws×K, that hold for all of them at once: of 97.5 % of
+    samples none lies above its true value. So may the one be judged that was picked for its value.
+
+    Each lies as many of its standard errors below its value as the farthest of all draws does above
+    its own mean, in 97.5 % of draws (of K values, not of one). nan where a value is not known.
+    """
+    ends, known = np.full(len(values), np.nan), np.isfinite(draws).any(axis=0)
+    own = draws[:, known]
+    errors = np.nanstd(own, axis=0)
+    away = (own - np.nanmean(own, axis=0)) / np.where(errors > 0, errors, 1)
+    if known.any():
+        far = np.percentile(np.where(np.isfinite(away), away, -np.inf).max(axis=1), 97.5)
+        ends[known] = values[known] - far * errors
+    return ends

@@ -248,7 +248,7 @@ def test_without_pairs_there_is_nothing_to_judge(home):
 
 
 def test_a_few_classes_or_all_of_them(home):
-    labels, counts = films(n=300)
+    labels, counts = films(n=600)
     base = known(labels, counts, 0.95, 1)
     save(home, "slow", 0, base, labels, counts)
     save(home, "single", 0, known(labels, counts, 0.2, 2), labels, counts, "all-lose")
@@ -260,9 +260,46 @@ def test_a_few_classes_or_all_of_them(home):
     row = judged("pocket-slow-s0,one-loses").loc[FEW]
     gains, mean = results.table2(rows.find("pocket", "pocket-slow-s0,one-loses"), draws=200)
     most, little = row["parts"]
-    assert most.what == f"ΔAP of {CLASSES[0]}" and most.value == gains["gain"].max()
+    assert most.what == f"ΔAP of {CLASSES[0]}, picked of 6"
+    assert most.value == gains["gain"].max() and most.high == gains["gain_high"].max()
+    assert most.low == gains["gain_sure"].max() < gains["gain_low"].max()
     assert little.value == mean["gain"] == pytest.approx(gains["gain"].mean())
     assert most.low > claims.GAIN > little.high and row["verdict"] == AGREES
+
+
+def equal_networks(seed, n=400, k=16):
+    """Scores of two networks that are as good in every class; a positive is 25 times in 400."""
+    rng, labels = np.random.default_rng(seed), [[v % k] for v in range(n)]
+    own = metrics.truth(labels, k)
+    hard = own * (2 + 0.5 * rng.normal(size=(n, 1)))  # the same for both
+    return labels, own, [hard + rng.normal(size=(n, k)) for _ in range(2)]
+
+
+def test_a_class_that_was_picked_is_judged_as_one_of_all():
+    """Of two equal networks some class gains most: by its own interval it often gains a lot."""
+    alone = picked = 0
+    for seed in range(80):
+        labels, own, scores = equal_networks(seed)
+        pairs = [zip(found.T, own.T, strict=True) for found in scores]
+        exact = [[metrics.average_precision(*each) for each in pair] for pair in pairs]
+        gain, drawn = np.subtract(*exact), metrics.resampled_precision(scores, labels, seed, 200)
+        drawn = drawn[0] - drawn[1]
+        sure = rows.together(gain, drawn)
+        alone += np.percentile(drawn[:, gain.argmax()], 2.5) > claims.GAIN
+        picked += sure.max() > claims.GAIN
+        assert (sure < np.percentile(drawn, 2.5, axis=0) + 0.02).all()
+    assert alone > 10 and picked <= 4
+
+
+def test_lower_ends_of_one_value_are_those_of_its_interval():
+    draws = np.random.default_rng(0).normal(3.0, 0.5, (20_000, 1))
+    (end,) = rows.together(np.array([3.0]), draws)
+    assert end == pytest.approx(np.percentile(draws, 2.5), abs=0.02)
+    many = np.random.default_rng(1).normal(3.0, 0.5, (20_000, 100))
+    far = (3 - rows.together(np.full(100, 3.0), many)) / 0.5
+    assert far == pytest.approx(3.48, abs=0.1)  # a normal lies beyond once in 4,000 draws
+    unknown = rows.together(np.array([np.nan, 1.0]), np.stack([draws[:, 0] * np.nan, many[:, 0]]).T)
+    assert np.isnan(unknown[0]) and np.isfinite(unknown[1])
 
 
 # ------------------------------------------------------------------------------------- how it reads
