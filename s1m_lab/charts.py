@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from s1m_lab import browse, claims, paper, plots
+from s1m_lab import browse, comparisons, paper, plots
 from s1m_lab.confusion import beyond_chance
 from s1m_lab.rows import SCORES
 
@@ -23,9 +23,9 @@ MARKERS = {"multires": "s", "fovea": "^", "context": "v"}
 TUNES = {"scratch": "o", "top": "^", "top3": "s"}  # those of Table 4
 # Mark and colour of a verdict; the word stands beside them.
 MARKS = {
-    claims.AGREES: ("✓", "#1B7F4B"),
-    claims.DISAGREES: ("✗", "#C0392B"),
-    claims.OPEN: ("?", "#7A7A7A"),
+    comparisons.AGREES: ("✓", "#1B7F4B"),
+    comparisons.DISAGREES: ("✗", "#C0392B"),
+    comparisons.OPEN: ("?", "#7A7A7A"),
 }
 SMALL = "font-size:.85em; opacity:.75"
 CELL = "text-align:left; vertical-align:top; white-space:normal; padding:.35em .7em"
@@ -103,8 +103,10 @@ def show_claims(table: pd.DataFrame, most: int = 4):
         mark, shade = MARKS[row.verdict]
         pill = f"color:#fff; background:{shade}; border-radius:.8em; padding:.1em .6em"
         verdict = f'<span style="{pill}; white-space:nowrap">{mark} {row.verdict}</span>'
-        parts = sorted(row.parts, key=claims.room)
-        told = [html.escape(claims.told(part)) for part in parts[:most]]
+        if row.seeds:
+            verdict += f'<br><span style="{SMALL}">{html.escape(row.seeds)}</span>'
+        parts = sorted(row.parts, key=comparisons.room)
+        told = [html.escape(comparisons.told(part)) for part in parts[:most]]
         told = [f'<span style="white-space:nowrap">{line}</span>' for line in told]
         if len(parts) > most:
             told.append(f"and {len(parts) - most} more, all clearer")

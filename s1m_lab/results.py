@@ -35,7 +35,8 @@ from s1m_lab.runs import Run
 
 # What may differ between runs of one way of tuning; `epochs` only from fold to fold.
 PER_FOLD = {*OWN, "data", "clips", "fold", "start", "weights", "epochs"}
-COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "gain_sure", "p", "paper"]
+GAINS = ["gain", "gain_low", "gain_high", "gain_sure", "gain_least", "gain_most"]  # of Table 2
+COLUMNS = ["class", "videos", *GAINS, "p", "paper"]
 
 
 def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
@@ -101,10 +102,11 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     """ΔAP of slow fusion over a single frame: (a row a class, the mean over the classes).
 
     Columns `class`, `videos`, `gain` (the mean over the seeds of either), `gain_low`, `gain_high`,
-    `gain_sure` (lower ends that hold for all classes at once: `rows.together`), `p`
-    (`metrics.swapped_precision` of the probabilities averaged over the seeds of either) and `paper`
-    (Table 2); no rows unless there are runs of both. As in `confusion.precisions`, the interval of
-    the mean is moved back by what videos that are drawn twice lift it.
+    `gain_sure` (lower ends that hold for all classes at once: `rows.together`), `gain_least` and
+    `gain_most` (of any two seeds), `p` (`metrics.swapped_precision` of the probabilities averaged
+    over the seeds of either) and `paper` (Table 2); no rows unless there are runs of both. As in
+    `confusion.precisions`, the interval of the mean is moved back by what videos that are drawn
+    twice lift it.
     """
     groups = [[predict.load(run) for run in found.runs[model]] for model in ("slow", "single")]
     if not all(groups):
@@ -116,19 +118,22 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     for r, k in np.ndindex(len(scores), len(classes)):
         exact[r, 0, k] = metrics.average_precision(scores[r][:, k], own[:, k])
     some = metrics.resampled_precision(scores, saved.labels, seed, draws)
-    slow, single = np.split(np.concatenate([exact, some], axis=1), [len(groups[0])])
-    gain = slow.mean(axis=0) - single.mean(axis=0)  # 1+draws × K
+    each = np.concatenate([exact, some], axis=1)
+    mean = np.nanmean(each[:, :, own.any(axis=0)], axis=2, keepdims=True)
+    each = np.append(each, mean, axis=2)  # runs × 1+draws × K+1
+    slow, single = np.split(each, [len(groups[0])])
+    gain = slow.mean(axis=0) - single.mean(axis=0)
+    low, high = np.array([ends(drawn) for drawn in gain[1:].T]).T
+    for end in (low, high):
+        end[-1] -= gain[1:, -1].mean() - gain[0, -1]
+    sure = np.append(together(gain[0, :-1], gain[1:, :-1]), np.nan)
+    slow, single = slow[:, 0], single[:, 0]
+    least, most = slow.min(axis=0) - single.max(axis=0), slow.max(axis=0) - single.min(axis=0)
     both = [np.mean([p.video_probabilities for p in group], axis=0) for group in groups]
-    chances, rows = metrics.swapped_precision(both, saved.labels, seed), []
-    sure = together(gain[0], gain[1:])
-    for k, name in enumerate(classes):
-        printed = paper.TABLE_2.get(name.casefold(), np.nan)
-        interval = ends(gain[1:, k])
-        rows.append((name, own[:, k].sum(), gain[0, k], *interval, sure[k], chances[k], printed))
-    mean = np.nanmean(gain[:, own.any(axis=0)], axis=1)
-    low, high = np.array(ends(mean[1:])) - (mean[1:].mean() - mean[0])
-    rows.append(("mean", len(own), mean[0], low, high, np.nan, np.nan, np.nan))
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    table = pd.DataFrame({"class": [*classes, "mean"], "videos": [*own.sum(axis=0), len(own)]})
+    table = table.assign(**dict(zip(GAINS, (gain[0], low, high, sure, least, most), strict=True)))
+    table["p"] = np.append(metrics.swapped_precision(both, saved.labels, seed), np.nan)
+    table["paper"] = [paper.TABLE_2.get(name.casefold(), np.nan) for name in table["class"]]
     return table[:-1], table.iloc[-1]
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_results import CLASSES, films, known, save
 
-from s1m_lab import charts, claims, metrics, paper, predict, results, rows, runs
-from s1m_lab.claims import AGREES, DISAGREES, OPEN
+from s1m_lab import charts, claims, comparisons, metrics, paper, predict, results, rows, runs
+from s1m_lab.comparisons import AGREES, DISAGREES, OPEN
 
 EARLY, SLOW_BEST = (
     "Early fusion is worse than slow fusion",
@@ -90,6 +90,44 @@ def test_the_interval_is_paired_and_seeds_are_averaged_on_every_draw(home):
     assert (part.low, part.high) == pytest.approx(metrics.bootstrap(gain))
 
 
+def test_two_seeds_of_one_network_refute_nothing(home):
+    """Slow against slow, trained alike but for the seed: one is worse by luck, the interval over
+    videos excludes 0, and yet it is the same network."""
+    labels, counts = films(n=300)
+    share = {"slow": (0.75, 0.55), "early": (0.65, 0.45)}
+    for name, each in share.items():
+        for seed, told in enumerate(each):
+            save(home, name, seed, known(labels, counts, told, 3 * seed), labels, counts)
+    row = judged().loc[EARLY]
+    (part,) = row["parts"]
+    hit = {run.name: run.results["video_hit1"] for run in runs._all()}
+    slow, early = ([hit[f"pocket-{name}-s{seed}"] for seed in (0, 1)] for name in share)
+    assert part.least == pytest.approx(min(slow) - max(early)) and part.least < 0 < part.low
+    assert part.most == pytest.approx(max(slow) - min(early))
+    assert row["verdict"] == OPEN and row["why"] == "seeds do not agree: slow − early"
+    assert row["seeds"] == "" and "by seed −" in comparisons.told(part)
+    row = judged("pocket-slow-s0,pocket-slow-s1,pocket-early-s1").loc[EARLY]
+    assert row["verdict"] == AGREES and row["seeds"] == "one seed of early"  # 0.55 and 0.75 > 0.45
+    row = judged("pocket-slow-s1,pocket-early-s0,pocket-early-s1").loc[EARLY]
+    assert row["verdict"] == OPEN and row["seeds"] == "one seed of slow"
+    table = judged("pocket-slow-s0,pocket-early-s1").reset_index()
+    shown = charts.show_claims(table[table["claim"] == EARLY]).data
+    assert "✓ agrees</span><br><span" in shown and "one seed of slow, early" in shown
+
+
+def test_a_run_is_compared_with_itself_seed_by_seed(home):
+    """A video is told better than a clip by each seed, though one seed's clips beat the other's
+    videos."""
+    labels, counts = films(n=300)
+    for seed, told in enumerate((0.2, 0.9)):
+        save(home, "late", seed, known(labels, counts * 3, told, seed), labels, counts * 3)
+    row = judged().loc[VIDEO]
+    (part,) = row["parts"]
+    each = [run.results["video_hit1"] - run.results["clip_hit1"] for run in runs._all()]
+    assert (part.least, part.most) == pytest.approx((min(each), max(each)))
+    assert row["verdict"] == AGREES and row["seeds"] == ""
+
+
 def test_one_network_refutes_what_is_said_of_all(home):
     """Slow below late: refuted, whatever the networks that have no run would do."""
     networks(home, single=0.4, late=0.9, slow=0.5)
@@ -154,7 +192,7 @@ def speeds(home, labels, counts, **clips_per_second):
         for seed, (speed, threads) in enumerate(values):
             about = {"train_clips_per_second": speed, "threads": threads}
             name = name.replace("_", "-")
-            save(home, name, seed, known(labels, counts, 0.5, seed), labels, counts, **about)
+            save(home, name, seed, known(labels, counts, 0.5), labels, counts, **about)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +213,7 @@ def test_speed_is_told_by_the_ratios_between_runs(home, multires, verdict):
     if verdict in (AGREES, DISAGREES):
         assert faster.low == pytest.approx(multires[0][0] / 101)
         assert faster.high == pytest.approx(multires[1][0] / 100)
-    assert fewer.low == fewer.high and "exactly" in claims.told(fewer)
+    assert fewer.low == fewer.high and "exactly" in comparisons.told(fewer)
 
 
 def test_one_run_of_either_does_not_tell_speed(home):
@@ -183,7 +221,7 @@ def test_one_run_of_either_does_not_tell_speed(home):
     speeds(home, labels, counts, single=[(100, 2)], single_multires=[(900, 2)])
     row = judged().loc[MULTIRES]
     assert row["verdict"] == OPEN and "a single measurement" in row["why"]
-    assert "9.00×" in claims.told(row["parts"][1])
+    assert "9.00×" in comparisons.told(row["parts"][1])
 
 
 def pocket(home):
@@ -315,15 +353,15 @@ def test_nothing_can_be_told_without_runs(home):
 
 
 def test_a_comparison_is_told_with_its_unit():
-    part = claims.Part("slow − early", 0.028, 0.0191, -0.00004)
-    assert claims.told(part) == "slow − early: +2.8 (+1.9 to 0.0)"
-    part = claims.Part("x", 0.5, 0.44, 0.57, "", 0.6, above=False)
-    assert claims.told(part) == "x: 0.50 (0.44 to 0.57), to be below 0.60"
-    assert part.verdict == AGREES and claims.room(part) == pytest.approx(0.03)
+    part = comparisons.Part("slow − early", 0.028, 0.0191, -0.00004)
+    assert comparisons.told(part) == "slow − early: +2.8 (+1.9 to 0.0)"
+    part = comparisons.Part("x", 0.5, 0.44, 0.57, "", 0.6, above=False)
+    assert comparisons.told(part) == "x: 0.50 (0.44 to 0.57), to be below 0.60"
+    assert part.verdict == AGREES and comparisons.room(part) == pytest.approx(0.03)
     assert part._replace(low=0.61, high=0.7).verdict == DISAGREES
     assert part._replace(high=0.7).verdict == OPEN
-    alone = claims.Part("speed", 2.0, np.nan, np.nan, "×", 1.0)
-    assert claims.told(alone) == "speed: 2.00×" and alone.verdict == OPEN
+    alone = comparisons.Part("speed", 2.0, np.nan, np.nan, "×", 1.0)
+    assert comparisons.told(alone) == "speed: 2.00×" and alone.verdict == OPEN
 
 
 def test_of_many_comparisons_those_closest_to_a_no_are_shown(home):
