@@ -97,7 +97,9 @@ def _score(row: pd.Series, score: str) -> str:
 
 
 def show_claims(table: pd.DataFrame, most: int = 4):
-    """The claims of `claims.judge`; of many comparisons the `most` that are closest to a no."""
+    """The claims of `claims.judge`; of many comparisons the `most` that are closest to a no: those
+    that refute, then those that cannot be told, in each the ones with the least room first."""
+    order = (comparisons.DISAGREES, comparisons.OPEN, comparisons.AGREES)
     lines = []
     for row in table.itertuples():
         mark, shade = MARKS[row.verdict]
@@ -105,11 +107,12 @@ def show_claims(table: pd.DataFrame, most: int = 4):
         verdict = f'<span style="{pill}; white-space:nowrap">{mark} {row.verdict}</span>'
         if row.seeds:
             verdict += f'<br><span style="{SMALL}">{html.escape(row.seeds)}</span>'
-        parts = sorted(row.parts, key=comparisons.room)
+        parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.room(p)))
         told = [html.escape(comparisons.told(part)) for part in parts[:most]]
         told = [f'<span style="white-space:nowrap">{line}</span>' for line in told]
         if len(parts) > most:
-            told.append(f"and {len(parts) - most} more, all clearer")
+            clear = {part.verdict for part in parts[most:]} == {comparisons.AGREES}
+            told.append(f"and {len(parts) - most} more{', all clearer' * clear}")
         if row.why:
             told.append(f'<i style="{SMALL}">{html.escape(row.why)}</i>')
         if row.commands:

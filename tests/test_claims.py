@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_results import CLASSES, films, known, save
 
@@ -373,3 +374,13 @@ def test_of_many_comparisons_those_closest_to_a_no_are_shown(home):
     first, second = sorted(row["parts"].iloc[0], key=lambda part: part.low)[:2]
     assert shown.index(first.what) < shown.index(second.what)
     assert "and 4 more, all clearer" in shown and "✓ agrees" in shown
+
+
+def test_the_comparison_that_refutes_is_shown_first():
+    """It may have more room than those that cannot be told; nor are these clearer."""
+    parts = [comparisons.Part(f"slow − {n}", 0.0, -0.03, 0.03) for n in range(5)]
+    parts.insert(3, comparisons.Part("slow − early", -0.01, -0.018, -0.002))
+    row = dict(claim="c", paper="p", parts=parts, verdict=DISAGREES, why="", seeds="", commands=[])
+    shown = charts.show_claims(pd.DataFrame([row])).data
+    assert 0 < shown.index("slow − early: −1.0 (−1.8 to −0.2)") < shown.index("slow − 0")
+    assert "and 2 more</td>" in shown and "clearer" not in shown
