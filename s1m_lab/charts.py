@@ -168,12 +168,15 @@ def draw_table1(table: pd.DataFrame) -> Figure:
 
 
 def finding(table: pd.DataFrame) -> str:
-    """In a line, the best row here and the best there."""
-    if table["video_hit1"].isna().all():
-        return "No row has a run yet; the paper's CNN average tells 63.9% of videos"
-    best = table.loc[table["video_hit1"].astype(float).idxmax()]
-    here = f"{best['name']} tells most videos here, {best['video_hit1']:.1%}"
-    return f"{here}; in the paper the CNN average, 63.9%"
+    """In a line, the best row here, or those that share the first place, and the best there."""
+    first = max(paper.TABLE_1, key=lambda row: paper.TABLE_1[row][1])
+    there = f"{paper.ROWS[first]}, {paper.TABLE_1[first][1]}%"
+    scores = table["video_hit1"].astype(float)
+    if scores.isna().all():
+        return f"No row has a run yet; in the paper the best is {there}"
+    *others, last = table["name"][np.isclose(scores, scores.max(), rtol=0, atol=1e-9)]
+    names = f"{', '.join(others)} and {last} tell" if others else f"{last} tells"
+    return f"{names} most videos here, {scores.max():.1%}; in the paper {there}"
 
 
 def _dumbbell(ax, row: pd.Series, y: float, shade: str) -> None:

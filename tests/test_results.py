@@ -496,6 +496,10 @@ def test_the_figures_show_every_row_and_its_interval(made):
     assert sorted(x for x in dots if not np.isnan(x)) == pytest.approx(sorted(gain.dropna()))
     best = table["video_hit1"].astype(float).idxmax()
     assert charts.finding(table).startswith(f"{paper.ROWS[best]} tells most videos")
+    tied = table.assign(video_hit1=[0.5, 1.0, *[np.nan] * 3, 0.9, 1.0 - 1e-16, 1.0, np.nan])
+    said = "Single-frame, Late fusion and Slow fusion tell most videos here, 100.0%; in the paper"
+    assert charts.finding(tied) == f"{said} CNN average, 63.9%"
+    assert charts.finding(table.assign(video_hit1=np.nan)).endswith("is CNN average, 63.9%")
     costs = charts.draw_costs(table, dict.fromkeys(paper.PARAMETERS, 1e6))
     labels = [text.get_text() for text in costs.legends[0].get_texts()]
     assert labels == ["single", "early", "late", "slow"]
