@@ -106,14 +106,15 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     `gain_most` (of any two seeds), `p` (`metrics.swapped_precision` of the probabilities averaged
     over the seeds of either) and `paper` (Table 2); no rows unless there are runs of both. As in
     `confusion.precisions`, the interval of the mean is moved back by what videos that are drawn
-    twice lift it.
+    twice lift it. Of 487 classes and 200,000 videos about 8 minutes a run and 8 more, and 0.8 GB a
+    run (CONTRIBUTING says how that was measured).
     """
     groups = [[predict.load(run) for run in found.runs[model]] for model in ("slow", "single")]
     if not all(groups):
         return pd.DataFrame(columns=COLUMNS), pd.Series(np.nan, index=COLUMNS)
     (saved, *_), classes = groups[0], found.runs["slow"][0].labels
     own = metrics.truth(saved.labels, len(classes))
-    scores = [p.video_probabilities for group in groups for p in group]
+    scores = [_means(p) for group in groups for p in group]
     exact = np.full((len(scores), 1, len(classes)), np.nan)
     for r, k in np.ndindex(len(scores), len(classes)):
         exact[r, 0, k] = metrics.average_precision(scores[r][:, k], own[:, k])
@@ -129,12 +130,22 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     sure = np.append(together(gain[0, :-1], gain[1:, :-1]), np.nan)
     slow, single = slow[:, 0], single[:, 0]
     least, most = slow.min(axis=0) - single.max(axis=0), slow.max(axis=0) - single.min(axis=0)
-    both = [np.mean([p.video_probabilities for p in group], axis=0) for group in groups]
+    parts = scores[: len(groups[0])], scores[len(groups[0]) :]
+    both = [sum(part) / len(part) for part in parts]
     table = pd.DataFrame({"class": [*classes, "mean"], "videos": [*own.sum(axis=0), len(own)]})
     table = table.assign(**dict(zip(GAINS, (gain[0], low, high, sure, least, most), strict=True)))
     table["p"] = np.append(metrics.swapped_precision(both, saved.labels, seed), np.nan)
     table["paper"] = [paper.TABLE_2.get(name.casefold(), np.nan) for name in table["class"]]
     return table[:-1], table.iloc[-1]
+
+
+def _means(saved: predict.Predictions) -> np.ndarray:
+    """float32 V×K, made in parts: of 200,000 videos and 487 classes 390 MB."""
+    out, first = np.empty((len(saved.ids), saved.clip_probabilities.shape[1]), np.float32), 0
+    for part in saved.parts():
+        out[first : first + len(part.ids)] = part.video_probabilities
+        first += len(part.ids)
+    return out
 
 
 def multiply_adds(run: Run) -> float:
