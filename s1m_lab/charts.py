@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from s1m_lab import browse, claims, paper, plots
+from s1m_lab import browse, comparisons, paper, plots
 from s1m_lab.confusion import beyond_chance
 from s1m_lab.rows import SCORES
 
@@ -23,9 +23,9 @@ MARKERS = {"multires": "s", "fovea": "^", "context": "v"}
 TUNES = {"scratch": "o", "top": "^", "top3": "s"}  # those of Table 4
 # Mark and colour of a verdict; the word stands beside them.
 MARKS = {
-    claims.AGREES: ("✓", "#1B7F4B"),
-    claims.DISAGREES: ("✗", "#C0392B"),
-    claims.OPEN: ("?", "#7A7A7A"),
+    comparisons.AGREES: ("✓", "#1B7F4B"),
+    comparisons.DISAGREES: ("✗", "#C0392B"),
+    comparisons.OPEN: ("?", "#7A7A7A"),
 }
 SMALL = "font-size:.85em; opacity:.75"
 CELL = "text-align:left; vertical-align:top; white-space:normal; padding:.35em .7em"
@@ -97,17 +97,22 @@ def _score(row: pd.Series, score: str) -> str:
 
 
 def show_claims(table: pd.DataFrame, most: int = 4):
-    """The claims of `claims.judge`; of many comparisons the `most` that are closest to a no."""
+    """The claims of `claims.judge`; of many comparisons the `most` that are closest to a no: those
+    that refute, then those that cannot be told, in each the ones with the least room first."""
+    order = (comparisons.DISAGREES, comparisons.OPEN, comparisons.AGREES)
     lines = []
     for row in table.itertuples():
         mark, shade = MARKS[row.verdict]
         pill = f"color:#fff; background:{shade}; border-radius:.8em; padding:.1em .6em"
         verdict = f'<span style="{pill}; white-space:nowrap">{mark} {row.verdict}</span>'
-        parts = sorted(row.parts, key=claims.room)
-        told = [html.escape(claims.told(part)) for part in parts[:most]]
+        if row.seeds:
+            verdict += f'<br><span style="{SMALL}">{html.escape(row.seeds)}</span>'
+        parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.room(p)))
+        told = [html.escape(comparisons.told(part)) for part in parts[:most]]
         told = [f'<span style="white-space:nowrap">{line}</span>' for line in told]
         if len(parts) > most:
-            told.append(f"and {len(parts) - most} more, all clearer")
+            clear = {part.verdict for part in parts[most:]} == {comparisons.AGREES}
+            told.append(f"and {len(parts) - most} more{', all clearer' * clear}")
         if row.why:
             told.append(f'<i style="{SMALL}">{html.escape(row.why)}</i>')
         if row.commands:
@@ -163,12 +168,15 @@ def draw_table1(table: pd.DataFrame) -> Figure:
 
 
 def finding(table: pd.DataFrame) -> str:
-    """In a line, the best row here and the best there."""
-    if table["video_hit1"].isna().all():
-        return "No row has a run yet; the paper's CNN average tells 63.9% of videos"
-    best = table.loc[table["video_hit1"].astype(float).idxmax()]
-    here = f"{best['name']} tells most videos here, {best['video_hit1']:.1%}"
-    return f"{here}; in the paper the CNN average, 63.9%"
+    """In a line, the best row here, or those that share the first place, and the best there."""
+    first = max(paper.TABLE_1, key=lambda row: paper.TABLE_1[row][1])
+    there = f"{paper.ROWS[first]}, {paper.TABLE_1[first][1]}%"
+    scores = table["video_hit1"].astype(float)
+    if scores.isna().all():
+        return f"No row has a run yet; in the paper the best is {there}"
+    *others, last = table["name"][np.isclose(scores, scores.max(), rtol=0, atol=1e-9)]
+    names = f"{', '.join(others)} and {last} tell" if others else f"{last} tells"
+    return f"{names} most videos here, {scores.max():.1%}; in the paper {there}"
 
 
 def _dumbbell(ax, row: pd.Series, y: float, shade: str) -> None:

@@ -7,9 +7,10 @@ A claim comes down to comparisons, each a number with a 95 % interval and a boun
 every interval lies wholly on the claimed side of its bound, *disagrees* when any lies wholly on the
 other, else it *cannot be told*: what is said of many networks is refuted by one, held up by all.
 
-Intervals are of paired bootstraps over test videos: the same videos are drawn for both sides, every
-seed of a network on the same draw, then the mean over its seeds. Speed has no videos to draw: its
-interval runs from the least to the greatest ratio between any two runs of the two networks.
+Intervals draw test videos and say nothing of other seeds, so a comparison decides only where every
+pair of seeds of its two sides is on the same side of the bound too (`comparisons`). Where a side
+has a single seed, that is said beside the verdict. Speed has no videos to draw: its interval runs
+from the least to the greatest ratio between any two runs of the two networks.
 """
 
 from collections.abc import Callable
@@ -20,33 +21,14 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab import metrics, paper, paths, pocket, predict
+from s1m_lab.comparisons import AGREES, DISAGREES, OPEN, Part, Side, compare, undecided
 from s1m_lab.results import multiply_adds
-from s1m_lab.rows import DRAWS, Found, Row, command, ends, resampled
+from s1m_lab.rows import Found, Row, command
 from s1m_lab.runs import Run
 
-AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot be told"
 LUCK = 0.6  # pair accuracy below which a network is as good as blind; luck alone gives a half
 KEEPS = -0.02  # multires keeps the accuracy if it loses less than this
 GAIN = 0.05  # ΔAP: the least gain that Table 2 lists; a class gains a lot beyond it, a mean little
-
-
-class Part(NamedTuple):
-    """One comparison: `value` must lie above its bound, or below it."""
-
-    what: str
-    value: float
-    low: float
-    high: float
-    unit: str = "points"  # of what are fractions; "×" of ratios, "" of pair accuracy
-    bound: float = 0.0
-    above: bool = True
-
-    @property
-    def verdict(self) -> str:
-        right, wrong = self.low > self.bound, self.high < self.bound
-        if not self.above:
-            right, wrong = wrong, right
-        return AGREES if right else DISAGREES if wrong else OPEN
 
 
 class Evidence(NamedTuple):
@@ -71,8 +53,9 @@ class Claim(NamedTuple):
 def judge(
     found: Found, rows: dict[str, Row], gains: pd.DataFrame, mean: pd.Series, seed: int = 0
 ) -> pd.DataFrame:
-    """A row a claim: `claim`, `paper`, `parts` (a list), `verdict`, `why` it cannot be told, and
-    the `commands` that would help. `gains` and `mean` are those of `results.table2`."""
+    """A row a claim: `claim`, `paper`, `parts` (a list), `verdict`, `why` it cannot be told,
+    `seeds` (which sides have a single one, in words) and the `commands` that would help. `gains`
+    and `mean` are those of `results.table2`."""
     evidence = Evidence(found, rows, gains, mean, paths.dataset(found.data), seed)
     out = []
     for claim in CLAIMS:
@@ -88,80 +71,35 @@ def judge(
         elif not parts:
             why = claim.lacking
         elif OPEN in verdicts:
-            why = _undecided([part for part in parts if part.verdict == OPEN])
+            why = undecided([part for part in parts if part.verdict == OPEN])
         else:
             verdict = AGREES
         lines = [line for row in missing for line in command(found, row).split("\n")]
         commands = list(dict.fromkeys(lines)) if verdict == OPEN else []
-        out.append((claim.text, claim.paper, parts, verdict, why, commands))
-    return pd.DataFrame(out, columns=["claim", "paper", "parts", "verdict", "why", "commands"])
-
-
-def _undecided(parts: list[Part]) -> str:
-    """Why their intervals do not decide: `the interval holds 0: slow − late, slow − early`."""
-    reasons: dict[str, list[str]] = {}
-    for part in parts:
-        reason = f"the interval holds {_bound(part)}"
-        if np.isnan(part.low):
-            reason = "a single measurement has no interval, runs that ran otherwise no ratio"
-        elif part.low == part.high:
-            reason = "no difference on any video"
-        reasons.setdefault(reason, []).append(part.what)
-    return "; ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
-
-
-def room(part: Part) -> float:
-    """How far the worse end of a part's interval lies on the claimed side of its bound."""
-    distance = part.low - part.bound if part.above else part.bound - part.high
-    return -np.inf if np.isnan(distance) else distance
-
-
-def told(part: Part) -> str:
-    """`slow − early: +2.8 (+1.9 to +3.8)`, and what it has to be where that is not above 0."""
-    value, low, high = (said(number, part.unit) for number in part[1:4])
-    if np.isnan(part.low):
-        return f"{part.what}: {value}"
-    exact = part.unit == "×" and part.low == part.high
-    range_ = "exactly" if exact else f"{low} to {high}"
-    wanted = f", to be {'above' if part.above else 'below'} {_bound(part)}"
-    return f"{part.what}: {value} ({range_}){wanted if part.bound or not part.above else ''}"
-
-
-def _bound(part: Part) -> str:
-    return said(part.bound, part.unit) if part.bound else "0"
-
-
-def said(value: float, unit: str) -> str:
-    """A value in its unit: −2.1 points, 0.85×, 0.50."""
-    number = {"points": f"{100 * value:+.1f}", "×": f"{value:.2f}×", "": f"{value:.2f}"}[unit]
-    return number.replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+        single = list(dict.fromkeys(side for part in parts for side in part.single))
+        seeds = f"one seed of {', '.join(single)}" if single else ""
+        out.append((claim.text, claim.paper, parts, verdict, why, seeds, commands))
+    columns = ["claim", "paper", "parts", "verdict", "why", "seeds", "commands"]
+    return pd.DataFrame(out, columns=columns)
 
 
 # ----------------------------------------------------------------------------------- comparisons
 
 
-def _share(row: Row, column: int, videos: np.ndarray | None = None) -> np.ndarray:
-    """V×2: what a score adds up, the mean over seeds, and what it is divided by. `column` 0 is
-    clip Hit@1, 1 and 2 are Hit@1 and Hit@5 of videos; only of `videos` (bool V) if given."""
+def _share(name: str, row: Row, column: int, videos: np.ndarray | None = None) -> Side:
+    """`column` 0 is clip Hit@1, 1 and 2 are Hit@1 and Hit@5 of videos; only of `videos` (bool V) if
+    given."""
     counted = np.ones(len(row.clips)) if column else row.clips
-    both = np.stack([row.hits[:, :, column].mean(axis=0), counted], axis=1)
-    return both if videos is None else both * videos[:, None]
-
-
-def compare(what: str, one: np.ndarray, other: np.ndarray, seed: int, bound: float = 0.0) -> Part:
-    """The difference of two shares (V×2 each) with its paired interval."""
-    values = np.concatenate([one, other], axis=1)
-    with np.errstate(invalid="ignore"):  # a draw may have no video of those that count
-        drawn = np.vstack([values.mean(axis=0), resampled(values, seed, DRAWS)])
-        drawn = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
-    return Part(what, float(drawn[0]), *ends(drawn[1:]), bound=bound)
+    right = row.hits[:, :, column]
+    both = np.stack([right, np.broadcast_to(counted, right.shape)], axis=2)
+    return Side(name, both if videos is None else both * videos[:, None])
 
 
 def _hit1(evidence: Evidence, one: str, other: str, bound: float = 0.0) -> list[Part]:
     """Video Hit@1 of one row less that of another, if there are both."""
     if not {one, other} <= evidence.rows.keys():
         return []
-    both = [_share(evidence.rows[row], 1) for row in (one, other)]
+    both = [_share(row, evidence.rows[row], 1) for row in (one, other)]
     return [compare(f"{one} − {other}", *both, evidence.seed, bound)]
 
 
@@ -186,17 +124,18 @@ def _average(evidence: Evidence) -> list[Part]:
     for member in paper.MEMBERS:
         row = evidence.rows[member]
         same = Row([], row.clips, row.hits[[row.seeds.index(s) for s in whole.seeds]])
-        both = _share(whole, 1), _share(same, 1)
-        parts.append(compare(f"average − {member}", *both, evidence.seed))
+        both = _share("average", whole, 1), _share("", same, 1)
+        parts.append(compare(f"average − {member}", *both, evidence.seed, same=True))
     return parts
 
 
 def _video_over_clip(evidence: Evidence) -> list[Part]:
     by_clip = {k: row for k, row in evidence.rows.items() if k not in ("histograms", "average")}
     return [
-        compare(f"{name}: video − clip", _share(row, 1), _share(row, 0), evidence.seed)
+        compare(f"{name}: video − clip", _share(name, row, 1), _share("", row, 0), evidence.seed,
+                same=True)
         for name, row in by_clip.items()
-    ]
+    ]  # fmt: skip
 
 
 def _camera(evidence: Evidence) -> list[Part]:
@@ -207,7 +146,7 @@ def _camera(evidence: Evidence) -> list[Part]:
     run = evidence.rows["slow"].members[0][0]
     wanted = {run.labels.index(name) for name in classes}
     moving = np.array([not wanted.isdisjoint(own) for own in predict.load(run).labels])
-    both = [_share(evidence.rows[row], 0, moving) for row in ("slow", "single")]
+    both = [_share(row, evidence.rows[row], 0, moving) for row in ("slow", "single")]
     part = compare("slow − single, clips under a moving camera", *both, evidence.seed)
     return [part._replace(above=False)]
 
@@ -218,10 +157,10 @@ def _motion(evidence: Evidence) -> list[Part]:
     if not pairs or not {"slow", "single"} <= evidence.rows.keys():
         return []
     slow, single = (
-        np.mean([_told(run, pairs) for (run,) in evidence.rows[row].members], axis=0)
+        Side(row, np.array([_told(run, pairs) for (run,) in evidence.rows[row].members]))
         for row in ("slow", "single")
     )
-    nothing = np.stack([np.zeros(len(single)), np.ones(len(single))], axis=1)
+    nothing = Side("", np.tile([0.0, 1.0], (1, single.values.shape[1], 1)))
     alone = compare("single on motion pairs", single, nothing, evidence.seed, bound=LUCK)
     gained = compare("slow − single on motion pairs", slow, single, evidence.seed)
     return [alone._replace(unit="", above=False), gained]
@@ -260,30 +199,41 @@ def _multires(evidence: Evidence) -> list[Part]:
 
 
 def _few(evidence: Evidence) -> list[Part]:
-    """The class that gains most, and the mean over all classes."""
-    if not len(evidence.gains):
+    """The class that most surely gains, and the mean over all classes.
+
+    The class is picked for its gain, so its lower end is one that holds for all classes at once; no
+    class gains a lot only where the upper end of every class says so.
+    """
+    known = evidence.gains.dropna(subset="gain")
+    if not len(known):
         return []
-    best = evidence.gains.loc[evidence.gains["gain"].astype(float).idxmax()]
-    most, mean = (
-        Part(what, *(float(row[key]) for key in ("gain", "gain_low", "gain_high")), bound=GAIN)
-        for what, row in ((f"ΔAP of {best['class']}", best), ("mean ΔAP", evidence.mean))
-    )
-    return [most, mean._replace(above=False)]
+    best, mean = known.loc[known["gain_sure"].astype(float).idxmax()], evidence.mean
+    runs = evidence.found.runs
+    single = tuple(name for name in ("slow", "single") if len(runs[name]) == 1)
+    what, most = f"ΔAP of {best['class']}, picked of {len(known)}", known["gain_high"].max()
+    return [
+        Part(what, float(best["gain"]), float(best["gain_sure"]), float(most), bound=GAIN,
+             least=best["gain_least"], most=known["gain_most"].max(), single=single),
+        Part("mean ΔAP", *map(float, mean[["gain", "gain_low", "gain_high"]]), bound=GAIN,
+             above=False, least=mean["gain_least"], most=mean["gain_most"], single=single),
+    ]  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------- claims
 
+THERE = {row: scores[1] for row, scores in paper.TABLE_1.items()}  # video Hit@1, %
+CLIPS = paper.TABLE_1["slow"][0]
 PAIRLESS = "this dataset names no such classes"
 CLAIMS = (
     Claim(
         "The networks beat the feature histograms",
-        "video Hit@1 57.7 to 60.9 against 55.3",
+        f"video Hit@1 {THERE['early']} to {THERE['slow']} against {THERE['histograms']}",
         (*paper.MEMBERS, "histograms"),
         _over_histograms,
     ),
     Claim(
         "Slow fusion is the best single network",
-        "video Hit@1 60.9, the next 60.0",
+        f"video Hit@1 {THERE['slow']}, the next {THERE['single-multires']}",
         tuple(paper.PARAMETERS),
         _beyond("slow", *(row for row in paper.PARAMETERS if row != "slow")),
     ),
@@ -296,31 +246,31 @@ CLAIMS = (
     ),
     Claim(
         "Early fusion is worse than slow fusion",
-        "video Hit@1 57.7 against 60.9",
+        f"video Hit@1 {THERE['early']} against {THERE['slow']}",
         ("early", "slow"),
         _beyond("slow", "early"),
     ),
     Claim(
         "Two resolutions keep the accuracy at a fraction of the cost",
-        "video Hit@1 60.0 against 59.3, at 21 clips/s against 6",
+        "video Hit@1 {single-multires} against {single}, at 21 clips/s against 6".format_map(THERE),
         ("single", "single-multires"),
         _multires,
     ),
     Claim(
         "Fovea alone < context alone < full frame",
-        "video Hit@1 49.9 < 56.0 < 59.3",
+        "video Hit@1 {single-fovea} < {single-context} < {single}".format_map(THERE),
         ("single", "single-fovea", "single-context"),
         _views,
     ),
     Claim(
         "The average beats each of its members",
-        "video Hit@1 63.9, the best of them 60.9",
+        f"video Hit@1 {THERE['average']}, the best of them {THERE['slow']}",
         ("average",),
         _average,
     ),
     Claim(
         "A video is told better than a clip",
-        "of every network, e.g. slow fusion 60.9 against 41.9",
+        f"of every network, e.g. slow fusion {THERE['slow']} against {CLIPS}",
         (),
         _video_over_clip,
         "there is no run of any network",
@@ -334,7 +284,7 @@ CLAIMS = (
     ),
     Claim(
         "A few classes gain a lot from motion, the mean little",
-        "ten classes +.05 to +.12 AP; video Hit@1 +1.6 points",
+        f"ten classes +.05 to +.12 AP; video Hit@1 {THERE['slow'] - THERE['single']:+.1f} points",
         ("single", "slow"),
         _few,
     ),

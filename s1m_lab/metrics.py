@@ -75,7 +75,7 @@ def resampled_precision(
     paired. nan where a draw has no sample of the class.
     """
     own, (n, classes) = truth(labels, scores[0].shape[1]), scores[0].shape
-    orders = [np.argsort(-found, axis=0, kind="stable").astype(np.int32) for found in scores]
+    orders = [_orders(found) for found in scores]
     rng = np.random.default_rng(seed)
     out = np.full((len(scores), draws, classes), np.nan)
     for first in range(0, draws, 100):  # N×100 times each sample was drawn
@@ -84,9 +84,17 @@ def resampled_precision(
         times = np.ascontiguousarray(times.T, np.float32)
         for k in np.flatnonzero(own.any(axis=0)):
             for r, (found, order) in enumerate(zip(scores, orders, strict=True)):
-                best = order[:, k]
+                best = order[k]
                 out[r, rows, k] = _weighted_precision(found[best, k], own[best, k], times, best)
     return out
+
+
+def _orders(scores: np.ndarray) -> np.ndarray:
+    """The samples by falling score, class by class: int32 K×N; in 64 bits one class at a time."""
+    orders = np.empty(scores.shape[::-1], np.int32)
+    for order, column in zip(orders, scores.T, strict=True):
+        order[:] = np.argsort(-column, kind="stable")
+    return orders
 
 
 def swapped_precision(
@@ -113,8 +121,9 @@ def swapped_precision(
         ranks = [rank + rng.random(n + 1)[rank] for rank in ranks]  # those that tie still do
         both, positive = np.concatenate(ranks), np.tile(own[:, k], 2)
         order = np.argsort(-both, kind="stable")
+        one, other = order, (order + n) % (2 * n)  # what the other run has of a sample
         here, there = (
-            _weighted_precision(both[order], positive[order], t, order) for t in (times, 1 - times)
+            _weighted_precision(both[order], positive[order], times, side) for side in (one, other)
         )
         gain = np.subtract(*(average_precision(rank, own[:, k]) for rank in ranks))
         found[k] = (1 + (np.abs(here - there) >= abs(gain) - 1e-9).sum()) / (1 + draws)

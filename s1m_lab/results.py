@@ -17,11 +17,26 @@ import numpy as np
 import pandas as pd
 import torch
 
-from s1m_lab import metrics, models, paper, paths, predict
-from s1m_lab.rows import SCORES, Found, Row, command, ends, finished, resampled
+from s1m_lab import gains, metrics, models, paper, paths, predict
+from s1m_lab.rows import (
+    OWN,
+    SCORES,
+    Found,
+    Row,
+    alike,
+    command,
+    ends,
+    finished,
+    resampled,
+    together,
+    unlike,
+)
 from s1m_lab.runs import Run
 
-COLUMNS = ["class", "videos", "gain", "gain_low", "gain_high", "p", "paper"]  # of Table 2
+# What may differ between runs of one way of tuning; `epochs` only from fold to fold.
+PER_FOLD = {*OWN, "data", "clips", "fold", "start", "weights", "epochs"}
+GAINS = ["gain", "gain_low", "gain_high", "gain_sure", "gain_least", "gain_most"]  # of Table 2
+COLUMNS = ["class", "videos", *GAINS, "p", "paper"]
 
 
 def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
@@ -87,33 +102,50 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     """ΔAP of slow fusion over a single frame: (a row a class, the mean over the classes).
 
     Columns `class`, `videos`, `gain` (the mean over the seeds of either), `gain_low`, `gain_high`,
-    `p` (`metrics.swapped_precision` of the probabilities averaged over the seeds of either) and
-    `paper` (Table 2); no rows unless there are runs of both. As in `confusion.precisions`, the
-    interval of the mean is moved back by what videos that are drawn twice lift it.
+    `gain_sure` (lower ends that hold for all classes at once: `rows.together`), `gain_least` and
+    `gain_most` (of any two seeds), `p` (`metrics.swapped_precision` of the probabilities averaged
+    over the seeds of either) and `paper` (Table 2); no rows unless there are runs of both. As in
+    `confusion.precisions`, the interval of the mean is moved back by what videos that are drawn
+    twice lift it. Of 487 classes and 200,000 videos about 8 minutes a run and 8 more, and 0.8 GB a
+    run (CONTRIBUTING says how that was measured).
     """
     groups = [[predict.load(run) for run in found.runs[model]] for model in ("slow", "single")]
     if not all(groups):
         return pd.DataFrame(columns=COLUMNS), pd.Series(np.nan, index=COLUMNS)
     (saved, *_), classes = groups[0], found.runs["slow"][0].labels
     own = metrics.truth(saved.labels, len(classes))
-    scores = [p.video_probabilities for group in groups for p in group]
+    scores = [_means(p) for group in groups for p in group]
     exact = np.full((len(scores), 1, len(classes)), np.nan)
     for r, k in np.ndindex(len(scores), len(classes)):
         exact[r, 0, k] = metrics.average_precision(scores[r][:, k], own[:, k])
     some = metrics.resampled_precision(scores, saved.labels, seed, draws)
-    slow, single = np.split(np.concatenate([exact, some], axis=1), [len(groups[0])])
-    gain = slow.mean(axis=0) - single.mean(axis=0)  # 1+draws × K
-    both = [np.mean([p.video_probabilities for p in group], axis=0) for group in groups]
-    chances, rows = metrics.swapped_precision(both, saved.labels, seed), []
-    for k, name in enumerate(classes):
-        printed = paper.TABLE_2.get(name.casefold(), np.nan)
-        interval = ends(gain[1:, k])
-        rows.append((name, own[:, k].sum(), gain[0, k], *interval, chances[k], printed))
-    mean = np.nanmean(gain[:, own.any(axis=0)], axis=1)
-    low, high = np.array(ends(mean[1:])) - (mean[1:].mean() - mean[0])
-    rows.append(("mean", len(own), mean[0], low, high, np.nan, np.nan))
-    table = pd.DataFrame(rows, columns=COLUMNS)
+    each = np.concatenate([exact, some], axis=1)
+    mean = np.nanmean(each[:, :, own.any(axis=0)], axis=2, keepdims=True)
+    each = np.append(each, mean, axis=2)  # runs × 1+draws × K+1
+    slow, single = np.split(each, [len(groups[0])])
+    gain = slow.mean(axis=0) - single.mean(axis=0)
+    low, high = np.array([ends(drawn) for drawn in gain[1:].T]).T
+    for end in (low, high):
+        end[-1] -= gain[1:, -1].mean() - gain[0, -1]
+    sure = np.append(together(gain[0, :-1], gain[1:, :-1]), np.nan)
+    slow, single = slow[:, 0], single[:, 0]
+    least, most = slow.min(axis=0) - single.max(axis=0), slow.max(axis=0) - single.min(axis=0)
+    parts = scores[: len(groups[0])], scores[len(groups[0]) :]
+    both = [sum(part) / len(part) for part in parts]
+    table = pd.DataFrame({"class": [*classes, "mean"], "videos": [*own.sum(axis=0), len(own)]})
+    table = table.assign(**dict(zip(GAINS, (gain[0], low, high, sure, least, most), strict=True)))
+    table["p"] = np.append(metrics.swapped_precision(both, saved.labels, seed), np.nan)
+    table["paper"] = [paper.TABLE_2.get(name.casefold(), np.nan) for name in table["class"]]
     return table[:-1], table.iloc[-1]
+
+
+def _means(saved: predict.Predictions) -> np.ndarray:
+    """float32 V×K, made in parts: of 200,000 videos and 487 classes 390 MB."""
+    out, first = np.empty((len(saved.ids), saved.clip_probabilities.shape[1]), np.float32), 0
+    for part in saved.parts():
+        out[first : first + len(part.ids)] = part.video_probabilities
+        first += len(part.ids)
+    return out
 
 
 def multiply_adds(run: Run) -> float:
@@ -132,16 +164,63 @@ def multiply_adds(run: Run) -> float:
     return float(sum(counted))
 
 
-def transfers(found: Found) -> list[Run]:
-    """The finished runs of slow fusion that were tuned on another dataset, with all of its training
-    videos, from one of these or from scratch; of one way, fold and seed the first by name."""
-    names, first = {"", *(run.name for own in found.runs.values() for run in own)}, {}
+def transfers(found: Found, model: str = "slow") -> list[Run]:
+    """The finished runs of a network that were tuned on another dataset, with all of its training
+    videos, from one of these runs or from scratch.
+
+    Those count whose network is that of these runs, and of each way those that were tuned alike but
+    for fold and seed; of one way, fold and seed the first by name. A run whose dataset is not here
+    does not count: that says which videos are alike. Those left out are printed, with the reason.
+    """
+    several, aside = {}, {}
+    starts = {run.name: run for run in found.runs[model]}
+    base = next((_network(run) for run in starts.values()), None)
     for run in finished():
         about = run.results
-        if about.get("start", None) in names and about["model"] == "slow" and "few" not in about:
-            key = whole(run), about["tune"], about["fold"], about["seed"]
-            first.setdefault(key, run)
-    return list(first.values())
+        if about.get("start") not in {"", *starts} or about["model"] != model or about.get("few"):
+            continue
+        network = _network(starts.get(about["start"], run))
+        if not (paths.dataset(about["data"]) / "catalog.parquet").is_file():
+            aside[run.name] = f"its dataset {about['data']} is not here"
+        elif network != (base or network):
+            aside[run.name] = f"its network is {_said(network)}, not {_said(base)}"
+        else:
+            several.setdefault((whole(run), about["tune"]), []).append(run)
+    out = [run for own in several.values() for run in _tuned_alike(own, aside)]
+    for name, why in aside.items():
+        print(f"not in Tables 3 and 4: {name}: {why}")
+    return out
+
+
+def _tuned_alike(several: list[Run], aside: dict[str, str]) -> list[Run]:
+    """Of runs of one way those with the same settings, by fold and seed. How many epochs a recipe
+    takes depends on a fold's clips, so these are compared within a fold."""
+    same, out = alike(several, PER_FOLD), {}
+    for run in several:
+        fold = [r for r in same if r.results["fold"] == run.results["fold"]]
+        best = alike(fold, PER_FOLD - {"epochs"})
+        key = run.results["fold"], run.results["seed"]
+        if run not in same:
+            why = unlike(run, same[0], PER_FOLD)
+            aside[run.name] = f"tuned otherwise than {same[0].name}: {why}"
+        elif run not in best:
+            why = unlike(run, best[0], PER_FOLD - {"epochs"})
+            aside[run.name] = f"tuned otherwise than {best[0].name}: {why}"
+        elif key in out:
+            aside[run.name] = f"the same way, fold and seed as {out[key].name}"
+        else:
+            out[key] = run
+    return list(out.values())
+
+
+def _network(run: Run) -> dict:
+    return {key: run.config["settings"].get(key) for key in ("model", "recipe", "width", "size")}
+
+
+def _said(network: dict) -> str:
+    """`slow, recipe pocket, width 0.25, size 112`."""
+    model, *others = network.items()
+    return ", ".join([str(model[1]), *(f"{key} {value}" for key, value in others)])
 
 
 def whole(run: Run) -> str:
@@ -150,25 +229,27 @@ def whole(run: Run) -> str:
 
 
 def table3(several: list[Run], seed: int = 0) -> pd.DataFrame:
-    """Table 3 by `data` and `tune`: video Hit@1, mean over folds and seeds, beside the paper's.
+    """Table 3 by `data` and `tune`: video Hit@1, the mean over folds of the mean over seeds.
 
-    Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` (a list) and `command`. Intervals
-    draw from the test videos of all folds together.
+    Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` and `seeds` (lists), `runs` (their
+    names) and `command` where there is none. Intervals are those of `gains.standings`: they draw
+    whole groups of test videos in each fold, seeds averaged before.
     """
     out = []
     for data in sorted({whole(run) for run in several}) or ["ucf101"]:
+        there = [run for run in several if whole(run) == data]
+        standings = gains.standings(gains.hits(there), seed) if there else None
         for tune, printed in paper.TABLE_3.items():
-            row = {"data": data, "tune": tune, "paper": printed / 100, "folds": [], "command": ""}
-            own = [r for r in several if (whole(r), r.results["tune"]) == (data, tune)]
+            row = {"data": data, "tune": tune, "paper": printed / 100, "command": ""}
+            own = [run for run in there if run.results["tune"] == tune]
+            row |= {k: sorted({r.results[k[:-1]] for r in own}) for k in ("folds", "seeds")}
+            row["runs"] = [run.name for run in own]
             if own:
-                hits = [_right(run) for run in own]
-                row["low"], row["high"] = metrics.bootstrap(np.concatenate(hits), seed)
-                row["ours"] = np.mean([run.results["video_hit1"] for run in own])
-                row["folds"] = [run.results["fold"] for run in own]
+                row |= standings.loc[tune, ["ours", "low", "high"]].to_dict()
             elif tune in paper.TABLE_4["all"] or tune == "all":
                 row["command"] = f"papermill notebooks/06_ucf101.ipynb out.ipynb -p tune {tune}"
             out.append(row)
-    columns = ["paper", "ours", "low", "high", "folds", "command"]
+    columns = ["paper", "ours", "low", "high", "folds", "seeds", "runs", "command"]
     return pd.DataFrame(out).set_index(["data", "tune"]).reindex(columns=columns)
 
 
@@ -176,7 +257,8 @@ def table4(several: list[Run]) -> pd.DataFrame:
     """Table 4 by `data` and group of classes: mean average precision, and the paper's.
 
     Columns are (tune, "ours" or "paper"). Groups are those of the dataset's `dataset.json`
-    (`categories`: group → classes); "all" is the mean over all classes.
+    (`categories`: group → classes); "all" is the mean over all classes. As in Table 3, seeds are
+    averaged in each fold first.
     """
     out = {}
     for data in sorted({whole(run) for run in several}) or ["ucf101"]:
@@ -189,17 +271,13 @@ def table4(several: list[Run]) -> pd.DataFrame:
             for tune, theirs in printed.items():
                 own = [r for r in several if (whole(r), r.results["tune"]) == (data, tune)]
                 found = [_group_precision(run, groups.get(group), group == "all") for run in own]
+                by_fold = pd.Series(found, [r.results["fold"] for r in own], float)
                 row = out.setdefault((data, group), {})
-                row[tune, "ours"] = np.mean(found) if found else np.nan
+                row[tune, "ours"] = by_fold.groupby(level=0).mean().mean()
                 row[tune, "paper"] = theirs
     columns = pd.MultiIndex.from_product([paper.TABLE_4["all"], ["ours", "paper"]])
     table = pd.DataFrame(out.values(), pd.MultiIndex.from_tuples(out))
     return table.reindex(columns=columns).astype(float)
-
-
-def _right(run: Run) -> np.ndarray:
-    parts = predict.load(run).parts()
-    return np.concatenate([metrics.hits(p.video_probabilities, p.labels, 1) for p in parts])
 
 
 def _group_precision(run: Run, names: list[str] | None, every: bool) -> float:

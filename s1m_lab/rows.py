@@ -11,7 +11,7 @@ for that.
 """
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,12 +76,12 @@ def find(data: str, names: str = "") -> Found:
     by_row = {row: [] for row in paper.ROWS}
     features = [run for run in there if run.results["model"] == "histograms"]
     for group in (features, [run for run in there if run not in features]):
-        alike = _alike(group)
+        same = alike(group)
         for run in group:
             own = by_row[run.results["model"]]
             twin = [r.name for r in own if r.results["seed"] == run.results["seed"]]
-            if run not in alike:
-                aside[run.name] = f"trained otherwise than {alike[0].name}: {_unlike(run, alike)}"
+            if run not in same:
+                aside[run.name] = f"trained otherwise than {same[0].name}: {unlike(run, same[0])}"
             elif twin:
                 aside[run.name] = f"the same network and seed as {twin[0]}"
             else:
@@ -113,22 +113,25 @@ def finished() -> list[Run]:
     return [Run(file.parent) for file in sorted(paths.runs().glob("*/results.json"))]
 
 
-def _settings(run: Run) -> dict:
-    return {k: v for k, v in run.config["settings"].items() if k not in OWN}
+def _settings(run: Run, vary: Container[str]) -> dict:
+    return {k: v for k, v in run.config["settings"].items() if k not in vary}
 
 
-def _alike(several: Sequence[Run]) -> list[Run]:
-    """Those trained alike: the group of most networks, then of most runs, then the first."""
+def alike(several: Sequence[Run], vary: Container[str] = OWN) -> list[Run]:
+    """Those whose settings are the same but for what may `vary`: the group of most networks and
+    datasets, then of most runs, then the first."""
     groups: list[list[Run]] = []
     for run in several:
-        group = next((g for g in groups if _settings(g[0]) == _settings(run)), None)
+        own = _settings(run, vary)
+        group = next((g for g in groups if _settings(g[0], vary) == own), None)
         groups.append([run]) if group is None else group.append(run)
-    size = {id(g): (len({run.results["model"] for run in g}), len(g)) for g in groups}
-    return max(groups, key=lambda g: size[id(g)], default=[])
+    kinds = {id(g): len({(r.results["model"], r.results["data"]) for r in g}) for g in groups}
+    return max(groups, key=lambda g: (kinds[id(g)], len(g)), default=[])
 
 
-def _unlike(run: Run, alike: Sequence[Run]) -> str:
-    mine, theirs = _settings(run), _settings(alike[0])
+def unlike(run: Run, other: Run, vary: Container[str] = OWN) -> str:
+    """How a run was trained otherwise than another: `width 1.0, not 0.25`."""
+    mine, theirs = _settings(run, vary), _settings(other, vary)
     keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     return ", ".join(f"{key} {mine.get(key)}, not {theirs.get(key)}" for key in keys)
 
@@ -158,8 +161,8 @@ def command(found: Found, row: str, seed: int = 0) -> str:
     given = {} if found.data == "pocket" else {"data": found.data}
     if row != "histograms":
         given["model"] = row
-        alike = [run for name, own in found.runs.items() if name != "histograms" for run in own]
-        settings = alike[0].config["settings"] if alike else {"recipe": "pocket"}
+        there = [run for name, own in found.runs.items() if name != "histograms" for run in own]
+        settings = there[0].config["settings"] if there else {"recipe": "pocket"}
         recipe = {"recipe": "pocket"} | RECIPES[settings["recipe"]]._asdict()
         for key in ("recipe", "epochs", "batch_size", "lr", "width", "size"):
             if settings.get(key, recipe[key]) != recipe[key]:
@@ -250,3 +253,20 @@ def ends(draws: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of what was drawn; draws that tell nothing (nan) do not count."""
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if np.isfinite(draws).any() else (np.nan,) * 2
     return float(low), float(high)
+
+
+def together(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Lower ends, for K values and their draws×K, that hold for all of them at once: of 97.5 % of
+    samples none lies above its true value. So may the one be judged that was picked for its value.
+
+    Each lies as many of its standard errors below its value as the farthest of all draws does above
+    its own mean, in 97.5 % of draws (of K values, not of one). nan where a value is not known.
+    """
+    ends, known = np.full(len(values), np.nan), np.isfinite(draws).any(axis=0)
+    own = draws[:, known]
+    errors = np.nanstd(own, axis=0)
+    away = (own - np.nanmean(own, axis=0)) / np.where(errors > 0, errors, 1)
+    if known.any():
+        far = np.percentile(np.where(np.isfinite(away), away, -np.inf).max(axis=1), 97.5)
+        ends[known] = values[known] - far * errors
+    return ends

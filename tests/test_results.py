@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score
 
-from s1m_lab import charts, claims, metrics, paper, predict, results, rows, runs
+from s1m_lab import catalog, charts, claims, metrics, paper, predict, results, rows, runs
 
 CLASSES = ["luge", "judo", "futsal", "sailing", "surfing", "rope climbing"]
 HOSTILE = '<img src=x onerror="alert(1)"> $\\frac$ *bold*'
@@ -327,7 +327,25 @@ def test_table2_by_scikit_learn(made):
     charts.draw_table2(table, mean).savefig("/dev/null", format="png")
 
 
-def test_tables_3_and_4_are_of_runs_that_start_here(made, home):
+def dataset(home, name, counts, groups=None):
+    """A dataset folder whose catalog has the videos that `save` predicts, in such groups."""
+    ids = [f"v{v}" for v in range(len(counts))]
+    rows = catalog.table({"id": ids, "split": ["test"] * len(ids), "group": groups})
+    about = {"classes": CLASSES, "data_seed": 0, "split": "as given"}
+    catalog.save(catalog.frame(rows, **about), home / "data" / name)
+
+
+def tuned(home, labels, counts, share, fold, seed=0, name="", start="pocket-slow-s0", **more):
+    """A run of slow fusion of which the top three layers were tuned on a fold of `films`."""
+    about = {"tune": "top3", "fold": fold, "start": start, "data": f"films-fold{fold}", **more}
+    settings = {"epochs": 30 + fold, "tune": about["tune"], "start": start, "fold": fold}
+    about["settings"] = settings | about.get("settings", {})
+    found = known(labels, counts, share, 10 * fold + seed)
+    name = name or f"films-{about['tune']}-{fold}-s{seed}"
+    return save(home, "slow", seed, found, labels, counts, name, **about)
+
+
+def test_tables_3_and_4_are_of_runs_that_start_here(made, home, capsys):
     labels, counts = made
     shown = results.table3([])
     assert shown.loc[("ucf101", "top3"), "command"].endswith(
@@ -335,20 +353,19 @@ def test_tables_3_and_4_are_of_runs_that_start_here(made, home):
     )
     assert shown.loc[("ucf101", "Soomro et al."), "paper"] == 0.439
     for fold in (1, 2):
-        found = known(labels, counts, 0.2 + 0.3 * fold, fold)
-        about = {"tune": "top3", "fold": fold, "start": "pocket-slow-s0", "data": "films"}
-        save(home, "slow", 0, found, labels, counts, f"films-{fold}", **about)
-        about |= {"start": "another"}
-        save(home, "slow", 0, found, labels, counts, f"foreign-{fold}", **about)
-    (home / "data" / "films").mkdir(parents=True)
+        dataset(home, f"films-fold{fold}", counts)
+        tuned(home, labels, counts, 0.2 + 0.3 * fold, fold)
+        tuned(home, labels, counts, 0.9, fold, name=f"foreign-{fold}", start="another")
     groups = {"categories": {"Sports": ["luge", "judo"]}}
-    (home / "data" / "films" / "dataset.json").write_text(json.dumps(groups))
+    (home / "data" / "films-fold1" / "dataset.json").write_text(json.dumps(groups))
     several = results.transfers(rows.find("pocket"))
-    assert [run.name for run in several] == ["films-1", "films-2"]
+    assert [run.name for run in several] == ["films-top3-1-s0", "films-top3-2-s0"]
+    assert "not in Tables" not in capsys.readouterr().out
     row = results.table3(several).loc[("films", "top3")]
     each = [run.results["video_hit1"] for run in several]
     assert row["ours"] == pytest.approx(np.mean(each)) and row["folds"] == [1, 2]
     assert row["low"] < row["ours"] < row["high"] and row["paper"] == 0.654
+    assert row["runs"] == [run.name for run in several] and row["seeds"] == [0]
     fourth, video, own = results.table4(several), np.repeat(np.arange(90), counts), None
     own, found = metrics.truth(labels, 6), []
     for run in several:
@@ -364,6 +381,63 @@ def test_tables_3_and_4_are_of_runs_that_start_here(made, home):
     figure.savefig("/dev/null", format="png")
     (ours,) = [line for line in figure.axes[0].lines if line.get_markersize() == 8]
     assert np.nanmax(ours.get_xdata()) == pytest.approx(100 * row["ours"])
+
+
+def test_seeds_of_a_tuning_are_no_further_videos(made, home):
+    """Three copies of a run say what one says; a fold with more seeds counts no more; videos of one
+    group are drawn together."""
+    labels, counts = made
+    for fold in (1, 2):
+        dataset(home, f"films-fold{fold}", counts)
+    once = [tuned(home, labels, counts, 0.2, 1), tuned(home, labels, counts, 0.8, 2)]
+    copies = [tuned(home, labels, counts, 0.2, 1, name=f"copy-{n}") for n in range(2)]
+    one, three = (
+        results.table3(own).loc[("films", "top3"), ["ours", "low", "high"]].tolist()
+        for own in (once, once + copies)
+    )
+    assert three == pytest.approx(one)
+    first, both = (results.table4(own).loc[("films", "all")] for own in (once, once + copies))
+    assert first["top3", "ours"] == pytest.approx(both["top3", "ours"])
+    for fold in (1, 2):
+        dataset(home, f"films-fold{fold}", counts, [f"g{v // 30}" for v in range(90)])
+    grouped = results.table3(once).loc[("films", "top3")]
+    assert grouped["ours"] == pytest.approx(one[0])
+    told = [metrics.hits(predict.load(r).video_probabilities, labels, 1) for r in once]
+    means = [np.reshape(each, (3, 30)).mean(axis=1) for each in told]  # of three groups
+    rng, drawn = np.random.default_rng(1), []
+    for _ in range(4000):
+        drawn.append(np.mean([mean[rng.integers(0, 3, 3)].mean() for mean in means]))
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert (grouped["low"], grouped["high"]) == pytest.approx((low, high), abs=0.012)
+
+
+def test_only_runs_that_were_tuned_alike_stand_in_one_row(made, home, capsys):
+    labels, counts = made
+    for fold in (1, 2):
+        dataset(home, f"films-fold{fold}", counts)
+        tuned(home, labels, counts, 0.6, fold)  # its epochs are those of its fold
+        tuned(home, labels, counts, 0.4, fold, start="", tune="scratch")
+    wide = {"width": 1.0, "tune": "scratch"}
+    tuned(home, labels, counts, 0.9, 1, 1, "z-wide", "", tune="scratch", settings=wide)
+    tuned(home, labels, counts, 0.9, 1, 1, "z-long", settings={"epochs": 99})
+    tuned(home, labels, counts, 0.9, 1, 1, "z-keep", settings={"keep": 0.5})
+    tuned(home, labels, counts, 0.9, 1, 0, "z-twin", start="pocket-slow-s1")
+    tuned(home, labels, counts, 0.9, 1, 2, "z-few", few=4)
+    tuned(home, labels, counts, 0.9, 3, 0, "z-away")
+    several = results.transfers(rows.find("pocket"))
+    assert {run.name for run in several} == {
+        f"films-{tune}-{fold}-s0" for tune in ("top3", "scratch") for fold in (1, 2)
+    }
+    said = capsys.readouterr().out
+    for why in (
+        "z-wide: its network is slow, recipe pocket, width 1.0, size 56, not slow, recipe pocket,",
+        "z-long: tuned otherwise than films-top3-1-s0: epochs 99, not 31",
+        "z-keep: tuned otherwise than films-top3-1-s0: keep 0.5, not None",
+        "z-twin: the same way, fold and seed as films-top3-1-s0",
+        "z-away: its dataset films-fold3 is not here",
+    ):
+        assert why in said
+    assert "z-few" not in said
 
 
 def test_multiplications_of_the_papers_network():
@@ -422,6 +496,10 @@ def test_the_figures_show_every_row_and_its_interval(made):
     assert sorted(x for x in dots if not np.isnan(x)) == pytest.approx(sorted(gain.dropna()))
     best = table["video_hit1"].astype(float).idxmax()
     assert charts.finding(table).startswith(f"{paper.ROWS[best]} tells most videos")
+    tied = table.assign(video_hit1=[0.5, 1.0, *[np.nan] * 3, 0.9, 1.0 - 1e-16, 1.0, np.nan])
+    said = "Single-frame, Late fusion and Slow fusion tell most videos here, 100.0%; in the paper"
+    assert charts.finding(tied) == f"{said} CNN average, 63.9%"
+    assert charts.finding(table.assign(video_hit1=np.nan)).endswith("is CNN average, 63.9%")
     costs = charts.draw_costs(table, dict.fromkeys(paper.PARAMETERS, 1e6))
     labels = [text.get_text() for text in costs.legends[0].get_texts()]
     assert labels == ["single", "early", "late", "slow"]

@@ -1,0 +1,109 @@
+"""One comparison: how far two rows differ, by interval and by seed, and whether that decides.
+
+    part = comparisons.compare("slow − early", slow, early, seed=0)      # two `Side`s
+    part.verdict, comparisons.told(part)      # agrees, "slow − early: +2.8 (+1.9 to +3.8)"
+
+Intervals are of paired bootstraps over test videos: the same videos are drawn for both sides, every
+seed of a network on the same draw, then the mean over its seeds. They say nothing of other seeds,
+so a comparison decides only where every pair of seeds of its two sides lies on the same side of the
+bound as well.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from s1m_lab.rows import DRAWS, ends, resampled
+
+AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot be told"
+
+
+class Part(NamedTuple):
+    """One comparison: `value` must lie above its bound, or below it."""
+
+    what: str
+    value: float
+    low: float
+    high: float
+    unit: str = "points"  # of what are fractions; "×" of ratios, "" of pair accuracy
+    bound: float = 0.0
+    above: bool = True
+    least: float = np.nan  # the least and the most that any two seeds of the two sides differ by;
+    most: float = np.nan  # nan where seeds have no part in it
+    single: tuple[str, ...] = ()  # sides that have one seed
+
+    @property
+    def verdict(self) -> str:
+        right = self.low > self.bound and not self.least <= self.bound
+        wrong = self.high < self.bound and not self.most >= self.bound
+        if not self.above:
+            right, wrong = wrong, right
+        return AGREES if right else DISAGREES if wrong else OPEN
+
+
+class Side(NamedTuple):
+    """One side of a comparison, seed by seed."""
+
+    name: str
+    values: np.ndarray  # S×V×2: what a score adds up, and what it is divided by
+
+
+def compare(
+    what: str, one: Side, other: Side, seed: int, bound: float = 0.0, same: bool = False
+) -> Part:
+    """The difference of two shares with its paired interval, and what pairs of seeds differ by: all
+    pairs, or where they are of the `same` runs each seed with itself."""
+    values = np.concatenate([side.values.mean(axis=0) for side in (one, other)], axis=1)
+    with np.errstate(invalid="ignore"):  # a draw may have no video of those that count
+        drawn = np.vstack([values.mean(axis=0), resampled(values, seed, DRAWS)])
+        drawn = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
+        mine, theirs = (np.divide(*side.values.sum(axis=1).T) for side in (one, other))
+    pairs = mine - theirs if same else mine[:, None] - theirs
+    single = tuple(side.name for side in (one, other) if side.name and len(side.values) == 1)
+    return Part(what, float(drawn[0]), *ends(drawn[1:]), bound=bound, least=float(pairs.min()),
+                most=float(pairs.max()), single=single)  # fmt: skip
+
+
+def undecided(parts: list[Part]) -> str:
+    """Why their intervals do not decide: `the interval holds 0: slow − late, slow − early`."""
+    reasons: dict[str, list[str]] = {}
+    for part in parts:
+        reason = f"the interval holds {_bound(part)}"
+        if np.isnan(part.low):
+            reason = "a single measurement has no interval, runs that ran otherwise no ratio"
+        elif not part.low <= part.bound <= part.high:
+            reason = "seeds do not agree"
+        elif part.low == part.high:
+            reason = "no difference on any video"
+        reasons.setdefault(reason, []).append(part.what)
+    return "; ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
+
+
+def room(part: Part) -> float:
+    """How far the worse end of a part's interval lies on the claimed side of its bound."""
+    distance = part.low - part.bound if part.above else part.bound - part.high
+    return -np.inf if np.isnan(distance) else distance
+
+
+def told(part: Part) -> str:
+    """`slow − early: +2.8 (+1.9 to +3.8)`, and what it has to be where that is not above 0."""
+    value, low, high = (said(number, part.unit) for number in part[1:4])
+    if np.isnan(part.low):
+        return f"{part.what}: {value}"
+    seeds = ""
+    if part.most > part.least:
+        seeds = f", by seed {said(part.least, part.unit)} to {said(part.most, part.unit)}"
+    exact = part.unit == "×" and part.low == part.high
+    range_ = "exactly" if exact else f"{low} to {high}"
+    wanted = f", to be {'above' if part.above else 'below'} {_bound(part)}"
+    return f"{part.what}: {value} ({range_}{seeds}){wanted if part.bound or not part.above else ''}"
+
+
+def _bound(part: Part) -> str:
+    return said(part.bound, part.unit) if part.bound else "0"
+
+
+def said(value: float, unit: str) -> str:
+    """A value in its unit: −2.1 points, 0.85×, 0.50."""
+    number = {"points": f"{100 * value:+.1f}", "×": f"{value:.2f}×", "": f"{value:.2f}"}[unit]
+    return number.replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
