@@ -4,8 +4,8 @@
 
 copies each to `reports/<suite>-<report>.ipynb`, naming the commit, the kind of machine and the date
 it was made by, without what else is of that machine: its paths, papermill's environment, the state
-of widgets (each has its static twin). The README's table of results is written anew with them, from
-the runs' own numbers.
+of widgets (each has its static twin). Where `09_results` is among them, its Table 1 is written into
+the README.
 """
 
 import copy
@@ -21,6 +21,7 @@ from s1m_lab import paths, reports, runs, stages, suite
 from s1m_lab.reports import Report
 
 LARGEST = 500_000  # bytes of an exhibit
+RESULTS = "09_results.ipynb"  # the notebook whose Table 1 is the README's
 MARKS = "<!-- results: make exhibits -->", "<!-- end of results -->"
 ROOTED = re.compile(r"(?<![\w.~:/<-])/([\w.@-]+)/[\w./@-]+|\b[A-Za-z]:\\\w+")
 
@@ -29,31 +30,41 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
     """Write the exhibits of a suite and the README's table; returns how many were left out.
 
     Left out, saying why, are reports that are missing or out of date, as large as `LARGEST`, or
-    that hold a path of this machine; an earlier exhibit of theirs stays. Those of reports that the
-    suite no longer has are removed. Raises ValueError as `suite.load` does, or where there is no
-    README to write into.
+    that hold a path of this machine; an earlier exhibit of theirs stays. The table is that of
+    `RESULTS`, and stays as it is where this is no exhibit. Exhibits of reports that the suite no
+    longer has are removed. Raises ValueError before anything is written, as `suite.load` does, or
+    where there is no README with a place for the table.
     """
-    readme = repository / "README.md"
+    readme, folder = repository / "README.md", repository / "reports"
     if not readme.is_file():
         raise ValueError(f"exhibits stand in the repository, and {repository} is none")
-    listed, left_out = suite.load(file), 0
-    targets = {r.name: repository / "reports" / f"{file.stem}-{r.name}.ipynb" for r in listed}
+    _parts(readme)
+    listed, texts, table = suite.load(file), {}, ""
     for report in listed:
         try:
-            text = exhibit(report)
+            texts[_target(file, report)] = exhibit(report)
         except ValueError as error:
-            left_out += 1
             print(f"left out  {report.name}: {error}", flush=True)
-            continue
-        with stages.atomic(targets[report.name]) as temporary:
+    for report in listed:
+        if report.notebook.name == RESULTS and _target(file, report) in texts:
+            table = _table(report, _target(file, report))
+    for name, text in texts.items():
+        with stages.atomic(folder / name) as temporary:
             temporary.write_text(text, "utf-8", newline="\n")
-        print(
-            f"written   {targets[report.name].name}, {len(text.encode()) / 1e3:,.0f} kB", flush=True
-        )
-    for old in set((repository / "reports").glob(f"{file.stem}-*.ipynb")) - set(targets.values()):
+        print(f"written   {name}, {len(text.encode()) / 1e3:,.0f} kB", flush=True)
+    for old in set(folder.glob(f"{file.stem}-*.ipynb")) - {
+        folder / _target(file, r) for r in listed
+    }:
         old.unlink()
-    _write_table(readme, listed)
-    return left_out
+    if table:
+        _write_table(readme, table)
+    else:
+        print(f"as it was the README's table: {RESULTS} is no exhibit of this suite", flush=True)
+    return len(listed) - len(texts)
+
+
+def _target(file: Path, report: Report) -> str:
+    return f"{file.stem}-{report.name}.ipynb"
 
 
 def exhibit(report: Report) -> str:
@@ -145,22 +156,30 @@ def _rooted(text: str) -> list[str]:
 # -------------------------------------------------------------------------------------- the README
 
 
-def _write_table(readme: Path, listed: Sequence[Report]) -> None:
-    """Put the table of results between the README's two marks."""
-    from s1m_lab import results, rows
-
-    known = [reports.defaults(r.notebook) | r.parameters for r in listed]
-    data = next(values["data"] for values in known if values.get("data"))
-    found = rows.find(data)
-    table = results.table1(found, rows.score(found))
-    text = f"{readme_table(table)}\n\n{_origin(data, table, listed)}"
+def _parts(readme: Path) -> tuple[str, str]:
+    """What stands before the README's two marks, and after them."""
     before, _, rest = readme.read_text("utf-8").partition(MARKS[0])
     _, mark, after = rest.partition(MARKS[1])
     if not mark:
         raise ValueError(f"{readme} has no place for results: {MARKS[0]} … {MARKS[1]}")
+    return before, after
+
+
+def _write_table(readme: Path, text: str) -> None:
+    before, after = _parts(readme)
     with stages.atomic(readme) as temporary:
         whole = f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}"
         temporary.write_text(whole, "utf-8", newline="\n")
+
+
+def _table(report: Report, target: str) -> str:
+    """Table 1 of `RESULTS`, of the same runs as there, and where it comes from."""
+    from s1m_lab import results, rows
+
+    known = reports.defaults(report.notebook) | report.parameters
+    found = rows.find(known["data"], known["runs"])
+    table = results.table1(found, rows.score(found), known["seed"])
+    return f"{readme_table(table)}\n\n{_origin(found.data, table, report, target)}"
 
 
 def readme_table(rows: pd.DataFrame) -> str:
@@ -193,18 +212,20 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(str(text).split())))
 
 
-def _origin(data: str, table: pd.DataFrame, listed: Sequence[Report]) -> str:
-    """Of what runs the table is, and what made them where and when."""
-    names = sorted({name for several in table["runs"] for name in several})
-    found = [runs.load(name).results for name in names]
-    commits = sorted({results.get("commit") or "unknown" for results in found})
-    threads = sorted({results["threads"] for results in found})
-    stamps = [reports.stamp(reports.folder() / f"{report.name}.ipynb") for report in listed]
-    where = sorted({about["machine"] for about in stamps if about})
-    when = max((about["date"][:10] for about in stamps if about), default="unknown")
+def _origin(data: str, table: pd.DataFrame, report: Report, target: str) -> str:
+    """What report the table is of, what runs it counts, and what its columns say."""
+    about = reports.stamp(reports.folder() / f"{report.name}.ipynb")
+    found = [runs.load(name) for name in sorted({name for own in table["runs"] for name in own})]
+    if not found:
+        return f"No run on `{data}` is finished yet."
+    threads = sorted({run.results["threads"] for run in found})
+    devices = sorted({run.config["machine"]["device"] for run in found})
+    commits = sorted({run.results.get("commit") or "unknown" for run in found})
     return (
-        f"{len(found)} runs on `{data}` by `make reports`, {when}: {'; '.join(where)}, threads of "
-        f"a training {', '.join(map(str, threads))}; commit {', '.join(commits)}. Scores in %, "
-        "means over the seeds, with the 95 % interval over test videos; training is that of one "
-        "network. The executed notebooks behind them stand in `reports/`."
+        f"Table 1 of [{report.name}](reports/{target}), executed on {about['date'][:10]} on "
+        f"{about['machine']}: {len(found)} runs on `{data}`, trained on {', '.join(devices)} by "
+        f"{' or '.join(map(str, threads))} threads, commit {', '.join(commits)}. Scores in %, "
+        "means over the seeds, with the 95 % interval over test videos. Training is that of one "
+        "network, in seconds; of the average that of its networks together, of the histograms that "
+        "of all trials of their grid, without the time that describing the videos takes."
     )

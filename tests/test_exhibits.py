@@ -141,22 +141,27 @@ def test_the_table_is_made_of_numbers():
     assert lines[4] == "| Slow | – | – | – | 41.1 · 59.3 · 77.7 | – | – |"
 
 
-def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, home, capsys):
+@pytest.fixture
+def repository(folder, small_home, home):
+    """A repository beside a suite whose `09_results` counts the two small runs."""
     shutil.copytree(small_home / "data", home / "data")
     shutil.copytree(small_home / "runs", home / "runs")
     repository = folder / "repository"
     (repository / "reports").mkdir(parents=True)
+    (repository / "README.md").write_text("before\n\n" + "\n".join(exhibits.MARKS) + "\n\nafter\n")
+    notebook(folder / exhibits.RESULTS)
+    nb = nbformat.read(folder / exhibits.RESULTS, 4)
+    nb.cells[1].source += '\ndata: str = "pocket"\nseed: int = 0\nruns: str = ""'
+    nbformat.write(nb, folder / exhibits.RESULTS)
+    text = f'[[report]]\nname = "sum"\nnotebook = "{exhibits.RESULTS}"\nlast = true\n'
+    with open(folder / "mine.toml", "a") as file:
+        file.write(text)
+    return repository
+
+
+def test_make_exhibits_writes_the_readme_and_what_is_small(folder, repository, home, capsys):
     (repository / "reports" / "mine-gone.ipynb").write_text("{}")
     (repository / "reports" / "other-gone.ipynb").write_text("{}")
-    readme = repository / "README.md"
-    readme.write_text("before\n\n" + "\n".join(exhibits.MARKS) + "\n\nafter\n")
-    text = (folder / "mine.toml").read_text()
-    notebook(folder / "data.ipynb")
-    nb = nbformat.read(folder / "data.ipynb", 4)
-    nb.cells[1].source += '\ndata: str = "pocket"'
-    nbformat.write(nb, folder / "data.ipynb")
-    text += '[[report]]\nname = "data"\nnotebook = "data.ipynb"\n'
-    (folder / "mine.toml").write_text(text)
     suite.run(folder / "mine.toml", 1)
     (reports.folder() / "late.ipynb").unlink()
     capsys.readouterr()
@@ -164,7 +169,8 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, h
     said = capsys.readouterr().out
     assert "written   mine-shown.ipynb" in said and "left out  late: it is missing" in said
     there = {path.name for path in (repository / "reports").iterdir()}
-    assert there == {"mine-shown.ipynb", "mine-data.ipynb", "other-gone.ipynb"}
+    assert there == {"mine-shown.ipynb", "mine-sum.ipynb", "other-gone.ipynb"}
+    readme = repository / "README.md"
     text = readme.read_text("utf-8")
     before, _, rest = text.partition(exhibits.MARKS[0])
     table, _, after = rest.partition(exhibits.MARKS[1])
@@ -176,13 +182,32 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, h
         ours = [f"{100 * results[key]:.1f}" for key in ("clip_hit1", "video_hit1", "video_hit5")]
         assert [cells[1], cells[2].split()[0], cells[3]] == ours
         assert cells[5:] == ["1", f"{results['seconds']:,.0f} s"]
-    assert "2 runs on `pocket`" in table and reports.machine() in table
-    assert reports.stamp(reports.folder() / "data.ipynb")["date"][:10] in table
+    about = reports.stamp(reports.folder() / "sum.ipynb")
+    made = f"[sum](reports/mine-sum.ipynb), executed on {about['date'][:10]} on {about['machine']}"
+    assert f"{made}: 2 runs on `pocket`, trained on cpu" in table
     exhibits.write(folder / "mine.toml", repository)
     assert readme.read_text("utf-8") == text, "written twice, the same"
+
+
+def test_the_readme_keeps_its_table_where_the_results_are_no_exhibit(folder, repository, home):
+    readme, file = repository / "README.md", folder / "mine.toml"
+    suite.run(file, 1)
+    text = readme.read_text("utf-8")
+    shutil.copytree(home / "runs" / "small", home / "runs" / "by_hand")
+    exhibits.write(file, repository)
+    assert readme.read_text("utf-8") == text, "a run that 09 has not seen"
+    shutil.rmtree(home / "runs" / "by_hand")
+    notebook(folder / "alone.ipynb")
+    (folder / "none.toml").write_text('[[report]]\nname = "alone"\nnotebook = "alone.ipynb"\n')
+    suite.run(folder / "none.toml", 1)
+    assert exhibits.write(folder / "none.toml", repository) == 0
+    assert readme.read_text("utf-8") == text, "a suite without data, and without results"
+    for old in (repository / "reports").iterdir():
+        old.unlink()
     readme.write_text("no place")
     with pytest.raises(ValueError, match="has no place for results"):
-        exhibits.write(folder / "mine.toml", repository)
+        exhibits.write(file, repository)
+    assert not list((repository / "reports").iterdir()), "said before anything is written"
 
 
 def test_the_readme_has_a_place_for_results():
