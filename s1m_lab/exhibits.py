@@ -12,7 +12,6 @@ import copy
 import html
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +22,9 @@ from s1m_lab.reports import Report
 LARGEST = 500_000  # bytes of an exhibit
 RESULTS = "09_results.ipynb"  # the notebook whose Table 1 is the README's
 MARKS = "<!-- results: make exhibits -->", "<!-- end of results -->"
-ROOTED = re.compile(r"(?<![\w.~:/<-])/([\w.@-]+)/[\w./@-]+|\b[A-Za-z]:\\\w+")
+# where a path may begin: after what is no part of another, after an option (-I/usr), in an address
+START = r"(?:(?<![\w.~/<}-])|(?<=(?<![\w-])-[A-Za-z])|(?<=\bfile://))"
+ROOTED = re.compile(START + r"/([\w.@-]+)/[\w./@-]+|\b[A-Za-z]:\\\w+")
 
 
 def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
@@ -31,8 +32,8 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
 
     Left out, saying why, are reports that are missing or out of date, as large as `LARGEST`, or
     that hold a path of this machine; an earlier exhibit of theirs stays. The table is that of
-    `RESULTS`, and stays as it is where this is no exhibit. Exhibits of reports that the suite no
-    longer has are removed. Raises ValueError before anything is written, as `suite.load` does, or
+    `RESULTS`, and stays as it is where this is no exhibit. Exhibits of this suite that it no
+    longer lists are removed. Raises ValueError before anything is written, as `suite.load` does, or
     where there is no README with a place for the table.
     """
     readme, folder = repository / "README.md", repository / "reports"
@@ -42,7 +43,7 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
     listed, texts, table = suite.load(file), {}, ""
     for report in listed:
         try:
-            texts[_target(file, report)] = exhibit(report)
+            texts[_target(file, report)] = exhibit(report, file.stem)
         except ValueError as error:
             print(f"left out  {report.name}: {error}", flush=True)
     for report in listed:
@@ -52,10 +53,7 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
         with stages.atomic(folder / name) as temporary:
             temporary.write_text(text, "utf-8", newline="\n")
         print(f"written   {name}, {len(text.encode()) / 1e3:,.0f} kB", flush=True)
-    for old in set(folder.glob(f"{file.stem}-*.ipynb")) - {
-        folder / _target(file, r) for r in listed
-    }:
-        old.unlink()
+    _remove_old(folder, file.stem, {_target(file, report) for report in listed})
     if table:
         _write_table(readme, table)
     else:
@@ -67,12 +65,19 @@ def _target(file: Path, report: Report) -> str:
     return f"{file.stem}-{report.name}.ipynb"
 
 
-def exhibit(report: Report) -> str:
-    """An executed report as it can be shown; ValueError says why it cannot."""
+def _remove_old(folder: Path, of: str, kept: set[str]) -> None:
+    """Remove the exhibits that say they are of this suite, but those that are kept."""
+    for old in folder.glob(f"{of}-*.ipynb"):
+        if old.name not in kept and reports.stamp(old).get("suite") == of:
+            old.unlink()
+
+
+def exhibit(report: Report, of: str) -> str:
+    """An executed report as it can be shown, of that suite; ValueError says why it cannot."""
     path = reports.folder() / f"{report.name}.ipynb"
     if not reports.is_current(report):
         raise ValueError("it is missing or out of date; make it: python -m s1m_lab suite …")
-    nb = cleaned(json.loads(path.read_text("utf-8")))
+    nb = cleaned(json.loads(path.read_text("utf-8")), of)
     text = json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
     if paths_left := _rooted("\n".join(_texts(nb["cells"]))):
         raise ValueError(f"it names a path of this machine, {paths_left[0]!r}")
@@ -81,12 +86,13 @@ def exhibit(report: Report) -> str:
     return text
 
 
-def cleaned(nb: dict) -> dict:
+def cleaned(nb: dict, of: str) -> dict:
     """A copy of an executed notebook without what is of this machine, and a cell that says what
-    kind of machine, when and by what commit."""
+    kind of machine, when and by what commit; its metadata names the suite it is of."""
     nb = copy.deepcopy(nb)
     about = nb["metadata"].get("s1m_lab", {})
     kept = {key: about[key] for key in ("date", "seconds", "machine", "version", "commit")}
+    kept["suite"] = of
     language = {"name": nb["metadata"].get("language_info", {}).get("name", "python")}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nb["metadata"] = {"kernelspec": kernel, "language_info": language, "s1m_lab": kept}
@@ -114,28 +120,37 @@ def _is_widget(output: dict) -> bool:
     return any("jupyter.widget" in kind for kind in output.get("data", {}))
 
 
-def _without_paths(value, here: Sequence[tuple[str, str]] | None = None):
+def _without_paths(value, places: dict[str, str] | None = None):
     """A JSON value in which paths of the home and the repository begin there, and not at the root.
 
-    Pictures are left alone.
+    Pictures are left alone, and what only has the letters of such a path within: `/database` and
+    `s3://bucket/data` where the home is `/data`.
     """
-    here = here or _places()
+    places = _places() if places is None else places
     if isinstance(value, dict):
         return {
-            k: v if k.startswith("image/") else _without_paths(v, here) for k, v in value.items()
+            k: v if k.startswith("image/") else _without_paths(v, places) for k, v in value.items()
         }
     if isinstance(value, list):
-        return [_without_paths(item, here) for item in value]
-    for root, short in here if isinstance(value, str) else ():
-        value = value.replace(f"{root}/", f"{short}/" if short else "").replace(root, short or ".")
-    return value
+        return [_without_paths(item, places) for item in value]
+    if not isinstance(value, str) or not places:
+        return value
+    roots = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))  # the innermost first
+    pattern = rf"(?:\bfile://)?{START}({roots})(?:(/)(?=[\w.@-])|(?![\w-]|\.\w))"
+    return re.sub(pattern, lambda m: _shortened(places[m[1]], m[2]), value)
 
 
-def _places() -> list[tuple[str, str]]:
-    """(a folder of this machine, what stands for it), the innermost first."""
+def _shortened(short: str, inside: str | None) -> str:
+    if inside:
+        return f"{short}/" if short else ""
+    return short or "."
+
+
+def _places() -> dict[str, str]:
+    """Folders of this machine, and what stands for each."""
     found = {str(Path.home()): "~", str(paths.REPOSITORY): "", str(paths.home()): ""}
     found |= {html.escape(root): short for root, short in found.items()}
-    return sorted(((r, s) for r, s in found.items() if r != "/"), key=lambda pair: -len(pair[0]))
+    return {root: short for root, short in found.items() if root != "/"}
 
 
 def _texts(value) -> list[str]:

@@ -61,7 +61,7 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
     shown, rooted, large, late = suite.load(folder / "mine.toml")
     suite.run(folder / "mine.toml", 1)
     (reports.folder() / "late.ipynb").unlink()
-    text = exhibits.exhibit(shown)
+    text = exhibits.exhibit(shown, "mine")
     nb = nbformat.reads(text, 4)
     nbformat.validate(nb)
     for place in (str(home), str(ROOT), str(Path.home()), "papermill", "jupyter.widget", "iopub"):
@@ -80,10 +80,10 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
         (late, "out"),
     ):
         with pytest.raises(ValueError, match=why):
-            exhibits.exhibit(report)
+            exhibits.exhibit(report, "mine")
     (home / "reports" / "shown.html").unlink()
     with pytest.raises(ValueError, match="out of date"):
-        exhibits.exhibit(shown)
+        exhibits.exhibit(shown, "mine")
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,41 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
         ("-p video /path/to/film.mp4", []),
         ("clips/s, and/or, </usr/x>, runs/usr/lib, ../usr/lib", []),
         (r"C:\Users\me", ["C:\\Users"]),
+        ("file:///usr/lib/x", ["/usr/lib/x"]),
+        ("cc -I/usr/include -x", ["/usr/include"]),
+        ("-L/usr/lib", ["/usr/lib"]),
+        ("A=/usr/bin:/usr/lib", ["/usr/bin", "/usr/lib"]),
+        ("https://example.org//usr/lib, f'{there}/usr/lib', s3://bucket/usr/lib", []),
     ],
 )
 def test_paths_from_the_root_are_found(text, found):
     assert exhibits._rooted(text) == found
+
+
+@pytest.mark.parametrize(
+    "text, left",
+    [
+        ("s3://bucket/data/clips and runs/data/x", "s3://bucket/data/clips and runs/data/x"),
+        ("'/data/clips', /data. /data", "'clips', .. ."),
+        (
+            "/database/x /data-2 /data.old ~/data/x ../data",
+            "/database/x /data-2 /data.old ~/data/x ../data",
+        ),
+        ("file:///data/clips -I/data/clips -I/data A=/data/a:/data/b", "clips -Iclips -I. A=a:b"),
+        (
+            "/me/films, /me and /mew, </me>, {x}/me/films",
+            "~/films, ~ and /mew, </me>, {x}/me/films",
+        ),
+        ("/data/me/x /me/data/x /me/ ", "me/x ~/data/x ~/ "),
+    ],
+)
+def test_a_path_is_shortened_and_what_only_looks_like_it_is_not(text, left):
+    places = {"/data": "", "/me": "~"}
+    assert exhibits._without_paths({"a": [text], "image/png": text}, places) == {
+        "a": [left],
+        "image/png": text,
+    }
+    assert exhibits._without_paths("/me/lab/x /me/x", {"/me": "~", "/me/lab": ""}) == "x ~/x"
 
 
 def test_git_lets_exhibits_through_and_nothing_else():
@@ -160,8 +191,11 @@ def repository(folder, small_home, home):
 
 
 def test_make_exhibits_writes_the_readme_and_what_is_small(folder, repository, home, capsys):
-    (repository / "reports" / "mine-gone.ipynb").write_text("{}")
-    (repository / "reports" / "other-gone.ipynb").write_text("{}")
+    exhibit = {"metadata": {"s1m_lab": {"suite": "mine"}}}
+    (repository / "reports" / "mine-gone.ipynb").write_text(json.dumps(exhibit))
+    exhibit["metadata"]["s1m_lab"]["suite"] = "mine-large"
+    (repository / "reports" / "mine-large-gone.ipynb").write_text(json.dumps(exhibit))
+    (repository / "reports" / "mine-notes.ipynb").write_text("{}")
     suite.run(folder / "mine.toml", 1)
     (reports.folder() / "late.ipynb").unlink()
     capsys.readouterr()
@@ -169,7 +203,8 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, repository, h
     said = capsys.readouterr().out
     assert "written   mine-shown.ipynb" in said and "left out  late: it is missing" in said
     there = {path.name for path in (repository / "reports").iterdir()}
-    assert there == {"mine-shown.ipynb", "mine-sum.ipynb", "other-gone.ipynb"}
+    others = {"mine-large-gone.ipynb", "mine-notes.ipynb"}
+    assert there == {"mine-shown.ipynb", "mine-sum.ipynb"} | others
     readme = repository / "README.md"
     text = readme.read_text("utf-8")
     before, _, rest = text.partition(exhibits.MARKS[0])
