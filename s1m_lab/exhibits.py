@@ -79,7 +79,7 @@ def exhibit(report: Report, of: str) -> str:
         raise ValueError("it is missing or out of date; make it: python -m s1m_lab suite …")
     nb = cleaned(json.loads(path.read_text("utf-8")), of)
     text = json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
-    if paths_left := _rooted("\n".join(_texts(nb["cells"]))):
+    if paths_left := _rooted("\n".join(reports.texts(nb["cells"]))):
         raise ValueError(f"it names a path of this machine, {paths_left[0]!r}")
     if len(text.encode()) >= LARGEST:
         raise ValueError(f"{len(text.encode()) / 1e3:,.0f} kB are not below {LARGEST / 1e3:,.0f}")
@@ -151,15 +151,6 @@ def _places() -> dict[str, str]:
     found = {str(Path.home()): "~", str(paths.REPOSITORY): "", str(paths.home()): ""}
     found |= {html.escape(root): short for root, short in found.items()}
     return {root: short for root, short in found.items() if root != "/"}
-
-
-def _texts(value) -> list[str]:
-    """Every text in a JSON value but pictures."""
-    if isinstance(value, dict):
-        return [t for k, v in value.items() if not k.startswith("image/") for t in _texts(v)]
-    if isinstance(value, list):
-        return [t for item in value for t in _texts(item)]
-    return [value] if isinstance(value, str) else []
 
 
 def _rooted(text: str) -> list[str]:

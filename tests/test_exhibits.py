@@ -256,6 +256,6 @@ def test_committed_exhibits_are_small_and_of_no_machine():
     for path in (ROOT / "reports").glob("pocket-*.ipynb"):
         text = path.read_text("utf-8")
         assert len(text.encode()) < 500_000, path.name
-        assert not exhibits._rooted("\n".join(exhibits._texts(json.loads(text)["cells"]))), path
+        assert not exhibits._rooted("\n".join(reports.texts(json.loads(text)["cells"]))), path
         assert "papermill" not in json.loads(text)["metadata"], path.name
         assert np.any(["*Executed on" in "".join(c["source"]) for c in json.loads(text)["cells"]])
