@@ -4,15 +4,14 @@
 
 copies each to `reports/<suite>-<report>.ipynb`, naming the commit, the kind of machine and the date
 it was made by, without what else is of that machine: its paths, papermill's environment, the state
-of widgets (each has its static twin). The README's table of results is written anew with them, from
-the runs' own numbers.
+of widgets (each has its static twin). Where `09_results` is among them, its Table 1 is written into
+the README.
 """
 
 import copy
 import html
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -21,61 +20,79 @@ from s1m_lab import paths, reports, runs, stages, suite
 from s1m_lab.reports import Report
 
 LARGEST = 500_000  # bytes of an exhibit
+RESULTS = "09_results.ipynb"  # the notebook whose Table 1 is the README's
 MARKS = "<!-- results: make exhibits -->", "<!-- end of results -->"
-ROOTED = re.compile(r"(?<![\w.~:/<-])/([\w.@-]+)/[\w./@-]+|\b[A-Za-z]:\\\w+")
+# where a path may begin: after what is no part of another, after an option (-I/usr), in an address
+START = r"(?:(?<![\w.~/<}-])|(?<=(?<![\w-])-[A-Za-z])|(?<=\bfile://))"
+ROOTED = re.compile(START + r"/([\w.@-]+)/[\w./@-]+|\b[A-Za-z]:\\\w+")
 
 
 def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
     """Write the exhibits of a suite and the README's table; returns how many were left out.
 
     Left out, saying why, are reports that are missing or out of date, as large as `LARGEST`, or
-    that hold a path of this machine; an earlier exhibit of theirs stays. Those of reports that the
-    suite no longer has are removed. Raises ValueError as `suite.load` does, or where there is no
-    README to write into.
+    that hold a path of this machine; an earlier exhibit of theirs stays. The table is that of
+    `RESULTS`, and stays as it is where this is no exhibit. Exhibits of this suite that it no
+    longer lists are removed. Raises ValueError before anything is written, as `suite.load` does, or
+    where there is no README with a place for the table.
     """
-    readme = repository / "README.md"
+    readme, folder = repository / "README.md", repository / "reports"
     if not readme.is_file():
         raise ValueError(f"exhibits stand in the repository, and {repository} is none")
-    listed, left_out = suite.load(file), 0
-    targets = {r.name: repository / "reports" / f"{file.stem}-{r.name}.ipynb" for r in listed}
+    _parts(readme)
+    listed, texts, table = suite.load(file), {}, ""
     for report in listed:
         try:
-            text = exhibit(report)
+            texts[_target(file, report)] = exhibit(report, file.stem)
         except ValueError as error:
-            left_out += 1
             print(f"left out  {report.name}: {error}", flush=True)
-            continue
-        with stages.atomic(targets[report.name]) as temporary:
+    for report in listed:
+        if report.notebook.name == RESULTS and _target(file, report) in texts:
+            table = _table(report, _target(file, report))
+    for name, text in texts.items():
+        with stages.atomic(folder / name) as temporary:
             temporary.write_text(text, "utf-8", newline="\n")
-        print(
-            f"written   {targets[report.name].name}, {len(text.encode()) / 1e3:,.0f} kB", flush=True
-        )
-    for old in set((repository / "reports").glob(f"{file.stem}-*.ipynb")) - set(targets.values()):
-        old.unlink()
-    _write_table(readme, listed)
-    return left_out
+        print(f"written   {name}, {len(text.encode()) / 1e3:,.0f} kB", flush=True)
+    _remove_old(folder, file.stem, {_target(file, report) for report in listed})
+    if table:
+        _write_table(readme, table)
+    else:
+        print(f"as it was the README's table: {RESULTS} is no exhibit of this suite", flush=True)
+    return len(listed) - len(texts)
 
 
-def exhibit(report: Report) -> str:
-    """An executed report as it can be shown; ValueError says why it cannot."""
+def _target(file: Path, report: Report) -> str:
+    return f"{file.stem}-{report.name}.ipynb"
+
+
+def _remove_old(folder: Path, of: str, kept: set[str]) -> None:
+    """Remove the exhibits that say they are of this suite, but those that are kept."""
+    for old in folder.glob(f"{of}-*.ipynb"):
+        if old.name not in kept and reports.stamp(old).get("suite") == of:
+            old.unlink()
+
+
+def exhibit(report: Report, of: str) -> str:
+    """An executed report as it can be shown, of that suite; ValueError says why it cannot."""
     path = reports.folder() / f"{report.name}.ipynb"
     if not reports.is_current(report):
         raise ValueError("it is missing or out of date; make it: python -m s1m_lab suite …")
-    nb = cleaned(json.loads(path.read_text("utf-8")))
+    nb = cleaned(json.loads(path.read_text("utf-8")), of)
     text = json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
-    if paths_left := _rooted("\n".join(_texts(nb["cells"]))):
+    if paths_left := _rooted("\n".join(reports.texts(nb["cells"]))):
         raise ValueError(f"it names a path of this machine, {paths_left[0]!r}")
     if len(text.encode()) >= LARGEST:
         raise ValueError(f"{len(text.encode()) / 1e3:,.0f} kB are not below {LARGEST / 1e3:,.0f}")
     return text
 
 
-def cleaned(nb: dict) -> dict:
+def cleaned(nb: dict, of: str) -> dict:
     """A copy of an executed notebook without what is of this machine, and a cell that says what
-    kind of machine, when and by what commit."""
+    kind of machine, when and by what commit; its metadata names the suite it is of."""
     nb = copy.deepcopy(nb)
     about = nb["metadata"].get("s1m_lab", {})
     kept = {key: about[key] for key in ("date", "seconds", "machine", "version", "commit")}
+    kept["suite"] = of
     language = {"name": nb["metadata"].get("language_info", {}).get("name", "python")}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nb["metadata"] = {"kernelspec": kernel, "language_info": language, "s1m_lab": kept}
@@ -103,37 +120,37 @@ def _is_widget(output: dict) -> bool:
     return any("jupyter.widget" in kind for kind in output.get("data", {}))
 
 
-def _without_paths(value, here: Sequence[tuple[str, str]] | None = None):
+def _without_paths(value, places: dict[str, str] | None = None):
     """A JSON value in which paths of the home and the repository begin there, and not at the root.
 
-    Pictures are left alone.
+    Pictures are left alone, and what only has the letters of such a path within: `/database` and
+    `s3://bucket/data` where the home is `/data`.
     """
-    here = here or _places()
+    places = _places() if places is None else places
     if isinstance(value, dict):
         return {
-            k: v if k.startswith("image/") else _without_paths(v, here) for k, v in value.items()
+            k: v if k.startswith("image/") else _without_paths(v, places) for k, v in value.items()
         }
     if isinstance(value, list):
-        return [_without_paths(item, here) for item in value]
-    for root, short in here if isinstance(value, str) else ():
-        value = value.replace(f"{root}/", f"{short}/" if short else "").replace(root, short or ".")
-    return value
+        return [_without_paths(item, places) for item in value]
+    if not isinstance(value, str) or not places:
+        return value
+    roots = "|".join(map(re.escape, sorted(places, key=len, reverse=True)))  # the innermost first
+    pattern = rf"(?:\bfile://)?{START}({roots})(?:(/)(?=[\w.@-])|(?![\w-]|\.\w))"
+    return re.sub(pattern, lambda m: _shortened(places[m[1]], m[2]), value)
 
 
-def _places() -> list[tuple[str, str]]:
-    """(a folder of this machine, what stands for it), the innermost first."""
+def _shortened(short: str, inside: str | None) -> str:
+    if inside:
+        return f"{short}/" if short else ""
+    return short or "."
+
+
+def _places() -> dict[str, str]:
+    """Folders of this machine, and what stands for each."""
     found = {str(Path.home()): "~", str(paths.REPOSITORY): "", str(paths.home()): ""}
     found |= {html.escape(root): short for root, short in found.items()}
-    return sorted(((r, s) for r, s in found.items() if r != "/"), key=lambda pair: -len(pair[0]))
-
-
-def _texts(value) -> list[str]:
-    """Every text in a JSON value but pictures."""
-    if isinstance(value, dict):
-        return [t for k, v in value.items() if not k.startswith("image/") for t in _texts(v)]
-    if isinstance(value, list):
-        return [t for item in value for t in _texts(item)]
-    return [value] if isinstance(value, str) else []
+    return {root: short for root, short in found.items() if root != "/"}
 
 
 def _rooted(text: str) -> list[str]:
@@ -145,22 +162,30 @@ def _rooted(text: str) -> list[str]:
 # -------------------------------------------------------------------------------------- the README
 
 
-def _write_table(readme: Path, listed: Sequence[Report]) -> None:
-    """Put the table of results between the README's two marks."""
-    from s1m_lab import results, rows
-
-    known = [reports.defaults(r.notebook) | r.parameters for r in listed]
-    data = next(values["data"] for values in known if values.get("data"))
-    found = rows.find(data)
-    table = results.table1(found, rows.score(found))
-    text = f"{readme_table(table)}\n\n{_origin(data, table, listed)}"
+def _parts(readme: Path) -> tuple[str, str]:
+    """What stands before the README's two marks, and after them."""
     before, _, rest = readme.read_text("utf-8").partition(MARKS[0])
     _, mark, after = rest.partition(MARKS[1])
     if not mark:
         raise ValueError(f"{readme} has no place for results: {MARKS[0]} … {MARKS[1]}")
+    return before, after
+
+
+def _write_table(readme: Path, text: str) -> None:
+    before, after = _parts(readme)
     with stages.atomic(readme) as temporary:
         whole = f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}"
         temporary.write_text(whole, "utf-8", newline="\n")
+
+
+def _table(report: Report, target: str) -> str:
+    """Table 1 of `RESULTS`, of the same runs as there, and where it comes from."""
+    from s1m_lab import results, rows
+
+    known = reports.defaults(report.notebook) | report.parameters
+    found = rows.find(known["data"], known["runs"])
+    table = results.table1(found, rows.score(found), known["seed"])
+    return f"{readme_table(table)}\n\n{_origin(found.data, table, report, target)}"
 
 
 def readme_table(rows: pd.DataFrame) -> str:
@@ -193,18 +218,20 @@ def _cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~])", r"\\\1", html.escape(" ".join(str(text).split())))
 
 
-def _origin(data: str, table: pd.DataFrame, listed: Sequence[Report]) -> str:
-    """Of what runs the table is, and what made them where and when."""
-    names = sorted({name for several in table["runs"] for name in several})
-    found = [runs.load(name).results for name in names]
-    commits = sorted({results.get("commit") or "unknown" for results in found})
-    threads = sorted({results["threads"] for results in found})
-    stamps = [reports.stamp(reports.folder() / f"{report.name}.ipynb") for report in listed]
-    where = sorted({about["machine"] for about in stamps if about})
-    when = max((about["date"][:10] for about in stamps if about), default="unknown")
+def _origin(data: str, table: pd.DataFrame, report: Report, target: str) -> str:
+    """What report the table is of, what runs it counts, and what its columns say."""
+    about = reports.stamp(reports.folder() / f"{report.name}.ipynb")
+    found = [runs.load(name) for name in sorted({name for own in table["runs"] for name in own})]
+    if not found:
+        return f"No run on `{data}` is finished yet."
+    threads = sorted({run.results["threads"] for run in found})
+    devices = sorted({run.config["machine"]["device"] for run in found})
+    commits = sorted({run.results.get("commit") or "unknown" for run in found})
     return (
-        f"{len(found)} runs on `{data}` by `make reports`, {when}: {'; '.join(where)}, threads of "
-        f"a training {', '.join(map(str, threads))}; commit {', '.join(commits)}. Scores in %, "
-        "means over the seeds, with the 95 % interval over test videos; training is that of one "
-        "network. The executed notebooks behind them stand in `reports/`."
+        f"Table 1 of [{report.name}](reports/{target}), executed on {about['date'][:10]} on "
+        f"{about['machine']}: {len(found)} runs on `{data}`, trained on {', '.join(devices)} by "
+        f"{' or '.join(map(str, threads))} threads, commit {', '.join(commits)}. Scores in %, "
+        "means over the seeds, with the 95 % interval over test videos. Training is that of one "
+        "network, in seconds; of the average that of its networks together, of the histograms that "
+        "of all trials of their grid, without the time that describing the videos takes."
     )

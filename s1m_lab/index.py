@@ -50,13 +50,15 @@ def write(listed: Sequence[Report], ended: dict[str, Ended]) -> Path:
     """
     template = Path(__file__).with_suffix(".html").read_text("utf-8")
     trained = _runs()
-    texts = [(report, _read(report)) for report in listed]
+    made = [(report, _read(report)) for report in listed]
+    naming = [(report, reports.shown(nb)) for report, nb in made if nb]
+    naming.sort(key=lambda pair: not pair[0].trains)  # that of a run's own training first
     page = string.Template(template).substitute(
         policy=_policy(template),
         summary=_summary(listed, ended, len(trained)),
         heads="".join(_head(*column) for column in COLUMNS),
-        rows="\n".join(_row(name, results, texts) for name, results in trained) or _NO_RUNS,
-        cards="\n".join(_card(r, text, ended.get(r.name)) for r, text in texts),
+        rows="\n".join(_row(name, results, naming) for name, results in trained) or _NO_RUNS,
+        cards="\n".join(_card(r, nb, ended.get(r.name)) for r, nb in made),
         footer=_text(f"{reports.machine()} · commit {runs.commit() or 'unknown'}"),
     )
     path = reports.folder() / "index.html"
@@ -65,10 +67,10 @@ def write(listed: Sequence[Report], ended: dict[str, Ended]) -> Path:
     return path
 
 
-def _read(report: Report) -> str:
-    """The text of an executed notebook, "" where there is none."""
+def _read(report: Report) -> dict:
+    """An executed notebook, {} where there is none."""
     path = reports.folder() / f"{report.name}.ipynb"
-    return path.read_text("utf-8") if path.is_file() else ""
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
 def _text(value: object) -> str:
@@ -112,11 +114,10 @@ def _head(key: str, title: str, form) -> str:
     return f'<th scope="col"{kind}{order}>{_text(title)}</th>'
 
 
-def _row(name: str, results: dict, texts: list[tuple[Report, str]]) -> str:
-    naming = [r for r, text in texts if text and reports.shows(text, name)]
-    naming.sort(key=lambda report: not report.trains)  # that of its own training first
+def _row(name: str, results: dict, naming: list[tuple[Report, set[str]]]) -> str:
     label = f"<bdi>{_text(name)}</bdi>"
-    link = f'<a href="{naming[0].name}.html">{label}</a>' if naming else label
+    own = next((report for report, shown in naming if name in shown), None)
+    link = f'<a href="{own.name}.html">{label}</a>' if own else label
     cells = "".join(_cell(key, form, results.get(key)) for key, _, form in COLUMNS)
     return f'<tr><th scope="row">{link}</th>{cells}</tr>'
 
@@ -140,21 +141,20 @@ def _dot(model: str) -> str:
 # ----------------------------------------------------------------------------------------- reports
 
 
-def _card(report: Report, text: str, how: Ended | None) -> str:
-    nb = json.loads(text or report.notebook.read_text("utf-8"))
-    title, question = _opening(nb)
+def _card(report: Report, nb: dict, how: Ended | None) -> str:
+    title, question = _opening(nb or json.loads(report.notebook.read_text("utf-8")))
     given = " · ".join(f"{key} {value}" for key, value in report.parameters.items() if value != "")
     values = f"<p><bdi>{_text(given)}</bdi></p>" if given else ""
     page = f"{report.name}.html"
-    figures = "".join(_figures(nb, report.figures)) if text else ""
+    figures = "".join(_figures(nb, report.figures)) if nb else ""
     plate = f'<a class="plate" href="{page}" tabindex="-1" aria-hidden="true">{figures}</a>'
     name = f"<bdi>{_text(title)}</bdi>"
-    head = f'<a href="{page}">{name}</a>' if text else name
+    head = f'<a href="{page}">{name}</a>' if nb else name
     return (
         f'<li class="card" id="{report.name}">{plate if figures else ""}<div class="about">'
         f"<h3>{head}</h3>{values}"
         f'<p class="quiet"><bdi>{_text(question)}</bdi></p>'
-        f'<p class="quiet state">{_state(report, text, how)}</p></div></li>'
+        f'<p class="quiet state">{_state(report, nb, how)}</p></div></li>'
     )
 
 
@@ -167,16 +167,16 @@ def _opening(nb: dict) -> tuple[str, str]:
     return title, asked + mark
 
 
-def _state(report: Report, text: str, how: Ended | None) -> str:
+def _state(report: Report, nb: dict, how: Ended | None) -> str:
     """When a report was made, or what became of it instead, with links to its files."""
-    about = json.loads(text)["metadata"].get("s1m_lab", {}) if text else {}
+    about = nb["metadata"].get("s1m_lab", {}) if nb else {}
     parts = []
     if how and how.status in ("failed", "skipped"):
         parts.append(f'<b class="bad">{how.status}</b> <bdi>{_text(how.error)}</bdi>')
     if how and how.status == "failed":
         failed = reports.folder() / f"{report.name}.failed.html"
         parts += [f'<a href="{failed.name}">how far it came</a>'] * failed.is_file()
-    if not text:
+    if not nb:
         return " · ".join(parts or ["not made yet"])
     before = "" if how and not parts else "before: "
     if about:

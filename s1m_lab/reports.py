@@ -29,6 +29,13 @@ from typing import NamedTuple
 from s1m_lab import __version__, datasets, pages, paths, runs, shards, stages
 
 LIBRARY = Path(__file__).parent
+# how notebooks name a run: by its folder, in quotes or a cell of a table, at the start of a line
+# before a colon, alone on a line, or after a colon
+NAMED = re.compile(
+    r"""\bruns[/\\]+([\w.-]+) | (?<=["'>])([\w.-]+)(?=["'<])
+    | ^([\w.-]+)(?=:[ ]|$) | (?<=:[ ])([\w.-]+)(?=,|$)""",
+    re.MULTILINE | re.VERBOSE,
+)
 
 
 class Report(NamedTuple):
@@ -213,11 +220,10 @@ def _write_stamp(report: Report, notebook: Path, seconds: float) -> None:
     import nbformat
     from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
 
-    text = notebook.read_text("utf-8")
-    nb, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.reads(text, as_version=4), {})
+    nb, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(notebook, as_version=4), {})
     nb["metadata"]["s1m_lab"] = {
         "fingerprint": report.fingerprint,
-        "reads": {what: _digest(what) for what in _reads(report, text)},
+        "reads": {what: _digest(what) for what in _reads(report, nb)},
         "seconds": round(seconds, 1),
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
         "machine": machine(),
@@ -227,18 +233,33 @@ def _write_stamp(report: Report, notebook: Path, seconds: float) -> None:
     notebook.write_text(nbformat.writes(nb) + "\n", "utf-8")
 
 
-def _reads(report: Report, text: str) -> list[str]:
+def _reads(report: Report, nb: dict) -> list[str]:
     """What a report depends on: `data <name>`, `run <name>` of each it shows, or `runs`, all."""
     known = defaults(report.notebook) | report.parameters
     reads = [f"data {known['data']}"] if known.get("data") else []
     if known.get("runs") == "":
         reads.append("runs")
-    names = (path.parent.name for path in paths.runs().glob("*/results.json"))
-    return reads + [f"run {name}" for name in sorted(names) if shows(text, name)]
+    finished = {path.parent.name for path in paths.runs().glob("*/results.json")}
+    return reads + [f"run {name}" for name in sorted(finished & shown(nb))]
 
 
-def shows(text: str, run: str) -> bool:
-    return re.search(rf"(?<![\w.-]){re.escape(run)}(?![\w-])", text) is not None
+def shown(nb: dict) -> set[str]:
+    """Whatever the outputs of an executed notebook name as they do a run; see `NAMED`."""
+    outputs = [cell.get("outputs", []) for cell in nb["cells"]]
+    found = {name for text in texts(outputs) for name in NAMED.findall(text)}
+    found = {name for several in found for name in several}
+    return found | {name.rstrip(".") for name in found}
+
+
+def texts(value) -> list[str]:
+    """Every text in a JSON value but pictures; one that was parted into lines is whole."""
+    if isinstance(value, dict):
+        return [t for k, v in value.items() if not k.startswith("image/") for t in texts(v)]
+    if isinstance(value, list) and value and all(isinstance(item, str) for item in value):
+        return ["".join(value)]
+    if isinstance(value, list):
+        return [t for item in value for t in texts(item)]
+    return [value] if isinstance(value, str) else []
 
 
 def reached(notebook: Path) -> list[str]:

@@ -61,7 +61,7 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
     shown, rooted, large, late = suite.load(folder / "mine.toml")
     suite.run(folder / "mine.toml", 1)
     (reports.folder() / "late.ipynb").unlink()
-    text = exhibits.exhibit(shown)
+    text = exhibits.exhibit(shown, "mine")
     nb = nbformat.reads(text, 4)
     nbformat.validate(nb)
     for place in (str(home), str(ROOT), str(Path.home()), "papermill", "jupyter.widget", "iopub"):
@@ -80,10 +80,10 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
         (late, "out"),
     ):
         with pytest.raises(ValueError, match=why):
-            exhibits.exhibit(report)
+            exhibits.exhibit(report, "mine")
     (home / "reports" / "shown.html").unlink()
     with pytest.raises(ValueError, match="out of date"):
-        exhibits.exhibit(shown)
+        exhibits.exhibit(shown, "mine")
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,41 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
         ("-p video /path/to/film.mp4", []),
         ("clips/s, and/or, </usr/x>, runs/usr/lib, ../usr/lib", []),
         (r"C:\Users\me", ["C:\\Users"]),
+        ("file:///usr/lib/x", ["/usr/lib/x"]),
+        ("cc -I/usr/include -x", ["/usr/include"]),
+        ("-L/usr/lib", ["/usr/lib"]),
+        ("A=/usr/bin:/usr/lib", ["/usr/bin", "/usr/lib"]),
+        ("https://example.org//usr/lib, f'{there}/usr/lib', s3://bucket/usr/lib", []),
     ],
 )
 def test_paths_from_the_root_are_found(text, found):
     assert exhibits._rooted(text) == found
+
+
+@pytest.mark.parametrize(
+    "text, left",
+    [
+        ("s3://bucket/data/clips and runs/data/x", "s3://bucket/data/clips and runs/data/x"),
+        ("'/data/clips', /data. /data", "'clips', .. ."),
+        (
+            "/database/x /data-2 /data.old ~/data/x ../data",
+            "/database/x /data-2 /data.old ~/data/x ../data",
+        ),
+        ("file:///data/clips -I/data/clips -I/data A=/data/a:/data/b", "clips -Iclips -I. A=a:b"),
+        (
+            "/me/films, /me and /mew, </me>, {x}/me/films",
+            "~/films, ~ and /mew, </me>, {x}/me/films",
+        ),
+        ("/data/me/x /me/data/x /me/ ", "me/x ~/data/x ~/ "),
+    ],
+)
+def test_a_path_is_shortened_and_what_only_looks_like_it_is_not(text, left):
+    places = {"/data": "", "/me": "~"}
+    assert exhibits._without_paths({"a": [text], "image/png": text}, places) == {
+        "a": [left],
+        "image/png": text,
+    }
+    assert exhibits._without_paths("/me/lab/x /me/x", {"/me": "~", "/me/lab": ""}) == "x ~/x"
 
 
 def test_git_lets_exhibits_through_and_nothing_else():
@@ -141,22 +172,30 @@ def test_the_table_is_made_of_numbers():
     assert lines[4] == "| Slow | – | – | – | 41.1 · 59.3 · 77.7 | – | – |"
 
 
-def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, home, capsys):
+@pytest.fixture
+def repository(folder, small_home, home):
+    """A repository beside a suite whose `09_results` counts the two small runs."""
     shutil.copytree(small_home / "data", home / "data")
     shutil.copytree(small_home / "runs", home / "runs")
     repository = folder / "repository"
     (repository / "reports").mkdir(parents=True)
-    (repository / "reports" / "mine-gone.ipynb").write_text("{}")
-    (repository / "reports" / "other-gone.ipynb").write_text("{}")
-    readme = repository / "README.md"
-    readme.write_text("before\n\n" + "\n".join(exhibits.MARKS) + "\n\nafter\n")
-    text = (folder / "mine.toml").read_text()
-    notebook(folder / "data.ipynb")
-    nb = nbformat.read(folder / "data.ipynb", 4)
-    nb.cells[1].source += '\ndata: str = "pocket"'
-    nbformat.write(nb, folder / "data.ipynb")
-    text += '[[report]]\nname = "data"\nnotebook = "data.ipynb"\n'
-    (folder / "mine.toml").write_text(text)
+    (repository / "README.md").write_text("before\n\n" + "\n".join(exhibits.MARKS) + "\n\nafter\n")
+    notebook(folder / exhibits.RESULTS)
+    nb = nbformat.read(folder / exhibits.RESULTS, 4)
+    nb.cells[1].source += '\ndata: str = "pocket"\nseed: int = 0\nruns: str = ""'
+    nbformat.write(nb, folder / exhibits.RESULTS)
+    text = f'[[report]]\nname = "sum"\nnotebook = "{exhibits.RESULTS}"\nlast = true\n'
+    with open(folder / "mine.toml", "a") as file:
+        file.write(text)
+    return repository
+
+
+def test_make_exhibits_writes_the_readme_and_what_is_small(folder, repository, home, capsys):
+    exhibit = {"metadata": {"s1m_lab": {"suite": "mine"}}}
+    (repository / "reports" / "mine-gone.ipynb").write_text(json.dumps(exhibit))
+    exhibit["metadata"]["s1m_lab"]["suite"] = "mine-large"
+    (repository / "reports" / "mine-large-gone.ipynb").write_text(json.dumps(exhibit))
+    (repository / "reports" / "mine-notes.ipynb").write_text("{}")
     suite.run(folder / "mine.toml", 1)
     (reports.folder() / "late.ipynb").unlink()
     capsys.readouterr()
@@ -164,7 +203,9 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, h
     said = capsys.readouterr().out
     assert "written   mine-shown.ipynb" in said and "left out  late: it is missing" in said
     there = {path.name for path in (repository / "reports").iterdir()}
-    assert there == {"mine-shown.ipynb", "mine-data.ipynb", "other-gone.ipynb"}
+    others = {"mine-large-gone.ipynb", "mine-notes.ipynb"}
+    assert there == {"mine-shown.ipynb", "mine-sum.ipynb"} | others
+    readme = repository / "README.md"
     text = readme.read_text("utf-8")
     before, _, rest = text.partition(exhibits.MARKS[0])
     table, _, after = rest.partition(exhibits.MARKS[1])
@@ -176,13 +217,32 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, small_home, h
         ours = [f"{100 * results[key]:.1f}" for key in ("clip_hit1", "video_hit1", "video_hit5")]
         assert [cells[1], cells[2].split()[0], cells[3]] == ours
         assert cells[5:] == ["1", f"{results['seconds']:,.0f} s"]
-    assert "2 runs on `pocket`" in table and reports.machine() in table
-    assert reports.stamp(reports.folder() / "data.ipynb")["date"][:10] in table
+    about = reports.stamp(reports.folder() / "sum.ipynb")
+    made = f"[sum](reports/mine-sum.ipynb), executed on {about['date'][:10]} on {about['machine']}"
+    assert f"{made}: 2 runs on `pocket`, trained on cpu" in table
     exhibits.write(folder / "mine.toml", repository)
     assert readme.read_text("utf-8") == text, "written twice, the same"
+
+
+def test_the_readme_keeps_its_table_where_the_results_are_no_exhibit(folder, repository, home):
+    readme, file = repository / "README.md", folder / "mine.toml"
+    suite.run(file, 1)
+    text = readme.read_text("utf-8")
+    shutil.copytree(home / "runs" / "small", home / "runs" / "by_hand")
+    exhibits.write(file, repository)
+    assert readme.read_text("utf-8") == text, "a run that 09 has not seen"
+    shutil.rmtree(home / "runs" / "by_hand")
+    notebook(folder / "alone.ipynb")
+    (folder / "none.toml").write_text('[[report]]\nname = "alone"\nnotebook = "alone.ipynb"\n')
+    suite.run(folder / "none.toml", 1)
+    assert exhibits.write(folder / "none.toml", repository) == 0
+    assert readme.read_text("utf-8") == text, "a suite without data, and without results"
+    for old in (repository / "reports").iterdir():
+        old.unlink()
     readme.write_text("no place")
     with pytest.raises(ValueError, match="has no place for results"):
-        exhibits.write(folder / "mine.toml", repository)
+        exhibits.write(file, repository)
+    assert not list((repository / "reports").iterdir()), "said before anything is written"
 
 
 def test_the_readme_has_a_place_for_results():
@@ -196,6 +256,6 @@ def test_committed_exhibits_are_small_and_of_no_machine():
     for path in (ROOT / "reports").glob("pocket-*.ipynb"):
         text = path.read_text("utf-8")
         assert len(text.encode()) < 500_000, path.name
-        assert not exhibits._rooted("\n".join(exhibits._texts(json.loads(text)["cells"]))), path
+        assert not exhibits._rooted("\n".join(reports.texts(json.loads(text)["cells"]))), path
         assert "papermill" not in json.loads(text)["metadata"], path.name
         assert np.any(["*Executed on" in "".join(c["source"]) for c in json.loads(text)["cells"]])

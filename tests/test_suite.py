@@ -151,6 +151,33 @@ def test_code_is_that_of_all_modules_imported_however_far_down():
     assert reports._library(["import os"]).keys() == {"__init__"}
 
 
+@pytest.mark.parametrize(
+    "text, named",
+    [
+        ("/home/me/runs/slow\n3 s of training", True),
+        ("C:\\me\\runs\\slow", True),
+        ("It is in runs/slow.", True),
+        ("slow: early on pocket, seed 0\n", True),
+        ("fusion: slow, Hit@1 of videos 3 %\n", True),
+        ("first\nslow\n", True),
+        ("<tr><th>slow</th><td>0.5</td></tr>", True),
+        ("no run named 'slow' here", True),
+        ("No run is named: slow fusion on pocket, found or made", False),
+        ("trained on slow, early", False),
+        ("runs/slow-2, runs/my-slow, slow:fast, 'slow fusion'", False),
+    ],
+)
+def test_a_run_is_shown_where_it_is_named_as_one(text, named):
+    stream = nbformat.v4.new_output("stream", text=text)
+    plain = {"text/plain": "a figure", "image/svg+xml": "<text>slow</text>"}
+    figure = nbformat.v4.new_output("display_data", data=plain)
+    said = new_code_cell('model = "slow"', outputs=[stream, figure])
+    nb = new_notebook(cells=[new_markdown_cell("slow"), said])
+    assert ("slow" in reports.shown(nb)) == named
+    parted = json.loads(nbformat.writes(nb))  # as it lies on disk, line by line
+    assert reports.shown(parted) == reports.shown(nb)
+
+
 def test_a_report_is_out_of_date_when_its_folder_of_videos_has_grown(folder, tmp_path):
     import numpy as np
 
