@@ -109,16 +109,18 @@ def show_claims(table: pd.DataFrame, most: int = 4):
             verdict += f'<br><span style="{SMALL}">{html.escape(row.seeds)}</span>'
         parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.room(p)))
         told = [html.escape(comparisons.told(part)) for part in parts[:most]]
-        told = [f'<span style="white-space:nowrap">{line}</span>' for line in told]
+        told = [f'<div style="padding-left:1em; text-indent:-1em">{line}</div>' for line in told]
         if len(parts) > most:
             clear = {part.verdict for part in parts[most:]} == {comparisons.AGREES}
-            told.append(f"and {len(parts) - most} more{', all clearer' * clear}")
+            told.append(f"<div>and {len(parts) - most} more{', all clearer' * clear}</div>")
         if row.why:
             told.append(f'<i style="{SMALL}">{html.escape(row.why)}</i>')
         if row.commands:
             told.append(_code(row.commands))
-        cells = html.escape(row.claim), html.escape(row.paper), "<br>".join(told), verdict
-        lines.append("<tr>" + "".join(f'<td style="{CELL}">{c}</td>' for c in cells) + "</tr>")
+        cells = html.escape(row.claim), html.escape(row.paper), "".join(told), verdict
+        wide = ["; min-width:7em"] * 2 + ["; min-width:24em", ""]
+        cells = [f'<td style="{CELL}{w}">{c}</td>' for w, c in zip(wide, cells, strict=True)]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
     return _table(["claim", "the paper", "ours, in points, with 95 % intervals", "verdict"], lines)
 
 
