@@ -76,7 +76,7 @@ def judge(
             verdict = AGREES
         lines = [line for row in missing for line in command(found, row).split("\n")]
         commands = list(dict.fromkeys(lines)) if verdict == OPEN else []
-        single = list(dict.fromkeys(side for part in parts for side in part.single))
+        single = [row for row in paper.ROWS if any(row in part.single for part in parts)]
         seeds = f"one seed of {', '.join(single)}" if single else ""
         out.append((claim.text, claim.paper, parts, verdict, why, seeds, commands))
     columns = ["claim", "paper", "parts", "verdict", "why", "seeds", "commands"]

@@ -106,7 +106,7 @@ def table2(found: Found, seed: int = 0, draws: int = 1000) -> tuple[pd.DataFrame
     `gain_most` (of any two seeds), `p` (`metrics.swapped_precision` of the probabilities averaged
     over the seeds of either) and `paper` (Table 2); no rows unless there are runs of both. As in
     `confusion.precisions`, the interval of the mean is moved back by what videos that are drawn
-    twice lift it. Of 487 classes and 200,000 videos about 8 minutes a run and 8 more, and 0.8 GB a
+    twice lift it. Of 487 classes and 200,000 videos about 7 minutes a run and 8 more, and 0.8 GB a
     run (CONTRIBUTING says how that was measured).
     """
     groups = [[predict.load(run) for run in found.runs[model]] for model in ("slow", "single")]

@@ -113,7 +113,7 @@ def test_two_seeds_of_one_network_refute_nothing(home):
     assert row["verdict"] == OPEN and row["seeds"] == "one seed of slow"
     table = judged("pocket-slow-s0,pocket-early-s1").reset_index()
     shown = charts.show_claims(table[table["claim"] == EARLY]).data
-    assert "✓ agrees</span><br><span" in shown and "one seed of slow, early" in shown
+    assert "✓ agrees</span><br><span" in shown and "one seed of early, slow" in shown
 
 
 def test_a_run_is_compared_with_itself_seed_by_seed(home):
