@@ -153,13 +153,14 @@ def _search(run: runs.Run, features: Path, device) -> tuple[dict, dict[str, dict
     log = runs.Log(run, COLUMNS + TIMED, state["step"])
     mean, scale = _spread(train)
     todo = grid()
-    progress = stages.Progress("tuning", len(todo), "trials", state["trial"])
+    done, left = state["step"], settings["epochs"] * (len(todo) - state["trial"])
+    progress = stages.Progress("tuning", done + left, "epochs", done)  # at most
     for number in range(state["trial"], len(todo)):
         trial, kind = todo[number], "network" if todo[number].depth else "linear"
         with torch.random.fork_rng():
             torch.manual_seed(settings["seed"])
             net = Network(mean, scale, classes, trial).to(device)
-            rows, weights, seconds, waited = _fit(net, trial, train, val, settings)
+            rows, weights, seconds, waited = _fit(net, trial, train, val, settings, progress)
         for row in rows:
             state["step"] += 1
             log.add(state["step"], number, *trial, *row, seconds / len(rows))
@@ -171,7 +172,9 @@ def _search(run: runs.Run, features: Path, device) -> tuple[dict, dict[str, dict
             state["best"][kind] = {"score": score, "trial": number, "epoch": epoch}
             best[kind] = weights
         runs.save_checkpoint(run, state, **best)
-        progress.update(note=f"val Hit@1 {state['best'][kind]['score'][0]:.1%}")
+        progress.total -= settings["epochs"] - len(rows)  # those that were not needed
+        of = f"trial {number + 1}/{len(todo)}"
+        progress.update(note=f"{of}, best {kind}: val Hit@1 {state['best'][kind]['score'][0]:.1%}")
     return state, best
 
 
@@ -198,10 +201,16 @@ def _targets(labels: list[list[int]], classes: int) -> Tensor:
 
 
 def _fit(
-    net: Network, trial: Trial, train: Vectors, val: Vectors, settings: dict
+    net: Network,
+    trial: Trial,
+    train: Vectors,
+    val: Vectors,
+    settings: dict,
+    progress: stages.Progress,
 ) -> tuple[list[tuple], dict[str, Tensor], float, float]:
     """One trial: (epoch, loss, val_loss, val_hit1) of every epoch, the best epoch's weights,
-    seconds of training, of them for reading. Videos come in the order clips would."""
+    seconds of training, of them for reading. Videos come in the order clips would. `progress` is
+    told of every epoch but the last, which ends the trial."""
     device, classes = net.mean.device, net.layers[-1].out_features
     optimizer = torch.optim.AdamW(net.parameters(), trial.lr, weight_decay=trial.decay)
     batch_size = min(settings["batch_size"], len(train.ids))
@@ -226,8 +235,9 @@ def _fit(
         losses, best = [], _best_epoch(rows)
         if best == plan.epoch:
             weights = {key: value.cpu().clone() for key, value in net.state_dict().items()}
-        if plan.epoch - best >= settings["patience"]:
+        if plan.epoch - best >= settings["patience"] or plan.epoch + 1 == settings["epochs"]:
             break
+        progress.update(note=f"val Hit@1 {rows[-1][3]:.1%}")
         clock = time.perf_counter()
     return rows, weights, seconds, waited
 

@@ -12,6 +12,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -270,6 +272,25 @@ def test_a_killed_search_ends_in_the_same_bits(folder, films):
     assert bits(baseline.tune(films, WORDS, epochs=12, run="killed", workers=1)) == bits(whole)
     with pytest.raises(ValueError, match="epochs: 12 there, 13 asked for"):
         baseline.tune(films, WORDS, epochs=13, run="killed", workers=1)
+
+
+def test_tuning_is_told_by_epoch_and_ends_at_all_of_them(home, capsys):
+    rng = np.random.default_rng(0)
+    for split, n in (("train", 24), ("val", 8)):
+        own = [[k % 2] for k in range(n)]
+        vectors = rng.normal(size=(n, 5)).astype(np.float32) + np.array(own, np.float32)
+        np.save(home / f"{split}.npy", vectors)
+        columns = {"video": list(map(str, range(n))), "labels": own, "shard": [0] * n}
+        pq.write_table(pa.table(columns), home / f"{split}.parquet")
+    settings = {"model": baseline.MODEL, "data": "x", "seed": 0, "epochs": 4, "batch_size": 8}
+    run = runs.begin("told", settings | {"patience": 1}, {"threads": 1}, ["a", "b"])
+    state, _ = baseline._search(run, home, torch.device("cpu"))
+    n, trials = len(run.metrics), len(baseline.grid())
+    assert state["step"] == n and trials < n < 4 * trials, "some trials ended early, some did not"
+    told = [line for line in capsys.readouterr().out.splitlines() if "tuning" in line]
+    assert (
+        told[-1].startswith(f"tuning {n}/{n} · 100% · ") and f"trial {trials}/{trials}" in told[-1]
+    )
 
 
 def test_a_network_is_its_formula():
