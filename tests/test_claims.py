@@ -383,4 +383,4 @@ def test_the_comparison_that_refutes_is_shown_first():
     row = dict(claim="c", paper="p", parts=parts, verdict=DISAGREES, why="", seeds="", commands=[])
     shown = charts.show_claims(pd.DataFrame([row])).data
     assert 0 < shown.index("slow − early: −1.0 (−1.8 to −0.2)") < shown.index("slow − 0")
-    assert "and 2 more</td>" in shown and "clearer" not in shown
+    assert "and 2 more</div>" in shown and "clearer" not in shown
