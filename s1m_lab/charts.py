@@ -285,4 +285,4 @@ def _trade(shown: pd.DataFrame, sums: dict[str, float]) -> str:
     both = ["single-multires", "single"]
     speed = np.divide(*shown.loc[both, "clips_per_second"])
     less = np.divide(*(sums[key] for key in both))
-    return f"Two resolutions take {less:.2f}× the arithmetic and run at {speed:.2f}× the speed"
+    return f"Two resolutions take {less:.2f}× the arithmetic and run at {speed:.2f}× the mean speed"

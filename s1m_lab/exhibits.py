@@ -192,7 +192,7 @@ def readme_table(rows: pd.DataFrame) -> str:
     """`results.table1` as Markdown: scores in %, video Hit@1 with its 95 % interval, the paper's
     three beside them, and a dash where there is no number."""
     lines = [
-        "| network | clip Hit@1 | video Hit@1 | video Hit@5 | the paper's | seeds | training |",
+        "| network | clip Hit@1 | video Hit@1 | video Hit@5 | paper's three | seeds | training |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for _, row in rows.iterrows():

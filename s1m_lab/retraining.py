@@ -34,15 +34,20 @@ def finding(table: pd.DataFrame) -> str:
         return f"From scratch {table['ours'].max():.1%} of videos are told"
     best = tuned["ours"].idxmax()
     text = f"Of what was tuned, {name(best)} tells most videos, {tuned['ours'][best]:.1%}"
+    if tuned["gain"][best] < 0:
+        text = (
+            f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told, more than by what was "
+        )
+        text += f"tuned: {name(best)} {tuned['ours'][best]:.1%}"
     return text + _over_scratch(tuned.loc[best])
 
 
 def _over_scratch(row: pd.Series) -> str:
-    """`: +7.6 points over scratch (+4.0 to +11.1)`; "" where nothing is known of scratch."""
+    """`, +7.6 points to scratch (+4.0 to +11.1)`; "" where nothing is known of scratch."""
     if np.isnan(row["gain"]):
         return ""
     gain, low, high = (signed(100 * row[key]) for key in ("gain", "gain_low", "gain_high"))
-    return f": {gain} points over scratch ({low} to {high})"
+    return f", {gain} points to scratch ({low} to {high})"
 
 
 def signed(points: float) -> str:

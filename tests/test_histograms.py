@@ -309,9 +309,9 @@ def test_a_network_is_its_formula():
 
 def test_whoever_needs_a_network_on_frames_is_told(folder, films):
     run = baseline.tune(films, WORDS, epochs=12, workers=1)
-    with pytest.raises(ValueError, match="no network that sees frames"):
+    with pytest.raises(ValueError, match="no network of the lab's that sees frames"):
         runs.load_network(run)
-    with pytest.raises(ValueError, match="no network that sees frames"):
+    with pytest.raises(ValueError, match="no network of the lab's that sees frames"):
         predict.videos(run, [])
     assert baseline.MODEL not in models.NAMES
 
