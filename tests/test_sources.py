@@ -100,7 +100,7 @@ def test_addresses_are_read_only_when_asked_and_failures_alone_tried_again(
     assert site.asked == []
     site.broken = {"/1.mp4": 503, "/2.mp4": 403}
     monkeypatch.setattr(tempfile, "tempdir", str(home))
-    folder = ingest.prepare(data, workers=1, fetch=True)
+    folder = ingest.prepare(data, workers=1, fetch=True, **SMALL)
     found = status(folder)
     assert [found[f"video{n}"] for n in (0, 3, 4, 5)] == ["ok"] * 4
     assert [found[f"video{n}"] for n in (1, 2, 6, 7)] == ["refused"] * 2 + [
