@@ -200,7 +200,9 @@ def main() -> None:
     if asked.json:
         git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
         about = {
-            "command": " ".join(["python benchmarks/ingest.py", *(Path(a).name for a in sys.argv[1:])]),
+            "command": " ".join(
+                ["python benchmarks/ingest.py", *map(os.path.basename, sys.argv[1:])]
+            ),
             "date": str(date.today()),
             "machine": f"{platform.machine()}, {stages.cores()} cores, {platform.system()}",
             "commit": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
