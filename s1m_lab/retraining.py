@@ -28,17 +28,16 @@ def name(way: str) -> str:
 
 
 def finding(table: pd.DataFrame) -> str:
-    """In a line: the best of the tuned ways, and what it adds to scratch."""
+    """In a line: the best of the tuned ways, and what it adds to scratch, or takes from it."""
     tuned = table.drop(SCRATCH, errors="ignore")
     if tuned.empty:
         return f"From scratch {table['ours'].max():.1%} of videos are told"
     best = tuned["ours"].idxmax()
-    text = f"Of what was tuned, {name(best)} tells most videos, {tuned['ours'][best]:.1%}"
+    share = f"{tuned['ours'][best]:.1%}"
+    text = f"Of what was tuned, {name(best)} tells most videos, {share}"
     if tuned["gain"][best] < 0:
-        text = (
-            f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told, more than by what was "
-        )
-        text += f"tuned: {name(best)} {tuned['ours'][best]:.1%}"
+        scratch = f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told"
+        text = f"{scratch}, more than by what was tuned: {name(best)} {share}"
     return text + _over_scratch(tuned.loc[best])
 
 

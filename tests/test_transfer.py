@@ -428,3 +428,18 @@ def test_intervals_draw_whole_groups():
 def test_the_stranger_and_titles_are_said():
     assert transfer.WAYS == tuple(retraining.NAMES)
     assert strangers.told("r3d_18-kinetics") == "r3d_18, Kinetics-400"
+
+
+@pytest.mark.parametrize(
+    ("gain", "said"),
+    [
+        (0.05, "Of what was tuned, top layer tells most videos, 60.0%, +5.0 points to scratch"),
+        (-0.05, "From scratch 65.0% of videos are told, more than by what was tuned: top layer"),
+        (np.nan, "Of what was tuned, top layer tells most videos, 60.0%"),
+    ],
+)
+def test_the_finding_says_which_side_wins(gain, said):
+    ours = {"top": 0.6} if np.isnan(gain) else {"scratch": 0.6 - gain, "top": 0.6}
+    table = pd.DataFrame({"ours": ours, "gain": {"top": gain}})
+    table["gain_low"], table["gain_high"] = table["gain"] - 0.02, table["gain"] + 0.02
+    assert retraining.finding(table).startswith(said)
