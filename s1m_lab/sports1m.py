@@ -10,10 +10,11 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from string import ascii_letters, digits
 
@@ -49,9 +50,8 @@ COLUMNS = {
     "source487": "VARCHAR",
 }
 BATCH = 40_000  # rows
-CONTROL = "[\\x00-\\x1f\\x7f-\\x{9f}]"  # C0, DEL and C1, in the syntax of RE2
-ODD_IN_ID = ~np.isin(np.arange(256), list(f"{ascii_letters}{digits}_.-".encode()))
-ODD_IN_TITLE = np.isin(np.arange(256), [*range(32), 0x7F, 0xC2])  # 0xC2: before C1, and much else
+FIT_FOR_ID = np.isin(np.arange(256), list(f"{ascii_letters}{digits}_.-".encode()))  # by byte
+NUMBER = r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$"
 
 
 def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, dict]:
@@ -70,6 +70,7 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     names = [Path(labels)] if labels else [file for file in beside if file.is_file()]
     classes = read_labels(names[0]) if names else []
     stages.keep_memory()
+    pa.set_memory_pool(pa.system_memory_pool())  # its own takes up to half a second of the system's
     with _files(path) as files, ThreadPoolExecutor(stages.cores()) as pool:
         work = partial(_read_file, classes=len(classes) or CLASSES, data_seed=data_seed)
         parts = [part for found in pool.map(work, files) for part in found]
@@ -79,10 +80,8 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     again, broken = _already_listed(parts, np.concatenate(hashes)), sum(broken)
     broken[-1] = again.sum()
     keeps = np.split(~again, np.cumsum([len(part) for part in parts])[:-1])
-    videos = pa.Table.from_batches(
-        part if keep.all() else part.take(pa.array(np.flatnonzero(keep)))
-        for part, keep in zip(parts, keeps, strict=True)
-    )
+    kept = [_kept(part, keep) for part, keep in zip(parts, keeps, strict=True)]
+    videos = pa.Table.from_batches(sum(kept, []))
     if not classes:
         most = pc.max(pc.list_flatten(videos["labels"])).as_py()
         classes = [f"class {n}" for n in range((-1 if most is None else most) + 1)]
@@ -151,13 +150,31 @@ def _bytes(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return offsets[text.offset : text.offset + len(text) + 1], np.frombuffer(data or b"", np.uint8)
 
 
-def _having(text: pa.Array, odd: np.ndarray) -> np.ndarray:
-    """bool for every text: whether one of its bytes is `odd`, a bool for each of the 256."""
+def _having(odd: Callable[[np.ndarray], np.ndarray], text: pa.Array) -> np.ndarray:
+    """bool for every text: whether one of its bytes is `odd`, which tells for many at once."""
     offsets, data = _bytes(text)
-    at = np.flatnonzero(odd[data[offsets[0] : offsets[-1]]]) + offsets[0]
+    at = np.flatnonzero(odd(data[offsets[0] : offsets[-1]])) + offsets[0]
     having = np.zeros(len(text), bool)
     having[np.searchsorted(offsets, at, "right") - 1] = True
     return having
+
+
+def _control(data: np.ndarray) -> np.ndarray:
+    """Of every byte of UTF-8, whether a control character begins there: C0, DEL or C1."""
+    odd = (data < 0x20) | (data == 0x7F)
+    odd[:-1] |= (data[:-1] == 0xC2) & (data[1:] < 0xA0)
+    return odd
+
+
+def _seconds(duration: pa.Array) -> pa.Array:
+    """float32 of every JSON value that is a number, not below 0 and of less than ten digits."""
+    number = pc.fill_null(pc.less(pc.binary_length(duration), 10), False)
+    number = number.to_numpy(zero_copy_only=False)
+    number &= ~_having(lambda data: (data < 0x30) | (data > 0x39), duration)  # most: digits alone
+    other = np.flatnonzero(~number)
+    matches = pc.match_substring_regex(duration.take(pa.array(other)), NUMBER)
+    number[other] = pc.fill_null(matches, False).to_numpy(zero_copy_only=False)
+    return pc.if_else(pa.array(number), duration, None).cast(pa.float32())
 
 
 def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarray:
@@ -174,6 +191,14 @@ def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarr
     again = np.zeros(len(hashes), bool)
     again[rows["at"][rows["id"].duplicated()]] = True
     return again
+
+
+def _kept(part: pa.RecordBatch, keep: np.ndarray) -> list[pa.RecordBatch]:
+    """The rows to keep, as what lies between the few others: only where these are many, a copy."""
+    others = np.flatnonzero(~keep)
+    if len(others) > 100:
+        return [part.filter(pa.array(keep))]
+    return [part.slice(a + 1, b - a - 1) for a, b in pairwise([-1, *others, len(part)])]
 
 
 @contextmanager
@@ -294,25 +319,22 @@ def _checked(
     wrong = ~((number >= 0) & (number < classes) & (number == np.floor(number)))
     classless = np.zeros(len(rows), bool)
     classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
-    numeral = pc.match_substring_regex(duration, r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$")
-    seconds = pc.if_else(numeral, duration, None).cast(pa.float32())
+    seconds = _seconds(duration)
     size = pc.fill_null(pc.binary_length(rows["id"]), 0).to_numpy()
     long = sure(pc.greater(pc.binary_length(title), 1000))
     long[long] = sure(pc.greater(pc.utf8_length(title.filter(long)), 1000))
-    control = _having(title, ODD_IN_TITLE)
-    control[control] = sure(pc.match_substring_regex(title.filter(control), CONTROL))
     conditions = [
-        (size < 1) | (size > 100) | _having(rows["id"], ODD_IN_ID),
+        (size < 1) | (size > 100) | _having(lambda data: ~FIT_FOR_ID.take(data), rows["id"]),
         ~sure(pc.greater(pc.list_value_length(labels), 0)),
         classless,
         sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),
         long,
-        control,
+        _having(_control, title),
     ]
     why = np.select(conditions, range(len(conditions)), -1)
     rows = rows.append_column("seconds", seconds)
     if why.max(initial=-1) >= 0:
-        rows = rows.take(pa.array(np.flatnonzero(why < 0)))
+        rows = rows.filter(pa.array(why < 0))
     hashes = hash64(rows["id"], data_seed)
     broken = np.bincount(why[why >= 0], minlength=len(BROKEN))
     return _columns(rows, split, hashes), hashes, broken
@@ -327,7 +349,8 @@ def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordB
     ids, image, source = rows["id"], rows["thumbnail"], rows["source487"]
     safe = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
     url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
-    youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), pc.match_substring(ids, "."))
+    dotted = pa.array(_having(lambda data: data == ord("."), ids))
+    youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), dotted)
     split = pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split)
     val = pc.and_(pc.equal(split, "train"), pa.array(hashes >> np.uint64(61) == 0))
     columns = {
@@ -336,9 +359,14 @@ def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordB
         "labels": distinct(rows["label487"].cast(pa.list_(pa.int16()))),
         "title": rows["stitle"],
         "duration": rows["seconds"],
-        "thumbnail": pc.if_else(safe, image, None),
-        "url": pc.if_else(youtube, url, None),
+        "thumbnail": _where(safe, image),
+        "url": _where(youtube, url),
     }
     for side in ("width", "height"):
-        columns[side] = pc.if_else(pc.greater(rows[side], 0), rows[side], None)
+        columns[side] = _where(pc.greater(rows[side], 0), rows[side])
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _where(condition: pa.Array, values: pa.Array) -> pa.Array:
+    """The values, null where the condition is false; not copied where it never is."""
+    return values if pc.all(condition).as_py() else pc.if_else(condition, values, None)

@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import sys
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 
@@ -55,6 +56,23 @@ def test_bytes_are_stable(tmp_path):
     assert first.equals(second)
     with tarfile.open(tmp_path / "a.tar") as tar:
         assert {(m.mtime, m.uid, m.gid, m.uname, m.gname) for m in tar} == {(0, 0, 0, "", "")}
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_picture_is_what_pillow_makes_of_it(installed, monkeypatch):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
+    data = shards._encode(image, quality=90)
+    out = np.zeros((2, 37, 53, 3), np.uint8)
+    shards._decode(data, out[1])
+    assert (out[1] == np.asarray(Image.open(io.BytesIO(data)))).all() and not out[0].any()
+    for wrong in (data[:200], data[:-60], b""):
+        with pytest.raises((ValueError, OSError)):
+            shards._decode(wrong, out[0])
+    for side in (36, 38):
+        with pytest.raises(ValueError):
+            shards._decode(data, np.zeros((side, 53, 3), np.uint8))
 
 
 def test_webdataset_can_read_it(tmp_path):

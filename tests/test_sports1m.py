@@ -7,7 +7,6 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -248,12 +247,14 @@ def test_hashes_of_ids_of_any_length():
 
 def test_odd_bytes_are_found_in_their_row_alone():
     texts = ["x", "", "a", None, "bx", "", "xx", "é", "x"]
-    odd = np.zeros(256, bool)
-    odd[[ord("x"), 0xC3]] = True
+
+    def odd(data):
+        return (data == ord("x")) | (data == 0xC3)
+
     truth = [text is not None and ("x" in text or "é" in text) for text in texts]
     for start in range(len(texts)):
         array = pa.array(texts).slice(start)
-        assert sports1m._having(array, odd).tolist() == truth[start:]
+        assert sports1m._having(odd, array).tolist() == truth[start:]
 
 
 def test_a_zip_is_read_and_never_unpacked_by_its_names(tmp_path):
