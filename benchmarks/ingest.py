@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--json")
     asked = parser.parse_args()
+    stages.keep_memory()  # as trainings do
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         lengths = np.linspace(*asked.minutes, asked.films) * 60

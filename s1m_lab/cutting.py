@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch  # noqa: F401 - what `video.fit` needs: its seconds count for no video
 
 from s1m_lab import shards, sources, stages, video
 from s1m_lab.splits import SPLITS

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from s1m_lab import decoders, video
 
@@ -89,6 +90,20 @@ def test_size_is_a_centre_crop(film):
     assert clip.shape == (16, 32, 16, 3)
     image = np.arange(100 * 60 * 3, dtype=np.uint32).reshape(100, 60, 3).astype(np.uint8)
     assert np.array_equal(video.fit(image, 60, 60), image[20:80])
+
+
+@pytest.mark.parametrize("size", [(360, 640), (48, 64), (203, 361), (7, 9), (1, 1)])
+def test_resizing_is_pillows(size):
+    rng = np.random.default_rng(0)
+    image = np.asarray(
+        Image.fromarray(rng.integers(0, 256, (9, 16, 3), np.uint8)).resize(size[::-1])
+    )
+    edge = min(size)
+    top, left = (size[0] - edge) // 2, (size[1] - edge) // 2
+    crop = Image.fromarray(image[top : top + edge, left : left + edge].copy())
+    truth = np.asarray(crop.resize((200, 200), Image.BILINEAR))
+    apart = np.abs(video.fit(image, 200, 200).astype(int) - truth)
+    assert apart.mean() < 0.02 and apart.max() <= 2  # each of two directions rounds once
 
 
 def test_starts():
