@@ -25,6 +25,11 @@ from s1m_lab import __version__, paths, stages
 
 INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
 
+EXHIBITS = """: what the suite has made, as it would be made now, is copied to
+reports/<suite>-<report>.ipynb without what is of this machine, and Table 1 of 09_results into the
+README. What is missing, out of date or too large is left out and named; make it with suite first.
+"""
+
 
 class Broken(Exception):
     """What is wrong; `mend` is the command, or the words, that put it right."""
@@ -273,7 +278,11 @@ def parser() -> argparse.ArgumentParser:
     )
     names = "ingest | train | predict | report | suite | exhibits | classes"
     commands = parser.add_subparsers(dest="command", metavar=names)
-    cut = commands.add_parser("ingest", help="videos → clips, here or on a Dask cluster")
+
+    def command(name: str, told: str, more: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=told, description=f"{told}{more}")
+
+    cut = command("ingest", "videos → clips, here or on a Dask cluster")
     cut.add_argument("data", help="a dataset's name, a folder or address of class folders, a table")
     cut.add_argument("--clips", type=int, help="segments a video")
     cut.add_argument("--size", type=int, help="side of the stored frames, pixels")
@@ -285,21 +294,22 @@ def parser() -> argparse.ArgumentParser:
     cut.add_argument("--fetch", action="store_true", help="follow the catalog's own addresses")
     cut.add_argument("--retry", action="store_true", help="try again those that failed")
     cut.add_argument("--forget", action="store_true", help="let go of videos no longer in a folder")
-    training = commands.add_parser("train", help="train one network, data-parallel under torchrun")
-    label = commands.add_parser("predict", help="label the videos of a folder into a CSV")
+    training = command("train", "train one network, data-parallel under torchrun")
+    label = command("predict", "label the videos of a folder into a CSV")
     label.add_argument("run", help="a run's name, or its folder")
     label.add_argument("folder", type=Path, help="a folder of videos, or one video")
     label.add_argument("--out", type=Path, help="the CSV (default: in the run's folder)")
-    report = commands.add_parser("report", help="executed notebooks → HTML beside them")
-    report.add_argument("notebook", type=Path, nargs="+")
-    several = commands.add_parser("suite", help="every report of a suite, and an index of them")
-    several.add_argument("file", type=Path, help="a list of reports, such as notebooks/pocket.toml")
+    report = command("report", "executed notebooks → HTML beside them")
+    report.add_argument("notebook", type=Path, nargs="+", help="such as reports/mine.ipynb")
+    listed = "a TOML file that lists reports, such as notebooks/pocket.toml"
+    several = command("suite", "every report of a suite, and an index of them")
+    several.add_argument("file", type=Path, help=listed)
     several.add_argument(
         "--workers", type=int, default=0, help="notebooks side by side (default: by the cores)"
     )
-    shown = commands.add_parser("exhibits", help="small reports of a suite → the repository")
-    shown.add_argument("file", type=Path, help="the suite")
-    page = commands.add_parser("classes", help="every class with a thumbnail, as one HTML page")
+    shown = command("exhibits", "small reports of a suite → the repository", EXHIBITS)
+    shown.add_argument("file", type=Path, help=listed)
+    page = command("classes", "every class with a thumbnail, as one HTML page")
     page.add_argument("data", help="a dataset's name, a folder of class folders, or a table")
     page.add_argument(
         "--network", action="store_true", help="let the page fetch what pictures are missing"
@@ -310,7 +320,8 @@ def parser() -> argparse.ArgumentParser:
         for field in dataclasses.fields(TrainConfig):
             kind = {"action": "store_true"} if field.type is bool else {"type": field.type}
             told = field.metadata["help"] + f" (default: {field.default})" * bool(field.default)
-            training.add_argument(f"--{field.name}", default=field.default, help=told, **kind)
+            name = f"--{field.name.replace('_', '-')}"
+            training.add_argument(name, default=field.default, help=told, **kind)
     return parser
 
 

@@ -48,18 +48,25 @@ KEYS = {
 
 def load(path: Path) -> list[Report]:
     """The reports of a suite file; ValueError names what is wrong in it, before anything is run."""
+    form = "a suite is a list of [[report]], perhaps with [figures], as notebooks/pocket.toml is"
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}; {form}")
     try:
         text = tomllib.loads(path.read_text("utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path} is not TOML: {error}") from None
-    entries = text.get("report")
+    except ValueError as error:  # of letters, or of TOML
+        raise ValueError(f"{path} is not TOML: {error}; {form}") from None
+    entries, figures = text.get("report"), text.get("figures", {})
+    if wrong := [key for key in text if key not in ("report", "figures")]:
+        near = _nearest(wrong[0], ["report", "figures"])
+        raise ValueError(f"{path}: no entry is called {wrong[0]!r}; {near}; {form}")
     tables = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
-    if set(text) - {"figures"} != {"report"} or not tables:
-        raise ValueError(f"{path}: a suite is a list of [[report]], perhaps with [figures]")
+    cells = isinstance(figures, dict) and all(isinstance(each, list) for each in figures.values())
+    if not (tables and cells):
+        raise ValueError(f"{path}: {form}")
     known: dict[str, Report] = {}
     for entry in entries:
         report = _report(path, entry, known)
-        shown = text.get("figures", {}).get(report.notebook.name, [])
+        shown = figures.get(report.notebook.name, [])
         known[report.name] = report._replace(figures=tuple(shown))
     others = tuple(report.name for report in known.values() if not report.last)
     return [r._replace(after=others) if r.last else r for r in known.values()]
@@ -77,10 +84,16 @@ def _report(path: Path, entry: dict, above: dict[str, Report]) -> Report:
         raise ValueError(f"{where}: a name is of letters, digits, '_' and '-'")
     if name in above:
         raise ValueError(f"{where}: there are two of that name")
-    notebook = path.resolve().parent / entry.get("notebook", "")
+    if "notebook" not in entry:
+        raise ValueError(f"{where}: it has no notebook")
+    notebook = path.resolve().parent / entry["notebook"]
     if not notebook.is_file():
-        raise ValueError(f"{where}: there is no notebook {notebook}")
-    given, taken = entry.get("parameters", {}), reports.defaults(notebook)
+        near = _nearest(notebook.name, [other.name for other in notebook.parent.glob("*.ipynb")])
+        raise ValueError(f"{where}: there is no notebook {notebook}; {near}")
+    try:
+        given, taken = entry.get("parameters", {}), reports.defaults(notebook)
+    except (ValueError, KeyError):
+        raise ValueError(f"{where}: {notebook} is no notebook that can be read") from None
     if wrong := [key for key in given if key not in taken]:
         raise ValueError(
             f"{where}: {notebook.name} has no parameter {wrong[0]!r}; {_nearest(wrong[0], taken)}"
@@ -98,7 +111,7 @@ def _report(path: Path, entry: dict, above: dict[str, Report]) -> Report:
 
 def _nearest(name: str, known) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return f"the nearest is {near[0]!r}" if near else "it has none"
+    return f"the nearest is {near[0]!r}" if near else "there are none"
 
 
 def run(path: Path, workers: int = 0) -> dict[str, Ended]:

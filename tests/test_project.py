@@ -160,6 +160,22 @@ def command(monkeypatch, *arguments) -> int:
         return end.code if isinstance(end.code, int) else 1
 
 
+COMMANDS = ["ingest", "train", "predict", "report", "suite", "exhibits", "classes"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_says_what_it_does_and_what_it_takes(name, monkeypatch, capsys):
+    assert command(monkeypatch, name, "--help") == 0
+    usage, does, *rest = capsys.readouterr().out.split("\n\n")
+    assert len(does.split()) > 4 and not does.startswith(("options:", "positional"))
+    options = re.findall(r"^  (?:-h, )?(--?[\w-]+|\w+)(.*(?:\n {6,}.*)*)", "\n".join(rest), re.M)
+    for option, text in options:
+        assert "_" not in option, "hyphens, in every command"
+        assert text.strip(), option
+    if name == "exhibits":
+        assert "reports/<suite>-<report>.ipynb" in does and "README" in does
+
+
 def test_predict_says_what_is_missing(home, tmp_path, monkeypatch, capsys):
     (tmp_path / "notes.txt").write_text("no video")
     for folder, said in ((tmp_path / "gone", "there is no"), (tmp_path, "no video in")):

@@ -277,12 +277,16 @@ def test_one_training_at_a_time_beside_what_does_not_train(folder, tmp_path):
 @pytest.mark.parametrize(
     "text, said",
     [
-        ("[[report]", "is not TOML"),
-        ("reports = 1", "a list of [[report]]"),
+        ("[[report]", "is not TOML: Expected ']]'"),
+        ("reports = 1", "no entry is called 'reports'; the nearest is 'report'; a suite is a list"),
         ("report = [1]", "a list of [[report]]"),
+        ("", "a list of [[report]]"),
+        ("GOOD\n[figures]\n'good.ipynb' = 1", "a list of [[report]]"),
         ("[[report]]\nnoteboook = 1", "no entry is called 'noteboook'; the nearest is 'notebook'"),
         ('[[report]]\nname = "../x"', "a name is of letters"),
-        ('[[report]]\nname = "x"\nnotebook = "gone.ipynb"', "there is no notebook"),
+        ('[[report]]\nname = "x"\nnotebook = "gone.ipynb"', "the nearest is 'good.ipynb'"),
+        ('[[report]]\nname = "x"', "it has no notebook"),
+        ('[[report]]\nname = "x"\nnotebook = "s.toml"', "s.toml is no notebook that can be read"),
         ('GOOD\nparameters = { wrod = "b" }', "no parameter 'wrod'; the nearest is 'word'"),
         ('GOOD\nafter = ["later"]', "after 'later', but no report above"),
         ('GOOD\ntrains = "yes"', "trains must be of type bool"),
@@ -298,6 +302,17 @@ def test_what_is_wrong_in_a_suite_is_said_before_anything_runs(folder, text, sai
     with pytest.raises(ValueError, match=re.escape(said)):
         suite.run(file)
     assert not reports.folder().exists()
+
+
+@pytest.mark.parametrize("name", ["nofile", "", "good.ipynb", "letters.toml"])
+def test_what_is_no_suite_ends_in_one_line(folder, name):
+    (folder / "letters.toml").write_bytes(b"\xff")
+    for what in ("suite", "exhibits"):
+        command = [sys.executable, "-m", "s1m_lab", what, str(folder / name)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 1 and not done.stdout
+        (line,) = done.stderr.splitlines()
+        assert str(folder / name) in line and "as notebooks/pocket.toml is" in line
 
 
 def test_the_pocket_suite_is_the_issue_of_the_paper():
