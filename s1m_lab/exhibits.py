@@ -3,9 +3,9 @@
     exhibits.write(Path("notebooks/pocket.toml"))
 
 copies each to `reports/<suite>-<report>.ipynb`, naming the commit, the kind of machine and the date
-it was made by, without what else is of that machine: its paths, papermill's environment, the state
-of widgets (each has its static twin). Where `09_results` is among them, its Table 1 is written into
-the README.
+it was made by, what that took, and what training the runs took that were there before; without what
+else is of that machine: its paths, papermill's environment, the state of widgets (each has its
+static twin). Where `09_results` is among them, its Table 1 is written into the README.
 """
 
 import copy
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from s1m_lab import paths, reports, runs, stages, suite
+from s1m_lab import paths, reports, runs, stages, stamps, suite
 from s1m_lab.reports import Report
 
 LARGEST = 500_000  # bytes of an exhibit
@@ -68,7 +68,7 @@ def _target(file: Path, report: Report) -> str:
 def _remove_old(folder: Path, of: str, kept: set[str]) -> None:
     """Remove the exhibits that say they are of this suite, but those that are kept."""
     for old in folder.glob(f"{of}-*.ipynb"):
-        if old.name not in kept and reports.stamp(old).get("suite") == of:
+        if old.name not in kept and stamps.read(old).get("suite") == of:
             old.unlink()
 
 
@@ -79,7 +79,7 @@ def exhibit(report: Report, of: str) -> str:
         raise ValueError("it is missing or out of date; make it: python -m s1m_lab suite …")
     nb = cleaned(json.loads(path.read_text("utf-8")), of)
     text = json.dumps(nb, indent=1, ensure_ascii=False) + "\n"
-    if paths_left := _rooted("\n".join(reports.texts(nb["cells"]))):
+    if paths_left := _rooted("\n".join(stamps.texts(nb["cells"]))):
         raise ValueError(f"it names a path of this machine, {paths_left[0]!r}")
     if len(text.encode()) >= LARGEST:
         raise ValueError(f"{len(text.encode()) / 1e3:,.0f} kB are not below {LARGEST / 1e3:,.0f}")
@@ -91,7 +91,7 @@ def cleaned(nb: dict, of: str) -> dict:
     kind of machine, when and by what commit; its metadata names the suite it is of."""
     nb = copy.deepcopy(nb)
     about = nb["metadata"].get("s1m_lab", {})
-    kept = {key: about[key] for key in ("date", "seconds", "machine", "version", "commit")}
+    kept = {key: about[key] for key in ("date", "seconds", "runs", "machine", "version", "commit")}
     kept["suite"] = of
     language = {"name": nb["metadata"].get("language_info", {}).get("name", "python")}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
@@ -108,12 +108,23 @@ def cleaned(nb: dict, of: str) -> dict:
                 if "metadata" in output:
                     output["metadata"] = {}
     said = (
-        f"*Executed on {kept['date'][:10]} in {kept['seconds']:,.0f} s on {kept['machine']}, by "
-        f"commit {kept['commit'] or 'unknown'} of s1m_lab {kept['version']}.*"
+        f"Executed on {kept['date'][:10]} in {kept['seconds']:,.0f} s on {kept['machine']}, by "
+        f"commit {kept['commit'] or 'unknown'} of s1m_lab {kept['version']}."
     )
+    said = f"*{said}{_trained(**kept['runs'])}*"
     made = {"cell_type": "markdown", "id": "executed", "metadata": {}, "source": [said]}
     nb["cells"].insert(1, made)
     return nb
+
+
+def _trained(shown: int, before: int, seconds: float) -> str:
+    """` 2 of the 3 runs that it shows had been trained before, in 1,234 s.`; "" of none."""
+    if not before:
+        return ""
+    which = f"{before} of the {shown} runs"
+    if before == shown:
+        which = f"The {shown} runs" if shown > 1 else "The run"
+    return f" {which} that it shows had been trained before, in {seconds:,.0f} s."
 
 
 def _is_widget(output: dict) -> bool:
@@ -182,7 +193,7 @@ def _table(report: Report, target: str) -> str:
     """Table 1 of `RESULTS`, of the same runs as there, and where it comes from."""
     from s1m_lab import results, rows
 
-    known = reports.defaults(report.notebook) | report.parameters
+    known = stamps.defaults(report.notebook) | report.parameters
     found = rows.find(known["data"], known["runs"])
     table = results.table1(found, rows.score(found), known["seed"])
     return f"{readme_table(table)}\n\n{_origin(found.data, table, report, target)}"
@@ -220,7 +231,7 @@ def _cell(text: str) -> str:
 
 def _origin(data: str, table: pd.DataFrame, report: Report, target: str) -> str:
     """What report the table is of, what runs it counts, and what its columns say."""
-    about = reports.stamp(reports.folder() / f"{report.name}.ipynb")
+    about = stamps.read(reports.folder() / f"{report.name}.ipynb")
     found = [runs.load(name) for name in sorted({name for own in table["runs"] for name in own})]
     if not found:
         return f"No run on `{data}` is finished yet."

@@ -1,6 +1,9 @@
 """The index page: every run in a sortable table, every report with its key figures, one HTML file.
 
-    index.write(suite.load(path), ended)        # reports/index.html
+    index.write(path, suite.load(path), ended)      # reports/index.html
+
+It shows the reports of every suite that was run in this home, which `reports/suites.json`
+remembers: the last run first, a report that several suites list under the last of them.
 
 It needs nothing beside itself but the reports it links to: pictures are data: addresses, and its
 policy lets the browser run its own script alone, by hash, and fetch nothing. Without JavaScript it
@@ -14,15 +17,17 @@ import html
 import io
 import json
 import string
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from numbers import Real
 from pathlib import Path
 
-from s1m_lab import paths, plots, reports, runs, stages
+from s1m_lab import paths, plots, reports, runs, stages, stamps
 from s1m_lab.reports import Ended, Report
 
 KEY = 3  # figures of a report, where its suite does not name them
+Outcome = tuple[Report, Ended | None]  # a report of a suite, and what became of it, if it has ended
 WIDE, NARROW = 800, 400  # pixels: twice what the first and the other figures take on the page
 # what a results.json says, how it is headed, how it is written; numbers sort from the top
 COLUMNS = [
@@ -42,24 +47,25 @@ COLUMNS = [
 ]
 
 
-def write(listed: Sequence[Report], ended: dict[str, Ended]) -> Path:
-    """Write `reports/index.html` of all finished runs and the reports of a suite, in its order.
+def write(suite: Path, listed: Sequence[Report], ended: dict[str, Ended]) -> Path:
+    """Write `reports/index.html` of all finished runs and of all suites, reports in their order.
 
-    `ended` tells what became of those that have ended; the others are shown as not made yet, or as
-    they were before.
+    `ended` tells what became of those of this suite that have ended; the others are shown as not
+    made yet, or as they were before.
     """
     template = Path(__file__).with_suffix(".html").read_text("utf-8")
-    trained = _runs()
-    made = [(report, _read(report)) for report in listed]
-    naming = [(report, reports.shown(nb)) for report, nb in made if nb]
+    trained, suites = _runs(), _remembered(suite, [(r, ended.get(r.name)) for r in listed])
+    every = [report for own in suites.values() for report, _ in own]
+    made = {report.name: _read(report) for report in every}
+    naming = [(report, stamps.shown(made[report.name])) for report in every if made[report.name]]
     naming.sort(key=lambda pair: not pair[0].trains)  # that of a run's own training first
     page = string.Template(template).substitute(
         policy=_policy(template),
-        summary=_summary(listed, ended, len(trained)),
+        summary=_summary(suites, len(listed) - len(ended), len(trained)),
         heads="".join(_head(*column) for column in COLUMNS),
         rows="\n".join(_row(name, results, naming) for name, results in trained) or _NO_RUNS,
-        cards="\n".join(_card(r, nb, ended.get(r.name)) for r, nb in made),
-        footer=_text(f"{reports.machine()} · commit {runs.commit() or 'unknown'}"),
+        suites="\n".join(_section(n, *own, made) for n, own in enumerate(suites.items())),
+        footer=_text(f"{stamps.machine()} · commit {runs.commit() or 'unknown'}"),
     )
     path = reports.folder() / "index.html"
     with stages.atomic(path) as temporary:
@@ -67,9 +73,44 @@ def write(listed: Sequence[Report], ended: dict[str, Ended]) -> Path:
     return path
 
 
+def _remembered(suite: Path, own: list[Outcome]) -> dict[str, list[Outcome]]:
+    """The reports of every suite by its file, this one's first; they are remembered as they are.
+
+    Forgotten is a report of another suite that this one lists too, or that is not there any more,
+    neither executed nor as a notebook.
+    """
+    place, suites = reports.folder() / "suites.json", {str(suite.resolve()): own}
+    known = json.loads(place.read_text("utf-8")) if place.is_file() else {}
+    for path, entries in known.items():
+        taken = {report.name for listed in suites.values() for report, _ in listed}
+        left = [(report, how) for report, how in map(_outcome, entries) if report.name not in taken]
+        left = [(r, how) for r, how in left if _file(r).is_file() or r.notebook.is_file()]
+        if left and path not in suites:
+            suites[path] = left
+    text = {path: [_entry(*each) for each in listed] for path, listed in suites.items()}
+    with stages.atomic(place) as temporary:
+        temporary.write_text(json.dumps(text, indent=1, default=str), "utf-8")
+    return suites
+
+
+def _entry(report: Report, how: Ended | None) -> dict:
+    """What `suites.json` keeps of a report."""
+    kept = {key: getattr(report, key) for key in ("name", "parameters", "trains", "figures")}
+    return kept | {"notebook": str(report.notebook), "ended": how}
+
+
+def _outcome(entry: dict) -> Outcome:
+    ended = entry.pop("ended")
+    return Report(**entry | {"notebook": Path(entry["notebook"])}), ended and Ended(*ended)
+
+
+def _file(report: Report) -> Path:
+    return reports.folder() / f"{report.name}.ipynb"
+
+
 def _read(report: Report) -> dict:
     """An executed notebook, {} where there is none."""
-    path = reports.folder() / f"{report.name}.ipynb"
+    path = _file(report)
     return json.loads(path.read_text("utf-8")) if path.is_file() else {}
 
 
@@ -77,15 +118,14 @@ def _text(value: object) -> str:
     return html.escape(" ".join(str(value)[:1000].split()))
 
 
-def _summary(listed: Sequence[Report], ended: dict[str, Ended], trained: int) -> str:
-    counts = {"failed": 0, "skipped": 0}
-    for how in ended.values():
-        counts[how.status] = counts.get(how.status, 0) + 1
+def _summary(suites: dict[str, list[Outcome]], left: int, trained: int) -> str:
+    every = [how for own in suites.values() for _, how in own]
+    counts = Counter(how.status for how in every if how)
     parts = [
-        f"{n} {what}{'s' * (n != 1)}" for n, what in ((len(listed), "report"), (trained, "run"))
+        f"{n} {what}{'s' * (n != 1)}" for n, what in ((len(every), "report"), (trained, "run"))
     ]
     parts += [f'<b class="bad">{counts[s]} {s}</b>' for s in ("failed", "skipped") if counts[s]]
-    if left := len(listed) - len(ended):
+    if left:
         parts.append(f"{left} to come")
     return " · ".join([*parts, f"{datetime.now().astimezone():%Y-%m-%d %H:%M}"])
 
@@ -141,6 +181,16 @@ def _dot(model: str) -> str:
 # ----------------------------------------------------------------------------------------- reports
 
 
+def _section(number: int, path: str, listed: list[Outcome], made: dict[str, dict]) -> str:
+    """The reports of a suite, under its name."""
+    cards = "\n".join(_card(report, made[report.name], how) for report, how in listed)
+    return (
+        f'<section aria-labelledby="suite-{number}"><h2 id="suite-{number}">Reports of '
+        f'<bdi>{_text(Path(path).stem)}</bdi></h2>\n<p class="quiet"><bdi>{_text(path)}</bdi></p>\n'
+        f'<ul class="cards" role="list">\n{cards}\n</ul></section>'
+    )
+
+
 def _card(report: Report, nb: dict, how: Ended | None) -> str:
     title, question = _opening(nb or json.loads(report.notebook.read_text("utf-8")))
     given = " · ".join(f"{key} {value}" for key, value in report.parameters.items() if value != "")
@@ -172,7 +222,7 @@ def _state(report: Report, nb: dict, how: Ended | None) -> str:
     about = nb["metadata"].get("s1m_lab", {}) if nb else {}
     parts = []
     if how and how.status in ("failed", "skipped"):
-        parts.append(f'<b class="bad">{how.status}</b> <bdi>{_text(how.error)}</bdi>')
+        parts.append(f'<b class="bad">{how.status}</b> <bdi>{_text(how.why)}</bdi>')
     if how and how.status == "failed":
         failed = reports.folder() / f"{report.name}.failed.html"
         parts += [f'<a href="{failed.name}">how far it came</a>'] * failed.is_file()
@@ -180,8 +230,15 @@ def _state(report: Report, nb: dict, how: Ended | None) -> str:
         return " · ".join(parts or ["not made yet"])
     before = "" if how and not parts else "before: "
     if about:
-        parts.append(f"{before}{_text(about['date'][:10])}, {about['seconds']:,.0f} s")
+        took = f"{about['seconds']:,.0f} s{_of_old_runs(**about.get('runs', {}))}"
+        parts.append(f"{before}{_text(about['date'][:10])}, {took}")
     return " · ".join([*parts, f'<a href="{report.name}.ipynb">notebook</a>'])
+
+
+def _of_old_runs(shown: int = 0, before: int = 0, seconds: float = 0.0) -> str:
+    """`, of 12 runs trained before in 1,234 s`; "" where a report shows none of those."""
+    runs = f"{before} run{'s' * (before != 1)}"
+    return f", of {runs} trained before in {seconds:,.0f} s" if before else ""
 
 
 def _figures(nb: dict, cells: Sequence[str]) -> list[str]:

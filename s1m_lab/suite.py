@@ -17,6 +17,8 @@ A suite is a TOML file; its notebooks lie beside it:
     ended["05_confusion"].status            # "made", "as it was", "failed" or "skipped"
 
 Run again, it makes what failed, what is missing and what is out of date, see `reports.is_current`.
+So is a report that changed what it had shown, as `02_durations` does where it makes the clips: it
+is made once more at once, of what it has made.
 Threads are a budget: reports side by side share the cores, each kernel with all that it starts is
 bound to its share, and what trains gets all that the others leave. Kernels are children of this
 process and end with it, also when it is killed.
@@ -33,7 +35,7 @@ import time
 import tomllib
 from pathlib import Path
 
-from s1m_lab import index, reports, stages
+from s1m_lab import index, reports, stages, stamps
 from s1m_lab.reports import Ended, Report, Said
 
 KEYS = {
@@ -91,7 +93,7 @@ def _report(path: Path, entry: dict, above: dict[str, Report]) -> Report:
         near = _nearest(notebook.name, [other.name for other in notebook.parent.glob("*.ipynb")])
         raise ValueError(f"{where}: there is no notebook {notebook}; {near}")
     try:
-        given, taken = entry.get("parameters", {}), reports.defaults(notebook)
+        given, taken = entry.get("parameters", {}), stamps.defaults(notebook)
     except (ValueError, KeyError):
         raise ValueError(f"{where}: {notebook} is no notebook that can be read") from None
     if wrong := [key for key in given if key not in taken]:
@@ -102,7 +104,7 @@ def _report(path: Path, entry: dict, above: dict[str, Report]) -> Report:
     if wrong := [other for other in after if other not in above]:
         raise ValueError(f"{where}: after {wrong[0]!r}, but no report above it is called so")
     needed = [above[other].fingerprint for other in after]
-    made_of = reports.fingerprint(notebook, given, needed)
+    made_of = stamps.fingerprint(notebook, given, needed)
     trains, last = entry.get("trains", False), entry.get("last", False)
     if last and after:
         raise ValueError(f"{where}: what is last comes after all others; it takes no after")
@@ -126,8 +128,8 @@ def run(path: Path, workers: int = 0) -> dict[str, Ended]:
     parted = _parted(workers)
     ended: dict[str, Ended] = {}
     with stages.exclusive(reports.folder()):
-        _work(listed, parted, ended)
-        index.write(listed, ended)
+        _work(path, listed, parted, ended)
+        index.write(path, listed, ended)
     return {report.name: ended[report.name] for report in listed}
 
 
@@ -148,9 +150,12 @@ def shares(cores: list[int], workers: int) -> list[set[int]]:
     return [set(cores[:first])] + [{cores[-1 - k % len(cores)]} for k in range(workers - 1)]
 
 
-def _work(listed: list[Report], parted: list[set[int]], ended: dict[str, Ended]) -> None:
-    """Hand out reports until all are in `ended`."""
+def _work(
+    path: Path, listed: list[Report], parted: list[set[int]], ended: dict[str, Ended]
+) -> None:
+    """Hand out reports until all are in `ended`, and none is out of date by its own doing."""
     waiting, busy, back, line = list(listed), {}, queue.Queue(), Line(len(listed))
+    again: set[str] = set()
 
     def end(report: Report, how: Ended) -> None:
         ended[report.name] = how
@@ -172,8 +177,13 @@ def _work(listed: list[Report], parted: list[set[int]], ended: dict[str, Ended])
             line.show(len(ended), busy)
             continue
         if how:
-            end(busy.pop(worker)[0], how)
-            index.write(listed, ended)
+            report = busy.pop(worker)[0]
+            if how.status == "made" and report.name not in again and not reports.is_current(report):
+                how = how._replace(why="it has changed what it shows: once more")
+                again.add(report.name)
+                waiting.insert(0, report)
+            end(report, how)
+            index.write(path, listed, ended)
 
 
 def _next(worker: int, workers: int, waiting: list[Report], ended: dict) -> Report | None:
@@ -190,7 +200,7 @@ def _at_once(report: Report, ended: dict[str, Ended]) -> Ended | None:
     """How a report ends that is not to be executed, None if it is."""
     for name in () if report.last else report.after:
         if ended[name].status in ("failed", "skipped"):
-            return Ended("skipped", error=f"it needs {name}, which {_was(ended[name])}")
+            return Ended("skipped", why=f"it needs {name}, which {_was(ended[name])}")
     if reports.is_current(report):
         return Ended("as it was")
     return None
@@ -235,7 +245,7 @@ class Line:
         where = (
             f" ({reports.folder() / report.name}.failed.ipynb)" if how.status == "failed" else ""
         )
-        said = f"  {how.error}{where}" if how.error else ""
+        said = f"  {how.why}{where}" if how.why else ""
         print(f"{clear}{how.status:<10}{report.name:<28}{took:>7}{said}".rstrip(), flush=True)
 
     def show(self, done: int, busy: dict[int, tuple[Report, Said, float]]) -> None:

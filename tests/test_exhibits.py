@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from s1m_lab import exhibits, paths, reports, suite
+from s1m_lab import exhibits, paths, reports, stamps, suite
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOWN = """
@@ -70,9 +70,10 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
     assert "'runs/pocket-slow-s0'>notebooks</a> 3/4 of it" in text and "~/films" in text
     assert 'word = "x"' in nb.cells[3].source, "the parameters that were given"
     (made,) = [cell.source for cell in nb.cells if cell.source.startswith("*Executed on")]
-    about = reports.stamp(reports.folder() / "shown.ipynb")
+    about = stamps.read(reports.folder() / "shown.ipynb")
     assert about["date"][:10] in made and about["machine"] in made and "cores" in made
     assert about["commit"] and f"commit {about['commit']}" in made
+    assert "trained" not in made
     for report, why in (
         (rooted, "a path of this machine"),
         (large, "not below 500"),
@@ -83,6 +84,26 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
     (home / "reports" / "shown.html").unlink()
     with pytest.raises(ValueError, match="out of date"):
         exhibits.exhibit(shown, "mine")
+
+
+@pytest.mark.parametrize(
+    "about, said",
+    [
+        ((0, 0, 0.0), ""),
+        ((2, 0, 0.0), ""),
+        ((1, 1, 113.4), " The run that it shows had been trained before, in 113 s."),
+        ((12, 12, 1234), " The 12 runs that it shows had been trained before, in 1,234 s."),
+        ((3, 1, 9), " 1 of the 3 runs that it shows had been trained before, in 9 s."),
+    ],
+)
+def test_an_exhibit_says_what_was_trained_before_it_was_executed(about, said):
+    assert exhibits._trained(*about) == said
+    own = dict(zip(("shown", "before", "seconds"), about, strict=True))
+    known = {"date": "2026-11-23", "seconds": 6.2, "machine": "m", "version": "1", "commit": "c"}
+    nb = {"metadata": {"s1m_lab": known | {"runs": own}}, "cells": []}
+    (made,) = exhibits.cleaned(nb, "mine")["cells"]
+    executed = "Executed on 2026-11-23 in 6 s on m, by commit c of s1m_lab 1."
+    assert made["source"] == [f"*{executed}{said}*"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +237,7 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, repository, h
         ours = [f"{100 * results[key]:.1f}" for key in ("clip_hit1", "video_hit1", "video_hit5")]
         assert [cells[1], cells[2].split()[0], cells[3]] == ours
         assert cells[5:] == ["1", f"{results['seconds']:,.0f} s"]
-    about = reports.stamp(reports.folder() / "sum.ipynb")
+    about = stamps.read(reports.folder() / "sum.ipynb")
     made = f"[sum](reports/mine-sum.ipynb), executed on {about['date'][:10]} on {about['machine']}"
     assert f"{made}: 2 runs on `pocket`, trained on cpu" in table
     exhibits.write(folder / "mine.toml", repository)
@@ -270,7 +291,7 @@ def test_committed_exhibits_are_small_and_of_no_machine():
         text = path.read_text("utf-8")
         nb = json.loads(text)
         assert len(text.encode()) < exhibits.LARGEST, path.name
-        assert not exhibits._rooted("\n".join(reports.texts(nb["cells"]))), path.name
+        assert not exhibits._rooted("\n".join(stamps.texts(nb["cells"]))), path.name
         assert "papermill" not in nb["metadata"], path.name
         assert nb["metadata"]["s1m_lab"]["suite"] == "pocket", path.name
         assert "*Executed on" in "".join(nb["cells"][1]["source"]), path.name

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from s1m_lab import index, models, reports, suite
+from s1m_lab import index, models, reports, stamps, suite
 
 ROOT = Path(__file__).resolve().parent.parent
 HOSTILE = "<img src=x onerror=alert(1)>&\u202e`[x](y)"
@@ -38,6 +39,15 @@ def notebook(path: Path, *code: str, title: str = "T · One") -> None:
     cells += [new_code_cell(text) for text in (check, *code)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+def notebook_on_data(path: Path, *code: str) -> None:
+    """One with the parameter `data` besides, that has imported `datasets` and `ingest`."""
+    notebook(path, *code)
+    nb = nbformat.read(path, 4)
+    nb.cells[1].source += "\ndata: str = ''"
+    nb.cells[2].source = "from s1m_lab import datasets, ingest"
+    nbformat.write(nb, path)
 
 
 @pytest.fixture
@@ -144,11 +154,11 @@ def test_a_changed_parameter_makes_its_report_alone(folder):
 
 
 def test_code_is_that_of_all_modules_imported_however_far_down():
-    found = reports._library(["from s1m_lab import gallery\nimport numpy"])
+    found = stamps._library(["from s1m_lab import gallery\nimport numpy"])
     assert {"__init__", "gallery", "catalog", "stages", "video"} <= found.keys()
     assert not {"train", "suite", "models"} & found.keys()
-    assert reports._library(["%magic"]).keys() >= {"train", "suite"}, "all, where it cannot tell"
-    assert reports._library(["import os"]).keys() == {"__init__"}
+    assert stamps._library(["%magic"]).keys() >= {"train", "suite"}, "all, where it cannot tell"
+    assert stamps._library(["import os"]).keys() == {"__init__"}
 
 
 @pytest.mark.parametrize(
@@ -173,9 +183,9 @@ def test_a_run_is_shown_where_it_is_named_as_one(text, named):
     figure = nbformat.v4.new_output("display_data", data=plain)
     said = new_code_cell('model = "slow"', outputs=[stream, figure])
     nb = new_notebook(cells=[new_markdown_cell("slow"), said])
-    assert ("slow" in reports.shown(nb)) == named
+    assert ("slow" in stamps.shown(nb)) == named
     parted = json.loads(nbformat.writes(nb))  # as it lies on disk, line by line
-    assert reports.shown(parted) == reports.shown(nb)
+    assert stamps.shown(parted) == stamps.shown(nb)
 
 
 def test_a_report_is_out_of_date_when_its_folder_of_videos_has_grown(folder, tmp_path):
@@ -189,10 +199,7 @@ def test_a_report_is_out_of_date_when_its_folder_of_videos_has_grown(folder, tmp
         )
 
     film("a/1.mp4")
-    nb = nbformat.read(folder / "good.ipynb", 4)
-    nb.cells[1].source += "\ndata: str = ''"
-    nb.cells[2].source = "from s1m_lab import datasets; folder = datasets.listed(data)"
-    nbformat.write(nb, folder / "data.ipynb")
+    notebook_on_data(folder / "data.ipynb", "folder = datasets.listed(data)")
     text = '[[report]]\nname = "x"\nnotebook = "data.ipynb"\nparameters = { data = "%s" }\n'
     file = written(folder, text % (tmp_path / "films"))
     assert [status(suite.run(file))["x"] for _ in range(2)] == ["made", "as it was"]
@@ -200,7 +207,58 @@ def test_a_report_is_out_of_date_when_its_folder_of_videos_has_grown(folder, tmp
     assert [status(suite.run(file))["x"] for _ in range(2)] == ["made", "as it was"]
     file = written(folder, text % (tmp_path / "gone"))
     ended = suite.run(file)["x"]
-    assert ended.status == "failed" and "FileNotFoundError" in ended.error
+    assert ended.status == "failed" and "FileNotFoundError" in ended.why
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_a_report_that_changes_what_it_shows_is_made_once_more(folder, tmp_path, late, capsys):
+    """And no more than once; one that makes the clips before it shows anything is right already."""
+    import numpy as np
+
+    from s1m_lab import video
+
+    for n in range(9):
+        frames = (np.full((48, 48, 3), k, np.uint8) for k in range(20))
+        video.encode(tmp_path / "films" / "ab"[n % 2] / f"{n}.mp4", frames)
+    look = "clips = datasets.listed(data) / 'clips/index.parquet'\nprint('clips:', clips.is_file())"
+    steps = [look, "ingest.prepare(data, 1, 48, workers=1)"]
+    notebook_on_data(folder / "grows.ipynb", *(steps if late else steps[::-1]))
+    text = '[[report]]\nname = "x"\nnotebook = "grows.ipynb"\nparameters = { data = "%s" }\n'
+    text += '[[report]]\nname = "child"\nnotebook = "good.ipynb"\nafter = ["x"]\n'
+    file = written(folder, text % (tmp_path / "films"))
+    assert status(suite.run(file, 1)) == {"x": "made", "child": "made"}
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["made", "x"]] * (1 + late) + [["made", "child"]]
+    assert "clips: True" in output("x"), "it shows the dataset as it has made it"
+    assert set(status(suite.run(file, 1)).values()) == {"as it was"}
+
+
+def test_the_folds_of_a_dataset_are_read_with_it(folder, home):
+    notebook_on_data(folder / "data.ipynb", "print(data)")
+    text = '[[report]]\nname = "x"\nnotebook = "data.ipynb"\nparameters = { data = "ucf" }\n'
+    file = written(folder, text)
+    for fold in (1, 2):
+        (home / "data" / f"ucf-fold{fold}").mkdir(parents=True)
+        (home / "data" / f"ucf-fold{fold}" / "catalog.parquet").write_bytes(b"as it is")
+        assert [status(suite.run(file))["x"] for _ in range(2)] == ["made", "as it was"]
+
+
+def test_a_stamp_says_which_runs_were_there_before(folder, home):
+    """Of those that a report shows, and what training them had taken."""
+    for name, seconds in (("run-a", 100.0), ("run-b", 20.5), ("run-c", 7.0)):
+        (home / "runs" / name).mkdir(parents=True)
+        (home / "runs" / name / "results.json").write_text(json.dumps({"seconds": seconds}))
+    code = "import os, pathlib\nhome = pathlib.Path(os.environ['S1M_HOME'])\n"
+    code += "(home / 'runs' / 'run-c' / 'results.json').write_text('{\"seconds\": 7}')\n"
+    notebook(folder / "runs.ipynb", code + "print('run-a')\nprint('run-b')\nprint('run-c')")
+    notebook(folder / "none.ipynb", "print(1)")
+    text = '[[report]]\nname = "{0}"\nnotebook = "{0}.ipynb"\n'
+    suite.run(written(folder, text.format("runs") + text.format("none")), 1)
+    about = {name: stamps.read(reports.folder() / f"{name}.ipynb") for name in ("runs", "none")}
+    assert about["runs"]["runs"] == {"shown": 3, "before": 2, "seconds": 120.5}
+    assert about["none"]["runs"] == {"shown": 0, "before": 0, "seconds": 0}
+    page = (reports.folder() / "index.html").read_text("utf-8")
+    assert page.count(" s, of 2 runs trained before in 120 s") == page.count("trained before") == 1
 
 
 def gone(process: int, seconds: float) -> bool:
@@ -420,5 +478,39 @@ def test_the_index_fits_and_can_be_read(page, browser, width, scheme):
 
 def test_the_index_of_nothing(folder):
     file = written(folder, '[[report]]\nname = "x"\nnotebook = "good.ipynb"')
-    text = index.write(suite.load(file), {}).read_text("utf-8")
+    text = index.write(file, suite.load(file), {}).read_text("utf-8")
     assert "No run is finished yet." in text and "not made yet" in text and "1 to come" in text
+
+
+def test_the_index_keeps_the_reports_of_other_suites(folder, tmp_path):
+    """Failed ones too; what two suites list stands under the one that ran last."""
+    notebook(folder / "bad.ipynb", "raise ValueError('broken')")
+    one, two = folder / "one.toml", tmp_path / "two.toml"
+    entry = '[[report]]\nname = "{}"\nnotebook = "{}.ipynb"\n'
+    one.write_text("".join(entry.format(*each) for each in (("a", "good"), ("b", "bad"))))
+    two.write_text("".join(entry.format(n, f"note {{books}}/{k}") for n, k in (("c", "good"),)))
+
+    def shown():
+        text = (reports.folder() / "index.html").read_text("utf-8")
+        parts = re.split(r"<h2 id=\"suite-\d\">Reports of <bdi>(\w+)</bdi>", text)[1:]
+        cards = [re.findall(r'class="card" id="(\w+)"', part) for part in parts[1::2]]
+        return list(zip(parts[::2], cards, strict=True)), text
+
+    suite.run(one, 1)
+    assert shown()[0] == [("one", ["a", "b"])]
+    suite.run(two, 1)
+    found, text = shown()
+    assert found == [("two", ["c"]), ("one", ["a", "b"])]
+    assert "3 reports" in text and '<b class="bad">1 failed</b>' in text and "ValueError" in text
+    assert str(one) in text and str(two) in text
+    two.write_text(two.read_text() + entry.format("a", "note {books}/good"))
+    assert status(suite.run(two, 1)) == {"c": "as it was", "a": "as it was"}
+    assert shown()[0] == [("two", ["c", "a"]), ("one", ["b"])]
+    one.write_text(entry.format("a", "good"))
+    suite.run(one, 1)
+    assert shown()[0] == [("one", ["a"]), ("two", ["c"])], "b is in no suite any more"
+    (reports.folder() / "c.ipynb").unlink()
+    shutil.move(folder / "good.ipynb", folder / "better.ipynb")
+    one.write_text(entry.format("a", "better"))
+    suite.run(one, 1)
+    assert shown()[0] == [("one", ["a"])], "c is not there, nor its notebook"
