@@ -14,6 +14,10 @@ from typing import NamedTuple
 
 import torch
 import torch.distributed as dist
+
+# Imported here, before there is a group: its functions would keep that of the moment as a default,
+# and the threads of a group that is never freed may abort a process as it ends.
+import torch.distributed.nn
 from torch import Tensor
 
 from s1m_lab import stages

@@ -69,7 +69,7 @@ def test_the_dataset_of_a_run_is_found_again(films, home, tmp_path):
 
 def command(config: train.TrainConfig) -> list[str]:
     changed = {k: v for k, v in vars(config).items() if v != getattr(train.TrainConfig, k)}
-    options = [f"--{key}={value}" for key, value in changed.items()]
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in changed.items()]
     return [sys.executable, "-m", "s1m_lab", "train", *options]
 
 
@@ -160,6 +160,7 @@ def traced(films, shared_home, tmp_path_factory):
     script = tmp_path_factory.mktemp("script") / "traced.py"
     script.write_text(f"""
 import os, sys, torch
+from pathlib import Path
 from s1m_lab import clips, models, train
 config = train.TrainConfig(data={str(films)!r}, run=sys.argv[1], precision="fp32", recipe="paper",
                            **{ {**TINY, "epochs": 1, "lr": 1e-4}!r})
@@ -181,7 +182,9 @@ def first(self, *rest):
 torch.optim.SGD.step = first
 run = train.train(config)
 rank = os.environ.get("RANK", "0")
-torch.save({{"seen": seen, "masks": masks, "gradients": gradients}}, run.path / f"trace{{rank}}.pt")
+threads = [file.read_text().strip() for file in Path("/proc/self/task").glob("*/comm")]
+trace = {{"seen": seen, "masks": masks, "gradients": gradients, "threads": threads}}
+torch.save(trace, run.path / f"trace{{rank}}.pt")
 """)
     found = {}
     for ranks in (1, 2, 3):
@@ -212,6 +215,14 @@ def test_several_processes_train_as_one(traced, ranks):
     np.testing.assert_allclose(
         *(predict.load(run).clip_probabilities for run in (one, several)), atol=1e-3
     )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for threads in /proc")
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_a_group_of_processes_leaves_no_thread(traced, ranks):
+    """One that is still at work when Python ends aborts its process."""
+    for trace in traced[ranks][1]:
+        assert trace["threads"] and not [name for name in trace["threads"] if "gloo" in name]
 
 
 def test_resolved_fills_in_the_recipe():
