@@ -4,6 +4,7 @@ Every function returns a `Figure` in the style of `plots`, for a cell to end wit
 T×H×W×3; words are shown as the patches of real clips that come nearest to them.
 """
 
+import functools
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from s1m_lab import descriptors, histograms, plots
 from s1m_lab.descriptors import ANGLES, CELL
@@ -32,10 +34,11 @@ def gradients(clip: np.ndarray, title: str) -> Figure:
         plots._show(ax, frame if frame.ndim == 3 else np.repeat(frame[..., None], 3, -1))
     axes[0].plot(dots[:, 1], dots[:, 0], "o", ms=5, mfc="none", mec="#FFE400", mew=1.2)
     axes[1].add_collection(_strokes(image))
-    said = (f"{len(dots)} corners", "oriented gradients, by cell", "textons: the angle of stripes")
+    _star(axes[2].inset_axes([0.85, -0.115, 0.09, 0.09]))
+    said = (f"{len(dots)} corners", "oriented gradients, by cell", "textons: stripes, by angle")
     for ax, text in zip(axes, said, strict=True):
         ax.set_xlabel(text, fontsize=9)
-    fig.suptitle(plots.clean(title, 100), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig
 
 
@@ -52,6 +55,16 @@ def _strokes(image: np.ndarray) -> LineCollection:
     ends = np.stack([centre - along, centre + along], 1)
     colours = [mpl.colors.to_rgba(SHADES["hog"], a) for a in strength]
     return LineCollection(list(ends), colors=colours, linewidths=0.4 + 1.8 * strength)
+
+
+def _star(ax) -> None:
+    """The key of `_angles`: a stroke in the colour of the stripes that run along it."""
+    for k, angle in enumerate(np.pi * np.arange(6) / 6):
+        along = np.array([-1, 1])
+        shade = mpl.colors.hsv_to_rgb((k / 6, 0.75, 0.85))
+        ax.plot(along * -np.sin(angle), along * np.cos(angle), color=shade, linewidth=2)
+    ax.set(xlim=(-1.2, 1.2), ylim=(1.2, -1.2), aspect="equal")
+    ax.axis("off")
 
 
 def _angles(image: np.ndarray) -> np.ndarray:
@@ -95,7 +108,7 @@ def colours(clips: Sequence[np.ndarray], captions: Sequence[str], title: str) ->
         ax.scatter(2 * np.pi * hue.ravel(), saturation.ravel(), area, **spots)
         ax.set(xticks=[], yticks=[0.5, 1], yticklabels=[], ylim=(0, 1.05))
         ax.spines["polar"].set_color(plots.FAINT)
-    fig.suptitle(plots.clean(title, 100), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig
 
 
@@ -117,7 +130,7 @@ def words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: str) -
         for ax in line[len(patches) :]:
             ax.axis("off")
         line[0].set_ylabel(kind.split()[0], rotation=0, ha="right", va="center", fontsize=9)
-    fig.suptitle(plots.clean(title, 100), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig
 
 
@@ -176,23 +189,22 @@ def vectors(found: Sequence[np.ndarray], captions: Sequence[str], size: int, tit
         ax.set_title(plots.clean(caption, 90), fontsize=9, fontweight="normal")
         ax.set_xlim(0, parts["faces"].stop)
     for name, part in parts.items():
-        if part.stop - part.start > 0.03 * parts["faces"].stop:
+        if name not in ("moments", "faces"):  # which have no room
             ax.annotate(name.replace(" ", "\n"), ((part.start + part.stop) / 2, -0.2), fontsize=8,
                         xycoords=("data", "axes fraction"), ha="center", va="top",
                         color=SHADES[name.split()[0]])  # fmt: skip
+    ax.annotate("moments,\nfaces", (1, -0.2), fontsize=8, xycoords="axes fraction", ha="right",
+                va="top", color=SHADES["moments"])  # fmt: skip
     ax.set_xticks([])
     fig.supylabel("share", fontsize=9)
-    fig.suptitle(plots.clean(title, 100), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig
 
 
 @plots.styled
 def tuning(trials: pd.DataFrame, title: str) -> Figure:
-    """A dot a trial of `baseline.trials`: how it did on the validation videos, by its layers.
-
-    Fainter dots are slower rates, rings have no dropout; the chosen ones are circled.
-    """
-    fig, ((left, right),) = plots._figure(1, 2, 3.2, sharey=True)
+    """A dot a trial of `baseline.trials`: how it did on the validation videos, by its layers."""
+    fig, ((left, right),) = plots._figure(1, 2, 3.5, sharey=True)
     keys = list(dict.fromkeys(zip(trials["depth"], trials["width"], strict=True)))
     names = ["linear" if not d else f"{d} × {w:,} ReLU" for d, w in keys]
     row = np.array([keys.index(k) for k in zip(trials["depth"], trials["width"], strict=True)])
@@ -201,8 +213,8 @@ def tuning(trials: pd.DataFrame, title: str) -> Figure:
     for ax, x in ((left, trials["val_loss"]), (right, 100 * trials["val_hit1"])):
         for n, at in enumerate(zip(x, y, strict=True)):
             paint = mpl.colors.to_rgba(plots.HISTOGRAMS, 1 if fast.iloc[n] else 0.45)
-            face = paint if trials["dropout"].iloc[n] or not trials["depth"].iloc[n] else "white"
-            ax.plot(*at, "o", ms=6, color=paint, mfc=face)
+            face = paint if trials["dropout"].iloc[n] else "white"
+            ax.plot(*at, "o", ms=6, mec=paint, mfc=face)
             if trials["chosen"].iloc[n]:
                 ax.plot(*at, "o", ms=12, mfc="none", mec=plots.INK)
         ax.grid(axis="x")
@@ -210,7 +222,15 @@ def tuning(trials: pd.DataFrame, title: str) -> Figure:
     left.set_yticks(range(len(names)), names)
     left.set(ylim=(len(names) - 0.4, -0.6), xlabel="validation loss of a video (nats)")
     right.set(xlabel="validation Hit@1 of videos (%)")
-    fig.suptitle(plots.clean(title, 100), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    dot = functools.partial(Line2D, [], [], linestyle="", marker="o", color=plots.HISTOGRAMS)
+    rates = sorted(set(trials["lr"]), reverse=True)
+    handles = [
+        *(dot(label=f"learning rate {r:g}", alpha=1 if r == rates[0] else 0.45) for r in rates),
+        dot(label="without dropout", mfc="white"),
+        dot(label="chosen", markersize=12, mfc="none", mec=plots.INK),
+    ]
+    fig.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=9)
+    plots.headline(fig, title)
     return fig
 
 
@@ -231,7 +251,8 @@ def standing(rows: Sequence[tuple], paper: float, chance: float, title: str) -> 
                 textcoords="offset points")  # fmt: skip
     names = [*(name for name, *_ in rows), "the paper, on Sports-1M (487 classes)"]
     ax.set_yticks(range(len(names)), names)
-    ax.set(xlim=(0, 1.01), ylim=(len(names) - 0.5, -0.8), title=plots.clean(title, 100))
+    ax.set(xlim=(0, 1.01), ylim=(len(names) - 0.5, -0.8))
+    plots.headline(fig, title)
     ax.set_xlabel("Hit@1 of test videos, 95 % intervals")
     ax.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
     ax.tick_params(axis="y", length=0)

@@ -47,6 +47,7 @@ STYLE = {
     "legend.frameon": False,
 }
 WIDTH = 9.0  # inches, the text width of a report
+LINE = 81  # letters n of a headline on it
 styled = mpl.rc_context(STYLE)
 
 
@@ -129,6 +130,15 @@ def _figure(rows=1, columns=1, height=3.0, **more) -> tuple[Figure, np.ndarray]:
     fig, axes = plt.subplots(rows, columns, **more)
     plt.close(fig)
     return fig, axes
+
+
+def headline(fig: Figure, text: str) -> None:
+    """What a figure finds, in bold above it; a long finding takes two lines."""
+    words, first = clean(text, 4 * LINE).split(" "), 1
+    while first < len(words) and sum(map(_width, " ".join(words[: first + 1]))) <= LINE:
+        first += 1
+    lines = [clean(" ".join(part), LINE) for part in (words[:first], words[first:]) if part]
+    fig.suptitle("\n".join(lines), fontweight="bold", fontsize=11, x=0.01, ha="left")
 
 
 def _show(ax, frame: np.ndarray) -> None:

@@ -95,7 +95,7 @@ def draw_standings(table: pd.DataFrame) -> Figure:
         fold = Line2D([], [], marker="|", linestyle="", color=plots.INK, label="each fold")
         handles.insert(1, fold)
     fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
-    fig.suptitle(finding(table), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, finding(table))
     return fig
 
 
@@ -151,7 +151,7 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
     up, down = (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum()
     title = f"Of {len(table)} classes {up} gain and {down} lose beyond their interval"
-    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig
 
 
@@ -174,7 +174,7 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
     ax.set(xlabel="training videos a class (log axis)", ylabel="video Hit@1 (%)", ylim=(0, 102))
     ax.grid(axis="y")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
-    fig.suptitle(_low_end(curve), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, _low_end(curve))
     return fig
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from s1m_lab import curves, metrics, models, plots, runs
+from s1m_lab import curves, glyphs, metrics, models, plots, runs
 from s1m_lab.predict import Predictions
 
 RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 16}
@@ -243,3 +243,36 @@ def test_each_fusion_has_a_colour_of_its_own():
     assert set(plots.COLOURS) == set(models.FUSIONS)
     assert len({plots.colour(name) for name in models.NAMES}) == 4
     assert plots.colour("slow-multires") == plots.colour("slow")
+
+
+def test_a_headline_stays_on_its_figure():
+    """Long ones take two lines, and no more."""
+    long = (
+        "From scratch 75.9% of videos are told, more than by what was tuned: top 3 layers 63.3%, "
+    )
+    for text in ("short", long + "−12.6 points to scratch (−17.2 to −7.8)", 9 * long, "W" * 300):
+        fig, _ = plots._figure()
+        plots.headline(fig, text)
+        fig.canvas.draw()
+        box = fig._suptitle.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= fig.bbox.x1, text
+        assert fig._suptitle.get_text().count("\n") == (long in text)
+
+
+def test_trials_are_told_apart_by_rate_and_dropout():
+    columns = ["depth", "width", "dropout", "lr", "val_loss", "val_hit1", "chosen"]
+    rows = [(0, 0, 0.0, 1e-3), (1, 8, 0.0, 1e-3), (1, 8, 0.5, 1e-4), (1, 8, 0.0, 1e-4)]
+    trials = pd.DataFrame([(*row, 1.0, 0.5, n == 2) for n, row in enumerate(rows)], columns=columns)
+    figure = glyphs.tuning(trials, "four")
+    data, left = io.BytesIO(), figure.axes[0]
+    figure.savefig(data, format="png", dpi=figure.dpi)
+    image, darkest = np.asarray(Image.open(data).convert("L")), []
+    dots = [line for line in left.lines if line.get_markersize() == 6]
+    for dot in dots:
+        x, y = left.transData.transform(dot.get_xydata()[0]).round().astype(int)
+        darkest.append(int(image[len(image) - y - 5 : len(image) - y + 5, x - 5 : x + 5].min()))
+    assert max(darkest[:2]) + 30 < darkest[3], "the slower rate is fainter, rings too"
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, True, False, True]
+    (legend,) = figure.legends
+    said = ["learning rate 0.001", "learning rate 0.0001", "without dropout", "chosen"]
+    assert [text.get_text() for text in legend.get_texts()] == said
