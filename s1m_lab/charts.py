@@ -17,16 +17,16 @@ from s1m_lab import browse, comparisons, paper, plots
 from s1m_lab.confusion import beyond_chance
 from s1m_lab.rows import SCORES
 
-COLOURS = {"histograms": "#6A4C93", "average": plots.INK}  # the rows that have no fusion
+COLOURS = {"histograms": plots.HISTOGRAMS, "average": plots.INK}  # the rows that have no fusion
 COMPARED = plots.COLOURS["slow"], plots.COLOURS["single"]
 MARKERS = {"multires": "s", "fovea": "^", "context": "v"}
-TUNES = {"scratch": "o", "top": "^", "top3": "s"}  # those of Table 4
 # Mark and colour of a verdict; the word stands beside them.
 MARKS = {
     comparisons.AGREES: ("✓", "#1B7F4B"),
     comparisons.DISAGREES: ("✗", "#C0392B"),
     comparisons.OPEN: ("?", "#7A7A7A"),
 }
+RING = {"color": plots.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}  # of the paper
 SMALL = "font-size:.85em; opacity:.75"
 CELL = "text-align:left; vertical-align:top; white-space:normal; padding:.35em .7em"
 NUMBER = "text-align:right; vertical-align:top; white-space:nowrap; padding:.35em .7em"
@@ -135,12 +135,11 @@ def draw_table1(table: pd.DataFrame) -> Figure:
     for y, (key, row) in enumerate(table.iterrows()):
         shade = colour(key)
         for score, ring in (("clip_hit1", 6), ("video_hit1", 9)):
-            left.plot(100 * row[f"{score}_paper"], y + 0.17, "o", color=plots.PAPER,
-                      fillstyle="none", markersize=ring, markeredgewidth=1.5)  # fmt: skip
+            left.plot(100 * row[f"{score}_paper"], y + 0.17, "o", markersize=ring, **RING)
         printed = 100 * row[["clip_hit1_paper", "video_hit1_paper"]].astype(float)
         left.plot(printed, [y + 0.17] * 2, color=plots.FAINT, linewidth=2, zorder=1)
-        right.plot(100 * (theirs[key] - theirs["single"]), y + 0.17, "o", color=plots.PAPER,
-                   fillstyle="none", markersize=9, markeredgewidth=1.5)  # fmt: skip
+        more = 100 * (theirs[key] - theirs["single"])
+        right.plot(more, y + 0.17, "o", markersize=9, **RING)
         if not row["runs"]:
             left.annotate("no run", (0.5, y - 0.17), xycoords=("axes fraction", "data"),
                           ha="center", va="center", fontsize=9, color=plots.PAPER)  # fmt: skip
@@ -159,26 +158,35 @@ def draw_table1(table: pd.DataFrame) -> Figure:
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
     handles = [
-        Line2D([], [], marker="o", color=plots.INK, label="here: clip – video, 95 % intervals"),
-        Line2D([], [], marker="|", linestyle="", color=plots.INK, label="its seeds"),
-        Line2D([], [], marker="o", color=plots.FAINT, mfc="none", mec=plots.PAPER,
-               label="the paper, on Sports-1M (487 classes)"),
-    ]  # fmt: skip
-    fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
-    fig.suptitle(finding(table), fontweight="bold", fontsize=11, x=0.01, ha="left")
+        _key("clips, 95 % interval", "o", 5, linestyle="-"),
+        _key("videos, 95 % interval", "o", 8, linestyle="-"),
+        _key("each seed", "|", 6),
+        _key("the paper, on Sports-1M (487 classes)", "o", 9, **RING),
+    ]
+    fig.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=9)
+    plots.headline(fig, finding(table))
     return fig
 
 
+def _key(label: str, marker: str, size: int, **look) -> Line2D:
+    """An entry of a legend."""
+    look = {"color": plots.INK, "linestyle": ""} | look
+    return Line2D([], [], marker=marker, markersize=size, label=label, **look)
+
+
 def finding(table: pd.DataFrame) -> str:
-    """In a line, the best row here, or those that share the first place, and the best there."""
+    """In a line, the best row here, or those that cannot be told from it, and the best there."""
     first = max(paper.TABLE_1, key=lambda row: paper.TABLE_1[row][1])
     there = f"{paper.ROWS[first]}, {paper.TABLE_1[first][1]}%"
-    scores = table["video_hit1"].astype(float)
-    if scores.isna().all():
+    best = table[table["first"]]
+    if best.empty:
         return f"No row has a run yet; in the paper the best is {there}"
-    *others, last = table["name"][np.isclose(scores, scores.max(), rtol=0, atol=1e-9)]
-    names = f"{', '.join(others)} and {last} tell" if others else f"{last} tells"
-    return f"{names} most videos here, {scores.max():.1%}; in the paper {there}"
+    *others, last = best["name"]
+    low, high = (f"{share:.1%}" for share in best["video_hit1"].agg(["min", "max"]))
+    share = high if low == high else f"{low[:-1]} to {high}"
+    if not others:
+        return f"{last} tells most videos here, {share}; in the paper {there}"
+    return f"{', '.join(others)} and {last} tie for most videos here, {share}; in the paper {there}"
 
 
 def _dumbbell(ax, row: pd.Series, y: float, shade: str) -> None:
@@ -196,20 +204,24 @@ def _dumbbell(ax, row: pd.Series, y: float, shade: str) -> None:
 
 @plots.styled
 def draw_table2(gains: pd.DataFrame, mean: pd.Series, most: int = 10) -> Figure:
-    """The classes at either end of Table 2, ours with 95 % intervals, and the paper's own."""
+    """The classes at either end of Table 2, ours with 95 % intervals, and the paper's own.
+
+    As in 05, dots are full where p ≤ 0.05, in the colour of the network that is better.
+    """
     ranked = gains.sort_values("gain", ascending=False, kind="stable")
     ends = ranked if len(ranked) <= 2 * most else pd.concat([ranked[:most], ranked[-most:]])
-    fig, (axes,) = plots._figure(1, 2, 1.4 + 0.2 * max(len(ends), 2 * most), sharex=True)
-    shades = np.select([ends["gain_low"] > 0, ends["gain_high"] < 0], COMPARED, plots.PAPER)
-    axes[0].hlines(range(len(ends)), ends["gain_low"], ends["gain_high"], color=shades)
-    axes[0].scatter(ends["gain"], range(len(ends)), color=shades, s=36, zorder=3)
+    fig, (axes,) = plots._figure(1, 2, 1.6 + 0.2 * max(len(ends), 2 * most), sharex=True)
+    shades = np.where(ends["gain"] >= 0, *COMPARED)
+    fills = np.where(ends["p"] <= 0.05, shades, "white")
+    axes[0].hlines(range(len(ends)), ends["gain_low"], ends["gain_high"], color=shades, alpha=0.6)
+    axes[0].scatter(ends["gain"], range(len(ends)), c=fills, edgecolors=shades, s=36, zorder=3)
     axes[0].axvline(mean["gain"], color=plots.INK, linestyle=":", linewidth=1.2)
     axes[0].annotate(f"mean {mean['gain']:+.3f}", (mean["gain"], 1), (4, 0), va="bottom",
                      xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=9,
                      annotation_clip=False)  # fmt: skip
     printed = sorted(paper.TABLE_2.items(), key=lambda each: -each[1])
-    axes[1].plot([gain for _, gain in printed], range(len(printed)), "o", color=plots.PAPER,
-                 fillstyle="none", markersize=8, markeredgewidth=1.5)  # fmt: skip
+    gained = [gain for _, gain in printed]
+    axes[1].plot(gained, range(len(printed)), "o", markersize=8, **RING)
     titles = "Here", "The paper, on Sports-1M"
     for ax, names, title in zip(axes, (ends["class"], dict(printed)), titles, strict=True):
         ax.set_yticks(range(len(names)), [plots.clean(name, 26) for name in names], fontsize=9)
@@ -219,34 +231,12 @@ def draw_table2(gains: pd.DataFrame, mean: pd.Series, most: int = 10) -> Figure:
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
     up, down, chance = beyond_chance(gains)
+    handles = [_key("p ≤ 0.05", "o", 6), _key("may be chance", "o", 6, mfc="white")]
+    handles.append(_key("the paper", "o", 8, **RING))
+    fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
     title = f"Of {len(ranked)} classes {up} gain and {down} lose (p ≤ 0.05)"
     title += f"; by chance alone {chance:.1f} would"
-    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
-    return fig
-
-
-@plots.styled
-def draw_transfers(third: pd.DataFrame, fourth: pd.DataFrame) -> Figure:
-    """Tables 3 and 4 of one dataset: dots ours, with 95 % intervals, grey marks the paper's."""
-    fig, ((left, right),) = plots._figure(1, 2, 3.3, width_ratios=[1, 1])
-    rows, shade = range(len(third)), plots.COLOURS["slow"]
-    left.hlines(rows, 100 * third["low"], 100 * third["high"], color=shade, linewidth=1.6)
-    left.plot(100 * third["ours"], rows, "o", color=shade, markersize=8)
-    ring = {"linestyle": "", "color": plots.PAPER, "fillstyle": "none", "markersize": 9}
-    left.plot(100 * third["paper"], rows, marker="o", **ring)
-    left.set_yticks(rows, [plots.clean(tune, 32) for tune in third.index])
-    left.set(xlabel="video Hit@1 (%)", title="Table 3", ylim=(len(third) - 0.5, -0.5))
-    for tune, mark in TUNES.items():
-        right.plot(fourth[tune, "paper"], range(len(fourth)), marker=mark, **ring)
-        right.plot(fourth[tune, "ours"], range(len(fourth)), mark, color=shade, label=tune)
-    right.set_yticks(range(len(fourth)), fourth.index)
-    right.set(xlabel="mean average precision", title="Table 4", ylim=(len(fourth) - 0.5, -0.5))
-    for ax in (left, right):
-        ax.tick_params(axis="y", length=0)
-        ax.grid(axis="x")
-    handles, names = right.get_legend_handles_labels()
-    handles.append(Line2D([], [], marker="o", **ring))
-    fig.legend(handles, [*names, "the paper"], loc="outside lower left", ncols=4, fontsize=9)
+    plots.headline(fig, title)
     return fig
 
 
@@ -274,7 +264,7 @@ def draw_costs(table: pd.DataFrame, sums: dict[str, float]) -> Figure:
         ax.grid()
     handles, names = axes[0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower left", ncols=4, fontsize=9)
-    fig.suptitle(_trade(shown, sums), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, _trade(shown, sums))
     return fig
 
 

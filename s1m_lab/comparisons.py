@@ -1,19 +1,20 @@
 """One comparison: how far two rows differ, by interval and by seed, and whether that decides.
 
-    part = comparisons.compare("slow − early", slow, early, seed=0)      # two `Side`s
+    part = comparisons.compare("slow − early", slow, early)      # two `Side`s
     part.verdict, comparisons.told(part)      # agrees, "slow − early: +2.8 (+1.9 to +3.8)"
 
-Intervals are of paired bootstraps over test videos: the same videos are drawn for both sides, every
-seed of a network on the same draw, then the mean over its seeds. They say nothing of other seeds,
-so a comparison decides only where every pair of seeds of its two sides lies on the same side of the
-bound as well.
+Intervals are of paired bootstraps over test videos, or over groups of them: the same are drawn for
+both sides, every seed of a network on the same draw, then the mean over its seeds, and that over
+the folds that both sides have. They say nothing of other seeds, so a comparison decides only where
+every pair of seeds of its two sides lies on the same side of the bound as well.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from s1m_lab.rows import DRAWS, ends, resampled
+from s1m_lab import paper
+from s1m_lab.rows import Row, ends, mean_known
 
 AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot be told"
 
@@ -45,23 +46,38 @@ class Side(NamedTuple):
     """One side of a comparison, seed by seed."""
 
     name: str
-    values: np.ndarray  # S×V×2: what a score adds up, and what it is divided by
+    scores: np.ndarray  # S×F×(1+draws): of each fold, as it is and then in every draw
 
 
-def compare(
-    what: str, one: Side, other: Side, seed: int, bound: float = 0.0, same: bool = False
-) -> Part:
-    """The difference of two shares with its paired interval, and what pairs of seeds differ by: all
+def compare(what: str, one: Side, other: Side, bound: float = 0.0, same: bool = False) -> Part:
+    """The difference of two scores with its paired interval, and what pairs of seeds differ by: all
     pairs, or where they are of the `same` runs each seed with itself."""
-    values = np.concatenate([side.values.mean(axis=0) for side in (one, other)], axis=1)
-    with np.errstate(invalid="ignore"):  # a draw may have no video of those that count
-        drawn = np.vstack([values.mean(axis=0), resampled(values, seed, DRAWS)])
-        drawn = drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3]
-        mine, theirs = (np.divide(*side.values.sum(axis=1).T) for side in (one, other))
-    pairs = mine - theirs if same else mine[:, None] - theirs
-    single = tuple(side.name for side in (one, other) if side.name and len(side.values) == 1)
-    return Part(what, float(drawn[0]), *ends(drawn[1:]), bound=bound, least=float(pairs.min()),
+    gain = mean_known(mean_known(one.scores) - mean_known(other.scores))
+    mine, theirs = one.scores[..., 0], other.scores[..., 0]
+    pairs = mean_known(mine - theirs if same else mine[:, None] - theirs, -1)
+    pairs = pairs[np.isfinite(pairs)] if np.isfinite(pairs).any() else np.array([np.nan])
+    single = tuple(side.name for side in (one, other) if side.name and len(side.scores) == 1)
+    return Part(what, float(gain[0]), *ends(gain[1:]), bound=bound, least=float(pairs.min()),
                 most=float(pairs.max()), single=single)  # fmt: skip
+
+
+def hit1(
+    rows: dict[str, Row],
+    drawn: dict[str, np.ndarray],
+    one: str,
+    other: str,
+    bound: float = 0.0,
+) -> Part:
+    """Video Hit@1 of one row less that of another; `drawn` are those of `rows.drawn`. The average
+    and its members are the same runs: at the seeds that it has, each is compared with its own."""
+    scores, names = [drawn[row][:, 1:2] for row in (one, other)], [one, other]
+    same = "average" in names and bool({one, other} & set(paper.MEMBERS))
+    if same:
+        member = names.index("average") ^ 1
+        seeds = rows[names[member]].seeds
+        scores[member] = scores[member][[seeds.index(s) for s in rows["average"].seeds]]
+        names[member] = ""
+    return compare(f"{one} − {other}", *map(Side, names, scores), bound, same)
 
 
 def undecided(parts: list[Part]) -> str:

@@ -6,8 +6,8 @@
 
 `several` are runs of `transfer.tune`. A test video is right or not; of several seeds its mean
 counts, of several folds the mean of their Hit@1. Intervals of 95 % draw whole groups again and
-again, within each fold, the same for all ways: clips of one recording are alike, and a difference
-is that of the same videos.
+again, the same for all ways and in every fold that tests them: clips of one recording are alike,
+and a difference is that of the same videos.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab import catalog, metrics, paper, paths, predict, strangers
-from s1m_lab.rows import DRAWS, ends
+from s1m_lab.rows import DRAWS, ends, mean_known, shares
 from s1m_lab.runs import Run
 
 SCRATCH = "scratch"
@@ -32,18 +32,44 @@ def way(run: Run) -> str:
 def hits(several: Sequence[Run]) -> pd.DataFrame:
     """Whether each test video is right at 1: rows fold, group, id, a column a way, in the order of
     the runs (nan where a way was not tuned on a fold)."""
-    parts, groups = [], {}
+    parts = []
     for run in several:
-        saved, data = predict.load(run), run.results["data"]
-        if data not in groups:
-            videos = catalog.load(paths.dataset(data)).set_index("id")["group"]
-            groups[data] = videos.astype(object).where(videos.notna(), videos.index)
+        saved = predict.load(run)
         right = metrics.hits(saved.video_probabilities, saved.labels, 1).astype(float)
-        part = {"fold": run.results["fold"], "group": groups[data][saved.ids].to_numpy()}
-        parts.append(pd.DataFrame({**part, "id": saved.ids, "way": way(run), "right": right}))
+        part = {"fold": run.results["fold"], "group": _groups(run, saved.ids), "id": saved.ids}
+        parts.append(pd.DataFrame({**part, "way": way(run), "right": right}))
     every = pd.concat(parts)
     table = every.pivot_table("right", ["fold", "group", "id"], "way", "mean")
     return table[every["way"].unique()]
+
+
+def _groups(run: Run, ids: Sequence[str]) -> np.ndarray:
+    """The group of each of these videos of a run's dataset; one that has none is its own."""
+    videos = catalog.load(paths.dataset(run.results["data"])).set_index("id")["group"]
+    return videos.astype(object).where(videos.notna(), videos.index)[ids].to_numpy()
+
+
+def _counted(told: pd.DataFrame) -> np.ndarray:
+    """Of each way, group and fold the videos that are right, and all it has: W×G×F×2."""
+    sums = told.groupby(["group", "fold"]).agg(["sum", "count"]).unstack("fold", fill_value=0)
+    table = sums.to_numpy(float).reshape(len(sums), told.shape[1], 2, -1)  # G×W×2×F
+    return table.transpose(1, 0, 3, 2)
+
+
+def by_seed(several: Sequence[Run], seed: int = 0) -> dict[str, np.ndarray]:
+    """Video Hit@1 by way, of each of its seeds and each fold, as it is and then in every draw:
+    S×F×(1+draws); nan where a seed was not tuned on a fold."""
+    told, out = hits(several), {}
+    each = {s: [run for run in several if run.results["seed"] == s] for s in _seeds(several)}
+    tables = [hits(own).reindex(index=told.index, columns=told.columns) for own in each.values()]
+    counted = np.array([_counted(table) for table in tables])  # S×W×G×F×2
+    for name, own in zip(told, np.moveaxis(counted, 1, 0), strict=True):
+        out[name] = shares(own[own[..., 1].any(axis=(1, 2))], seed)
+    return out
+
+
+def _seeds(several: Sequence[Run]) -> list[int]:
+    return sorted({run.results["seed"] for run in several})
 
 
 def standings(told: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
@@ -52,30 +78,18 @@ def standings(told: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataF
     Columns: `paper` (Table 3), `ours`, `low`, `high` (fractions), `folds` (a list, of each fold),
     and what it adds to `scratch` on the folds of both, `gain`, `gain_low`, `gain_high`.
     """
-    folds = {name: own.groupby("group").agg(["sum", "count"]) for name, own in told.groupby("fold")}
-    rng, means, exact = np.random.default_rng(seed), {}, told.groupby("fold").mean()
-    for name, own in folds.items():
-        times = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), draws)
-        for column in told:
-            right, all_there = own[column].to_numpy().T
-            with np.errstate(invalid="ignore"):  # of a way that has no such fold
-                means[name, column] = times @ right / (times @ all_there)
+    scores = dict(zip(told, shares(_counted(told), seed, draws), strict=True))  # F×(1+draws)
     rows = {}
-    for column in told:
-        there = [name for name in folds if exact[column].notna()[name]]
-        drawn = np.mean([means[name, column] for name in there], axis=0)
-        row = {"paper": paper.TABLE_3.get(column, np.nan) / 100, "ours": exact[column].mean()}
-        row |= {"folds": exact[column].dropna().tolist()}
-        row |= dict(zip(("low", "high"), ends(drawn), strict=True))
-        if SCRATCH in told and column != SCRATCH:
-            both = [name for name in there if exact[SCRATCH].notna()[name]]
-            more = [means[name, column] - means[name, SCRATCH] for name in both]
-            if both:
-                row["gain"] = (exact[column] - exact[SCRATCH])[both].mean()
-                low_high = ends(np.mean(more, axis=0))
-                row |= dict(zip(("gain_low", "gain_high"), low_high, strict=True))
-        rows[column] = row
-    columns = ["paper", "ours", "low", "high", "folds", "gain", "gain_low", "gain_high"]
+    for name, own in scores.items():
+        ours, folds = mean_known(own), own[:, 0]
+        row = {"paper": paper.TABLE_3.get(name, np.nan) / 100, "ours": ours[0]}
+        row |= {"folds": folds[np.isfinite(folds)].tolist()}
+        row |= dict(zip(("low", "high"), ends(ours[1:]), strict=True))
+        if SCRATCH in scores and name != SCRATCH:
+            gain = mean_known(own - scores[SCRATCH])
+            row |= dict(zip(GAIN, (gain[0], *ends(gain[1:])), strict=True))
+        rows[name] = row
+    columns = ["paper", "ours", "low", "high", "folds", *GAIN]
     return pd.DataFrame.from_dict(rows, "index").reindex(columns=columns)
 
 
@@ -120,16 +134,37 @@ def classes(several: Sequence[Run], name: str, seed: int = 0, draws: int = 300) 
         each = [(x[:, k], true[:, k]) for x in scores for k in range(len(labels))]
         exact.append(np.reshape([metrics.average_precision(*one) for one in each], (2, -1)))
         drawn.append(metrics.resampled_precision(scores, saved[0].labels, seed, draws))
-    scratch, tuned = _mean(exact)
-    more = _mean([there - here for here, there in drawn])  # draws×K
+    scratch, tuned = mean_known(exact)
+    more = mean_known([there - here for here, there in drawn])  # draws×K
     table = {"class": labels, "videos": sum(counts.values()), SCRATCH: scratch, name: tuned}
     intervals = np.array([ends(draws) for draws in more.T]).T
     table |= dict(zip(GAIN, (tuned - scratch, *intervals), strict=True))
     return pd.DataFrame(table).sort_values("gain", ascending=False, ignore_index=True)
 
 
-def _mean(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """The mean of arrays where they are known; nan where none is."""
-    known = np.isfinite(arrays)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, arrays, 0).sum(axis=0) / known.sum(axis=0)
+def precisions(
+    several: Sequence[Run], parts: Sequence[Sequence[str]], seed: int = 0, draws: int = 1000
+) -> dict[str, np.ndarray]:
+    """The mean average precision of P parts of the classes, by way: P×S×F×(1+draws), of each seed
+    and fold, as it is and then in every draw of groups, which are moved back by what a video that
+    is drawn twice lifts them; nan where a seed was not tuned on a fold."""
+    folds = sorted({run.results["fold"] for run in several})
+    groups = sorted({group for run in several for group in _groups(run, predict.load(run).ids)})
+    own = {name: [r for r in several if way(r) == name] for name in map(way, several)}
+    seeds = {name: _seeds(runs) for name, runs in own.items()}
+    shape = {name: (len(parts), len(seeds[name]), len(folds), 1 + draws) for name in own}
+    out = {name: np.full(shape[name], np.nan) for name in own}
+    for run in several:
+        saved, labels = predict.load(run), run.labels
+        scores, true = saved.video_probabilities, metrics.truth(saved.labels, len(labels))
+        each = zip(scores.T, true.T, strict=True)
+        exact = np.array([metrics.average_precision(*one) for one in each])
+        units = np.searchsorted(groups, _groups(run, saved.ids)), len(groups)
+        (some,) = metrics.resampled_precision([scores], saved.labels, seed, draws, units)
+        place = seeds[way(run)].index(run.results["seed"]), folds.index(run.results["fold"])
+        for n, names in enumerate(parts):
+            some_of = [k for k, name in enumerate(labels) if name in names]
+            means = mean_known(np.vstack([exact, some])[:, some_of], 1)
+            means[1:] += means[0] - mean_known(means[1:])
+            out[way(run)][n][place] = means
+    return out

@@ -67,20 +67,27 @@ def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
 
 
 def resampled_precision(
-    scores: Sequence[np.ndarray], labels: Labels, seed: int = 0, draws: int = 1000
+    scores: Sequence[np.ndarray],
+    labels: Labels,
+    seed: int = 0,
+    draws: int = 1000,
+    units: tuple[np.ndarray, int] | None = None,
 ) -> np.ndarray:
     """Average precision of every class in resamples of the N samples: R×draws×K.
 
     `scores` are the N×K of R runs; all are resampled alike, so that differences between them are
-    paired. nan where a draw has no sample of the class.
+    paired. What is drawn are `units`, the number of each sample's own and how many there are; each
+    sample by itself without. nan where a draw has no sample of the class.
     """
     own, (n, classes) = truth(labels, scores[0].shape[1]), scores[0].shape
     orders = [_orders(found) for found in scores]
+    own_unit, drawn = units or (slice(None), n)
     rng = np.random.default_rng(seed)
     out = np.full((len(scores), draws, classes), np.nan)
     for first in range(0, draws, 100):  # N×100 times each sample was drawn
         rows = range(first, min(draws, first + 100))
-        times = np.array([np.bincount(rng.integers(0, n, n), minlength=n) for _ in rows])
+        picked = [rng.integers(0, drawn, drawn) for _ in rows]
+        times = np.array([np.bincount(each, minlength=drawn)[own_unit] for each in picked])
         times = np.ascontiguousarray(times.T, np.float32)
         for k in np.flatnonzero(own.any(axis=0)):
             for r, (found, order) in enumerate(zip(scores, orders, strict=True)):

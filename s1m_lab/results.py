@@ -4,7 +4,7 @@
     table = results.table1(found, rows.score(found))   # nine rows, with intervals and seeds
     gains, mean = results.table2(found)                # ΔAP of slow fusion over a single frame
     transfers = results.transfers(found)               # UCF-101: runs that start from these
-    results.table3(transfers), results.table4(transfers)
+    results.table3(found, transfers), results.table4(transfers)
 
 Every number is that of a run's `results.json` or made of its saved predictions; see `rows` for
 which runs, and for what the intervals say.
@@ -12,12 +12,13 @@ which runs, and for what the intervals say.
 
 import json
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
-from s1m_lab import gains, metrics, models, paper, paths, predict
+from s1m_lab import comparisons, gains, metrics, models, paper, paths, predict
 from s1m_lab.rows import (
     OWN,
     SCORES,
@@ -25,9 +26,9 @@ from s1m_lab.rows import (
     Row,
     alike,
     command,
+    drawn,
     ends,
     finished,
-    resampled,
     together,
     unlike,
 )
@@ -44,41 +45,41 @@ def table1(found: Found, rows: dict[str, Row], seed: int = 0) -> pd.DataFrame:
 
     Columns: `name`; of each of `SCORES` the mean over seeds (a fraction), `…_low` and `…_high`,
     `…_seeds` (a list) and `…_paper`; `gain`, video Hit@1 above a single frame's, `gain_low` and
-    `gain_high` of the paired difference; `parameters` and `seconds` of training, of one run, of the
-    average those of its members together; `clips_per_second` in training; `seeds`, `runs` (names:
-    their results.json has these numbers) and `command` where there is none.
+    `gain_high` of the paired difference; `first`, whether it has most video Hit@1, or cannot be
+    told from the row that has, by the rule of `comparisons`; `parameters` and `seconds` of
+    training, of one run, of the average those of its members together; `clips_per_second` in
+    training; `seeds`, `runs` (names: their results.json has these numbers) and `command` where
+    there is none.
     """
-    means = [np.column_stack([row.hits.mean(axis=0), row.clips]) for row in rows.values()]
-    drawn = resampled(np.concatenate(means, axis=1), seed) if rows else np.empty((1, 0))
-    drawn = dict(zip(rows, np.split(drawn, max(1, len(rows)), axis=1), strict=False))
-    out = []
+    scores, out = drawn(rows, seed), []
+    best = max(rows, key=lambda key: scores[key][:, 1, 0].mean(), default="")
     for key, printed in paper.TABLE_1.items():
         row = {"row": key, "name": paper.ROWS[key]}
         row |= {f"{s}_paper": p / 100 for s, p in zip(SCORES, printed, strict=True)}
         if key in rows:
-            out.append(row | _scores(rows[key], drawn[key]) | _costs(rows[key]))
+            part = comparisons.hit1(rows, scores, best, key)
+            row["first"] = part.verdict != comparisons.AGREES
+            out.append(row | _scores(rows[key], scores[key]) | _costs(rows[key]))
             if "single" in rows:
-                gain = drawn[key][:, 1] - drawn["single"][:, 1]
-                out[-1] |= dict(zip(("gain_low", "gain_high"), ends(gain), strict=True))
-                out[-1]["gain"] = np.mean(out[-1]["video_hit1_seeds"])
-                out[-1]["gain"] -= rows["single"].hits[:, :, 1].mean()
+                gain = scores[key][:, 1].mean(axis=0) - scores["single"][:, 1].mean(axis=0)
+                out[-1] |= {"gain": gain[0]}
+                out[-1] |= dict(zip(("gain_low", "gain_high"), ends(gain[1:]), strict=True))
         else:
-            out.append(row | {"runs": [], "seeds": [], "command": command(found, key)})
+            missing = {"first": False, "runs": [], "seeds": [], "command": command(found, key)}
+            out.append(row | missing)
     names = [f"{s}{end}" for s in SCORES for end in ("", "_low", "_high", "_paper", "_seeds")]
-    columns = [*names, "gain", "gain_low", "gain_high", "parameters", "seconds"]
+    columns = [*names, "gain", "gain_low", "gain_high", "first", "parameters", "seconds"]
     columns += ["clips_per_second", "seeds", "runs", "command"]
     return pd.DataFrame(out).set_index("row").reindex(columns=["name", *columns])
 
 
-def _scores(row: Row, drawn: np.ndarray) -> dict:
-    """The scores of a row; `drawn` are means of its right clips, of videos right at 1 and at 5, and
-    of its clips: draws×4."""
+def _scores(row: Row, scores: np.ndarray) -> dict:
+    """The scores of a row, of its part of `rows.drawn`."""
     by_clip = row.members[0][0].results["clip_hit1"] is not None  # features are of whole videos
-    each = row.hits.sum(axis=1) / [row.clips.sum(), len(row.clips), len(row.clips)]
     out = {}
     for k, name in enumerate(SCORES):
-        low, high = ends(drawn[:, k] if k else drawn[:, 0] / drawn[:, 3])
-        said = each[:, k].mean(), low, high, each[:, k].tolist()
+        value, *draws = scores[:, k].mean(axis=0)
+        said = value, *ends(np.array(draws)), scores[:, k, 0].tolist()
         said = said if k or by_clip else (np.nan, np.nan, np.nan, [])
         out |= dict(zip((name, f"{name}_low", f"{name}_high", f"{name}_seeds"), said, strict=True))
     return out
@@ -228,48 +229,55 @@ def whole(run: Run) -> str:
     return re.sub(r"-fold\d+$", "", run.results["data"])
 
 
-def table3(several: list[Run], seed: int = 0) -> pd.DataFrame:
+def by_data(several: list[Run]) -> dict[str, list[Run]]:
+    """Tuned runs by their dataset, of whatever fold, way by way; a rendered one comes last."""
+    names = sorted({whole(run) for run in several}, key=lambda name: (name == "pocket101", name))
+    ways = [run for way in paper.RETRAINED for run in several if run.results["tune"] == way]
+    return {name: [run for run in ways if whole(run) == name] for name in names}
+
+
+def tuning(found: Found, ways: Sequence[str]) -> str:
+    """The command that tunes the first run of slow fusion in such ways, or in all four."""
+    start = [f"-p run {run.name}" for run in found.runs["slow"][:1]]
+    way = [f"-p tune {ways[0]}"] if len(ways) == 1 else []
+    return " ".join(["papermill notebooks/06_ucf101.ipynb out.ipynb", *start, *way])
+
+
+def table3(found: Found, several: list[Run], seed: int = 0) -> pd.DataFrame:
     """Table 3 by `data` and `tune`: video Hit@1, the mean over folds of the mean over seeds.
 
-    Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` and `seeds` (lists), `runs` (their
-    names) and `command` where there is none. Intervals are those of `gains.standings`: they draw
-    whole groups of test videos in each fold, seeds averaged before.
+    Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` and `seeds` (lists), and `command`
+    where there is no run. Intervals are those of `gains.standings`: they draw whole groups of test
+    videos, seeds averaged before.
     """
     out = []
-    for data in sorted({whole(run) for run in several}) or ["ucf101"]:
-        there = [run for run in several if whole(run) == data]
+    for data, there in (by_data(several) or {"ucf101": []}).items():
         standings = gains.standings(gains.hits(there), seed) if there else None
         for tune, printed in paper.TABLE_3.items():
             row = {"data": data, "tune": tune, "paper": printed / 100, "command": ""}
             own = [run for run in there if run.results["tune"] == tune]
             row |= {k: sorted({r.results[k[:-1]] for r in own}) for k in ("folds", "seeds")}
-            row["runs"] = [run.name for run in own]
             if own:
                 row |= standings.loc[tune, ["ours", "low", "high"]].to_dict()
-            elif tune in paper.TABLE_4["all"] or tune == "all":
-                row["command"] = f"papermill notebooks/06_ucf101.ipynb out.ipynb -p tune {tune}"
+            elif tune in paper.RETRAINED:
+                row["command"] = tuning(found, [tune])
             out.append(row)
-    columns = ["paper", "ours", "low", "high", "folds", "seeds", "runs", "command"]
+    columns = ["paper", "ours", "low", "high", "folds", "seeds", "command"]
     return pd.DataFrame(out).set_index(["data", "tune"]).reindex(columns=columns)
 
 
 def table4(several: list[Run]) -> pd.DataFrame:
     """Table 4 by `data` and group of classes: mean average precision, and the paper's.
 
-    Columns are (tune, "ours" or "paper"). Groups are those of the dataset's `dataset.json`
-    (`categories`: group → classes); "all" is the mean over all classes. As in Table 3, seeds are
-    averaged in each fold first.
+    Columns are (tune, "ours" or "paper"). Groups are those of `categories`; "all" is the mean over
+    all classes. As in Table 3, seeds are averaged in each fold first.
     """
     out = {}
-    for data in sorted({whole(run) for run in several}) or ["ucf101"]:
-        folds = [run.results["data"] for run in several if whole(run) == data]
-        about = paths.dataset((folds or [data])[0]) / "dataset.json"
-        groups = (
-            json.loads(about.read_text("utf-8")).get("categories", {}) if about.is_file() else {}
-        )
+    for data, there in (by_data(several) or {"ucf101": []}).items():
+        groups = categories(there)
         for group, printed in paper.TABLE_4.items():
             for tune, theirs in printed.items():
-                own = [r for r in several if (whole(r), r.results["tune"]) == (data, tune)]
+                own = [run for run in there if run.results["tune"] == tune]
                 found = [_group_precision(run, groups.get(group), group == "all") for run in own]
                 by_fold = pd.Series(found, [r.results["fold"] for r in own], float)
                 row = out.setdefault((data, group), {})
@@ -278,6 +286,15 @@ def table4(several: list[Run]) -> pd.DataFrame:
     columns = pd.MultiIndex.from_product([paper.TABLE_4["all"], ["ours", "paper"]])
     table = pd.DataFrame(out.values(), pd.MultiIndex.from_tuples(out))
     return table.reindex(columns=columns).astype(float)
+
+
+def categories(several: list[Run]) -> dict[str, list[str]]:
+    """The classes of each group, as the `dataset.json` of the runs' first dataset has them."""
+    for run in several[:1]:
+        about = paths.dataset(run.results["data"]) / "dataset.json"
+        if about.is_file():
+            return json.loads(about.read_text("utf-8")).get("categories", {})
+    return {}
 
 
 def _group_precision(run: Run, names: list[str] | None, every: bool) -> float:

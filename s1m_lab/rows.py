@@ -136,12 +136,13 @@ def unlike(run: Run, other: Run, vary: Container[str] = OWN) -> str:
     return ", ".join(f"{key} {mine.get(key)}, not {theirs.get(key)}" for key in keys)
 
 
-def sources(found: Found) -> pd.DataFrame:
-    """What the `results.json` of every run that counts says, by row; no file is read but these."""
-    keys = ("seed", *SCORES, "precision", "commit")
+def sources(several: dict[str, list[Run]], *more: str) -> pd.DataFrame:
+    """What the `results.json` of every run says, by row; no file is read but these. `more` are what
+    else of it stands before the scores."""
+    keys = ("seed", *more, *SCORES, "seconds", "precision", "commit")
     out = [
         {"row": row, "run": run.name} | {key: run.results.get(key) for key in keys}
-        for row, own in found.runs.items()
+        for row, own in several.items()
         for run in own
     ]
     return pd.DataFrame(out, columns=["row", "run", *keys]).set_index("row")
@@ -235,6 +236,31 @@ def _check(run: Run, clips: np.ndarray, hits: np.ndarray) -> None:
             )
 
 
+def shares(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """What is right of all, as it is and then in every draw: S×F×(1+draws).
+
+    `values` are S×U×F×2: of each seed and each unit that is drawn (a video, a group of videos),
+    fold by fold, what is right and what there is. nan where there is nothing.
+    """
+    S, U, F, _ = values.shape
+    flat = np.moveaxis(values, 1, 0).reshape(U, -1)
+    means = np.vstack([flat.mean(axis=0), resampled(flat, seed, draws)]).reshape(-1, S, F, 2)
+    with np.errstate(invalid="ignore"):
+        return np.moveaxis(means[..., 0] / means[..., 1], 0, -1)
+
+
+def drawn(rows: dict[str, Row], seed: int = 0) -> dict[str, np.ndarray]:
+    """`SCORES` of every row, seed by seed, as they are and then in every draw: S×3×(1+draws)."""
+    if not rows:
+        return {}
+    values = []
+    for row in rows.values():
+        videos = np.ones(len(row.clips), int)
+        values.append(np.stack(np.broadcast_arrays(row.hits, np.c_[row.clips, videos, videos]), -1))
+    parts = np.cumsum([len(each) for each in values])[:-1]
+    return dict(zip(rows, np.split(shares(np.concatenate(values), seed), parts), strict=True))
+
+
 def resampled(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
     """Means of `values` (V×M) over V videos drawn with replacement, again and again: draws×M.
 
@@ -253,6 +279,13 @@ def ends(draws: np.ndarray) -> tuple[float, float]:
     """The 95 % interval of what was drawn; draws that tell nothing (nan) do not count."""
     low, high = np.nanpercentile(draws, [2.5, 97.5]) if np.isfinite(draws).any() else (np.nan,) * 2
     return float(low), float(high)
+
+
+def mean_known(values: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
+    """The mean along an axis of what is known; nan where nothing is."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(axis) / known.sum(axis)
 
 
 def together(values: np.ndarray, draws: np.ndarray) -> np.ndarray:

@@ -11,7 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import average_precision_score
 
-from s1m_lab import catalog, charts, claims, metrics, paper, predict, results, rows, runs
+from s1m_lab import (
+    catalog,
+    charts,
+    claims,
+    comparisons,
+    gains,
+    metrics,
+    paper,
+    predict,
+    results,
+    rows,
+    runs,
+)
 
 CLASSES = ["luge", "judo", "futsal", "sailing", "surfing", "rope climbing"]
 HOSTILE = '<img src=x onerror="alert(1)"> $\\frac$ *bold*'
@@ -202,7 +214,7 @@ def test_those_count_that_were_trained_alike(made, home):
     assert set(now.aside) == {"a-wide", "z-twin", "fovea"} == set(rows.aside(now).index)
     assert "width 1.0, not 0.1" in now.aside["a-wide"]
     assert now.aside["z-twin"] == "the same network and seed as pocket-slow-s0"
-    assert list(rows.sources(now)["run"]) == sum(before.values(), [])
+    assert list(rows.sources(now.runs)["run"]) == sum(before.values(), [])
 
 
 def test_named_runs_count_as_they_are(made, home):
@@ -347,9 +359,10 @@ def tuned(home, labels, counts, share, fold, seed=0, name="", start="pocket-slow
 
 def test_tables_3_and_4_are_of_runs_that_start_here(made, home, capsys):
     labels, counts = made
-    shown = results.table3([])
+    found = rows.find("pocket")
+    shown = results.table3(found, [])
     assert shown.loc[("ucf101", "top3"), "command"].endswith(
-        "06_ucf101.ipynb out.ipynb -p tune top3"
+        "06_ucf101.ipynb out.ipynb -p run pocket-slow-s0 -p tune top3"
     )
     assert shown.loc[("ucf101", "Soomro et al."), "paper"] == 0.439
     for fold in (1, 2):
@@ -358,14 +371,14 @@ def test_tables_3_and_4_are_of_runs_that_start_here(made, home, capsys):
         tuned(home, labels, counts, 0.9, fold, name=f"foreign-{fold}", start="another")
     groups = {"categories": {"Sports": ["luge", "judo"]}}
     (home / "data" / "films-fold1" / "dataset.json").write_text(json.dumps(groups))
-    several = results.transfers(rows.find("pocket"))
+    several = results.transfers(found)
     assert [run.name for run in several] == ["films-top3-1-s0", "films-top3-2-s0"]
     assert "not in Tables" not in capsys.readouterr().out
-    row = results.table3(several).loc[("films", "top3")]
+    row = results.table3(found, several).loc[("films", "top3")]
     each = [run.results["video_hit1"] for run in several]
     assert row["ours"] == pytest.approx(np.mean(each)) and row["folds"] == [1, 2]
     assert row["low"] < row["ours"] < row["high"] and row["paper"] == 0.654
-    assert row["runs"] == [run.name for run in several] and row["seeds"] == [0]
+    assert row["seeds"] == [0] and row["command"] == ""
     fourth, video, own = results.table4(several), np.repeat(np.arange(90), counts), None
     own, found = metrics.truth(labels, 6), []
     for run in several:
@@ -376,11 +389,6 @@ def test_tables_3_and_4_are_of_runs_that_start_here(made, home, capsys):
     assert fourth.loc[("films", "Sports"), ("top3", "ours")] == pytest.approx(sports)
     assert np.isnan(fourth.loc[("films", "Sports"), ("scratch", "ours")])
     assert fourth.loc[("films", "Sports"), ("top3", "paper")] == 0.79
-    third = results.table3(several).loc["films"]
-    figure = charts.draw_transfers(third, fourth.loc["films"])
-    figure.savefig("/dev/null", format="png")
-    (ours,) = [line for line in figure.axes[0].lines if line.get_markersize() == 8]
-    assert np.nanmax(ours.get_xdata()) == pytest.approx(100 * row["ours"])
 
 
 def test_seeds_of_a_tuning_are_no_further_videos(made, home):
@@ -389,10 +397,11 @@ def test_seeds_of_a_tuning_are_no_further_videos(made, home):
     labels, counts = made
     for fold in (1, 2):
         dataset(home, f"films-fold{fold}", counts)
+    found = rows.find("pocket")
     once = [tuned(home, labels, counts, 0.2, 1), tuned(home, labels, counts, 0.8, 2)]
     copies = [tuned(home, labels, counts, 0.2, 1, name=f"copy-{n}") for n in range(2)]
     one, three = (
-        results.table3(own).loc[("films", "top3"), ["ours", "low", "high"]].tolist()
+        results.table3(found, own).loc[("films", "top3"), ["ours", "low", "high"]].tolist()
         for own in (once, once + copies)
     )
     assert three == pytest.approx(one)
@@ -400,15 +409,44 @@ def test_seeds_of_a_tuning_are_no_further_videos(made, home):
     assert first["top3", "ours"] == pytest.approx(both["top3", "ours"])
     for fold in (1, 2):
         dataset(home, f"films-fold{fold}", counts, [f"g{v // 30}" for v in range(90)])
-    grouped = results.table3(once).loc[("films", "top3")]
+    grouped = results.table3(found, once).loc[("films", "top3")]
     assert grouped["ours"] == pytest.approx(one[0])
     told = [metrics.hits(predict.load(r).video_probabilities, labels, 1) for r in once]
     means = [np.reshape(each, (3, 30)).mean(axis=1) for each in told]  # of three groups
     rng, drawn = np.random.default_rng(1), []
     for _ in range(4000):
-        drawn.append(np.mean([mean[rng.integers(0, 3, 3)].mean() for mean in means]))
+        picked = rng.integers(0, 3, 3)  # the same groups are tested in both folds
+        drawn.append(np.mean([mean[picked].mean() for mean in means]))
     low, high = np.percentile(drawn, [2.5, 97.5])
     assert (grouped["low"], grouped["high"]) == pytest.approx((low, high), abs=0.012)
+
+
+def test_a_group_is_drawn_alike_in_every_fold_that_tests_it(made, home):
+    """Of a run whose folds test the same videos the interval is that of one fold."""
+    labels, counts = made
+    for fold in (1, 2):
+        dataset(home, f"films-fold{fold}", counts, [f"g{v // 30}" for v in range(90)])
+    found = known(labels, counts, 0.4, 5)
+    both = [
+        save(home, "slow", 0, found, labels, counts, f"top-{fold}", tune="top", fold=fold,
+             data=f"films-fold{fold}")
+        for fold in (1, 2)
+    ]  # fmt: skip
+    ends = [
+        gains.standings(gains.hits(own)).loc["top", ["low", "high"]] for own in (both, both[:1])
+    ]
+    assert ends[0].tolist() == pytest.approx(ends[1].tolist()) and ends[0]["low"] < ends[0]["high"]
+
+
+def test_rendered_folds_stand_after_real_ones(made, home):
+    labels, counts = made
+    for data in ("films", "pocket101", "ucf101-0f3a"):
+        dataset(home, f"{data}-fold1", counts)
+        tuned(home, labels, counts, 0.5, 1, name=data, data=f"{data}-fold1")
+    several = results.transfers(rows.find("pocket"))
+    assert list(results.by_data(several)) == ["films", "ucf101-0f3a", "pocket101"]
+    third = results.table3(rows.find("pocket"), several)
+    assert list(third.index.get_level_values("data").unique())[-1] == "pocket101"
 
 
 def test_only_runs_that_were_tuned_alike_stand_in_one_row(made, home, capsys):
@@ -476,7 +514,7 @@ def test_text_from_outside_is_escaped(made, home, monkeypatch):
     gains, mean = results.table2(found, draws=20)
     gains["class"] = HOSTILE
     charts.draw_table2(gains, mean).savefig("/dev/null", format="png")
-    judged = claims.judge(found, rows.score(found), gains, mean)
+    judged = claims.judge(found, rows.score(found), gains, mean, [])
     for shown in (charts.show_table1(table), charts.show_claims(judged)):
         page = Texts(shown.data)
         assert HOSTILE in page.text and "mathjax_ignore" in shown.data
@@ -494,15 +532,54 @@ def test_the_figures_show_every_row_and_its_interval(made):
     dots = [line.get_xdata()[0] for line in right.lines if line.get_markersize() == 8]
     gain = 100 * (table["video_hit1"] - table.loc["single", "video_hit1"]).astype(float)
     assert sorted(x for x in dots if not np.isnan(x)) == pytest.approx(sorted(gain.dropna()))
-    best = table["video_hit1"].astype(float).idxmax()
-    assert charts.finding(table).startswith(f"{paper.ROWS[best]} tells most videos")
-    tied = table.assign(video_hit1=[0.5, 1.0, *[np.nan] * 3, 0.9, 1.0 - 1e-16, 1.0, np.nan])
-    said = "Single-frame, Late fusion and Slow fusion tell most videos here, 100.0%; in the paper"
-    assert charts.finding(tied) == f"{said} CNN average, 63.9%"
-    assert charts.finding(table.assign(video_hit1=np.nan)).endswith("is CNN average, 63.9%")
     costs = charts.draw_costs(table, dict.fromkeys(paper.PARAMETERS, 1e6))
     labels = [text.get_text() for text in costs.legends[0].get_texts()]
     assert labels == ["single", "early", "late", "slow"]
+
+
+def test_the_best_row_is_named_with_those_that_its_interval_does_not_tell_from_it(home):
+    """Whatever digits are printed; those that it beats are not named."""
+    labels, counts = films(n=300)
+    for number, (model, share) in enumerate((("single", 0.3), ("late", 0.6), ("slow", 0.62))):
+        save(home, model, 0, known(labels, counts, share, number), labels, counts)
+
+    def found():
+        own = rows.find("pocket")
+        table = results.table1(own, rows.score(own))
+        return charts.finding(table), table.loc[table["first"], "video_hit1"]
+
+    said, best = found()
+    assert list(best.index) == ["late", "slow"] and best["slow"] != best["late"]
+    low, high = sorted(100 * best)
+    tie = f"Late fusion and Slow fusion tie for most videos here, {low:.1f} to {high:.1f}%"
+    assert said == f"{tie}; in the paper CNN average, 63.9%"
+    save(home, "slow", 1, known(labels, counts, 0.99, 9), labels, counts)
+    save(home, "late", 1, known(labels, counts, 0.2, 8), labels, counts)
+    said, best = found()
+    assert list(best.index) == ["late", "slow"], "beyond its interval, but seeds do not agree"
+    for seed in (0, 1):
+        save(home, "early", seed, known(labels, counts, 1.0, 20), labels, counts)
+    said, best = found()
+    assert list(best.index) == ["early"], best
+    assert said == "Early fusion tells most videos here, 100.0%; in the paper CNN average, 63.9%"
+    nothing = rows.find("nothing")
+    said = charts.finding(results.table1(nothing, rows.score(nothing)))
+    assert said == "No row has a run yet; in the paper the best is CNN average, 63.9%"
+
+
+def test_the_average_and_its_members_are_compared_seed_by_seed(home):
+    """At seed 0 all four are wrong on the same videos; seed 1 of slow fusion, which the average has
+    not, is right on all."""
+    labels, counts = films(n=200)
+    for model in paper.MEMBERS:
+        save(home, model, 0, known(labels, counts, 0.5, 3), labels, counts)
+    save(home, "slow", 1, known(labels, counts, 1.0, 4), labels, counts)
+    own = rows.find("pocket")
+    scored = rows.score(own)
+    part = comparisons.hit1(scored, rows.drawn(scored), "average", "slow")
+    assert (part.value, part.low, part.high) == (0, 0, 0) and part.single == ("average",)
+    back = comparisons.hit1(scored, rows.drawn(scored), "slow", "average")
+    assert (back.value, back.single) == (0, ("average",))
 
 
 def test_the_papers_tables_are_whole():

@@ -377,7 +377,7 @@ def test_tables_are_those_of_plain_loops(lab):
         assert table.loc[way, "ours"] == pytest.approx(np.mean(each))
         assert table.loc[way, "low"] <= table.loc[way, "ours"] <= table.loc[way, "high"]
     assert table.loc["top", "gain"] == pytest.approx(np.diff(table["ours"][["scratch", "top"]])[0])
-    third = results.table3(several)
+    third = results.table3(rows.find("source"), several)
     assert third.index.get_level_values("data").unique().tolist() == ["three"]
     assert third.loc[("three", "top"), "folds"] == [1, 2]
     fourth = results.table4(several).loc["three"]
