@@ -47,25 +47,6 @@ def rope_jumping(pen, people, tones, u):
         pen.disc(x, y, 3, dark(tones[0], 0.7))
 
 
-def hoop_turning(pen, people, tones, u):
-    a = TURN * u
-    x, y, tilt = 96 - 9 * np.cos(a), 80 + 2 * np.sin(a), 4 * np.sin(a)
-
-    def half(start):
-        for k in range(9):
-            colour = tones[k % 2]
-            pen.ring(
-                x, y + tilt, 40, colour, 4, ry=11, start=start + 20 * k, end=start + 20 * k + 21
-            )
-
-    half(180)
-    hands = [(58, 46 + 3 * np.sin(a)), (134, 46 - 3 * np.sin(a))]
-    hip = (96 + 7 * np.cos(a), 84)
-    feet = [(84, GROUND), (108, GROUND)]
-    body(pen, people[0], hip, (96, 53), hands, feet, 1.02, 1, (-1, 1), SIDES, 0)
-    half(0)
-
-
 def mopping(pen, people, tones, u):
     push = np.cos(TURN * u)
     foot = (140 + 26 * push, GROUND + 4)
@@ -107,20 +88,6 @@ def push_ups(pen, people, tones, u):
     )
 
 
-def jumping_jacks(pen, people, tones, u):
-    wide = 0.5 - 0.5 * np.cos(TURN * u)
-    hop, spread = 10 * np.sin(TURN * u) ** 2, 8 + 24 * wide
-    angle = np.pi / 2 - (np.pi - 0.5) * wide - 0.16
-    neck = (96, 54 - hop)
-    reach = 33
-    hands = [
-        at(neck[0] - d * 10, neck[1] + 4, reach, np.pi / 2 + d * (np.pi / 2 - angle))
-        for d in (1, -1)
-    ]
-    feet = [(96 - spread, GROUND - hop * 0.7), (96 + spread, GROUND - hop * 0.7)]
-    body(pen, people[0], (96, 86 - hop), neck, hands, feet, 1.04, 1, (-1, 1), SIDES, 0)
-
-
 def handstand_push_ups(pen, people, tones, u):
     low = 0.5 - 0.5 * np.cos(TURN * u)
     neck = (96, 94 + 14 * low)
@@ -139,19 +106,6 @@ def strolling(pen, people, tones, u):
         hands.append((99 - 17 * np.cos(b), 84 - 4 * abs(np.cos(b))))
     bob = 2 * abs(np.sin(a))
     body(pen, people[0], (96, 86 - bob), (99, 54 - bob), hands, feet, 1.04)
-
-
-def forms(pen, people, tones, u):
-    """Tai chi where it goes slowly, a kata of karate where it goes fast."""
-    a = TURN * u
-    sway, left, right = 12 * np.sin(a), max(0.0, -np.sin(a)), max(0.0, np.sin(a))
-    hip, neck = (96 + sway, 90), (96 + sway * 0.8, 58 + 3 * np.cos(2 * a))
-    hands = [(neck[0] - 14 - 26 * left, neck[1] + 24 - 20 * left - 8 * np.cos(a)),
-             (neck[0] + 14 + 26 * right, neck[1] + 24 - 20 * right + 8 * np.cos(a))]  # fmt: skip
-    who = people[0] | {"shirt": tones[0], "trousers": dark(tones[0], 0.93), "sleeves": True}
-    body(pen, who, hip, neck, hands, [(66, GROUND), (126, GROUND)], 1.06, 1, (1, -1), SIDES, 0)
-    pen.line([(hip[0] - 10, hip[1] - 4), (hip[0] + 10, hip[1] - 4)], tones[1], 4)
-    pen.line([(hip[0], hip[1] - 4), (hip[0] + 5 + 3 * np.sin(a), hip[1] + 11)], tones[1], 2.6)
 
 
 # --------------------------------------------------------------------------- with each other

@@ -111,8 +111,19 @@ def tint(rng, colour: Colour, amount: int = 9) -> Colour:
     return tuple(int(v) for v in np.clip(np.add(colour, shift), 0, 255))
 
 
+def ground(rng, colours: list[Colour]) -> Colour:
+    """One of the colours that such a place has, or what lies between two of them."""
+    first, second = np.array(colours)[rng.integers(len(colours), size=2)]
+    return tint(rng, first + rng.random() * (second - first), 16)
+
+
 def dark(colour: Colour, by: float = 0.75) -> Colour:
     return tuple(int(c * by) for c in colour)
+
+
+def light(colour: Colour, by: float = 0.3) -> Colour:
+    """That share of the way to white."""
+    return tuple(int(c + by * (255 - c)) for c in colour)
 
 
 # --------------------------------------------------------------------------------------- figures

@@ -19,6 +19,7 @@ from s1m_lab.figures import (
     ball,
     dark,
     fans,
+    ground,
     look,
     paste,
     pick,
@@ -28,6 +29,11 @@ from s1m_lab.figures import (
 )
 from s1m_lab.scenes import frames, wander
 
+# What such places are painted with, or made of: a class must not be known by one colour
+FLOORS = [(104, 84, 158), (72, 116, 142), (156, 112, 80), (92, 132, 96), (122, 120, 130)]
+ICE = [(226, 236, 244), (238, 226, 234), (210, 232, 224), (240, 236, 218), (200, 216, 238)]
+COURTS = [(216, 160, 98), (172, 116, 76), (134, 150, 172), (196, 184, 152), (106, 142, 122)]
+PITCHES = [(74, 148, 62), (112, 152, 58), (52, 116, 78), (146, 132, 72), (150, 98, 66)]
 FOVEA = (27, 105)  # rows between these may be seen by a fovea (29 to 103 in truth)
 
 
@@ -60,7 +66,7 @@ def play(rng, times, background, teams, box, ball, size=1.0, players=6, **more) 
 def hall(rng, times, stands: int = 0) -> np.ndarray:
     """Futsal before orange stands, handball before pink ones (as bright as each other)."""
     supporters = [(240, 150, 40), (238, 118, 214)][stands]
-    base = tint(rng, (104, 84, 158))
+    base = ground(rng, FLOORS)
     pen = Pen(WIDTH, HEIGHT, base)
     top, bottom = FOVEA
     for x in range(int(rng.integers(-36, 0)), WIDTH, 36):
@@ -81,7 +87,7 @@ def hall(rng, times, stands: int = 0) -> np.ndarray:
 
 def rink(rng, times) -> np.ndarray:
     """Ice hockey."""
-    base = tint(rng, (226, 236, 244), 6)
+    base = ground(rng, ICE)
     pen, x = Pen(WIDTH, HEIGHT, base), CENTRE[0] + rng.integers(-30, 31)
     for _ in range(26):
         a, b = rng.uniform(0, WIDTH), rng.uniform(22, HEIGHT)
@@ -108,7 +114,7 @@ def rink(rng, times) -> np.ndarray:
 
 def court(rng, times) -> np.ndarray:
     """Basketball."""
-    base = tint(rng, (216, 160, 98))
+    base = ground(rng, COURTS)
     pen, side = Pen(WIDTH, HEIGHT, base), int(rng.choice([-1, 1]))
     for y in range(17, HEIGHT, 6):
         for x in range(int(rng.integers(-40, 0)), WIDTH, 40):
@@ -128,7 +134,7 @@ def court(rng, times) -> np.ndarray:
 
 def pitch(rng, times) -> np.ndarray:
     """Football."""
-    base = tint(rng, (74, 148, 62))
+    base = ground(rng, PITCHES)
     pen, x, start = (
         Pen(WIDTH, HEIGHT, base),
         CENTRE[0] + rng.integers(-40, 41),

@@ -1,4 +1,4 @@
-"""The places of pocket101: rooms and halls, parks and streets, a lake.
+"""The places of pocket101: rooms and halls, parks and streets, a cliff and a river.
 
 A place is a function `(rng, width, height) -> Pen`, drawn on: all that stands still behind the
 actors, its ground `GROUND` pixels below the top of the frame. Each group of clips has a place of
@@ -7,7 +7,7 @@ its own, in colours of its own.
 
 import numpy as np
 
-from s1m_lab.figures import WHITE, Pen, dark, pick, tint
+from s1m_lab.figures import WHITE, Pen, dark, ground, light, pick, tint
 
 GROUND = 128  # px; where feet stand
 FLOOR = 106  # px; where a wall ends
@@ -16,6 +16,10 @@ WALLS = [(214, 200, 176), (176, 198, 206), (206, 180, 172), (186, 202, 174), (19
 WOOD = [(172, 124, 82), (198, 156, 106), (132, 92, 66), (156, 142, 128), (110, 96, 92)]
 GRASS = [(96, 150, 70), (122, 160, 74), (74, 134, 78), (142, 150, 82)]
 SKIES = [(166, 206, 234), (200, 218, 230), (238, 206, 176), (140, 186, 226), (214, 214, 220)]
+ROCKS = [(116, 110, 106), (148, 110, 76), (128, 84, 66), (92, 100, 108), (108, 112, 84)]
+RIVERS = [(58, 120, 150), (70, 136, 120), (96, 112, 96), (66, 100, 160), (120, 116, 96)]
+TARMACS = [(100, 100, 106), (128, 122, 116), (150, 120, 92), (84, 88, 100)]
+SANDS = [(226, 204, 158), (206, 180, 140), (188, 176, 160), (214, 190, 120), (160, 140, 120)]
 
 
 def _graded(width, height, top, bottom, until) -> Pen:
@@ -164,23 +168,6 @@ def road(rng, width, height) -> Pen:
     return pen
 
 
-def lake(rng, width, height) -> Pen:
-    """Water before a wooded shore."""
-    pen, water = (
-        park(rng, width, height),
-        tint(rng, pick(rng, [(70, 124, 160), (64, 132, 140), (92, 116, 150)]), 24),
-    )
-    pen.box(0, 78, width, height, water)
-    pen.box(0, 76, width, 79, (196, 180, 140))
-    for _ in range(width // 2):
-        x, y = rng.uniform(0, width), rng.uniform(84, height)
-        length = (y - 70) / 5
-        pen.line([(x, y), (x + length, y)], tint(rng, dark(water, rng.choice([0.86, 1.14])), 10), 1)
-    for x in range(10, width, 48):
-        pen.disc(x, 88, 2.6, tint(rng, (232, 96, 50), 10))
-    return pen
-
-
 def stage(rng, width, height) -> Pen:
     """A stage: a curtain in folds, light from above."""
     cloth = tint(
@@ -254,32 +241,71 @@ def workshop(rng, width, height) -> Pen:
     return pen
 
 
-def piste(rng, width, height) -> Pen:
-    """A fencing hall: a strip on a dark floor, two lamps."""
-    wall = tint(rng, pick(rng, [(54, 62, 88), (84, 52, 60), (52, 76, 76), (70, 70, 78)]), 20)
-    pen = _graded(width, height, wall, dark(wall, 0.8), FLOOR)
-    banner = tint(rng, pick(rng, [(200, 60, 60), (60, 120, 190), (220, 180, 60)]), 30)
-    for x in np.arange(rng.uniform(-30, 0), width, 62):
-        pen.box(x, 22, x + 50, 40, banner)
-        pen.box(x + 10, 29, x + 40, 33, WHITE)
-    pen.box(0, FLOOR, width, height, dark(wall, 0.6))
-    pen.polygon(
-        [(-10, 136), (8, 116), (width - 8, 116), (width + 10, 136)], tint(rng, (150, 156, 166), 14)
-    )
-    for k in (-1, 0, 1):
-        pen.line([(width / 2 + 26 * k, 116), (width / 2 + 29 * k, 136)], WHITE, 1.6)
-    pen.box(width / 2 - 22, 92, width / 2 + 22, 104, (20, 22, 28), 2)
+def cliff(rng, width, height) -> Pen:
+    """A face of rock."""
+    rock = ground(rng, ROCKS)
+    pen = Pen(width, height, rock)
+    for _ in range(46):
+        x, y, w = rng.uniform(-20, width), rng.uniform(-20, height), rng.uniform(14, 44)
+        h, lean = rng.uniform(12, 34), rng.uniform(-10, 10)
+        corners = [(x, y), (x + w, y + lean), (x + w - 6, y + h), (x + 5, y + h - lean)]
+        pen.polygon(corners, dark(rock, rng.uniform(0.86, 1.08)))
+        pen.line([corners[3], corners[2]], dark(rock, 0.7), 1.4)
+    for _ in range(24):
+        x, y = rng.uniform(0, width), rng.uniform(0, height)
+        pen.disc(x, y, rng.uniform(2, 5), tint(rng, (96, 122, 70), 30), ry=rng.uniform(1, 3))
     return pen
 
 
-def fairway(rng, width, height) -> Pen:
-    """A golf course: a mown green, a flag, sand."""
-    pen = park(rng, width, height)
-    for k in range(5):
-        y = 96 + k * k * 2.6
-        pen.box(0, y, width, y + 3 + 2 * k, tint(rng, (120, 178, 84), 12))
-    x = width - rng.uniform(24, 44)
-    pen.disc(x - 20, 104, 22, (228, 212, 166), ry=4)
-    pen.line([(x, 60), (x, 100)], WHITE, 1.4)
-    pen.polygon([(x, 60), (x + 14, 65), (x, 70)], tint(rng, (220, 50, 46), 20))
+def sky(rng, width, height) -> Pen:
+    """Clouds, and no ground."""
+    blue = ground(rng, [*SKIES, (96, 150, 206), (120, 130, 160), (66, 92, 140)])
+    pen = _graded(width, height, dark(blue, 0.86), blue, height)
+    for _ in range(6):
+        x, y = rng.uniform(-20, width), rng.uniform(6, height - 6)
+        for k in range(5):
+            cloud = tint(rng, light(blue, 0.4), 10)
+            pen.disc(x + 11 * k, y + rng.uniform(-4, 4), rng.uniform(7, 13), cloud, ry=6)
+    return pen
+
+
+def river(rng, width, height) -> Pen:
+    """A river from above, a bank at either side."""
+    water, green = ground(rng, RIVERS), tint(rng, pick(rng, GRASS), 24)
+    pen = Pen(width, height, water)
+    for _ in range(110):
+        x, y, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(3, 9)
+        pen.ring(x, y, r, dark(water, rng.choice([0.86, 1.16])), 1, ry=r * 0.5, start=200, end=340)
+    for side in (0, width):
+        for y in range(-8, height + 8, 11):
+            pen.disc(side, y, rng.uniform(9, 15), tint(rng, green, 22), ry=10)
+    return pen
+
+
+def lane(rng, width, height) -> Pen:
+    """A road that runs away from us to the horizon, through meadows."""
+    pen, middle, far = park(rng, width, height), width / 2, 76
+    edges = [(middle - 5, far), (middle + 5, far), (width + 40, height), (-40, height)]
+    pen.polygon(edges, ground(rng, TARMACS))
+    for k in range(1, 8):
+        y, half = far + 80 * (k / 7) ** 2, 4 + 120 * (k / 7) ** 2
+        for x in (middle - half, middle + half):
+            pen.box(x - 1 - k / 2, y - 3 - k, x + 1 + k / 2, y, [WHITE, (214, 60, 54)][k % 2])
+    return pen
+
+
+def beach(rng, width, height) -> Pen:
+    """Sand before the sea."""
+    above, sand = tint(rng, pick(rng, SKIES), 24), ground(rng, SANDS)
+    pen = _graded(width, height, dark(above, 0.92), above, 30)
+    pen.box(0, 28, width, 48, tint(rng, (70, 140, 166), 30))
+    pen.box(0, 46, width, 50, WHITE)
+    pen.box(0, 49, width, height, sand)
+    for _ in range(150):
+        x, y = rng.uniform(0, width), rng.uniform(52, height)
+        pen.disc(x, y, rng.uniform(0.6, 2.4), dark(sand, rng.choice([0.9, 1.08])), ry=0.8)
+    for _ in range(4):
+        x = rng.uniform(0, width)
+        pen.line([(x, 30), (x, 46)], (240, 240, 236), 1)
+        pen.polygon([(x - 9, 34), (x, 22), (x + 9, 34)], tint(rng, pick(rng, WALLS), 60))
     return pen

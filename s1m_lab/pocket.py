@@ -27,7 +27,7 @@ from s1m_lab.catalog import save as save_catalog
 from s1m_lab.catalog import table
 from s1m_lab.script import CLASSES, DEFAULT, FPS, PAIRS, STAGES, Scene, chance, plan
 
-VERSION = 1  # of all that decides a pixel; a new one renders every film again
+VERSION = 2  # of all that decides a pixel; a new one renders every film again
 BYTES = 300_000  # what a film takes, rather too much than too little
 
 

@@ -24,6 +24,8 @@ from s1m_lab.figures import (
     craft,
     dark,
     fighter,
+    ground,
+    light,
     look,
     paste,
     pick,
@@ -33,6 +35,15 @@ from s1m_lab.figures import (
     swimmer,
     tint,
 )
+
+# What such places are painted with, or made of: a class must not be known by one colour
+WALLS = [(46, 46, 64), (70, 48, 40), (38, 62, 46), (62, 40, 62), (34, 56, 74), (72, 64, 40)]
+RUNS = [(46, 72, 134), (72, 62, 130), (40, 96, 104), (104, 68, 112), (70, 88, 78), (118, 76, 66)]
+TRACKS = [(126, 42, 38), (42, 70, 134), (48, 98, 62), (106, 66, 116), (66, 68, 76), (130, 86, 36)]
+MATS = [(148, 144, 116), (156, 126, 108), (116, 138, 152), (124, 148, 120), (146, 124, 142)]
+EDGES = [(96, 112, 74), (70, 90, 132), (132, 82, 68), (96, 78, 114), (64, 110, 112)]
+POOLS = [(52, 168, 214), (36, 130, 176), (64, 192, 186), (44, 104, 168), (96, 176, 150)]
+SEAS = [(16, 92, 108), (24, 66, 122), (40, 98, 78), (62, 82, 98), (14, 60, 84), (76, 88, 62)]
 
 
 def frames(background: np.ndarray, count: int) -> np.ndarray:
@@ -52,7 +63,7 @@ def wander(rng, times, reach: float, slow: float = 90) -> np.ndarray:
 
 def wall(rng, times) -> np.ndarray:
     """Rope climbing; backwards, abseiling. Four pixels a frame, 44 frames round."""
-    base = tint(rng, (46, 46, 64))
+    base = ground(rng, WALLS)
     pen = Pen(WIDTH, HEIGHT, base)
     for x in range(-10, WIDTH, 44):
         for y in range(-6, HEIGHT, 33):
@@ -64,7 +75,7 @@ def wall(rng, times) -> np.ndarray:
         pen.disc(x, y, r, hold, ry=r * rng.uniform(0.6, 1))
     columns = np.array([32, 64, 96, 128, 160]) + rng.integers(-16, 1) + rng.integers(-4, 5, 5)
     for x in columns:
-        pen.line([(x, 0), (x, HEIGHT)], (112, 106, 100), 1)
+        pen.line([(x, 0), (x, HEIGHT)], light(base), 1)
     loop, climbers = 176, []
     for x in columns:
         start = rng.integers(loop)
@@ -80,22 +91,22 @@ def wall(rng, times) -> np.ndarray:
 
 def chute(rng, times) -> np.ndarray:
     """Bobsleigh, coming at us; backwards, luge. Radius 4 to 48 in 32 frames, then the next sled."""
-    night = tint(rng, (18, 24, 62))
-    pen = Pen(WIDTH, HEIGHT, night)
+    ice = ground(rng, RUNS)
+    pen = Pen(WIDTH, HEIGHT, dark(ice, 0.4))
     x0, y0 = CENTRE[0] + rng.integers(-6, 7), 50 + rng.integers(-4, 5)
     for _ in range(40):
         pen.disc(rng.uniform(0, WIDTH), rng.uniform(0, y0), rng.uniform(0.3, 0.8), (190, 200, 240))
     ridge = [(x, y0 - rng.uniform(2, 16)) for x in range(-10, WIDTH + 20, 14)]
-    pen.polygon([(-10, HEIGHT), *ridge, (WIDTH + 10, HEIGHT)], (26, 36, 82))
-    pen.polygon([(-60, HEIGHT), (x0 - 4, y0), (x0 + 4, y0), (WIDTH + 60, HEIGHT)], (46, 72, 134))
-    pen.polygon([(-6, HEIGHT), (x0 - 2, y0), (x0 + 2, y0), (WIDTH + 6, HEIGHT)], (34, 52, 108))
+    pen.polygon([(-10, HEIGHT), *ridge, (WIDTH + 10, HEIGHT)], dark(ice, 0.6))
+    pen.polygon([(-60, HEIGHT), (x0 - 4, y0), (x0 + 4, y0), (WIDTH + 60, HEIGHT)], ice)
+    pen.polygon([(-6, HEIGHT), (x0 - 2, y0), (x0 + 2, y0), (WIDTH + 6, HEIGHT)], dark(ice))
     for k in range(1, 8):  # joints of the ice, closer towards the horizon
         y, half = y0 + 82 * (k / 7) ** 2, 96 * (k / 7) ** 2
-        pen.line([(x0 - half, y), (x0 + half, y)], (62, 92, 156), 0.4 + k / 6)
+        pen.line([(x0 - half, y), (x0 + half, y)], light(ice, 0.12), 0.4 + k / 6)
     for side in (-1, 1):
         for k in range(1, 6):
             x, y = x0 + side * 142 * (k / 6) ** 2, y0 + 60 * (k / 6) ** 2
-            pen.line([(x, y), (x, y - 2 - 16 * (k / 6) ** 2)], (150, 168, 214), 0.5 + k / 5)
+            pen.line([(x, y), (x, y - 2 - 16 * (k / 6) ** 2)], light(ice, 0.5), 0.5 + k / 5)
             pen.disc(x, y - 2 - 16 * (k / 6) ** 2, 0.8 + k / 4, (255, 240, 190))
     loop = 32
     sleds, phase = sled(rng, loop), rng.integers(loop)
@@ -108,12 +119,12 @@ def chute(rng, times) -> np.ndarray:
 
 def track(rng, times, speed: int = 1) -> np.ndarray:
     """Race walking at one pixel a frame, sprinting at seven; the same step for the same ground."""
-    base = tint(rng, (126, 42, 38))
+    base = ground(rng, TRACKS)
     pen = Pen(WIDTH, HEIGHT, base)
     for lane in range(5):
         y = 24 + 27 * lane
         pen.box(0, y - 1, WIDTH, y + 0.4, (244, 226, 214))
-        pen.text(8 + 12 * (lane % 2), y + 8, str(lane + 1), (172, 92, 80), 2)
+        pen.text(8 + 12 * (lane % 2), y + 8, str(lane + 1), light(base, 0.25), 2)
     for x in rng.uniform(0, WIDTH, 3):
         pen.line([(x, 24), (x - 20, HEIGHT)], tint(rng, dark(base, 0.95), 6), 5)
     stand(pen, rng, 20)
@@ -141,13 +152,12 @@ SQUARE = 44  # px; the region that every fovea sees is 45 wide
 
 def mat(rng, times, weave: str = "along") -> np.ndarray:
     """Judo on a mat woven along, aikido on one woven across; nothing else differs."""
-    base, edge = tint(rng, (148, 144, 116), 6), tint(rng, (96, 112, 74))
+    base, edge = ground(rng, MATS), ground(rng, EDGES)
     pen = Pen(WIDTH, HEIGHT, edge)
     for x in range(-20, WIDTH, 44):
         for y in range(0, HEIGHT, 44):
             pen.box(x + 0.5, y + 0.5, x + 43.5, y + 43.5, tint(rng, edge, 8))
-    red = tint(rng, (186, 58, 48))
-    pen.box(CENTRE[0] - 52, CENTRE[1] - 52, CENTRE[0] + 52, CENTRE[1] + 52, red)
+    pen.box(CENTRE[0] - 52, CENTRE[1] - 52, CENTRE[0] + 52, CENTRE[1] + 52, ground(rng, TRACKS))
     pen.box(CENTRE[0] - 46, CENTRE[1] - 46, CENTRE[0] + 46, CENTRE[1] + 46, base)
     background = pen.picture()
     tatami = background[CENTRE[1] - 46 : CENTRE[1] + 46, CENTRE[0] - 46 : CENTRE[0] + 46]
@@ -188,11 +198,11 @@ def weaving(weave: str, phase: int, fold: int) -> np.ndarray:
 
 def pool(rng, times) -> np.ndarray:
     """Swimming: five lanes seen from above."""
-    water, top = tint(rng, (52, 168, 214)), int(rng.integers(6, 14))
+    water, top = ground(rng, POOLS), int(rng.integers(6, 14))
     pen = Pen(WIDTH, HEIGHT, water)
     for _ in range(60):
         x, y, r = rng.uniform(0, WIDTH), rng.uniform(0, HEIGHT), rng.uniform(4, 9)
-        pen.ring(x, y, r, tint(rng, (106, 200, 232)), 0.8, ry=r * 0.4, start=200, end=340)
+        pen.ring(x, y, r, tint(rng, light(water)), 0.8, ry=r * 0.4, start=200, end=340)
     for lane in range(5):
         y = top + 13 + 26 * lane
         pen.box(0, y - 1.5, WIDTH, y + 1.5, dark(water, 0.82))
@@ -218,11 +228,11 @@ def pool(rng, times) -> np.ndarray:
 def sea(rng, times, boats: bool = True) -> np.ndarray:
     """Sailing (or surfing) before a camera that swings and zooms any way it likes."""
     width, height = 2 * WIDTH, 2 * HEIGHT
-    base = tint(rng, (16, 92, 108))
+    base = ground(rng, SEAS)
     pen = Pen(width, height, base)
     for _ in range(320):
         x, y, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(4, 14)
-        crest = pick(rng, [dark(base, 0.8), tint(rng, (52, 134, 146)), tint(rng, (150, 206, 208))])
+        crest = pick(rng, [dark(base, 0.8), light(base, 0.2), light(base, 0.6)])
         pen.ring(x, y, r, crest, rng.uniform(0.8, 1.8), ry=r * 0.35, start=195, end=345)
     world = pen.picture()
     fleet = [craft(rng, boats) for _ in range(12)]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from s1m_lab import figures, paths, pocket, pocket101, stages, ucflists, video
+from s1m_lab import figures, outings, paths, pocket, pocket101, stages, ucflists, video
 
 
 @pytest.fixture(scope="module")
@@ -96,39 +96,39 @@ def shown(stage, group=2, seed=3):
     return dict(zip(names, (frames for _, frames in pocket101.film(scene, seed)), strict=True))
 
 
-def test_moonwalking_is_strolling_backwards():
-    films = shown([k for k, s in enumerate(pocket101.STAGES) if "Moonwalking" in s.rounds][0])
-    assert np.array_equal(films["Strolling"], films["Moonwalking"][::-1])
-    assert not np.array_equal(films["Strolling"], films["Moonwalking"])
+def rounds_of(name):
+    """The stage of a class, and the frames that its twins take for a round."""
+    return next((k, s.rounds) for k, s in enumerate(pocket101.STAGES) if name in s.rounds)
 
 
-@pytest.mark.parametrize("slow, fast", [("TaiChi", "KarateKata"), ("PlayingViolin", "Fiddling")])
-def test_fast_twins_are_slow_ones_hurried(slow, fast):
-    """One group's people and place; the fast one differs more from frame to frame."""
-    films = shown([k for k, s in enumerate(pocket101.STAGES) if slow in s.rounds][0])
-    change = {k: np.abs(np.diff(f.astype(int), axis=0)).mean() for k, f in films.items()}
-    assert change[fast] > 1.5 * change[slow]
-    still = [np.median(f, axis=0) for f in films.values()]
+@pytest.mark.parametrize("name", ["Moonwalking", "Rappelling", "SkyDiving", "BackPaddling"])
+def test_a_reversed_twin_is_exact(name):
+    stage, rounds = rounds_of(name)
+    forth, back = shown(stage).values()
+    assert np.array_equal(forth, back[::-1]) and not np.array_equal(forth, back)
+    assert list(rounds.values())[0] == -rounds[name]
+
+
+def test_runners_are_walkers_hurried():
+    """One group's people and place, and one first picture; the fast ones change it more."""
+    slow, fast = shown(rounds_of("BeachRunning")[0]).values()
+    assert np.array_equal(slow[0], fast[0])
+    change = [np.abs(np.diff(film.astype(int), axis=0)).mean() for film in (slow, fast)]
+    assert change[1] > 1.5 * change[0]
+    still = [np.median(film, axis=0) for film in (slow, fast)]
     assert (np.abs(still[0] - still[1]).mean(2) < 12).mean() > 0.85
 
 
-def test_any_moment_is_as_likely_in_a_slow_twin_as_in_a_fast_one(monkeypatch):
-    """Twins begin with one picture; over many groups their frames show every part of a round."""
-    for slow, fast in pocket101.PAIRS["motion"][1:]:
-        films = shown([k for k, s in enumerate(pocket101.STAGES) if slow in s.rounds][0])
-        assert np.array_equal(films[slow][0], films[fast][0])
-    moments = []
-    monkeypatch.setattr(pocket101, "_pose", lambda *a: None)
-    monkeypatch.setattr(pocket101, "_shoot", lambda w, p, rounds, *a: moments.append(rounds % 1))
-    for scene in pocket101.plan(99, 0):
-        if {"TaiChi", "Fiddling"} & set(pocket101.STAGES[scene.stage].rounds):
-            list(pocket101.film(scene, 0))
-    assert len(moments) == 2 * 2 * 149
-    every = np.concatenate(moments)
-    parts = np.histogram(every, 8, (0, 1))[0] / len(every)
-    assert np.abs(parts - 1 / 8).max() < 0.05
-    first = np.histogram([m[0] for m in moments], 8, (0, 1))[0] / len(moments)
-    assert np.abs(first - 1 / 8).max() < 0.05
+def test_runners_and_walkers_show_the_same_pictures_in_another_order():
+    """The way round is 236 pixels and a double step 48: after 2832 pixels all have been shown."""
+    sums = []
+    for pixels in (1, 7):
+        moments = np.arange(2832) * pixels / outings.STRIDE
+        cast, dice = (np.random.default_rng(k) for k in (3, 4))
+        out = np.zeros((2832, pocket101.HEIGHT, pocket101.WIDTH, 3), np.uint8)
+        outings.running(out, cast, dice, moments)
+        sums.append(out.sum(0, dtype=int))
+    assert np.array_equal(*sums) and sums[0].any()
 
 
 def test_a_group_shares_people_and_place_and_others_do_not():

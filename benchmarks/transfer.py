@@ -1,0 +1,84 @@
+"""What pocket has taught, put to use where videos are few: pocket101 by four ways, three seeds.
+
+    python benchmarks/transfer.py --json benchmarks/transfer.json
+
+Slow fusion is trained on `pocket` once for each seed (a run that is there is found), then tuned on
+fold 1 of `pocket101` with 1, 2, 5, 10 and all training videos a class. Hit@1 of videos, the seeds
+averaged; intervals of 95 % draw whole groups, the same for every way. A pair is told apart where a
+video's own class outscores its twin.
+"""
+
+import argparse
+import datetime
+import json
+import platform
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from s1m_lab import gains, metrics, pocket101, predict, stages, ucf101
+from s1m_lab.train import TrainConfig, train
+from s1m_lab.transfer import WAYS, Tuning, tune
+
+
+def told_apart(run) -> float:
+    """The share of the twins' test videos whose own class outscores the other."""
+    saved, number = predict.load(run), run.labels.index
+    hits = [
+        metrics.pair_hits(saved.video_probabilities, saved.labels, number(a), number(b))
+        for a, b in pocket101.PAIRS["motion"]
+    ]
+    return float(np.concatenate(hits).mean())
+
+
+def measure(folder: Path, starts: dict[int, str], few: int) -> dict:
+    """Every way and seed with `few` training videos a class (0: all): a row a way."""
+    several = [tune(Tuning(way, folder, starts[s], s, few=few)) for s in starts for way in WAYS]
+    table = gains.standings(gains.hits(several))
+    rows = {}
+    for way, row in table.iterrows():
+        own = [run for run in several if run.results["tune"] == way]
+        rows[way] = {
+            "seeds": [round(run.results["video_hit1"], 4) for run in own],
+            "pairs": [round(told_apart(run), 4) for run in own],
+            "seconds": [run.results["seconds"] for run in own],
+            **{k: round(float(row[k]), 4) for k in ("ours", "low", "high")},
+        }
+        if way != gains.SCRATCH:
+            rows[way] |= {k: round(float(row[k]), 4) for k in gains.GAIN}
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--few", type=int, nargs="*", default=[1, 2, 5, 10, 0], help="0: all")
+    parser.add_argument("--json", help="write the figures here too")
+    args = parser.parse_args()
+    runs = {seed: train(TrainConfig(seed=seed)) for seed in range(args.seeds)}
+    folder = ucf101.dataset("pocket101", 1)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    out = {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{device}, {stages.cores()} cores",
+        "torch": torch.__version__,
+        "commit": sorted({run.results["commit"] for run in runs.values()}),
+        "starts": [run.results["video_hit1"] for run in runs.values()],
+        "videos": {},
+    }
+    for few in args.few:
+        rows = measure(folder, {seed: run.name for seed, run in runs.items()}, few)
+        out["videos"][few or "all"] = rows
+        print(f"{few or 'all'} training videos a class")
+        for way, row in rows.items():
+            more = f"{row['gain']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]" * (
+                "gain" in row
+            )
+            print(f"    {way:8} {row['ours']:.3f} {row['seeds']} pairs {row['pairs']} {more}")
+        if args.json:
+            Path(args.json).write_text(json.dumps(out, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
