@@ -2,6 +2,7 @@
 
     python benchmarks/train_step.py                                  # slow and single, this CPU
     python benchmarks/train_step.py --models slow --device cuda --batch 256 --json out.json
+    python benchmarks/train_step.py --models all --precision bf16 --alone     # ours, all sixteen
 
 Ours: uint8 frames, cropped, flipped and centred on the device; time folded into channels or batch;
 banded normalisation; channels-last. Plain: `nn.Conv3d`, `nn.LocalResponseNorm`, `nn.MaxPool3d`,
@@ -9,11 +10,14 @@ float frames already cropped on the host. Both end with the same SGD step; the t
 turns within one process, and the ratio is that of each turn. The share of the peak is the
 arithmetic of convolutions and matrix products alone (gradients included, twice the forward; none
 for the input), over the best rate of a large matrix product and a large convolution measured in
-the same turn. Needs torch and numpy, and the repository.
+the same turn. On a GPU, `peak_gb` is the most memory that ours took: weights, gradients, momenta,
+activations and the batch; neither side may use TF32, as in a training. Needs torch and numpy, and
+the repository.
 """
 
 import argparse
 import datetime
+import gc
 import json
 import platform
 import statistics
@@ -31,7 +35,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from s1m_lab import clips, models, runs, stages
+from s1m_lab import clips, models, processes, runs, stages
 
 CLASSES = 487
 
@@ -153,16 +157,16 @@ def stepper(net, take_input, device, precision):
 def measure(name, args, device, precision, kind) -> dict:
     net = models.build(name, CLASSES, args.width, args.size)
     work = flops(net)
-    plain = PlainNetwork(net).to(device)
-    net.to(device)
     side, rng = clips.stored_side(args.size), np.random.default_rng(0)
     shape = (args.batch, len(net.frames), side, side, 3)
     frames = torch.from_numpy(rng.integers(0, 256, shape, np.uint8))
     places = clips.crops(np.arange(args.batch), 0, 0, args.size, net.crop)
-    floats = clips.augment(frames, places, args.size, net.crop).contiguous()
     targets = torch.from_numpy(rng.integers(0, CLASSES, args.batch))
     if device.type == "cuda":
-        frames, floats, targets = (t.pin_memory() for t in (frames, floats, targets))
+        frames, targets = frames.pin_memory(), targets.pin_memory()
+        gc.collect()  # the network before, and its optimizer
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
     def to(t):
         return t.to(device, non_blocking=True)
@@ -170,31 +174,38 @@ def measure(name, args, device, precision, kind) -> dict:
     def ours():
         return clips.augment(to(frames), places, args.size, net.crop), to(targets)
 
-    steps = [
-        stepper(net, ours, device, precision),
-        stepper(plain, lambda: (to(floats), to(targets)), device, precision),
-    ]
-    for step in steps:
-        seconds(step, device, 3)
+    steps = [stepper(net.to(device), ours, device, precision)]
+    seconds(steps[0], device, 3)
+    row = {"model": name, "precision": precision}
+    if device.type == "cuda":  # before the plain network is there
+        row["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    if not args.alone:
+        floats = clips.augment(frames, places, args.size, net.crop).contiguous()
+        floats = floats.pin_memory() if device.type == "cuda" else floats
+        plain = PlainNetwork(net).to(device)
+        steps.append(stepper(plain, lambda: (to(floats), to(targets)), device, precision))
+        seconds(steps[1], device, 3)
     turns = [
         [*(seconds(step, device, args.steps) for step in steps), matrix_peak(device, kind)]
         for _ in range(args.turns)
     ]
-    fast, slow, peak = (statistics.median(column) for column in zip(*turns, strict=True))
+    took = [statistics.median(column) for column in zip(*turns, strict=True)]
+    shares = [[work * args.batch / each / most for each in both] for *both, most in turns]
+    shares = [statistics.median(column) for column in zip(*shares, strict=True)]
+    row |= {
+        "clips_per_second": args.batch / took[0],
+        "gflop_per_clip": work / 1e9,
+        "peak_tflops": took[-1] / 1e12,
+        "share_of_peak": shares[0],
+    }
+    if args.alone:
+        return row
     ratios = sorted(theirs / mine for mine, theirs, _ in turns)
-    shares = [[work * args.batch / took / most for took in both] for *both, most in turns]
-    share, plain_share = (statistics.median(column) for column in zip(*shares, strict=True))
-    return {
-        "model": name,
-        "precision": precision,
-        "clips_per_second": args.batch / fast,
-        "plain_clips_per_second": args.batch / slow,
+    return row | {
+        "plain_clips_per_second": args.batch / took[1],
         "ratio": statistics.median(ratios),
         "ratio_range": [ratios[0], ratios[-1]],
-        "gflop_per_clip": work / 1e9,
-        "peak_tflops": peak / 1e12,
-        "share_of_peak": share,
-        "plain_share_of_peak": plain_share,
+        "plain_share_of_peak": shares[1],
     }
 
 
@@ -208,12 +219,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3, help="steps in a turn")
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--alone", action="store_true", help="ours alone, without the plain one")
     parser.add_argument("--json", help="write the figures here too")
     args = parser.parse_args()
     names = models.NAMES if args.models == ["all"] else args.models
     device = torch.device(args.device)
     if device.type == "cpu":
         stages.keep_memory()  # for both
+    processes.set_up(torch.get_num_threads(), deterministic=False)  # as a training does
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     about = {
         "date": datetime.date.today().isoformat(),
@@ -224,25 +237,25 @@ def main() -> None:
         "threads": torch.get_num_threads(),
         "version": s1m_lab.__version__,
         "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version() if device.type == "cuda" else None,
         "width": args.width,
         "size": args.size,
         "batch": args.batch,
     }
     print(json.dumps(about))
-    print(
-        f"{'model':16} {'':5} {'clips/s':>9} {'plain':>9} {'ratio':>6} {'of peak':>8} {'plain':>6}"
-    )
+    print(f"{'model':16} {'':5} {'clips/s':>9} {'of peak':>8} {'GB':>6}", end="")
+    print("" if args.alone else f" {'plain':>9} {'ratio':>6} {'of peak':>8}")
     rows = []
     for name in names:
         for precision in args.precision:
             r = measure(name, args, device, precision, kinds[precision])
             rows.append(r)
-            print(
-                f"{name:16} {precision:5} {r['clips_per_second']:9,.1f} "
-                f"{r['plain_clips_per_second']:9,.1f} {r['ratio']:6.2f} "
-                f"{r['share_of_peak']:8.1%} {r['plain_share_of_peak']:6.1%}",
-                flush=True,
-            )
+            line = f"{name:16} {precision:5} {r['clips_per_second']:9,.1f} "
+            line += f"{r['share_of_peak']:8.1%} {r.get('peak_gb', float('nan')):6.2f}"
+            if not args.alone:
+                line += f" {r['plain_clips_per_second']:9,.1f} {r['ratio']:6.2f}"
+                line += f" {r['plain_share_of_peak']:8.1%}"
+            print(line, flush=True)
     if args.json:
         Path(args.json).write_text(json.dumps({**about, "rows": rows}, indent=2) + "\n")
 

@@ -214,7 +214,8 @@ def augment(frames: Tensor, places: Sequence[Sequence[int]], size: int, crop: in
         for clip, (top, left, _) in zip(frames, places, strict=True)
     ]
     x = torch.stack(cut, dim=1)  # T×B×S×S×3: the order in which the networks read
-    flip = torch.tensor([bool(f) for _, _, f in places], device=x.device)
+    # Not blocking: the next step is prepared while a GPU works on this one.
+    flip = torch.tensor([bool(f) for _, _, f in places]).to(x.device, non_blocking=True)
     x = torch.where(flip[:, None, None, None], x.flip(3), x)
     return x.float().sub_(MEAN).permute(1, 4, 0, 2, 3)
 

@@ -237,7 +237,7 @@ class Network(nn.Module):
         if not (self.training and self.dropout):
             return x
         units = torch.arange(x.shape[1], device=x.device) + (layer << 24)
-        bits = _mix(_mix(self.rows.to(x.device)[:, None] & 0xFFFFFFFF) ^ units)
+        bits = _mix(_mix(self.rows.to(x.device, non_blocking=True)[:, None] & 0xFFFFFFFF) ^ units)
         keep = bits >= int(self.dropout * 2**32)
         return x * keep / (1 - self.dropout)
 

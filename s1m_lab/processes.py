@@ -95,6 +95,4 @@ def set_up(threads: int, deterministic: bool) -> None:
     """Threads and exactness of this process; `deterministic` is for GPUs, a CPU always is."""
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # fp32 is fp32
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)

@@ -10,8 +10,9 @@ Time 0 is the first frame. A segment is sampled and held: its frame k is what a 
 stands twice and of a 60-fps film every other one is left out; the speed of motion never changes.
 
 decord reads what it can be trusted with (see `probe`), PyAV all else; where both may, they give
-the same bytes. A file is opened as a local file of a known video container and as nothing else:
-no protocol, playlist or option can hide in its name or its content.
+the same bytes, so that PyAV reads all of it where decord is not installed. A file is opened as a
+local file of a known video container and as nothing else: no protocol, playlist or option can hide
+in its name or its content.
 """
 
 import hashlib
@@ -173,7 +174,10 @@ def read(
 
 def _reader(path: Path, info: Info) -> Decord | Av:
     if info.decoder == "decord":
-        reader = Decord(path, info.fps)
+        try:
+            reader = Decord(path, info.fps)
+        except ImportError:  # no wheel of it for this machine: the same bytes, in more time
+            return _av(path, info)
         if len(reader.film) == info.frames:
             return reader
         reader.close()

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -346,3 +347,14 @@ def test_real_segments_are_those_of_a_full_decode(real_data):
             for start, clip in zip(starts, clips, strict=True):
                 last = np.searchsorted(times, start + np.arange(16) / 30 + 1e-3, "right") - 1
                 assert np.array_equal(clip, np.stack(images)[last]), (path, chosen.decoder, start)
+
+
+def test_without_decord_pyav_gives_the_same_bytes(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    video.encode(tmp_path / "film.mp4", rng.integers(0, 256, (40, 64, 80, 3), np.uint8))
+    info = video.probe(tmp_path / "film.mp4")
+    assert info.decoder == "decord"
+    both = list(video.segments(tmp_path / "film.mp4", [0.1, 0.6], info=info))
+    monkeypatch.setitem(sys.modules, "decord", None)
+    alone = list(video.segments(tmp_path / "film.mp4", [0.1, 0.6], info=info))
+    np.testing.assert_array_equal(alone, both)

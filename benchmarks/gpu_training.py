@@ -1,0 +1,250 @@
+"""Trainings on a GPU as the lab does them: how fast, how good, and whether they repeat their bits.
+
+    python benchmarks/gpu_training.py                                # a GPU; some minutes
+    python benchmarks/gpu_training.py --json out.json --epochs 10
+    python benchmarks/gpu_training.py --cpu --width 0.0625 --size 66 --videos 64    # a trial of it
+
+The networks are the paper's in size: width 1, crops of 170 from frames of 200×200, bf16, and the
+settings of the pocket recipe. The films are those of `pocket`, 176×132 pixels: their central square
+is resized up to 200×200, into a dataset of its own (`data/pocket-200`), so that these scores say
+that such a training works and nothing about larger pictures.
+
+First every network is trained and scored. Then the same short training of the last one is made
+again and again, each time in a process of its own: as asked for by default; with `deterministic`;
+and with `deterministic`, but killed (SIGKILL) once its first checkpoint is there, and run again.
+What is compared are the bytes of the weights, of the last checkpoint and of the predictions, and
+all of `metrics.csv` and `results.json` that is no time.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import os
+import platform
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from s1m_lab import ingest, metrics, paths, pocket, predict, runs, stages
+from s1m_lab.train import TIMED, TrainConfig
+
+CHILD = """
+import json, sys
+from s1m_lab.train import TrainConfig, train
+import torch
+run = train(TrainConfig(**json.loads(sys.argv[1])))
+print("peak", torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)
+"""
+
+
+def dataset(size: int, videos: int) -> str:
+    """The films of `pocket`, cut at the side that crops of `size` ask for; returns its name."""
+    side = round(size * 200 / 170)
+    folder, films = paths.dataset(f"pocket-{side}"), paths.dataset("pocket") / "videos"
+    if not videos and films.is_dir() and not folder.exists():  # rendered already
+        shutil.copytree(films, folder / "videos")
+    pocket.make(folder.name, videos)
+    ingest.prepare(folder.name, size=side)
+    return folder.name
+
+
+def command(config: TrainConfig) -> list[str]:
+    told = {key: value for key, value in vars(config).items() if value}
+    return [sys.executable, "-c", CHILD, json.dumps(told)]
+
+
+def started(config: TrainConfig) -> subprocess.Popen:
+    around = [str(Path(__file__).resolve().parent.parent), os.environ.get("PYTHONPATH", "")]
+    around = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, around))}
+    return subprocess.Popen(
+        command(config), env=around, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def trained(config: TrainConfig) -> dict:
+    """A training in a process of its own: its run, seconds from start to end, memory, what it said.
+
+    Raises RuntimeError with the last lines of one that failed.
+    """
+    start = time.perf_counter()
+    process, said, peak = started(config), [], 0
+    for line in process.stdout:
+        if line.startswith("peak "):
+            peak = int(line.split()[1])
+        else:
+            said.append(line.rstrip())
+            print(f"    {said[-1]}", flush=True)
+    process.stdout.close()
+    if process.wait():
+        raise RuntimeError(" | ".join(said[-3:]))
+    run = runs.load(config.run)
+    seconds = time.perf_counter() - start
+    return {"run": run, "seconds": seconds, "peak_gb": peak / 1e9, "said": said}
+
+
+def killed(config: TrainConfig) -> dict:
+    """The same, but killed once its first checkpoint is there, and run again."""
+    process, there = started(config), paths.runs() / config.run / "checkpoint"
+    while process.poll() is None and not list(there.glob("[0-9]*")):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.stdout.close()
+    process.wait()
+    run = runs.Run(there.parent)
+    if run.finished or not (run.path / "config.json").is_file():
+        raise RuntimeError("it had ended before it could be killed")
+    found = trained(config)
+    found["resumed"] = [line for line in found["said"] if "goes on from step" in line]
+    if not found["resumed"]:
+        raise RuntimeError("it was killed, and began anew")
+    return found
+
+
+def bits(run: runs.Run) -> dict[str, str]:
+    """All that a training leaves but its times, as digests."""
+    last = max((run.path / "checkpoint").glob("[0-9]*"))
+    files = [run.path / "model.safetensors", run.path / "predictions" / "test.npy"]
+    files += [last / "weights.safetensors", last / "momenta.safetensors"]
+    found = {
+        str(f.relative_to(run.path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files
+    }
+    timed = (*TIMED, "train_clips_per_second")
+    results = {key: value for key, value in run.results.items() if key not in timed}
+    rows = run.metrics.drop(columns=list(TIMED)).to_csv(index=False)
+    return found | {"metrics.csv": stages.fingerprint(rows=rows, results=results)}
+
+
+def row(model: str, found: dict) -> dict:
+    """Speed, memory and scores of a finished training. `steady` is the median over the rows of
+    `metrics.csv` but the first of each epoch, in which the loader's processes start."""
+    run = found["run"]
+    rows = run.metrics
+    steady = rows[rows["epoch"].duplicated()]
+    saved, number = predict.load(run), run.labels.index
+    scores = saved.video_probabilities
+    told = {
+        kind: statistics.mean(
+            float(metrics.pair_hits(scores, saved.labels, number(a), number(b)).mean())
+            for a, b in group
+        )
+        for kind, group in pocket.pairs(paths.dataset(run.results["data"])).items()
+    }
+    kept = ("parameters", "clip_hit1", "video_hit1", "seconds", "train_clips_per_second")
+    kept += ("data_wait", "precision", "threads")
+    return {
+        "model": model,
+        "steps": int(rows["step"].iloc[-1]),
+        **{key: run.results[key] for key in kept},
+        "steady_clips_per_second": float(steady["clips_per_second"].median()),
+        "steady_data_wait": float(steady["data_wait"].median()),
+        "whole_seconds": round(found["seconds"], 1),  # scoring, checkpoints and start included
+        "peak_gb": found["peak_gb"],
+        "pairs": told,
+    }
+
+
+def differing(one: runs.Run, other: runs.Run) -> list[str]:
+    """What of two trainings has not the same bytes."""
+    mine, theirs = bits(one), bits(other)
+    return sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+
+
+def repeats(short: TrainConfig, note) -> None:
+    """The short training again and again; `note` is told of each comparison as it is made."""
+    exact = dict(vars(short), deterministic=True)
+    plan = [  # what is asked, whether it is killed, what it is compared with
+        ("deterministic", exact, False, None),
+        ("deterministic, again", exact, False, "deterministic"),
+        ("deterministic, killed and resumed", exact, True, "deterministic"),
+        ("default", vars(short), False, None),
+        ("default, again", vars(short), False, "default"),
+        ("default, killed and resumed", vars(short), True, "default"),
+    ]
+    there = {}
+    for n, (name, asked, stops, other) in enumerate(plan):
+        print(name, flush=True)
+        config = TrainConfig(**dict(asked, run=f"repeat-{n}"))
+        try:
+            there[name] = found = (killed if stops else trained)(config)
+        except RuntimeError as error:
+            note({"training": name, "failed": str(error)})
+            continue
+        rate = found["run"].metrics["clips_per_second"].median()
+        said = {"training": name, "clips_per_second": float(rate)}
+        if stops:
+            said["resumed"] = found["resumed"][0]
+        if other in there:
+            off = differing(there[other]["run"], found["run"])
+            said |= {"against": other, "same_bits": not off, "differing": off}
+        note(said)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--models", nargs="+", default=["single", "slow"])
+    parser.add_argument("--epochs", type=int, default=5, help="of the trainings that are scored")
+    parser.add_argument("--short", type=int, default=1, help="epochs of those that are repeated")
+    parser.add_argument("--width", type=float, default=1.0)
+    parser.add_argument("--size", type=int, default=170, help="side of the full-frame crop")
+    parser.add_argument("--batch", type=int, default=0, help="clips a step (0: the recipe's)")
+    parser.add_argument("--lr", type=float, default=0.0, help="learning rate (0: the recipe's)")
+    parser.add_argument("--precision", default="bf16")
+    parser.add_argument("--videos", type=int, default=0, help="films (0: all of pocket)")
+    parser.add_argument("--cpu", action="store_true", help="where there is no GPU, on the CPU")
+    parser.add_argument("--json", help="write the figures here too, as they come")
+    args = parser.parse_args()
+    import torch
+
+    cuda = torch.cuda.is_available()
+    if not cuda and not args.cpu:
+        print("no GPU here; --cpu tries it without (give --width, --size and --videos)")
+        return
+    about = {
+        "date": datetime.date.today().isoformat(),
+        "commit": runs.commit(),
+        "machine": f"{platform.machine()}, {stages.cores()} cores",
+        "gpu": torch.cuda.get_device_name() if cuda else None,
+        "torch": torch.__version__,
+        "cudnn": torch.backends.cudnn.version() if cuda else None,
+        **{key: value for key, value in vars(args).items() if key not in ("json", "cpu")},
+    }
+    print(json.dumps(about), flush=True)
+    about |= {"trainings": [], "repeats": []}
+
+    def note(kind: str, figures: dict) -> None:
+        about[kind].append(figures)
+        print(json.dumps(figures), flush=True)
+        if args.json:
+            Path(args.json).write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+
+    start = time.perf_counter()
+    data = dataset(args.size, args.videos)
+    about["dataset_seconds"] = round(time.perf_counter() - start, 1)
+    common = {"data": data, "width": args.width, "size": args.size, "lr": args.lr}
+    common |= {"batch_size": args.batch, "precision": args.precision}
+    films = paths.dataset(data)
+    with tempfile.TemporaryDirectory() as home:  # runs that no other of this name answers for
+        os.environ["S1M_HOME"] = home
+        (Path(home) / "data").mkdir()
+        (Path(home) / "data" / data).symlink_to(films)
+        for model in args.models:
+            print(model, flush=True)
+            config = TrainConfig(model=model, epochs=args.epochs, run=model, **common)
+            try:
+                note("trainings", row(model, trained(config)))
+            except RuntimeError as error:
+                note("trainings", {"model": model, "failed": str(error)})
+        short = TrainConfig(model=args.models[-1], epochs=args.short, **common)
+        repeats(short, lambda figures: note("repeats", figures))
+
+
+if __name__ == "__main__":
+    main()
