@@ -16,6 +16,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from PIL import Image
 
 from s1m_lab import clips, ingest, metrics, plots, pocket, predict, runs, stages
@@ -148,10 +149,12 @@ def main() -> None:
         holds = "holds" if row["holds"] else "FAILS"
         print(f"{holds}  {row['claim']}: {row['mean']:.3f} [{low:.3f}, {high:.3f}] {row['seeds']}")
     if args.json:
+        cuda = torch.cuda.is_available()
+        device = torch.cuda.get_device_name() if cuda else platform.machine()
         kept = ("clip_hit1", "video_hit1", "video_hit5", "seconds", "train_clips_per_second")
         out = {
             "date": datetime.date.today().isoformat(),
-            "machine": f"{platform.machine()}, {stages.cores()} cores, {platform.system()}",
+            "machine": f"{device}, {stages.cores()} cores, {platform.system()}",
             "commit": sorted({one["commit"] for seeds in found.values() for one in seeds}),
             "scores": {n: [{k: s[k] for k in kept} for s in seeds] for n, seeds in found.items()},
             "pairs": table,

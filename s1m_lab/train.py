@@ -22,7 +22,7 @@ from s1m_lab.processes import World
 from s1m_lab.recipes import RECIPES, Recipe, TrainConfig
 from s1m_lab.shards import Shards
 
-VERSION = 1  # raise it when the same settings give other weights
+VERSION = 2  # raise it when the same settings give other weights
 ROW = 10  # steps in a row of metrics.csv
 SLOWER = 0.1  # the rate of layers that were trained before, as a share of the new layer's
 COLUMNS = ("step", "epoch", "lr", "loss", "val_loss", "val_hit1")
@@ -126,6 +126,7 @@ class State:
 
     step: int = 0
     clips: int = 0  # trained on, repeats counted
+    judged: int = 0  # of them, when the validation clips were scored last
     cuts: int = 0  # of the rate, on a plateau
     best_epoch: int = -1
     best_hit1: float = -1.0
@@ -197,7 +198,10 @@ def _fit(
         mean_loss = _mean(losses) if row_ends else None
         state.seconds += time.perf_counter() - clock
         val = (None, None)
-        if epoch_ends:
+        # Where epochs are short, as with few videos, not so often that it takes most of the time.
+        due = state.clips - state.judged >= len(val_clips) or state.step == steps
+        if epoch_ends and due:
+            state.judged = state.clips
             val = predict.validate(net, val_clips, precision, threads)
             _judge(run, state, net, epoch, *val, world)
         if row_ends and log:
