@@ -289,7 +289,7 @@ def parser() -> argparse.ArgumentParser:
     cut.add_argument("--max-duration", type=float, help="leave out longer videos, s (0: none)")
     cut.add_argument("--files", help="folder or address (s3://…) of a catalog's files")
     cut.add_argument("--output", help="address for the shards (default: in the dataset)")
-    cut.add_argument("--workers", type=int, help="processes of this machine (default: its cores)")
+    cut.add_argument("--workers", type=int, help="processes here (default and most: the cores)")
     cut.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")
     cut.add_argument("--fetch", action="store_true", help="follow the catalog's own addresses")
     cut.add_argument("--retry", action="store_true", help="try again those that failed")

@@ -10,7 +10,7 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -22,7 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from s1m_lab import stages
+from s1m_lab import stages, texts
 
 # published: how many, the paper's shares of the splits, quantiles of the JSON's durations (s)
 CLASSES, VIDEOS = 487, 1_133_158
@@ -51,7 +51,6 @@ COLUMNS = {
 }
 BATCH = 40_000  # rows
 FIT_FOR_ID = np.isin(np.arange(256), list(f"{ascii_letters}{digits}_.-".encode()))  # by byte
-NUMBER = r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$"
 
 
 def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, dict]:
@@ -124,57 +123,8 @@ def distinct(labels: pa.ListArray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array([0, *ends], pa.int32()), value.take(pa.array(first)))
 
 
-def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
-    """uint64 of every id: FNV-1a over its UTF-8 bytes, begun at `seed`, then the mixing of
-    splitmix64; a function of the two alone, on every machine and in every version."""
-    offsets, data = _bytes(ids)
-    start, length = offsets[:-1], np.diff(offsets)
-    least = length.min(initial=np.iinfo(np.int32).max)
-    h = np.full(len(ids), (0xCBF29CE484222325 ^ seed) & (2**64 - 1), np.uint64)
-    for k in range(length.max(initial=0)):
-        more = slice(None) if k < least else np.flatnonzero(length > k)
-        h[more] = (h[more] ^ data[start[more] + k]) * np.uint64(0x100000001B3)
-    h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return h ^ (h >> np.uint64(31))
-
-
 def _by_reason(broken: np.ndarray) -> dict[str, int]:
     return {reason: int(n) for reason, n in zip(BROKEN, broken, strict=True) if n}
-
-
-def _bytes(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(where each text begins, and the last ends; the bytes of all), not copied."""
-    _, offsets, data = text.buffers()
-    offsets = np.frombuffer(offsets or bytes(4), np.int32)
-    return offsets[text.offset : text.offset + len(text) + 1], np.frombuffer(data or b"", np.uint8)
-
-
-def _having(odd: Callable[[np.ndarray], np.ndarray], text: pa.Array) -> np.ndarray:
-    """bool for every text: whether one of its bytes is `odd`, which tells for many at once."""
-    offsets, data = _bytes(text)
-    at = np.flatnonzero(odd(data[offsets[0] : offsets[-1]])) + offsets[0]
-    having = np.zeros(len(text), bool)
-    having[np.searchsorted(offsets, at, "right") - 1] = True
-    return having
-
-
-def _control(data: np.ndarray) -> np.ndarray:
-    """Of every byte of UTF-8, whether a control character begins there: C0, DEL or C1."""
-    odd = (data < 0x20) | (data == 0x7F)
-    odd[:-1] |= (data[:-1] == 0xC2) & (data[1:] < 0xA0)
-    return odd
-
-
-def _seconds(duration: pa.Array) -> pa.Array:
-    """float32 of every JSON value that is a number, not below 0 and of less than ten digits."""
-    number = pc.fill_null(pc.less(pc.binary_length(duration), 10), False)
-    number = number.to_numpy(zero_copy_only=False)
-    number &= ~_having(lambda data: (data < 0x30) | (data > 0x39), duration)  # most: digits alone
-    other = np.flatnonzero(~number)
-    matches = pc.match_substring_regex(duration.take(pa.array(other)), NUMBER)
-    number[other] = pc.fill_null(matches, False).to_numpy(zero_copy_only=False)
-    return pc.if_else(pa.array(number), duration, None).cast(pa.float32())
 
 
 def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarray:
@@ -319,23 +269,23 @@ def _checked(
     wrong = ~((number >= 0) & (number < classes) & (number == np.floor(number)))
     classless = np.zeros(len(rows), bool)
     classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
-    seconds = _seconds(duration)
+    seconds = texts.seconds(duration)
     size = pc.fill_null(pc.binary_length(rows["id"]), 0).to_numpy()
     long = sure(pc.greater(pc.binary_length(title), 1000))
     long[long] = sure(pc.greater(pc.utf8_length(title.filter(long)), 1000))
     conditions = [
-        (size < 1) | (size > 100) | _having(lambda data: ~FIT_FOR_ID.take(data), rows["id"]),
+        (size < 1) | (size > 100) | texts.having(lambda data: ~FIT_FOR_ID.take(data), rows["id"]),
         ~sure(pc.greater(pc.list_value_length(labels), 0)),
         classless,
         sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),
         long,
-        _having(_control, title),
+        texts.having(texts.control, title),
     ]
     why = np.select(conditions, range(len(conditions)), -1)
     rows = rows.append_column("seconds", seconds)
     if why.max(initial=-1) >= 0:
         rows = rows.filter(pa.array(why < 0))
-    hashes = hash64(rows["id"], data_seed)
+    hashes = texts.hash64(rows["id"], data_seed)
     broken = np.bincount(why[why >= 0], minlength=len(BROKEN))
     return _columns(rows, split, hashes), hashes, broken
 
@@ -349,7 +299,7 @@ def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordB
     ids, image, source = rows["id"], rows["thumbnail"], rows["source487"]
     safe = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
     url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
-    dotted = pa.array(_having(lambda data: data == ord("."), ids))
+    dotted = pa.array(texts.having(lambda data: data == ord("."), ids))
     youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), dotted)
     split = pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split)
     val = pc.and_(pc.equal(split, "train"), pa.array(hashes >> np.uint64(61) == 0))

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from s1m_lab import catalog, sports1m
+from s1m_lab import catalog, sports1m, texts
 
 NO_ID, NO_LABELS, NO_CLASS, NO_DURATION, LONG_TITLE, CONTROL, AGAIN = sports1m.BROKEN
 
@@ -240,21 +240,21 @@ def test_hashes_of_ids_of_any_length():
     names = ["", "a", "é", "x" * 300, "UDqivjS-lpI", "\0", ""]
     for array in (pa.array(names), pa.array(["before", *names, "after"]).slice(1, len(names))):
         for seed in (0, 1, 2**70 + 3, -5):
-            found = sports1m.hash64(array, seed).tolist()
+            found = texts.hash64(array, seed).tolist()
             assert found == [hash64(name, seed) for name in names]
-    assert len(sports1m.hash64(pa.array([], pa.string()))) == 0
+    assert len(texts.hash64(pa.array([], pa.string()))) == 0
 
 
 def test_odd_bytes_are_found_in_their_row_alone():
-    texts = ["x", "", "a", None, "bx", "", "xx", "é", "x"]
+    titles = ["x", "", "a", None, "bx", "", "xx", "é", "x"]
 
     def odd(data):
         return (data == ord("x")) | (data == 0xC3)
 
-    truth = [text is not None and ("x" in text or "é" in text) for text in texts]
-    for start in range(len(texts)):
-        array = pa.array(texts).slice(start)
-        assert sports1m._having(odd, array).tolist() == truth[start:]
+    truth = [text is not None and ("x" in text or "é" in text) for text in titles]
+    for start in range(len(titles)):
+        array = pa.array(titles).slice(start)
+        assert texts.having(odd, array).tolist() == truth[start:]
 
 
 def test_a_zip_is_read_and_never_unpacked_by_its_names(tmp_path):

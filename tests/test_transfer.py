@@ -286,6 +286,8 @@ def test_few_are_so_many_videos_of_every_class_and_each_among_more(lab):
     assert run.results["few"] == run.config["settings"]["few"] == 1
     steps = run.metrics["step"].iloc[-1]
     assert steps == 2, "9 clips are one batch an epoch"
+    # the 12 validation clips are not scored after 8 clips of training
+    assert run.metrics["val_hit1"].notna().tolist() == [False, True]
 
 
 def test_a_start_that_cannot_be_tuned_is_refused(lab):
