@@ -180,10 +180,10 @@ def test_real_clips_and_the_twin_in_one_folder(small, real_data, tmp_path):
     for file in [*real, *drawn]:
         (root / file.parent.name).mkdir(parents=True, exist_ok=True)
         shutil.copy(file, root / file.parent.name)
-    (root / "Biking" / "v_Biking_g04_c01.avi").write_bytes(b"RIFF, and no more")
+    (root / "Haircut" / "v_Haircut_g04_c01.avi").write_bytes(b"RIFF, and no more")
     classes = sorted({file.parent.name for file in [*real, *drawn]})
     lines = [f"{file.parent.name}/{file.name}" for file in [*real, *drawn]]
-    lines += ["Biking/v_Biking_g02_c07.avi"]
+    lines += ["Haircut/v_Haircut_g02_c07.avi"]
     for fold in (1, 2, 3):
         test = [line for line in lines if f"_g{fold:02}_" in line]
         train = [f"{t} {classes.index(t.partition('/')[0]) + 1}" for t in lines if t not in test]
@@ -192,7 +192,7 @@ def test_real_clips_and_the_twin_in_one_folder(small, real_data, tmp_path):
         for fold in (1, 2, 3):
             folder = ucf101.dataset(fold=fold, clips=2, **given)
             df = catalog.load(folder)
-            assert len(df) == len(lines) and df.attrs["missing"] == {"Biking": 1}
+            assert len(df) == len(lines) and df.attrs["missing"] == {"Haircut": 1}
             assert df["path"].dropna().map(lambda p: p.startswith(str(root))).all()
     assert datasets.own_settings(folder)["clips"] == {"train": 2, "val": 2, "test": 2}
     ingest.prepare(folder, size=64, workers=1)
