@@ -10,8 +10,8 @@ is resized up to 200×200, into a dataset of its own (`data/pocket-200`), so tha
 that such a training works and nothing about larger pictures.
 
 First every network is trained and scored. Then the same short training of the last one is made
-again and again, each time in a process of its own: as asked for by default; with `deterministic`;
-and with `deterministic`, but killed (SIGKILL) once its first checkpoint is there, and run again.
+again and again, each time in a process of its own, with `deterministic` and as it is by default:
+once, once more, and killed (SIGKILL) as its first checkpoint is there, and run again.
 What is compared are the bytes of the weights, of the last checkpoint and of the predictions, and
 all of `metrics.csv` and `results.json` that is no time.
 """
@@ -96,11 +96,9 @@ def killed(config: TrainConfig) -> dict:
     while process.poll() is None and not list(there.glob("[0-9]*")):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    process.stdout.close()
-    process.wait()
-    run = runs.Run(there.parent)
-    if run.finished or not (run.path / "config.json").is_file():
-        raise RuntimeError("it had ended before it could be killed")
+    said = process.stdout.read().splitlines()
+    if process.wait() != -signal.SIGKILL:
+        raise RuntimeError(" | ".join(["it had ended before it could be killed", *said[-3:]]))
     found = trained(config)
     found["resumed"] = [line for line in found["said"] if "goes on from step" in line]
     if not found["resumed"]:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 from PIL import Image
 
 from s1m_lab import clips, ingest, metrics, plots, pocket, predict, runs, stages
@@ -149,6 +148,8 @@ def main() -> None:
         holds = "holds" if row["holds"] else "FAILS"
         print(f"{holds}  {row['claim']}: {row['mean']:.3f} [{low:.3f}, {high:.3f}] {row['seeds']}")
     if args.json:
+        import torch
+
         cuda = torch.cuda.is_available()
         device = torch.cuda.get_device_name() if cuda else platform.machine()
         kept = ("clip_hit1", "video_hit1", "video_hit5", "seconds", "train_clips_per_second")

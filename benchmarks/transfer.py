@@ -15,7 +15,6 @@ import platform
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from s1m_lab import gains, metrics, pocket101, predict, stages, ucf101
 from s1m_lab.train import TrainConfig, train
@@ -42,7 +41,7 @@ def measure(folder: Path, starts: dict[int, str], few: int) -> dict:
         rows[way] = {
             "seeds": [round(run.results["video_hit1"], 4) for run in own],
             "pairs": [round(told_apart(run), 4) for run in own],
-            "seconds": [run.results["seconds"] for run in own],
+            **{k: [run.results[k] for run in own] for k in ("seconds", "commit")},
             **{k: round(float(row[k]), 4) for k in ("ours", "low", "high")},
         }
         if way != gains.SCRATCH:
@@ -56,6 +55,8 @@ def main() -> None:
     parser.add_argument("--few", type=int, nargs="*", default=[1, 2, 5, 10, 0], help="0: all")
     parser.add_argument("--json", help="write the figures here too")
     args = parser.parse_args()
+    import torch
+
     runs = {seed: train(TrainConfig(seed=seed)) for seed in range(args.seeds)}
     folder = ucf101.dataset("pocket101", 1)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
@@ -63,21 +64,19 @@ def main() -> None:
         "date": datetime.date.today().isoformat(),
         "machine": f"{device}, {stages.cores()} cores",
         "torch": torch.__version__,
-        "commit": sorted({run.results["commit"] for run in runs.values()}),
-        "starts": [run.results["video_hit1"] for run in runs.values()],
+        "starts": [{k: r.results[k] for k in ("video_hit1", "commit")} for r in runs.values()],
         "videos": {},
     }
     for few in args.few:
         rows = measure(folder, {seed: run.name for seed, run in runs.items()}, few)
         out["videos"][few or "all"] = rows
-        print(f"{few or 'all'} training videos a class")
-        for way, row in rows.items():
-            more = f"{row['gain']:+.3f} [{row['gain_low']:+.3f}, {row['gain_high']:+.3f}]" * (
-                "gain" in row
-            )
-            print(f"    {way:8} {row['ours']:.3f} {row['seeds']} pairs {row['pairs']} {more}")
         if args.json:
             Path(args.json).write_text(json.dumps(out, indent=1) + "\n", "utf-8")
+        print(f"{few or 'all'} training videos a class")
+        for way, row in rows.items():
+            print(f"    {way:8} {row['ours']:.3f} {row['seeds']} pairs {row['pairs']}", end=" ")
+            gain = "{gain:+.3f} [{gain_low:+.3f}, {gain_high:+.3f}]"
+            print("" if way == gains.SCRATCH else gain.format(**row))
 
 
 if __name__ == "__main__":

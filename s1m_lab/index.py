@@ -26,6 +26,7 @@ from pathlib import Path
 from s1m_lab import paths, plots, reports, runs, stages, stamps
 from s1m_lab.reports import Ended, Report
 
+VERSION = 1  # of `suites.json`; what another wrote is forgotten
 KEY = 3  # figures of a report, where its suite does not name them
 Outcome = tuple[Report, Ended | None]  # a report of a suite, and what became of it, if it has ended
 WIDE, NARROW = 800, 400  # pixels: twice what the first and the other figures take on the page
@@ -81,7 +82,8 @@ def _remembered(suite: Path, own: list[Outcome]) -> dict[str, list[Outcome]]:
     """
     place, suites = reports.folder() / "suites.json", {str(suite.resolve()): own}
     known = json.loads(place.read_text("utf-8")) if place.is_file() else {}
-    for path, entries in known.items():
+    known = known if known.get("version") == VERSION else {"suites": {}}
+    for path, entries in known["suites"].items():
         taken = {report.name for listed in suites.values() for report, _ in listed}
         left = [(report, how) for report, how in map(_outcome, entries) if report.name not in taken]
         left = [(r, how) for r, how in left if _file(r).is_file() or r.notebook.is_file()]
@@ -89,6 +91,7 @@ def _remembered(suite: Path, own: list[Outcome]) -> dict[str, list[Outcome]]:
             suites[path] = left
     text = {path: [_entry(*each) for each in listed] for path, listed in suites.items()}
     with stages.atomic(place) as temporary:
+        text = {"version": VERSION, "suites": text}
         temporary.write_text(json.dumps(text, indent=1, default=str), "utf-8")
     return suites
 

@@ -175,7 +175,7 @@ def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
     facing, tempo, shake = int(rng.choice([-1, 1])), rng.uniform(0.88, 1.14), rng.uniform(1, 4)
     wide = 2 * WIDTH if stage.travel else WIDTH + 2 * MARGIN
     world = stage.place(rng, wide, HEIGHT + MARGIN).picture()
-    shoot = (_far if stage.far else _near)(stage, world, rng, facing)
+    shoot = _far(stage, world, rng) if stage.far else _near(stage, world, rng, facing)
     for length in stage.rounds.values():
         for clip, count in enumerate(scene.lengths):
             dice, times = chance(data_seed, scene.stage, scene.group, 2 + clip), np.arange(count)
@@ -187,7 +187,7 @@ def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
             yield next(files), frames if length > 0 else frames[::-1]
 
 
-def _far(stage: Stage, world: np.ndarray, rng, facing: int) -> Callable:
+def _far(stage: Stage, world: np.ndarray, rng) -> Callable:
     """An outing: the camera swings, those whom it films go their own ways."""
     cast = rng.integers(2**32)
 

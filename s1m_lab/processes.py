@@ -15,8 +15,9 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 
-# Imported here, before there is a group: its functions would keep that of the moment as a default,
-# and the threads of a group that is never freed may abort a process as it ends.
+# As it is imported, its functions take the current process group for a default argument. Imported
+# later (DistributedDataParallel does), it would keep a destroyed group and its threads alive, which
+# can abort the process at its end.
 import torch.distributed.nn
 from torch import Tensor
 

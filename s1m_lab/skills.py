@@ -55,7 +55,7 @@ def guitar_playing(pen, people, tones, u):
 
 
 def violin_playing(pen, people, tones, u):
-    """With long strokes of the bow where it goes slowly; a fiddler's where it goes fast."""
+    """With long strokes of the bow."""
     draw, sway = np.cos(TURN * u), 2 * np.sin(TURN * u)
     neck, who, varnish = (92 + sway, 52), people[0], (172, 88, 44)
     scroll, chin = (132 + sway, 62), (102 + sway, 54)

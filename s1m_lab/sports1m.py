@@ -69,7 +69,7 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
     names = [Path(labels)] if labels else [file for file in beside if file.is_file()]
     classes = read_labels(names[0]) if names else []
     stages.keep_memory()
-    pa.set_memory_pool(pa.system_memory_pool())  # its own takes up to half a second of the system's
+    pa.set_memory_pool(pa.system_memory_pool())  # with Arrow's own this takes half a second more
     with _files(path) as files, ThreadPoolExecutor(stages.cores()) as pool:
         work = partial(_read_file, classes=len(classes) or CLASSES, data_seed=data_seed)
         parts = [part for found in pool.map(work, files) for part in found]

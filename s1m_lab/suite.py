@@ -179,10 +179,11 @@ def _work(
         if how:
             report = busy.pop(worker)[0]
             if how.status == "made" and report.name not in again and not reports.is_current(report):
-                how = how._replace(why="it has changed what it shows: once more")
+                line.ended(report, how._replace(why="it has changed what it shows: once more"))
                 again.add(report.name)
-                waiting.insert(0, report)
-            end(report, how)
+                waiting.insert(0, report)  # what comes after it waits
+            else:
+                end(report, how)
             index.write(path, listed, ended)
 
 

@@ -250,7 +250,7 @@ def _mean(losses: list[torch.Tensor]) -> float:
 
 
 def _judge(run, state: State, net, epoch: int, loss: float, hit1: float, world: World) -> None:
-    """After an epoch: keep the weights if they are the best yet, else (on a plateau) cut the rate.
+    """After a validation: keep the weights if they are the best, else (on a plateau) cut the rate.
 
     Best is the higher Hit@1 on the validation clips, of equals the lower loss. Without validation
     clips (both nan) every epoch is kept.

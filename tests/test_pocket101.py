@@ -101,7 +101,10 @@ def rounds_of(name):
     return next((k, s.rounds) for k, s in enumerate(pocket101.STAGES) if name in s.rounds)
 
 
-@pytest.mark.parametrize("name", ["Moonwalking", "Rappelling", "SkyDiving", "BackPaddling"])
+REVERSED = [name for s in pocket101.STAGES for name, length in s.rounds.items() if length < 0]
+
+
+@pytest.mark.parametrize("name", REVERSED)
 def test_a_reversed_twin_is_exact(name):
     stage, rounds = rounds_of(name)
     forth, back = shown(stage).values()
@@ -129,6 +132,25 @@ def test_runners_and_walkers_show_the_same_pictures_in_another_order():
         outings.running(out, cast, dice, moments)
         sums.append(out.sum(0, dtype=int))
     assert np.array_equal(*sums) and sums[0].any()
+
+
+def test_any_moment_is_as_likely_in_a_walker_as_in_a_runner(monkeypatch):
+    """Over many groups their frames, and the first alone, show every part of a round."""
+    moments = []
+
+    def far(*_):
+        return lambda dice, rounds, camera: moments.append(rounds % 1)
+
+    monkeypatch.setattr(pocket101, "_far", far)
+    for scene in pocket101.plan(99, 0):
+        if "BeachRunning" in pocket101.STAGES[scene.stage].rounds:
+            list(pocket101.film(scene, 0))
+    assert len(moments) == 2 * 149
+    every = np.concatenate(moments)
+    parts = np.histogram(every, 8, (0, 1))[0] / len(every)
+    assert np.abs(parts - 1 / 8).max() < 0.05
+    first = np.histogram([m[0] for m in moments], 8, (0, 1))[0] / len(moments)
+    assert np.abs(first - 1 / 8).max() < 3 * np.sqrt(7 / 64 / 149)  # of so many draws
 
 
 def test_a_group_shares_people_and_place_and_others_do_not():
