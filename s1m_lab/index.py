@@ -89,9 +89,9 @@ def _remembered(suite: Path, own: list[Outcome]) -> dict[str, list[Outcome]]:
         left = [(r, how) for r, how in left if _file(r).is_file() or r.notebook.is_file()]
         if left and path not in suites:
             suites[path] = left
-    text = {path: [_entry(*each) for each in listed] for path, listed in suites.items()}
+    kept = {path: [_entry(*each) for each in listed] for path, listed in suites.items()}
+    text = {"version": VERSION, "suites": kept}
     with stages.atomic(place) as temporary:
-        text = {"version": VERSION, "suites": text}
         temporary.write_text(json.dumps(text, indent=1, default=str), "utf-8")
     return suites
 
