@@ -50,7 +50,7 @@ COLUMNS = {
     "source487": "VARCHAR",
 }
 BATCH = 40_000  # rows
-FIT_FOR_ID = np.isin(np.arange(256), list(f"{ascii_letters}{digits}_.-".encode()))  # by byte
+UNFIT_FOR_ID = bytes(set(range(256)) - set(f"{ascii_letters}{digits}_.-".encode()))
 
 
 def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, dict]:
@@ -75,10 +75,10 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
         parts = [part for found in pool.map(work, files) for part in found]
     if not parts:
         raise ValueError(f"{path} lists no videos")
-    parts, hashes, broken = zip(*parts, strict=True)
-    again, broken = _already_listed(parts, np.concatenate(hashes)), sum(broken)
-    broken[-1] = again.sum()
-    keeps = np.split(~again, np.cumsum([len(part) for part in parts])[:-1])
+    parts, hashes, why = zip(*parts, strict=True)
+    ends, why = np.cumsum([len(part) for part in parts]), np.concatenate(why)
+    why[_already_listed(parts, np.concatenate(hashes))] = len(BROKEN) - 1
+    keeps = np.split(why < 0, ends[:-1])
     kept = [_kept(part, keep) for part, keep in zip(parts, keeps, strict=True)]
     videos = pa.Table.from_batches(sum(kept, []))
     if not classes:
@@ -91,7 +91,7 @@ def read(path: Path, labels: str = "", data_seed: int = 0) -> tuple[pa.Table, di
         "classes": classes,
         "data_seed": data_seed,
         "split": "train and test as the source says" + how,
-        "broken": _by_reason(broken),
+        "broken": _by_reason(why),
     }
 
 
@@ -106,8 +106,8 @@ def read_labels(path: Path) -> list[str]:
 def read_list(path: Path, classes: int) -> tuple[pa.RecordBatch, dict[str, int]]:
     """`id, labels` of the sound lines of a list, one id as often as it stands there, and how many
     lines are broken, by reason."""
-    rows, _, broken = _checked(_list(path), "", classes, data_seed=0)
-    return rows.select(["id", "labels"]), _by_reason(broken)
+    rows, _, why = _checked(_list(path), "", classes, data_seed=0)
+    return rows.select(["id", "labels"]).filter(pa.array(why < 0)), _by_reason(why)
 
 
 def distinct(labels: pa.ListArray) -> pa.ListArray:
@@ -123,12 +123,14 @@ def distinct(labels: pa.ListArray) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array([0, *ends], pa.int32()), value.take(pa.array(first)))
 
 
-def _by_reason(broken: np.ndarray) -> dict[str, int]:
-    return {reason: int(n) for reason, n in zip(BROKEN, broken, strict=True) if n}
+def _by_reason(why: np.ndarray) -> dict[str, int]:
+    """How many rows are broken, by reason; `why` is as `_checked` gives it."""
+    broken = np.bincount(why[why >= 0], minlength=len(BROKEN)).tolist()
+    return {reason: n for reason, n in zip(BROKEN, broken, strict=True) if n}
 
 
 def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarray:
-    """bool for every video: whether its id is another one's, that stands before it or in test.
+    """The places of videos whose id is another one's, that stands before it or in test.
 
     A video in train and test is tested on, and never trained on.
     """
@@ -138,9 +140,7 @@ def _already_listed(parts: list[pa.RecordBatch], hashes: np.ndarray) -> np.ndarr
     rows = pa.Table.from_batches([part.select(["id", "split"]) for part in parts])
     rows = rows.take(pa.array(at)).to_pandas()
     rows = rows.assign(train=rows["split"] != "test", at=at).sort_values(["id", "train", "at"])
-    again = np.zeros(len(hashes), bool)
-    again[rows["at"][rows["id"].duplicated()]] = True
-    return again
+    return rows["at"][rows["id"].duplicated() & rows["id"].notna()].to_numpy()
 
 
 def _kept(part: pa.RecordBatch, keep: np.ndarray) -> list[pa.RecordBatch]:
@@ -204,7 +204,7 @@ def _split_of(path: str | Path) -> str:
 
 
 def _read_file(path: Path, classes: int, data_seed: int) -> list[tuple]:
-    """(the sound videos, their hashes, how many rows are broken for each reason), in batches."""
+    """What `_checked` gives for each batch of the file's rows."""
     import duckdb
 
     work = partial(_checked, split=_split_of(path), classes=classes, data_seed=data_seed)
@@ -258,8 +258,9 @@ def _list(path: Path) -> pa.RecordBatch:
 def _checked(
     rows: pa.RecordBatch, split: str, classes: int, data_seed: int
 ) -> tuple[pa.RecordBatch, np.ndarray, np.ndarray]:
-    """(the sound videos in columns of the catalog, their hashes, how many rows are broken for each
-    reason)."""
+    """(the rows in columns of the catalog, their hashes, why each is broken: the number of the
+    reason, -1 for a sound one). The id of a broken row is null, and its other columns mean nothing:
+    it costs less to leave out the few at the end than to copy the others."""
 
     def sure(condition: pa.Array) -> np.ndarray:
         return pc.fill_null(condition, False).to_numpy(zero_copy_only=False)
@@ -274,7 +275,7 @@ def _checked(
     long = sure(pc.greater(pc.binary_length(title), 1000))
     long[long] = sure(pc.greater(pc.utf8_length(title.filter(long)), 1000))
     conditions = [
-        (size < 1) | (size > 100) | texts.having(lambda data: ~FIT_FOR_ID.take(data), rows["id"]),
+        (size < 1) | (size > 100) | texts.having(texts.among(UNFIT_FOR_ID), rows["id"]),
         ~sure(pc.greater(pc.list_value_length(labels), 0)),
         classless,
         sure(duration.is_valid()) & ~sure(pc.greater(seconds, 0)),
@@ -282,33 +283,32 @@ def _checked(
         texts.having(texts.control, title),
     ]
     why = np.select(conditions, range(len(conditions)), -1)
-    rows = rows.append_column("seconds", seconds)
-    if why.max(initial=-1) >= 0:
-        rows = rows.filter(pa.array(why < 0))
-    hashes = texts.hash64(rows["id"], data_seed)
-    broken = np.bincount(why[why >= 0], minlength=len(BROKEN))
-    return _columns(rows, split, hashes), hashes, broken
+    ids = _where(pa.array(why < 0), rows["id"])
+    hashes = texts.hash64(ids, data_seed)
+    return _columns(rows, ids, seconds, split, hashes), hashes, why
 
 
-def _columns(rows: pa.RecordBatch, split: str, hashes: np.ndarray) -> pa.RecordBatch:
-    """Sound rows in the catalog's columns; a row that names no split is of `split`.
+def _columns(
+    rows: pa.RecordBatch, ids: pa.Array, seconds: pa.Array, split: str, hashes: np.ndarray
+) -> pa.RecordBatch:
+    """The rows in the catalog's columns; one that names no split is of `split`.
 
     An eighth of train becomes val: the hashes that begin with three zero bits. A size below 1 and
     an address of another kind than http become null.
     """
-    ids, image, source = rows["id"], rows["thumbnail"], rows["source487"]
+    image, source = rows["thumbnail"], rows["source487"]
     safe = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
     url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
-    dotted = pa.array(texts.having(lambda data: data == ord("."), ids))
+    dotted = pa.array(texts.having(texts.among(b"."), ids))
     youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), dotted)
     split = pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split)
     val = pc.and_(pc.equal(split, "train"), pa.array(hashes >> np.uint64(61) == 0))
     columns = {
         "id": ids,
         "split": pc.if_else(val, "val", split),
-        "labels": distinct(rows["label487"].cast(pa.list_(pa.int16()))),
+        "labels": distinct(rows["label487"].cast(pa.list_(pa.int16()), safe=False)),
         "title": rows["stitle"],
-        "duration": rows["seconds"],
+        "duration": seconds,
         "thumbnail": _where(safe, image),
         "url": _where(youtube, url),
     }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.lib.stride_tricks import sliding_window_view
 
 NUMBER = r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$"
 
@@ -16,12 +17,16 @@ def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
     """uint64 of every id: FNV-1a over its UTF-8 bytes, begun at `seed`, then the mixing of
     splitmix64; a function of the two alone, on every machine and in every version."""
     offsets, data = _bytes(ids)
-    start, length = offsets[:-1], np.diff(offsets)
-    least = length.min(initial=np.iinfo(np.int32).max)
+    length = np.diff(offsets)
+    least, most = length.min(initial=np.iinfo(np.int32).max), length.max(initial=0)
     h = np.full(len(ids), (0xCBF29CE484222325 ^ seed) & (2**64 - 1), np.uint64)
-    for k in range(length.max(initial=0)):
-        more = slice(None) if k < least else np.flatnonzero(length > k)
-        h[more] = (h[more] ^ data[start[more] + k]) * np.uint64(0x100000001B3)
+    if most:
+        padded = np.append(data[offsets[0] : offsets[-1]], np.zeros(most, np.uint8))
+        window = sliding_window_view(padded, most)[offsets[:-1] - offsets[0]]
+        for k, byte in enumerate(window.T):
+            more = True if k < least else length > k
+            np.bitwise_xor(h, byte, out=h, where=more)
+            np.multiply(h, np.uint64(0x100000001B3), out=h, where=more)
     h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return h ^ (h >> np.uint64(31))
@@ -41,6 +46,12 @@ def having(odd: Callable[[np.ndarray], np.ndarray], text: pa.Array) -> np.ndarra
     having = np.zeros(len(text), bool)
     having[np.searchsorted(offsets, at, "right") - 1] = True
     return having
+
+
+def among(letters: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    """For `having`: which bytes are one of these."""
+    table = np.isin(np.arange(256), list(letters)).tobytes()
+    return lambda data: np.frombuffer(data.tobytes().translate(table), bool)
 
 
 def control(data: np.ndarray) -> np.ndarray:
