@@ -280,7 +280,7 @@ def draw_motion(measured: pd.DataFrame, seen: tuning.Evidence, colour: str, titl
     right.set_title("They lie above the line")
     for ax in (left, right):
         ax.grid(axis="y")
-    fig.suptitle(plots.clean(title, 105), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig
 
 
@@ -332,5 +332,5 @@ def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int =
         right.axis("off")
     for ax in (left, right):
         ax.grid(axis="y")
-    fig.suptitle(plots.clean(title, 105), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig

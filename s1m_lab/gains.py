@@ -76,9 +76,12 @@ def standings(told: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataF
     """Video Hit@1 of each way, the mean of its folds: a row a column of `hits`.
 
     Columns: `paper` (Table 3), `ours`, `low`, `high` (fractions), `folds` (a list, of each fold),
-    and what it adds to `scratch` on the folds of both, `gain`, `gain_low`, `gain_high`.
+    what it adds to `scratch` on the folds of both, `gain`, `gain_low`, `gain_high`, and whether it
+    `ties` with the best of the tuned ways: the interval of what that one has over it reaches 0.
     """
     scores = dict(zip(told, shares(_counted(told), seed, draws), strict=True))  # F×(1+draws)
+    tuned = [name for name in scores if name != SCRATCH]
+    best = max(tuned, key=lambda name: mean_known(scores[name])[0], default=SCRATCH)
     rows = {}
     for name, own in scores.items():
         ours, folds = mean_known(own), own[:, 0]
@@ -88,8 +91,9 @@ def standings(told: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataF
         if SCRATCH in scores and name != SCRATCH:
             gain = mean_known(own - scores[SCRATCH])
             row |= dict(zip(GAIN, (gain[0], *ends(gain[1:])), strict=True))
-        rows[name] = row
-    columns = ["paper", "ours", "low", "high", "folds", *GAIN]
+        low, _ = ends(mean_known(scores[best] - own)[1:])
+        rows[name] = row | {"ties": low <= 0}
+    columns = ["paper", "ours", "low", "high", "folds", *GAIN, "ties"]
     return pd.DataFrame.from_dict(rows, "index").reindex(columns=columns)
 
 

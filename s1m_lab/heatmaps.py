@@ -144,7 +144,7 @@ def _overview(matrix, labels, classes, found) -> Figure:
                for b in found) / max(1e-9, wrong)  # fmt: skip
     title = f"{held:.0%} of the confusion of {len(labels)} classes lies in {len(found)} blocks of "
     title += f"{len(found[0])}" if found else "any size: nothing was confused"
-    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     return fig
 
 
@@ -228,7 +228,7 @@ def draw_precisions(
         ax.set(xlabel="average precision", xlim=(-0.02, 1.02), title=title)
     title = f"Mean average precision {mean['run']:.3f} ({mean['run_low']:.3f} to "
     title += f"{mean['run_high']:.3f}); of {plots.clean(names[1], 30)} {mean['versus']:.3f}"
-    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     handles, texts = shown[0][0].get_legend_handles_labels()
     fig.legend(handles[::-1], texts[::-1], loc="outside lower left", ncols=2, fontsize=9)
     return fig
@@ -262,7 +262,7 @@ def draw_gains(
     up, down, chance = beyond_chance(table)
     title = f"Of {len(ranked)} classes {up} gain and {down} lose at p ≤ 0.05; by chance alone "
     title += f"{chance:.1f} would"
-    fig.suptitle(title, fontweight="bold", fontsize=11, x=0.01, ha="left")
+    plots.headline(fig, title)
     dot = functools.partial(Line2D, [], [], linestyle="", marker="o", color=plots.INK, markersize=6)
     handles = [dot(label="p ≤ 0.05"), dot(label="may be chance", mfc="white")]
     if ranked["paper"].notna().any():

@@ -171,7 +171,7 @@ def contact_sheet(
         room = 112 / columns
         text = "\n".join(clean(line, room) for line in caption.split("\n"))
         ax.set_xlabel(text, fontsize=9, color=colours[i] if len(colours) else INK, labelpad=3)
-    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    headline(fig, title)
     return fig
 
 
@@ -202,7 +202,7 @@ def strips(
         row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=9)
     for ax, k in zip(axes[-1], picks, strict=False):
         ax.set_xlabel(f"{frames[k] / 30:.2f} s", fontsize=8)
-    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    headline(fig, title)
     return fig
 
 
@@ -275,7 +275,7 @@ def remaining(
             ax.axvline(limit, color=PAPER, linewidth=1.2)
     left.legend(fontsize=9)
     fig.legend(*middle.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
-    fig.suptitle(clean(title, 110), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    headline(fig, title)
     return fig
 
 

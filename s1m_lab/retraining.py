@@ -28,12 +28,15 @@ def name(way: str) -> str:
 
 
 def finding(table: pd.DataFrame) -> str:
-    """In a line: the best of the tuned ways, and what it adds to scratch, or takes from it."""
+    """In a line: the best of the tuned ways, those that tie with it, and what it adds to scratch,
+    or takes from it."""
     tuned = table.drop(SCRATCH, errors="ignore")
     if tuned.empty:
         return f"From scratch {table['ours'].max():.1%} of videos are told"
     best = tuned["ours"].idxmax()
     share = f"{tuned['ours'][best]:.1%}"
+    if others := [name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]:
+        share += f" (not surely more than {' and '.join(others)})"
     text = f"Of what was tuned, {name(best)} tells most videos, {share}"
     if tuned["gain"][best] < 0:
         scratch = f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told"

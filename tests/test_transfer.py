@@ -445,4 +445,24 @@ def test_the_finding_says_which_side_wins(gain, said):
     ours = {"top": 0.6} if np.isnan(gain) else {"scratch": 0.6 - gain, "top": 0.6}
     table = pd.DataFrame({"ours": ours, "gain": {"top": gain}})
     table["gain_low"], table["gain_high"] = table["gain"] - 0.02, table["gain"] + 0.02
+    table["ties"] = True
     assert retraining.finding(table).startswith(said)
+
+
+def test_the_title_names_what_the_best_way_ties_with():
+    """Ahead by one of fifty videos is no lead, by half of them it is."""
+    right = np.arange(50) % 2 == 0
+    ways = {
+        "scratch": 0,
+        "top": right,
+        "top3": right | (np.arange(50) == 1),
+        "all": right[::-1] < 0,
+    }
+    keys = {"fold": 1, "group": np.arange(50), "id": np.arange(50)}
+    told = pd.DataFrame(keys | ways).set_index([*keys]).astype(float)
+    table = gains.standings(told)
+    assert table["ties"].to_dict() == {"scratch": False, "top": True, "top3": True, "all": False}
+    text = retraining.finding(table)
+    assert "top 3 layers tells most videos, 52.0% (not surely more than top layer), +52.0" in text
+    alone = retraining.finding(gains.standings(told[["scratch", "top3", "all"]]))
+    assert "most videos, 52.0%, +52.0" in alone
