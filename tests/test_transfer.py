@@ -234,6 +234,25 @@ def test_keep_and_rate_are_chosen_on_validation(lab):
     assert given.results["keep"] == 0.1 and set(given.metrics["keep"]) == {0.1}
 
 
+def kill_at_checkpoint(number: int, asked: str) -> None:
+    """Tune in another process, which is killed when it has written its `number`th checkpoint."""
+    program = f"""
+import os
+from s1m_lab import runs
+from s1m_lab.transfer import Tuning, tune
+save, done = runs.save_checkpoint, []
+def once(*arguments, **more):
+    save(*arguments, **more)
+    done.append(1)
+    if len(done) == {number}:
+        os.kill(os.getpid(), 9)
+runs.save_checkpoint = once
+tune({asked})
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=200)
+    assert ended.returncode == -9
+
+
 def test_a_tuning_that_was_killed_ends_in_the_same_bits(lab, shared):
     whole = lab("top3", epochs=4)
     kept = (whole.path / "model.safetensors").read_bytes()
@@ -244,28 +263,27 @@ def test_a_tuning_that_was_killed_ends_in_the_same_bits(lab, shared):
     aside = runs.Run(whole.path.with_name("aside"))
     order = aside.metrics.sort_values(["val_hit1", "val_loss"], ascending=[False, True])
     best = int(order["trial"].iloc[0])  # so that its weights must come from the checkpoint
-    asked = 'Tuning("top3", "three-fold1", "slow", epochs=4)'
-    program = f"""
-import os
-from s1m_lab import runs
-from s1m_lab.transfer import Tuning, tune
-save, done = runs.save_checkpoint, []
-def once(*arguments, **more):
-    save(*arguments, **more)
-    done.append(1)
-    if len(done) == {best + 1}:
-        os.kill(os.getpid(), 9)
-runs.save_checkpoint = once
-tune({asked})
-"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=200)
-    assert ended.returncode == -9 and not whole.finished
-    assert list((whole.path / "checkpoint").iterdir())
+    kill_at_checkpoint(best + 1, 'Tuning("top3", "three-fold1", "slow", epochs=4)')
+    assert not whole.finished and list((whole.path / "checkpoint").iterdir())
     again = lab("top3", epochs=4)
     assert again.path == whole.path
     assert (again.path / "model.safetensors").read_bytes() == kept
     assert (again.path / "predictions" / "test.npy").read_bytes() == predictions
     assert again.metrics.drop(columns="seconds").to_csv() == untimed
+
+
+def test_a_tuning_on_few_videos_that_was_killed_is_judged_after_the_same_steps(lab):
+    """With one video a class an epoch is one step, and every other one ends in validation."""
+    whole = lab("scratch", few=1, epochs=63)
+    weights = (whole.path / "model.safetensors").read_bytes()
+    untimed = whole.metrics[list(train.COLUMNS)].to_csv()
+    assert whole.metrics["val_hit1"].notna().sum() == 32
+    whole.path.rename(whole.path.with_name("aside-few"))
+    kill_at_checkpoint(1, 'Tuning("scratch", "three-fold1", "slow", few=1, epochs=63)')
+    assert [path.name for path in (whole.path / "checkpoint").iterdir()] == ["00000060"]
+    again = lab("scratch", few=1, epochs=63)
+    assert (again.path / "model.safetensors").read_bytes() == weights
+    assert again.metrics[list(train.COLUMNS)].to_csv() == untimed
 
 
 def test_few_are_so_many_videos_of_every_class_and_each_among_more(lab):
