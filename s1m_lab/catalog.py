@@ -42,7 +42,7 @@ SCHEMA = pa.schema(
     ]
 )
 LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]  # few values
-PARQUET = {  # ids do not compress; titles would be half of the time that saving takes
+PARQUET = {  # ids do not compress, and packing titles takes longest
     "compression": dict.fromkeys([*SCHEMA.names, "labels.list.element"], "snappy")
     | {"id": "none", "title": "none"},
     "use_dictionary": LOW,

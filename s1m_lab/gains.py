@@ -77,7 +77,7 @@ def standings(told: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataF
 
     Columns: `paper` (Table 3), `ours`, `low`, `high` (fractions), `folds` (a list, of each fold),
     what it adds to `scratch` on the folds of both, `gain`, `gain_low`, `gain_high`, and whether it
-    `ties` with the best of the tuned ways: the interval of what that one has over it reaches 0.
+    `ties` with the best of the tuned ways: the interval of what that one has over it holds 0.
     """
     scores = dict(zip(told, shares(_counted(told), seed, draws), strict=True))  # F×(1+draws)
     tuned = [name for name in scores if name != SCRATCH]
@@ -91,8 +91,8 @@ def standings(told: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataF
         if SCRATCH in scores and name != SCRATCH:
             gain = mean_known(own - scores[SCRATCH])
             row |= dict(zip(GAIN, (gain[0], *ends(gain[1:])), strict=True))
-        low, _ = ends(mean_known(scores[best] - own)[1:])
-        rows[name] = row | {"ties": low <= 0}
+        low, high = ends(mean_known(scores[best] - own)[1:])
+        rows[name] = row | {"ties": low <= 0 <= high}
     columns = ["paper", "ours", "low", "high", "folds", *GAIN, "ties"]
     return pd.DataFrame.from_dict(rows, "index").reindex(columns=columns)
 

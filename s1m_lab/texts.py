@@ -15,7 +15,8 @@ NUMBER = r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$"
 
 def hash64(ids: pa.Array, seed: int = 0) -> np.ndarray:
     """uint64 of every id: FNV-1a over its UTF-8 bytes, begun at `seed`, then the mixing of
-    splitmix64; a function of the two alone, on every machine and in every version."""
+    splitmix64; a function of the two alone, on every machine and in every version. Takes as many
+    bytes of memory as if all were as long as the longest."""
     offsets, data = _bytes(ids)
     length = np.diff(offsets)
     least, most = length.min(initial=np.iinfo(np.int32).max), length.max(initial=0)

@@ -474,7 +474,7 @@ def test_the_title_names_what_the_best_way_ties_with():
         "scratch": 0,
         "top": right,
         "top3": right | (np.arange(50) == 1),
-        "all": right[::-1] < 0,
+        "all": 0,
     }
     keys = {"fold": 1, "group": np.arange(50), "id": np.arange(50)}
     told = pd.DataFrame(keys | ways).set_index([*keys]).astype(float)
@@ -484,3 +484,5 @@ def test_the_title_names_what_the_best_way_ties_with():
     assert "top 3 layers tells most videos, 52.0% (not surely more than top layer), +52.0" in text
     alone = retraining.finding(gains.standings(told[["scratch", "top3", "all"]]))
     assert "most videos, 52.0%, +52.0" in alone
+    behind = gains.standings(told.assign(scratch=1.0))
+    assert behind["ties"].to_dict() == {"scratch": False, "top": True, "top3": True, "all": False}
