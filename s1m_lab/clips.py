@@ -12,6 +12,7 @@ time, with one draw a clip (§3.3). Needs torch and numpy alone.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -144,9 +145,9 @@ class Clips(torch.utils.data.Dataset):
         frames, targets = np.empty(size, np.uint8), np.zeros((len(row), self.classes), np.float32)
         for s in np.unique(shard):
             places = np.flatnonzero(shard == s)
-            frames[places] = self.shards.read(s, row[places], self.frames, pool=self.pool)
             for place, own in zip(places, self.shards.labels(s, row[places]), strict=True):
                 targets[place, own] = 1 / len(own)
+        list(self.pool.map(self.shards.read_into, frames, shard, row, repeat(self.frames)))
         return Batch(plan, torch.from_numpy(frames), torch.from_numpy(targets))
 
     def __getstate__(self):
@@ -209,14 +210,11 @@ def augment(frames: Tensor, places: Sequence[Sequence[int]], size: int, crop: in
     the field of view does not depend on `size`. Returns float B×3×T×crop×crop.
     """
     frames = _resized(frames, stored_side(size))
-    cut = [
-        clip[:, top : top + crop, left : left + crop]
-        for clip, (top, left, _) in zip(frames, places, strict=True)
-    ]
+    cut = []
+    for clip, (top, left, flip) in zip(frames, places, strict=True):
+        clip = clip[:, top : top + crop, left : left + crop]
+        cut.append(clip.flip(2) if flip else clip)
     x = torch.stack(cut, dim=1)  # T×B×S×S×3: the order in which the networks read
-    # Not blocking: the next step is prepared while a GPU works on this one.
-    flip = torch.tensor([bool(f) for _, _, f in places]).to(x.device, non_blocking=True)
-    x = torch.where(flip[:, None, None, None], x.flip(3), x)
     return x.float().sub_(MEAN).permute(1, 4, 0, 2, 3)
 
 

@@ -92,8 +92,9 @@ class TimeConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         extent, stride = self.time
         if extent > 1:
-            starts = range(0, len(x) - extent + 1, stride)
-            x = torch.stack([torch.cat(x[t : t + extent].unbind(), 1) for t in starts])
+            last = len(x) - extent + 1
+            x = x.movedim(2, -1)  # as it lies in memory
+            x = torch.cat([x[t : last + t : stride] for t in range(extent)], -1).movedim(-1, 2)
         return _each(super().forward, x)
 
 
@@ -157,7 +158,7 @@ def _tower(fusion: Fusion, width: float, last_pool: bool) -> nn.Sequential:
     for number, (layer, time) in enumerate(zip(LAYERS, times, strict=True), 1):
         filters = max(1, round(layer.filters * width))
         steps[f"conv{number}"] = TimeConv(channels, filters, layer, time)
-        steps[f"relu{number}"] = nn.ReLU(inplace=True)
+        steps[f"relu{number}"] = nn.ReLU()
         if layer.norm:
             steps[f"norm{number}"] = Norm(filters)
         if layer.pool and (last_pool or number < len(LAYERS)):

@@ -135,23 +135,24 @@ class Shards:
     def labels(self, shard: int, rows: Sequence[int]) -> list[list[int]]:
         return self.index(shard)["labels"].take(pa.array(rows, pa.int64())).to_pylist()
 
-    def read(self, shard: int, rows: Sequence[int], frames: Sequence[int], pool=None) -> np.ndarray:
+    def read(self, shard: int, rows: Sequence[int], frames: Sequence[int]) -> np.ndarray:
         """The clips at `rows` of a shard, of each the given frames: uint8 N×T×H×W×3.
 
-        Only those frames are read and decoded. `pool` (with a `map`) shares the rows among its
-        threads; reading and decoding release the interpreter's lock.
+        Only those frames are read and decoded.
         """
-        rows, frames = list(rows), list(frames)
-        _, first, sizes = self._table(shard)
         out = np.empty((len(rows), len(frames), self.height, self.width, 3), np.uint8)
-
-        def one(n: int) -> None:
-            starts, lengths = first[rows[n], frames], sizes[rows[n], frames]
-            for t, data in enumerate(self.store.pieces(self.names[shard], starts, lengths)):
-                _decode(data, out[n, t])
-
-        list((pool.map if pool else map)(one, range(len(rows))))
+        for row, clip in zip(rows, out, strict=True):
+            self.read_into(clip, shard, row, frames)
         return out
+
+    def read_into(self, out: np.ndarray, shard: int, row: int, frames: Sequence[int]) -> None:
+        """One clip's frames into `out`, uint8 T×H×W×3; most of it without the interpreter's lock,
+        so that threads may share a batch."""
+        _, first, sizes = self._table(shard)
+        frames = list(frames)
+        data = self.store.pieces(self.names[shard], first[row, frames], sizes[row, frames])
+        for picture, into in zip(data, out, strict=True):
+            _decode(picture, into)
 
 
 def _decode(data: bytes, out: np.ndarray) -> None:

@@ -110,8 +110,10 @@ def test_read_gives_the_frames_that_were_written(folder):
     for n, row in enumerate(rows):
         for t, frame in enumerate(frames):
             assert np.array_equal(got[n, t], wanted[f"{clips[row].key}.{frame:02d}.jpg"])
+    threaded = np.zeros_like(got)
     with ThreadPoolExecutor(3) as pool:
-        assert np.array_equal(got, reader.read(1, np.array(rows), frames, pool=pool))
+        list(pool.map(reader.read_into, threaded, [1] * 4, np.array(rows), [frames] * 4))
+    assert np.array_equal(got, threaded)
     assert np.array_equal(got, pickle.loads(pickle.dumps(reader)).read(1, rows, frames))
 
 
