@@ -16,7 +16,8 @@ def pytest_configure(config):
     folder = tempfile.TemporaryDirectory(prefix="s1m tests ", ignore_cleanup_errors=True)
     os.environ["S1M_HOME"] = folder.name  # with a space in it: paths must survive that
     os.environ["MPLBACKEND"] = "agg"
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # tests import torch before the lab
+    import s1m_lab  # noqa: F401  before torch, which tests import first: it says how threads wait
+
     config.add_cleanup(folder.cleanup)
 
 
