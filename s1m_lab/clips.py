@@ -143,7 +143,7 @@ class Clips(torch.utils.data.Dataset):
         row = plan.samples - (self.last - self.shards.counts)[shard]
         size = (len(row), len(self.frames), self.shards.height, self.shards.width, 3)
         frames, targets = np.empty(size, np.uint8), np.zeros((len(row), self.classes), np.float32)
-        for s in np.unique(shard):
+        for s in np.unique(shard):  # which reads its index once, before all threads ask for it
             places = np.flatnonzero(shard == s)
             for place, own in zip(places, self.shards.labels(s, row[places]), strict=True):
                 targets[place, own] = 1 / len(own)

@@ -1,13 +1,14 @@
 """What pre-training adds: the ways of tuning compared, class by class, and with few videos.
 
-    told = gains.hits(several)               # every test video of every fold, a column a way
-    table = gains.standings(told)            # Hit@1 of each way, and above scratch
+    scores = gains.by_seed(several)          # Hit@1 of each way, seed and fold, and of every draw
+    table = gains.standings(scores)          # of each way, and above scratch
     classes = gains.classes(several, "top3") # average precision, class by class
 
 `several` are runs of `transfer.tune`. A test video is right or not; of several seeds its mean
 counts, of several folds the mean of their Hit@1. Intervals of 95 % draw whole groups again and
 again, the same for all ways and in every fold that tests them: clips of one recording are alike,
-and a difference is that of the same videos.
+and a difference is that of the same videos. What is said to be more is so by the rule of
+`comparisons`: beyond the interval, and for every pair of seeds.
 """
 
 from collections.abc import Sequence
@@ -16,11 +17,13 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab import catalog, metrics, paper, paths, predict, strangers
+from s1m_lab.comparisons import AGREES, Part, Side, compare
 from s1m_lab.rows import DRAWS, ends, mean_known, shares
 from s1m_lab.runs import Run
 
 SCRATCH = "scratch"
 GAIN = ["gain", "gain_low", "gain_high"]
+SURE = ["least", "most", "verdict", "best", "ties"]
 
 
 def way(run: Run) -> str:
@@ -56,7 +59,7 @@ def _counted(told: pd.DataFrame) -> np.ndarray:
     return table.transpose(1, 0, 3, 2)
 
 
-def by_seed(several: Sequence[Run], seed: int = 0) -> dict[str, np.ndarray]:
+def by_seed(several: Sequence[Run], seed: int = 0, draws: int = DRAWS) -> dict[str, np.ndarray]:
     """Video Hit@1 by way, of each of its seeds and each fold, as it is and then in every draw:
     S×F×(1+draws); nan where a seed was not tuned on a fold."""
     told, out = hits(several), {}
@@ -64,7 +67,7 @@ def by_seed(several: Sequence[Run], seed: int = 0) -> dict[str, np.ndarray]:
     tables = [hits(own).reindex(index=told.index, columns=told.columns) for own in each.values()]
     counted = np.array([_counted(table) for table in tables])  # S×W×G×F×2
     for name, own in zip(told, np.moveaxis(counted, 1, 0), strict=True):
-        out[name] = shares(own[own[..., 1].any(axis=(1, 2))], seed)
+        out[name] = shares(own[own[..., 1].any(axis=(1, 2))], seed, draws)
     return out
 
 
@@ -72,29 +75,43 @@ def _seeds(several: Sequence[Run]) -> list[int]:
     return sorted({run.results["seed"] for run in several})
 
 
-def standings(told: pd.DataFrame, seed: int = 0, draws: int = DRAWS) -> pd.DataFrame:
-    """Video Hit@1 of each way, the mean of its folds: a row a column of `hits`.
+def standings(scores: dict[str, np.ndarray]) -> pd.DataFrame:
+    """Video Hit@1 of each way, the mean of its folds: a row a way of `by_seed`.
 
-    Columns: `paper` (Table 3), `ours`, `low`, `high` (fractions), `folds` (a list, of each fold),
-    what it adds to `scratch` on the folds of both, `gain`, `gain_low`, `gain_high`, and whether it
-    `ties` with the best of the tuned ways: the interval of what that one has over it holds 0.
+    Columns: `paper` (Table 3), `ours`, `low`, `high` (fractions), `folds` (a list, of each fold);
+    on the folds of both what it adds to `scratch`, `gain`, `gain_low`, `gain_high`, and by seed at
+    `least` and at `most`, with the `verdict` whether that is more. Of the tuned ways one is `best`,
+    on the folds that all of them have, if there are such; a way `ties` where that is not surely
+    more.
     """
-    scores = dict(zip(told, shares(_counted(told), seed, draws), strict=True))  # F×(1+draws)
-    tuned = [name for name in scores if name != SCRATCH]
-    best = max(tuned, key=lambda name: mean_known(scores[name])[0], default=SCRATCH)
-    rows = {}
+    best, rows = _best(scores), {}
     for name, own in scores.items():
-        ours, folds = mean_known(own), own[:, 0]
+        mean = mean_known(own)  # F×(1+draws)
+        ours, folds = mean_known(mean), mean[:, 0]
         row = {"paper": paper.TABLE_3.get(name, np.nan) / 100, "ours": ours[0]}
         row |= {"folds": folds[np.isfinite(folds)].tolist()}
         row |= dict(zip(("low", "high"), ends(ours[1:]), strict=True))
         if SCRATCH in scores and name != SCRATCH:
-            gain = mean_known(own - scores[SCRATCH])
-            row |= dict(zip(GAIN, (gain[0], *ends(gain[1:])), strict=True))
-        low, high = ends(mean_known(scores[best] - own)[1:])
-        rows[name] = row | {"ties": low <= 0 <= high}
-    columns = ["paper", "ours", "low", "high", "folds", *GAIN, "ties"]
+            gain = _over(scores, name, SCRATCH)
+            row |= dict(zip(GAIN, (gain.value, gain.low, gain.high), strict=True))
+            row |= {"least": gain.least, "most": gain.most, "verdict": gain.verdict}
+        ties = _over(scores, best, name).verdict != AGREES
+        rows[name] = row | {"best": name == best, "ties": ties}
+    columns = ["paper", "ours", "low", "high", "folds", *GAIN, *SURE]
     return pd.DataFrame.from_dict(rows, "index").reindex(columns=columns)
+
+
+def _over(scores: dict[str, np.ndarray], one: str, other: str) -> Part:
+    return compare(f"{one} − {other}", Side(one, scores[one]), Side(other, scores[other]))
+
+
+def _best(scores: dict[str, np.ndarray]) -> str:
+    """The tuned way of the highest Hit@1."""
+    means = {name: mean_known(own[..., 0]) for name, own in scores.items() if name != SCRATCH}
+    if not means:
+        return SCRATCH
+    of_all = np.isfinite(list(means.values())).all(axis=0)
+    return max(means, key=lambda name: mean_known(means[name][of_all if of_all.any() else ...]))
 
 
 def curve(several: Sequence[Run], seed: int = 0) -> pd.DataFrame:
@@ -107,7 +124,7 @@ def curve(several: Sequence[Run], seed: int = 0) -> pd.DataFrame:
     for few in sorted({run.results.get("few", 0) for run in several}):
         own = [run for run in several if run.results.get("few", 0) == few]
         videos = few or _videos_a_class(own[0])
-        parts[videos] = standings(hits(own), seed)
+        parts[videos] = standings(by_seed(own, seed))
     return pd.concat(parts, names=["videos", "way"])
 
 

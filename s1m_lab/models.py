@@ -93,8 +93,9 @@ class TimeConv(nn.Conv2d):
         extent, stride = self.time
         if extent > 1:
             last = len(x) - extent + 1
-            x = x.movedim(2, -1)  # as it lies in memory
-            x = torch.cat([x[t : last + t : stride] for t in range(extent)], -1).movedim(-1, 2)
+            x = x.movedim(2, -1)  # T×B×H×W×C, as frames lie in memory: one copy stacks them
+            x = torch.cat([x[t : last + t : stride] for t in range(extent)], -1)
+            x = x.movedim(-1, 2)  # T'×B×(extent·C)×H×W
         return _each(super().forward, x)
 
 

@@ -252,7 +252,7 @@ def table3(found: Found, several: list[Run], seed: int = 0) -> pd.DataFrame:
     """
     out = []
     for data, there in (by_data(several) or {"ucf101": []}).items():
-        standings = gains.standings(gains.hits(there), seed) if there else None
+        standings = gains.standings(gains.by_seed(there, seed)) if there else None
         for tune, printed in paper.TABLE_3.items():
             row = {"data": data, "tune": tune, "paper": printed / 100, "command": ""}
             own = [run for run in there if run.results["tune"] == tune]

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from s1m_lab import plots
+from s1m_lab.comparisons import DISAGREES
 from s1m_lab.gains import SCRATCH
 
 SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
@@ -33,14 +34,15 @@ def finding(table: pd.DataFrame) -> str:
     tuned = table.drop(SCRATCH, errors="ignore")
     if tuned.empty:
         return f"From scratch {table['ours'].max():.1%} of videos are told"
-    best = tuned["ours"].idxmax()
+    best = tuned["best"].idxmax()
     share = f"{tuned['ours'][best]:.1%}"
     if others := [name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]:
         share += f" (not surely more than {' and '.join(others)})"
     text = f"Of what was tuned, {name(best)} tells most videos, {share}"
     if tuned["gain"][best] < 0:
         scratch = f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told"
-        text = f"{scratch}, more than by what was tuned: {name(best)} {share}"
+        more = "more" if tuned["verdict"][best] == DISAGREES else "not surely more"
+        text = f"{scratch}, {more} than by what was tuned: {name(best)} {share}"
     return text + _over_scratch(tuned.loc[best])
 
 
@@ -189,5 +191,6 @@ def _low_end(curve: pd.DataFrame) -> str:
         return "Hit@1 by the number of training videos"
     best = own["gain"].idxmax()
     videos = "1 video" if fewest == 1 else f"{fewest:.3g} videos"
+    what = f"{name(best)}, best of {len(own)} ways," if len(own) > 1 else name(best)
     share = f"{own['ours'][best]:.1%}"
-    return f"With {videos} a class, {name(best)} tells {share}" + _over_scratch(own.loc[best])
+    return f"With {videos} a class, {what} tells {share}" + _over_scratch(own.loc[best])

@@ -147,7 +147,11 @@ class Shards:
 
     def read_into(self, out: np.ndarray, shard: int, row: int, frames: Sequence[int]) -> None:
         """One clip's frames into `out`, uint8 T×H×W×3; most of it without the interpreter's lock,
-        so that threads may share a batch."""
+        so that threads may share a batch.
+
+        Raises OSError where the shard cannot be read, ValueError where a picture is cut off or has
+        another size, or `out` room for another number of frames.
+        """
         _, first, sizes = self._table(shard)
         frames = list(frames)
         data = self.store.pieces(self.names[shard], first[row, frames], sizes[row, frames])

@@ -384,7 +384,7 @@ def test_retraining_is_judged_by_way_over_folds(slow, home):
     assert [table.loc[claim, "verdict"] for claim in (RETRAINED, THREE)] == [AGREES, AGREES]
     assert table.loc[RETRAINED, "seeds"] == "one seed of scratch, top, top3, all"
     parts = {part.what: part for part in table.loc[RETRAINED, "parts"]}
-    standings = gains.standings(gains.hits(results.transfers(rows.find("pocket"))))
+    standings = gains.standings(gains.by_seed(results.transfers(rows.find("pocket"))))
     for way in ("top", "top3", "all"):
         part, row = parts[f"{way} − scratch"], standings.loc[way]
         ours = part.value, part.low, part.high

@@ -433,7 +433,7 @@ def test_a_group_is_drawn_alike_in_every_fold_that_tests_it(made, home):
         for fold in (1, 2)
     ]  # fmt: skip
     ends = [
-        gains.standings(gains.hits(own)).loc["top", ["low", "high"]] for own in (both, both[:1])
+        gains.standings(gains.by_seed(own)).loc["top", ["low", "high"]] for own in (both, both[:1])
     ]
     assert ends[0].tolist() == pytest.approx(ends[1].tolist()) and ends[0]["low"] < ends[0]["high"]
 

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from s1m_lab import shards
+from s1m_lab.clips import Clips, Plan
 
 
 def some_clips(n: int, seed: int = 0) -> list[shards.Clip]:
@@ -115,6 +116,21 @@ def test_read_gives_the_frames_that_were_written(folder):
         list(pool.map(reader.read_into, threaded, [1] * 4, np.array(rows), [frames] * 4))
     assert np.array_equal(got, threaded)
     assert np.array_equal(got, pickle.loads(pickle.dumps(reader)).read(1, rows, frames))
+
+
+def test_a_batch_over_shards_has_each_clip_with_its_target(folder):
+    reader, order = shards.Shards(folder, "train"), np.array([7, 0, 10, 5, 6])
+    batch = Clips(reader, [0, 15, 7], classes=7, threads=3)[Plan(0, 0, np.arange(5), order)]
+    written = some_clips(6, seed=6) + some_clips(5, seed=5)
+    names = ["train-00000.tar"] * 6 + ["train-00001.tar"] * 5
+    for frames, target, number in zip(batch.frames, batch.targets, order, strict=True):
+        clip = written[number]
+        with tarfile.open(folder / names[number]) as tar:
+            for got, frame in zip(frames, (0, 15, 7), strict=True):
+                picture = Image.open(tar.extractfile(f"{clip.key}.{frame:02d}.jpg"))
+                assert np.array_equal(got, np.asarray(picture))
+        share = [1 / len(clip.labels) if k in clip.labels else 0 for k in range(7)]
+        assert target.tolist() == pytest.approx(share)
 
 
 def test_index_and_labels(folder):

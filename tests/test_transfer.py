@@ -31,6 +31,7 @@ from s1m_lab import (
     transfer,
     video,
 )
+from s1m_lab.rows import shares
 from s1m_lab.shards import Shards
 from s1m_lab.transfer import Tuning, tune
 
@@ -377,7 +378,7 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
     assert run not in results.transfers(rows.find("source"))
     with pytest.raises(ValueError, match="last layer of r3d_18"):
         runs.load_network(run)
-    table = gains.standings(gains.hits([lab("scratch"), run]))
+    table = gains.standings(gains.by_seed([lab("scratch"), run]))
     assert list(table.index) == ["scratch", "r3d_18, random weights"]
     assert np.isnan(table["paper"].iloc[1]) and not np.isnan(table["gain"].iloc[1])
     retraining.draw_standings(table).savefig("/dev/null", format="png")
@@ -388,10 +389,9 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
 
 def test_tables_are_those_of_plain_loops(lab):
     several = [lab(way, fold) for fold in (1, 2) for way in ("scratch", "top", "all")]
-    told = gains.hits(several)
-    assert list(told) == ["scratch", "top", "all"]
-    table = gains.standings(told)
-    for way in told:
+    assert list(gains.hits(several)) == ["scratch", "top", "all"]
+    table = gains.standings(gains.by_seed(several))
+    for way in table.index:
         each = [r.results["video_hit1"] for r in several if r.results["tune"] == way]
         assert table.loc[way, "folds"] == pytest.approx(each)
         assert table.loc[way, "ours"] == pytest.approx(np.mean(each))
@@ -428,6 +428,21 @@ def test_tables_are_those_of_plain_loops(lab):
     assert tuned[0] >= tuned[1] and not any("few" in r.results for r in found)
 
 
+def standings(*seeds: pd.DataFrame) -> pd.DataFrame:
+    """Of what `gains.hits` gives for the runs of each seed."""
+    counted = np.array([gains._counted(told) for told in seeds])
+    ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
+    return gains.standings({way: shares(own) for way, own in ways})
+
+
+def twins(**ways: float) -> pd.DataFrame:
+    """A share of fifty videos of one fold that each way tells, every one a group."""
+    order = np.arange(50) * 7 % 50
+    keys = {"fold": 1, "group": np.arange(50), "id": np.arange(50)}
+    told = {way: (order < round(50 * share)).astype(float) for way, share in ways.items()}
+    return pd.DataFrame(keys | told).set_index([*keys])
+
+
 def test_intervals_draw_whole_groups():
     """Groups whose videos are alike are as few as they are: the interval of ten groups of ten
     videos is that of ten videos, and far wider than that of a hundred."""
@@ -435,7 +450,7 @@ def test_intervals_draw_whole_groups():
     groups = np.repeat(np.arange(10), 10)
     rows_of = {"fold": 1, "group": groups, "id": np.arange(100), "top": right, "scratch": 0.0}
     told = pd.DataFrame(rows_of).set_index(["fold", "group", "id"])
-    row = gains.standings(told).loc["top"]
+    row = standings(told).loc["top"]
     low, high = metrics.bootstrap(right[::10])
     assert (row["low"], row["high"]) == (
         pytest.approx(low, abs=0.06),
@@ -455,7 +470,7 @@ def test_the_stranger_and_titles_are_said():
     ("gain", "said"),
     [
         (0.05, "Of what was tuned, top layer tells most videos, 60.0%, +5.0 points to scratch"),
-        (-0.05, "From scratch 65.0% of videos are told, more than by what was tuned: top layer"),
+        (-0.05, "From scratch 65.0% of videos are told, not surely more than by what was tuned"),
         (np.nan, "Of what was tuned, top layer tells most videos, 60.0%"),
     ],
 )
@@ -463,7 +478,7 @@ def test_the_finding_says_which_side_wins(gain, said):
     ours = {"top": 0.6} if np.isnan(gain) else {"scratch": 0.6 - gain, "top": 0.6}
     table = pd.DataFrame({"ours": ours, "gain": {"top": gain}})
     table["gain_low"], table["gain_high"] = table["gain"] - 0.02, table["gain"] + 0.02
-    table["ties"] = True
+    table["ties"], table["verdict"], table["best"] = True, "cannot be told", table.index == "top"
     assert retraining.finding(table).startswith(said)
 
 
@@ -478,11 +493,38 @@ def test_the_title_names_what_the_best_way_ties_with():
     }
     keys = {"fold": 1, "group": np.arange(50), "id": np.arange(50)}
     told = pd.DataFrame(keys | ways).set_index([*keys]).astype(float)
-    table = gains.standings(told)
+    table = standings(told)
     assert table["ties"].to_dict() == {"scratch": False, "top": True, "top3": True, "all": False}
     text = retraining.finding(table)
     assert "top 3 layers tells most videos, 52.0% (not surely more than top layer), +52.0" in text
-    alone = retraining.finding(gains.standings(told[["scratch", "top3", "all"]]))
+    alone = retraining.finding(standings(told[["scratch", "top3", "all"]]))
     assert "most videos, 52.0%, +52.0" in alone
-    behind = gains.standings(told.assign(scratch=1.0))
-    assert behind["ties"].to_dict() == {"scratch": False, "top": True, "top3": True, "all": False}
+    behind = standings(told.assign(scratch=1.0))
+    assert behind["ties"].to_dict() == {"scratch": True, "top": True, "top3": True, "all": False}
+
+
+def test_a_seed_that_says_otherwise_makes_a_tie():
+    """Ahead by far in the mean of two seeds, and behind in one of them."""
+    told = twins(top=0.2, top3=0.9)
+    other = told.assign(top=1.0)
+    assert not standings(told)["ties"]["top"]
+    table = standings(told, other)
+    assert table["ties"].to_dict() == {"top": True, "top3": True} and table["best"]["top3"]
+
+
+def test_the_best_way_is_best_where_all_were_tuned():
+    """top has an easy fold alone; on it top3 is better still."""
+    told = pd.concat([twins(top3=0.6), twins(top=0.8, top3=0.95).rename({1: 2}, level="fold")])
+    table = standings(told)
+    assert table["ours"]["top"] > table["ours"]["top3"]
+    assert table["best"].to_dict() == {"top3": True, "top": False}
+    assert "top 3 layers tells most videos, 78.0%" in retraining.finding(table)
+    apart = standings(pd.concat([twins(top3=0.6), twins(top=0.8).rename({1: 2}, level="fold")]))
+    assert apart["ties"].all() and apart["best"]["top"]
+
+
+def test_scratch_ahead_by_a_video_is_not_surely_more():
+    text = retraining.finding(standings(twins(scratch=0.54, top=0.52)))
+    assert text.startswith("From scratch 54.0% of videos are told, not surely more than by")
+    text = retraining.finding(standings(twins(scratch=0.9, top=0.52)))
+    assert text.startswith("From scratch 90.0% of videos are told, more than by")
