@@ -4,7 +4,7 @@ import os
 
 # OpenMP threads that spin on between steps starve whatever shares the cores with them, and those
 # that sleep at once cost a tenth of a step to wake: libgomp, which PyTorch brings on Linux, is told
-# to spin some microseconds, others to sleep. They look once, at the first `import torch`.
+# to spin 2,000 turns first, others to sleep. They look once, at the first `import torch`.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from s1m_lab import plots
 from s1m_lab.comparisons import DISAGREES
-from s1m_lab.gains import SCRATCH
+from s1m_lab.gains import GAIN, SCRATCH
 
 SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
 MARKS = {"scratch": "o", "top": "^", "top3": "s", "all": "D"}
@@ -47,11 +47,13 @@ def finding(table: pd.DataFrame) -> str:
 
 
 def _over_scratch(row: pd.Series) -> str:
-    """`, +7.6 points to scratch (+4.0 to +11.1)`; "" where nothing is known of scratch."""
+    """`, +7.6 points to scratch (+4.0 to +11.1)`, of several seeds with what any two differ by; ""
+    where nothing is known of scratch."""
     if np.isnan(row["gain"]):
         return ""
-    gain, low, high = (signed(100 * row[key]) for key in ("gain", "gain_low", "gain_high"))
-    return f", {gain} points to scratch ({low} to {high})"
+    gain, low, high, least, most = (signed(100 * row[key]) for key in (*GAIN, "least", "most"))
+    seeds = f", by seed {least} to {most}" if row["most"] > row["least"] else ""
+    return f", {gain} points to scratch ({low} to {high}{seeds})"
 
 
 def signed(points: float) -> str:

@@ -470,7 +470,7 @@ def test_the_stranger_and_titles_are_said():
     ("gain", "said"),
     [
         (0.05, "Of what was tuned, top layer tells most videos, 60.0%, +5.0 points to scratch"),
-        (-0.05, "From scratch 65.0% of videos are told, not surely more than by what was tuned"),
+        (-0.05, "From scratch 65.0% of videos are told, more than by what was tuned: top layer"),
         (np.nan, "Of what was tuned, top layer tells most videos, 60.0%"),
     ],
 )
@@ -478,7 +478,8 @@ def test_the_finding_says_which_side_wins(gain, said):
     ours = {"top": 0.6} if np.isnan(gain) else {"scratch": 0.6 - gain, "top": 0.6}
     table = pd.DataFrame({"ours": ours, "gain": {"top": gain}})
     table["gain_low"], table["gain_high"] = table["gain"] - 0.02, table["gain"] + 0.02
-    table["ties"], table["verdict"], table["best"] = True, "cannot be told", table.index == "top"
+    table["ties"], table["best"], table["least"], table["most"] = True, table.index == "top", 0, 0
+    table["verdict"] = "disagrees" if gain < 0 else "agrees"
     assert retraining.finding(table).startswith(said)
 
 
@@ -510,6 +511,13 @@ def test_a_seed_that_says_otherwise_makes_a_tie():
     assert not standings(told)["ties"]["top"]
     table = standings(told, other)
     assert table["ties"].to_dict() == {"top": True, "top3": True} and table["best"]["top3"]
+
+
+def test_the_finding_tells_what_seeds_differ_by():
+    first, second = twins(scratch=0.4, top=0.5), twins(scratch=0.4, top=0.9)
+    text = retraining.finding(standings(first, second))
+    assert "+30.0 points to scratch (" in text and ", by seed +10.0 to +50.0)" in text
+    assert "by seed" not in retraining.finding(standings(first))
 
 
 def test_the_best_way_is_best_where_all_were_tuned():
