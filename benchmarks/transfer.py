@@ -36,7 +36,7 @@ def told_apart(run) -> float:
 def measure(folder: Path, starts: dict[int, str], few: int) -> dict:
     """Every way and seed with `few` training videos a class (0: all): a row a way."""
     several = [tune(Tuning(way, folder, starts[s], s, few=few)) for s in starts for way in WAYS]
-    table = gains.standings(gains.by_seed(several))
+    table = gains.standings(gains.by_seed(several), same=bool(few))
     rows = {}
     for way, row in table.iterrows():
         own = [run for run in several if run.results["tune"] == way]

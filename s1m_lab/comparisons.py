@@ -51,12 +51,17 @@ class Side(NamedTuple):
 
 def compare(what: str, one: Side, other: Side, bound: float = 0.0, same: bool = False) -> Part:
     """The difference of two scores with its paired interval, and what pairs of seeds differ by: all
-    pairs, or where they are of the `same` runs each seed with itself."""
-    gain = mean_known(mean_known(one.scores) - mean_known(other.scores))
-    mine, theirs = one.scores[..., 0], other.scores[..., 0]
-    pairs = mean_known(mine - theirs if same else mine[:, None] - theirs, -1)
+    pairs, or each seed with itself where one is the `same` for both sides: of the same runs, or
+    trained on videos that it drew."""
+    if same:
+        apart = one.scores - other.scores
+        gain, pairs = mean_known(mean_known(apart)), mean_known(apart[..., 0], -1)
+    else:
+        gain = mean_known(mean_known(one.scores) - mean_known(other.scores))
+        pairs = mean_known(one.scores[:, None, :, 0] - other.scores[..., 0], -1)
     pairs = pairs[np.isfinite(pairs)] if np.isfinite(pairs).any() else np.array([np.nan])
-    single = tuple(side.name for side in (one, other) if side.name and len(side.scores) == 1)
+    known = {side.name: np.isfinite(side.scores[..., 0]).any(axis=1) for side in (one, other)}
+    single = tuple(name for name, seeds in known.items() if name and seeds.sum() == 1)
     return Part(what, float(gain[0]), *ends(gain[1:]), bound=bound, least=float(pairs.min()),
                 most=float(pairs.max()), single=single)  # fmt: skip
 

@@ -8,7 +8,8 @@
 counts, of several folds the mean of their Hit@1. Intervals of 95 % draw whole groups again and
 again, the same for all ways and in every fold that tests them: clips of one recording are alike,
 and a difference is that of the same videos. What is said to be more is so by the rule of
-`comparisons`: beyond the interval, and for every pair of seeds.
+`comparisons`: beyond the interval, and for every pair of seeds. Of few training videos the seed
+draws which, the same for every way, so that there a seed is compared with itself.
 """
 
 from collections.abc import Sequence
@@ -61,22 +62,23 @@ def _counted(told: pd.DataFrame) -> np.ndarray:
 
 def by_seed(several: Sequence[Run], seed: int = 0, draws: int = DRAWS) -> dict[str, np.ndarray]:
     """Video Hit@1 by way, of each of its seeds and each fold, as it is and then in every draw:
-    S×F×(1+draws); nan where a seed was not tuned on a fold."""
-    told, out = hits(several), {}
+    S×F×(1+draws), the seeds the same for every way; nan where one was not tuned on a fold."""
+    told = hits(several)
     each = {s: [run for run in several if run.results["seed"] == s] for s in _seeds(several)}
     tables = [hits(own).reindex(index=told.index, columns=told.columns) for own in each.values()]
     counted = np.array([_counted(table) for table in tables])  # S×W×G×F×2
-    for name, own in zip(told, np.moveaxis(counted, 1, 0), strict=True):
-        out[name] = shares(own[own[..., 1].any(axis=(1, 2))], seed, draws)
-    return out
+    ways = zip(told, np.moveaxis(counted, 1, 0), strict=True)
+    return {name: shares(own, seed, draws) for name, own in ways}
 
 
 def _seeds(several: Sequence[Run]) -> list[int]:
     return sorted({run.results["seed"] for run in several})
 
 
-def standings(scores: dict[str, np.ndarray]) -> pd.DataFrame:
+def standings(scores: dict[str, np.ndarray], same: bool = False) -> pd.DataFrame:
     """Video Hit@1 of each way, the mean of its folds: a row a way of `by_seed`.
+
+    `same`: a seed drew the training videos, so that it is compared with itself alone.
 
     Columns: `paper` (Table 3), `ours`, `low`, `high` (fractions), `folds` (a list, of each fold);
     on the folds of both what it adds to `scratch`, `gain`, `gain_low`, `gain_high`, and by seed at
@@ -92,17 +94,18 @@ def standings(scores: dict[str, np.ndarray]) -> pd.DataFrame:
         row |= {"folds": folds[np.isfinite(folds)].tolist()}
         row |= dict(zip(("low", "high"), ends(ours[1:]), strict=True))
         if SCRATCH in scores and name != SCRATCH:
-            gain = _over(scores, name, SCRATCH)
+            gain = _over(scores, name, SCRATCH, same)
             row |= dict(zip(GAIN, (gain.value, gain.low, gain.high), strict=True))
             row |= {"least": gain.least, "most": gain.most, "verdict": gain.verdict}
-        ties = _over(scores, best, name).verdict != AGREES
+        ties = _over(scores, best, name, same).verdict != AGREES
         rows[name] = row | {"best": name == best, "ties": ties}
     columns = ["paper", "ours", "low", "high", "folds", *GAIN, *SURE]
     return pd.DataFrame.from_dict(rows, "index").reindex(columns=columns)
 
 
-def _over(scores: dict[str, np.ndarray], one: str, other: str) -> Part:
-    return compare(f"{one} − {other}", Side(one, scores[one]), Side(other, scores[other]))
+def _over(scores: dict[str, np.ndarray], one: str, other: str, same: bool) -> Part:
+    sides = [Side(name, scores[name]) for name in (one, other)]
+    return compare(f"{one} − {other}", *sides, same=same)
 
 
 def _best(scores: dict[str, np.ndarray]) -> str:
@@ -124,7 +127,7 @@ def curve(several: Sequence[Run], seed: int = 0) -> pd.DataFrame:
     for few in sorted({run.results.get("few", 0) for run in several}):
         own = [run for run in several if run.results.get("few", 0) == few]
         videos = few or _videos_a_class(own[0])
-        parts[videos] = standings(by_seed(own, seed))
+        parts[videos] = standings(by_seed(own, seed), same=bool(few))
     return pd.concat(parts, names=["videos", "way"])
 
 

@@ -428,11 +428,25 @@ def test_tables_are_those_of_plain_loops(lab):
     assert tuned[0] >= tuned[1] and not any("few" in r.results for r in found)
 
 
-def standings(*seeds: pd.DataFrame) -> pd.DataFrame:
+def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):
+    several = [
+        lab(way, seed=seed, few=few, epochs=6)
+        for few in (0, 1)
+        for seed in (0, 1, 2)
+        for way in ("scratch", "top")
+    ]
+    every, one = np.reshape([run.results["video_hit1"] for run in several], (2, 3, 2))
+    own, any_two = one[:, 1] - one[:, 0], np.subtract.outer(every[:, 1], every[:, 0])
+    curve = gains.curve(several).xs("top", level="way").sort_index()[["least", "most"]]
+    told = [[own.min(), own.max()], [any_two.min(), any_two.max()]]
+    np.testing.assert_allclose(curve, told)
+
+
+def standings(*seeds: pd.DataFrame, same: bool = False) -> pd.DataFrame:
     """Of what `gains.hits` gives for the runs of each seed."""
     counted = np.array([gains._counted(told) for told in seeds])
     ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
-    return gains.standings({way: shares(own) for way, own in ways})
+    return gains.standings({way: shares(own) for way, own in ways}, same)
 
 
 def twins(**ways: float) -> pd.DataFrame:
@@ -511,6 +525,20 @@ def test_a_seed_that_says_otherwise_makes_a_tie():
     assert not standings(told)["ties"]["top"]
     table = standings(told, other)
     assert table["ties"].to_dict() == {"top": True, "top3": True} and table["best"]["top3"]
+
+
+def test_seeds_that_drew_the_videos_are_compared_with_themselves():
+    """The other seed's videos teach more by whatever way; with its own, each way gains."""
+    seeds = twins(scratch=0.2, top=0.5), twins(scratch=0.6, top=0.9)
+    any_two, own = standings(*seeds).loc["top"], standings(*seeds, same=True).loc["top"]
+    assert (own["least"], own["most"]) == (pytest.approx(0.3), pytest.approx(0.3))
+    assert (any_two["least"], any_two["most"]) == (pytest.approx(-0.1), pytest.approx(0.7))
+    assert (any_two["verdict"], own["verdict"]) == ("cannot be told", "agrees")
+    assert own[gains.GAIN].to_list() == pytest.approx(any_two[gains.GAIN].to_list())
+    behind = standings(*seeds, twins(scratch=0.6, top=0.58), same=True).loc["top"]
+    assert behind["least"] == pytest.approx(-0.02) and behind["verdict"] == "cannot be told"
+    lacking = standings(*seeds, twins(scratch=1.0).assign(top=np.nan), same=True).loc["top"]
+    assert lacking["gain"] == pytest.approx(0.3) and lacking["verdict"] == "agrees"
 
 
 def test_the_finding_tells_what_seeds_differ_by():
