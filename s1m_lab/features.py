@@ -8,6 +8,7 @@ It is kept in the dataset's `features/`, float32, in the order of the clips: N×
 training clip has one pass, with a crop and a flip drawn once; validation and test clips have the
 four of §4. A file is known by the bytes of the weights, the clips, the layer, the seed of the crops
 and the machine's precision and threads, so that the same batches, computed again, give its bits.
+Where `pool5` is kept, `fc7` is made of it, without a look at the clips.
 """
 
 from collections.abc import Iterator
@@ -42,15 +43,20 @@ def prepare(
     shards, here = Shards(folder / "clips", split), folder / "features"
     about = {"weights": weights, "clips": shards.fingerprint, "version": VERSION}
     about |= {"seed": seed if split == "train" else None, **{key: machine[key] for key in MACHINE}}
-    path = here / f"{layer}-{split}-{stages.fingerprint(**about)}.npy"
+    name = f"{split}-{stages.fingerprint(**about)}.npy"
+    path, below = here / f"{layer}-{name}", here / f"pool5-{name}"
     with stages.exclusive(here):
         if not path.is_file():
             shape = (len(shards), _passes(split), _numbers(net, layer))
             stages.require_space(here, 4 * np.prod(shape, dtype=float))
             progress = stages.Progress(f"{layer} of {split} clips", len(shards), "clips")
+            if below.is_file():
+                parts = _hidden(net, np.load(below, mmap_mode="r", allow_pickle=False), machine)
+            else:
+                parts = computed(net, shards, layer, seed, machine)
             with stages.atomic(path) as temporary:
                 out, done = np.lib.format.open_memmap(temporary, "w+", np.float32, shape), 0
-                for part in computed(net, shards, layer, seed, machine):
+                for part in parts:
                     out[done : done + len(part)] = part
                     done += len(part)
                     progress.update(len(part))
@@ -65,6 +71,18 @@ def _passes(split: str) -> int:
 
 def _numbers(net, layer: str) -> int:
     return (net.fc6 if layer == "pool5" else net.fc8).in_features
+
+
+@torch.no_grad()
+def _hidden(net, pooled: np.ndarray, machine: dict) -> Iterator[np.ndarray]:
+    """What `computed` gives of the last hidden layer, from what it gave of the last pooling."""
+    device = net.scale.device
+    net.eval()
+    for first in range(0, len(pooled), predict.BATCH):
+        passes = torch.tensor(pooled[first : first + predict.BATCH]).to(device).unbind(dim=1)
+        with predict.autocast(device, machine["precision"]):
+            out = [net.hidden(x.contiguous()).float().cpu() for x in passes]
+        yield torch.stack(out, dim=1).numpy()
 
 
 @torch.no_grad()

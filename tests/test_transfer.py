@@ -174,6 +174,28 @@ def test_kept_features_are_recomputed_bit_for_bit(lab, layer, split):
     assert done == len(kept) and kept.shape[1] == (1 if split == "train" else 4)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_the_last_hidden_layer_of_a_kept_pooling_has_the_bits_of_the_whole_network(lab, split):
+    machine, folder = lab("top3").config["machine"], paths.dataset("three-fold1")
+    net = models.build("slow", 3, 1 / 16, 43)
+    runs.adopt(net, start := runs.load("slow"))
+    asked = runs.weights_print(start), folder, split
+    whole = features.computed(net, Shards(folder / "clips", split), "fc7", 0, machine)
+    whole = np.concatenate(list(whole))
+    for file in (folder / "features").glob(f"fc7-{split}-*"):
+        file.unlink()
+    assert np.array_equal(features.prepare(net, *asked, "fc7", 0, machine), whole)
+    other = np.asarray(features.prepare(net, *asked, "pool5", 0, machine))
+    (file,) = (folder / "features").glob(f"fc7-{split}-*")
+    (below,) = (folder / "features").glob(file.name.replace("fc7", "pool5"))
+    kept = below.read_bytes()
+    file.unlink()
+    np.save(below, 2 * other)
+    assert not np.array_equal(features.prepare(net, *asked, "fc7", 0, machine), whole)
+    file.unlink()
+    below.write_bytes(kept)
+
+
 def test_other_weights_crops_or_machines_have_other_features(lab):
     run = lab("top")
     folder, machine = paths.dataset("three-fold1"), run.config["machine"]
