@@ -37,7 +37,7 @@ report: $(INSTALLED)  ## train and report one network: make report MODEL=single-
 reports: $(INSTALLED)  ## every notebook on the pocket dataset, and reports/index.html; stopped, it goes on
 	"$(RUN)" -m s1m_lab suite notebooks/pocket.toml
 
-exhibits: $(INSTALLED)  ## their small ones into the repository, and the README's table of results
+exhibits: $(INSTALLED)  ## what make reports made into the repository: reports/pocket-*.ipynb, README's table
 	"$(RUN)" -m s1m_lab exhibits notebooks/pocket.toml
 
 test: $(INSTALLED)  ## the tests, then every notebook on small values

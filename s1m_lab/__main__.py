@@ -24,6 +24,8 @@ from pathlib import Path
 from s1m_lab import __version__, paths, stages
 
 INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
+if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ and os.name == "posix":
+    INSTALL = f'cd "{paths.REPOSITORY}" && make setup && . .venv/bin/activate'  # no environment's
 
 EXHIBITS = """: what the suite has made, as it would be made now, is copied to
 reports/<suite>-<report>.ipynb without what is of this machine, and Table 1 of 09_results into the
@@ -42,17 +44,18 @@ class Broken(Exception):
 def doctor() -> int:
     """Print a line a check, below each broken one what mends it; returns how many are broken."""
     print(f"s1m_lab {__version__} · {platform.platform()} · {sys.executable}\n")
-    broken = 0
+    cures = []
     for check in (python, installed, torch, device, decoder, notebooks, home):
         try:
             print(f"  ok      {check.__name__:<10} {check()}", flush=True)
         except Exception as error:  # whatever is broken is what the doctor is there to report
-            broken += 1
             what = " ".join(f"{type(error).__name__}: {error}".split()).removeprefix("Broken: ")
             print(f"  BROKEN  {check.__name__:<10} {what}")
-            print(f"          mend it:   {getattr(error, 'mend', INSTALL)}", flush=True)
-    print(f"\n{broken} broken" if broken else "\nall well; next: make demo")
-    return broken
+            cures.append(getattr(error, "mend", INSTALL))
+            told = "as above" if cures[-2:-1] == cures[-1:] else cures[-1]
+            print(f"          mend it:   {told}", flush=True)
+    print(f"\n{len(cures)} broken" if cures else "\nall well; next: make demo")
+    return len(cures)
 
 
 def python() -> str:

@@ -147,6 +147,21 @@ def test_the_doctor_names_what_is_broken_and_what_mends_it(tmp_path):
     assert "S1M_HOME" in lines[at + 1]
 
 
+@pytest.mark.skipif(
+    sys.prefix == sys.base_prefix or os.name != "posix", reason="needs a virtual environment, make"
+)
+def test_the_doctor_knows_who_forgot_to_activate(tmp_path):
+    """The Python that the environment was made of: nothing is to be installed into that."""
+    (tmp_path / "av.py").write_text("raise ImportError('none')")
+    (tmp_path / "jupyter_client.py").write_text("raise ImportError('none')")
+    outside = [sys._base_executable, "-m", "s1m_lab"]
+    env = {key: value for key, value in os.environ.items() if key != "CONDA_PREFIX"}
+    env["PYTHONPATH"] = os.pathsep.join(map(str, (tmp_path, ROOT)))
+    done = subprocess.run(outside, env=env, capture_output=True, text=True)
+    assert "make setup && . .venv/bin/activate" in done.stdout, done.stderr
+    assert "pip install" not in done.stdout and "mend it:   as above" in done.stdout
+
+
 def command(monkeypatch, *arguments) -> int:
     """The exit status of `python -m s1m_lab …`, run in this process."""
     from s1m_lab import __main__
