@@ -5,7 +5,8 @@
 copies each to `reports/<suite>-<report>.ipynb`, naming the commit, the kind of machine and the date
 it was made by, what that took, and what training the runs took that were there before; without what
 else is of that machine: its paths, papermill's environment, the state of widgets (each has its
-static twin). Where `09_results` is among them, its Table 1 is written into the README.
+static twin). Where `09_results` is among them, its Table 1 and what becomes of the paper's claims
+are written into the README.
 """
 
 import copy
@@ -17,10 +18,11 @@ from pathlib import Path
 import pandas as pd
 
 from s1m_lab import paths, reports, runs, stages, stamps, suite
+from s1m_lab.comparisons import AGREES, DISAGREES, OPEN
 from s1m_lab.reports import Report
 
 LARGEST = 500_000  # bytes of an exhibit
-RESULTS = "09_results.ipynb"  # the notebook whose Table 1 is the README's
+RESULTS = "09_results.ipynb"  # the notebook whose Table 1 and claims are the README's
 MARKS = "<!-- results: make exhibits -->", "<!-- end of results -->"
 # where a path may begin: after what is no part of another, after an option (-I/usr), in an address
 START = r"(?:(?<![\w.~/<}-])|(?<=(?<![\w-])-[A-Za-z])|(?<=\bfile://))"
@@ -190,13 +192,17 @@ def _write_table(readme: Path, text: str) -> None:
 
 
 def _table(report: Report, target: str) -> str:
-    """Table 1 of `RESULTS`, of the same runs as there, and where it comes from."""
-    from s1m_lab import results, rows
+    """Table 1 of `RESULTS`, of the same runs as there, where it comes from, and what of the paper
+    those runs confirm."""
+    from s1m_lab import claims, results, rows
 
     known = stamps.defaults(report.notebook) | report.parameters
-    found = rows.find(known["data"], known["runs"])
-    table = results.table1(found, rows.score(found), known["seed"])
-    return f"{readme_table(table)}\n\n{_origin(found.data, table, report, target)}"
+    found, seed = rows.find(known["data"], known["runs"]), known["seed"]
+    scored, second = rows.score(found), results.table2(found, seed)
+    table = results.table1(found, scored, seed)
+    judged = claims.judge(found, scored, *second, results.transfers(found), seed)
+    origin = _origin(found.data, table, report, target)
+    return f"{readme_table(table)}\n\n{origin}\n\n{readme_claims(judged)}"
 
 
 def readme_table(rows: pd.DataFrame) -> str:
@@ -218,6 +224,16 @@ def readme_table(rows: pd.DataFrame) -> str:
         seeds = str(len(row["seeds"])) if len(row["seeds"]) else "–"
         lines.append(f"| {_cell(row['name'])} | {' | '.join(ours)} | {theirs} | {seeds} | {took} |")
     return "\n".join(lines)
+
+
+def readme_claims(judged: pd.DataFrame) -> str:
+    """`claims.judge` as a sentence: how many of the paper's claims hold here, and which do not."""
+    sides = []
+    for verdict, verb in ((AGREES, "agree with"), (DISAGREES, "disagree with")):
+        own = [claim.rstrip(".") for claim in judged.loc[judged["verdict"] == verdict, "claim"]]
+        sides.append(f"{verb} {len(own)}" + (f" (*{'*; *'.join(own)}*)" if own else ""))
+    return (f"Of {len(judged)} claims of the paper these runs {' and '.join(sides)}; "
+            f"{(judged['verdict'] == OPEN).sum()} cannot be told.")  # fmt: skip
 
 
 def _percent(share: float) -> str:

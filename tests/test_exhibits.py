@@ -192,6 +192,18 @@ def test_the_table_is_made_of_numbers():
     assert lines[4] == "| Slow | – | – | – | 41.1 · 59.3 · 77.7 | – | – |"
 
 
+def test_the_claims_are_told_in_a_sentence():
+    verdicts = ["agrees", "cannot be told", "disagrees", "agrees"]
+    claims = pd.DataFrame({"claim": ["A is B", "C", "D", "E"], "verdict": verdicts})
+    said = exhibits.readme_claims(claims)
+    assert said == (
+        "Of 4 claims of the paper these runs agree with 2 (*A is B*; *E*) and disagree with 1 "
+        "(*D*); 1 cannot be told."
+    )
+    said = exhibits.readme_claims(claims.assign(verdict="cannot be told"))
+    assert said.endswith("agree with 0 and disagree with 0; 4 cannot be told.")
+
+
 @pytest.fixture
 def repository(folder, small_home, home):
     """A repository beside a suite whose `09_results` counts the two small runs."""
@@ -240,6 +252,7 @@ def test_make_exhibits_writes_the_readme_and_what_is_small(folder, repository, h
     about = stamps.read(reports.folder() / "sum.ipynb")
     made = f"[sum](reports/mine-sum.ipynb), executed on {about['date'][:10]} on {about['machine']}"
     assert f"{made}: 2 runs on `pocket`, trained on cpu" in table
+    assert re.search(r"Of 13 claims of the paper these runs agree with \d+", table)
     exhibits.write(folder / "mine.toml", repository)
     assert readme.read_text("utf-8") == text, "written twice, the same"
 
