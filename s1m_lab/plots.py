@@ -133,12 +133,18 @@ def _figure(rows=1, columns=1, height=3.0, **more) -> tuple[Figure, np.ndarray]:
 
 
 def headline(fig: Figure, text: str) -> None:
-    """What a figure finds, in bold above it; a long finding takes two lines."""
+    """What a figure finds, in bold above it; a long finding takes two lines, evenly."""
     words, first = clean(text, 4 * LINE).split(" "), 1
-    while first < len(words) and sum(map(_width, " ".join(words[: first + 1]))) <= LINE:
+    while first < len(words) and _letters(words[: first + 1]) <= LINE:
         first += 1
+    while first < len(words) and _letters(words[: first - 1]) >= _letters(words[first - 1 :]):
+        first -= 1
     lines = [clean(" ".join(part), LINE) for part in (words[:first], words[first:]) if part]
     fig.suptitle("\n".join(lines), fontweight="bold", fontsize=11, x=0.01, ha="left")
+
+
+def _letters(words: Sequence[str]) -> float:
+    return sum(map(_width, " ".join(words)))
 
 
 def _show(ax, frame: np.ndarray) -> None:

@@ -259,6 +259,15 @@ def test_a_headline_stays_on_its_figure():
         assert fig._suptitle.get_text().count("\n") == (long in text)
 
 
+def test_the_two_lines_of_a_headline_are_even():
+    for words in range(1, 22):
+        fig, _ = plots._figure()
+        plots.headline(fig, " ".join(["letters"] * words))
+        counts = [len(line.split()) for line in fig._suptitle.get_text().split("\n")]
+        assert counts == [words] if len(counts) == 1 else counts == [words - words // 2, words // 2]
+    assert len(counts) == 2
+
+
 def test_trials_are_told_apart_by_rate_and_dropout():
     columns = ["depth", "width", "dropout", "lr", "val_loss", "val_hit1", "chosen"]
     rows = [(0, 0, 0.0, 1e-3), (1, 8, 0.0, 1e-3), (1, 8, 0.5, 1e-4), (1, 8, 0.0, 1e-4)]
