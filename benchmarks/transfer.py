@@ -1,24 +1,27 @@
 """What pocket has taught, put to use where videos are few: pocket101 by four ways, three seeds.
 
-    python benchmarks/transfer.py --json benchmarks/transfer.json
+    python benchmarks/transfer.py --json benchmarks/transfer.json --figure reports/transfer.png
 
 Slow fusion is trained on `pocket` once for each seed (a run that is there is found), then tuned on
 fold 1 of `pocket101` with 1, 2, 5, 10 and all training videos a class, which the seed draws; all
 validation videos stay, on which every way chooses its epoch, and `top` and `top3` their rate and
 dropout too. Hit@1 of videos, the seeds averaged; intervals of 95 % draw whole groups, the same for
-every way; the verdict also asks that every pair of seeds agrees (`s1m_lab.comparisons`). A pair is
-told apart where a video's own class outscores its twin.
+every way; the verdict also asks that seeds agree: of few videos each, since it drew them for every
+way, of all of them every pair (`s1m_lab.gains`). A pair is told apart where a video's own class
+outscores its twin.
 """
 
 import argparse
 import datetime
 import json
 import platform
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from s1m_lab import gains, metrics, pocket101, predict, stages, ucf101
+from s1m_lab import gains, metrics, pocket101, predict, retraining, stages, ucf101
+from s1m_lab.runs import Run
 from s1m_lab.train import TrainConfig, train
 from s1m_lab.transfer import WAYS, Tuning, tune
 
@@ -33,9 +36,8 @@ def told_apart(run) -> float:
     return float(np.concatenate(hits).mean())
 
 
-def measure(folder: Path, starts: dict[int, str], few: int) -> dict:
-    """Every way and seed with `few` training videos a class (0: all): a row a way."""
-    several = [tune(Tuning(way, folder, starts[s], s, few=few)) for s in starts for way in WAYS]
+def measure(several: Sequence[Run], few: int) -> dict:
+    """Every way and seed, tuned with `few` training videos a class (0: all): a row a way."""
     table = gains.standings(gains.by_seed(several), same=bool(few))
     rows = {}
     for way, row in table.iterrows():
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--few", type=int, nargs="*", default=[1, 2, 5, 10, 0], help="0: all")
     parser.add_argument("--json", help="write the figures here too")
+    parser.add_argument("--figure", help="draw the curve here")
     args = parser.parse_args()
     import torch
 
@@ -70,8 +73,12 @@ def main() -> None:
         "starts": [{k: r.results[k] for k in ("video_hit1", "commit")} for r in runs.values()],
         "videos": {},
     }
+    every = []
     for few in args.few:
-        rows = measure(folder, {seed: run.name for seed, run in runs.items()}, few)
+        asked = [Tuning(way, folder, runs[s].name, s, few=few) for s in runs for way in WAYS]
+        several = [tune(each) for each in asked]
+        every += several
+        rows = measure(several, few)
         out["videos"][few or "all"] = rows
         if args.json:
             Path(args.json).write_text(json.dumps(out, indent=1) + "\n", "utf-8")
@@ -81,6 +88,9 @@ def main() -> None:
             gain = "{gain:+.3f} [{gain_low:+.3f}, {gain_high:+.3f}]"
             gain += ", by seed {least:+.3f} to {most:+.3f}: {verdict}"
             print("" if way == gains.SCRATCH else gain.format(**row))
+    if args.figure:
+        curve = gains.curve(every)
+        retraining.draw_curve(curve, 1 / len(every[0].labels)).savefig(args.figure, dpi=150)
 
 
 if __name__ == "__main__":
