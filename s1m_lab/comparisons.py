@@ -6,7 +6,8 @@
 Intervals are of paired bootstraps over test videos, or over groups of them: the same are drawn for
 both sides, every seed of a network on the same draw, then the mean over its seeds, and that over
 the folds that both sides have. They say nothing of other seeds, so a comparison decides only where
-every pair of seeds of its two sides lies on the same side of the bound as well.
+every pair of seeds of its two sides lies on the same side of the bound as well, or every seed by
+itself where that is the same for both (`compare`).
 """
 
 from typing import NamedTuple
@@ -29,8 +30,8 @@ class Part(NamedTuple):
     unit: str = "points"  # of what are fractions; "×" of ratios, "" of pair accuracy
     bound: float = 0.0
     above: bool = True
-    least: float = np.nan  # the least and the most that any two seeds of the two sides differ by;
-    most: float = np.nan  # nan where seeds have no part in it
+    least: float = np.nan  # the least and the most that seeds of the two sides differ by, any two
+    most: float = np.nan  # or each from itself; nan where seeds have no part in it
     single: tuple[str, ...] = ()  # sides that have one seed
 
     @property

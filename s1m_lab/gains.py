@@ -78,7 +78,8 @@ def _seeds(several: Sequence[Run]) -> list[int]:
 def standings(scores: dict[str, np.ndarray], same: bool = False) -> pd.DataFrame:
     """Video Hit@1 of each way, the mean of its folds: a row a way of `by_seed`.
 
-    `same`: a seed drew the training videos, so that it is compared with itself alone.
+    `same`: a seed drew the training videos, so that it is compared with itself alone, where both
+    sides have it.
 
     Columns: `paper` (Table 3), `ours`, `low`, `high` (fractions), `folds` (a list, of each fold);
     on the folds of both what it adds to `scratch`, `gain`, `gain_low`, `gain_high`, and by seed at
@@ -123,12 +124,12 @@ def curve(several: Sequence[Run], seed: int = 0) -> pd.DataFrame:
     Runs with all of them (no `few` in their results) stand at the mean number of a class's training
     videos in their dataset.
     """
-    parts = {}
+    parts, counts = [], []
     for few in sorted({run.results.get("few", 0) for run in several}):
         own = [run for run in several if run.results.get("few", 0) == few]
-        videos = few or _videos_a_class(own[0])
-        parts[videos] = standings(by_seed(own, seed), same=bool(few))
-    return pd.concat(parts, names=["videos", "way"])
+        counts.append(few or _videos_a_class(own[0]))
+        parts.append(standings(by_seed(own, seed), same=bool(few)))
+    return pd.concat(parts, keys=counts, names=["videos", "way"])
 
 
 def _videos_a_class(run: Run) -> float:
@@ -140,8 +141,8 @@ def classes(several: Sequence[Run], name: str, seed: int = 0, draws: int = 300) 
     """Average precision of every class: a row a class, those that gain most first.
 
     Columns `class`, `videos` (of the test sets), `scratch`, the way of that `name`, `gain`,
-    `gain_low`, `gain_high`: means over folds and seeds that both ways have; intervals over test
-    videos, as those of `results.table2`. No rows where there are no such runs.
+    `gain_low`, `gain_high`: means over folds and seeds that both ways have; intervals draw
+    whole groups of test videos. No rows where there are no such runs.
     """
     keys = [(run.results["fold"], run.results["seed"], way(run)) for run in several]
     found = dict(zip(keys, several, strict=True))
@@ -157,7 +158,9 @@ def classes(several: Sequence[Run], name: str, seed: int = 0, draws: int = 300) 
         counts[own.results["fold"]] = true.sum(axis=0)
         each = [(x[:, k], true[:, k]) for x in scores for k in range(len(labels))]
         exact.append(np.reshape([metrics.average_precision(*one) for one in each], (2, -1)))
-        drawn.append(metrics.resampled_precision(scores, saved[0].labels, seed, draws))
+        names, units = np.unique(_groups(own, saved[0].ids), return_inverse=True)
+        units = units, len(names)
+        drawn.append(metrics.resampled_precision(scores, saved[0].labels, seed, draws, units))
     scratch, tuned = mean_known(exact)
     more = mean_known([there - here for here, there in drawn])  # draws×K
     table = {"class": labels, "videos": sum(counts.values()), SCRATCH: scratch, name: tuned}

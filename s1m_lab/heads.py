@@ -2,9 +2,9 @@
 
     state, best = heads.search(run, net, "fc7", found, shards)
 
-Features are read from the disk, so a trial takes seconds where a training of the whole network
-takes minutes, and a small grid (`grid`) can be tried. Dropout acts before every layer that is
-trained; the paper keeps "as little as 10 %".
+Features are read from the disk, so that on pocket101 a trial takes seconds where a training of the
+whole network takes minutes, and a small grid (`grid`) can be tried. Dropout acts before every layer
+that is trained; the paper keeps "as little as 10 %".
 """
 
 import time

@@ -92,6 +92,14 @@ def resolved(precision: str, world: World) -> dict:
     }
 
 
+def tell_changes(name: str, kept: dict, now: dict) -> None:
+    """Say what of the machine that a run was begun on is other now."""
+    other = [key for key in ("ranks", "device", "torch") if kept[key] != now[key]]
+    if other:
+        there = ", ".join(f"{key} {kept[key]} (now {now[key]})" for key in other)
+        print(f"{name} was begun with {there}: its last bits may differ from the whole's")
+
+
 def set_up(threads: int, deterministic: bool) -> None:
     """Threads and exactness of this process; `deterministic` is for GPUs, a CPU always is."""
     torch.set_num_threads(threads)

@@ -47,8 +47,8 @@ def finding(table: pd.DataFrame) -> str:
 
 
 def _over_scratch(row: pd.Series) -> str:
-    """`, +7.6 points to scratch (+4.0 to +11.1)`, of several seeds with what any two differ by; ""
-    where nothing is known of scratch."""
+    """`, +7.6 points to scratch (+4.0 to +11.1)`, of several seeds with the least and the most that
+    they say; "" where nothing is known of scratch."""
     if np.isnan(row["gain"]):
         return ""
     gain, low, high, least, most = (signed(100 * row[key]) for key in (*GAIN, "least", "most"))
@@ -151,7 +151,7 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
     labels = [plots.clean(text, 28) for text in shown["class"]]
     left.set_yticks(rows, labels, fontsize=9)
     left.set(ylim=(len(shown) - 0.4, -0.6), xlim=(-0.02, 1.02), xlabel="average precision")
-    right.set_xlabel("gained over scratch, 95 % interval over videos")
+    right.set_xlabel("gained over scratch, 95 % interval over groups")
     for ax in (left, right):
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")

@@ -113,11 +113,9 @@ def _continued(config: TrainConfig) -> TrainConfig:
 def _machine(run: runs.Run, config: TrainConfig, world: World) -> tuple[str, int]:
     """The precision and threads of a run on this machine; says what a resumed run will miss."""
     kept, now = run.config["machine"], processes.resolved(config.precision, world)
-    changed = [key for key in ("ranks", "device", "torch") if kept[key] != now[key]]
-    if changed and world.rank == 0:
-        there = ", ".join(f"{key} {kept[key]} (now {now[key]})" for key in changed)
-        print(f"{run.name} was begun with {there}: its last bits may differ from the whole's")
-    return kept["precision"], (now if "ranks" in changed else kept)["threads"]
+    if world.rank == 0:
+        processes.tell_changes(run.name, kept, now)
+    return kept["precision"], (kept if kept["ranks"] == now["ranks"] else now)["threads"]
 
 
 @dataclass

@@ -103,7 +103,7 @@ def _config(asked: Tuning, folder: Path) -> tuple[TrainConfig, dict]:
     if asked.way not in WAYS:
         raise ValueError(f"tune {asked.way!r} is not one of {', '.join(WAYS)}")
     run, own = _start(asked)
-    given = {"recipe": run.config["settings"]["recipe"], "seed": asked.seed, "few": asked.few}
+    given = {"recipe": _recipe(run), "seed": asked.seed, "few": asked.few}
     given |= {key: own[key] for key in ("model", "width", "size")} | {"epochs": asked.epochs}
     start = run.name if asked.way == "all" else ""
     return TrainConfig(paths.name(folder), start=start, **given), _purpose(asked, folder, start)
@@ -117,6 +117,12 @@ def _start(asked: Tuning) -> tuple[runs.Run, dict]:
     return run, runs.network(run)
 
 
+def _recipe(run: runs.Run) -> str:
+    """The name of the recipe of a run; one whose top was tuned has that of its start."""
+    settings = run.config["settings"]
+    return settings.get("recipe") or _recipe(runs.load(settings["start"]))
+
+
 def _settings(asked: Tuning, folder: Path) -> tuple[runs.Run, dict]:
     """The run of `top` or `top3`, and all that decides its weights, as plain data."""
     for split in ("train", "val", "test"):
@@ -125,10 +131,10 @@ def _settings(asked: Tuning, folder: Path) -> tuple[runs.Run, dict]:
                              "chosen on val and scored on test videos")  # fmt: skip
     if asked.start in strangers.NAMES and asked.way == "top":
         model, recipe, start = asked.start, "pocket", asked.start
-        weights = f"{start}, seed {asked.seed}"
+        weights = start if start.endswith("-kinetics") else f"{start}, seed {asked.seed}"
     else:
         run, own = _start(asked)
-        model, recipe = own["model"], run.config["settings"]["recipe"]
+        model, recipe = own["model"], _recipe(run)
         start, weights = run.name, runs.weights_print(run)
     recipe, stored = RECIPES[recipe], Shards(folder / "clips", "train")
     there = len(clips.few(stored, asked.few, asked.seed)[0]) if asked.few else len(stored)
@@ -154,7 +160,9 @@ def _tuned_top(asked: Tuning, folder: Path) -> runs.Run:
         machine = processes.resolved("auto", processes.World(0, 1, device))
         runs.begin(run.name, settings, machine, catalog.load(folder).attrs["classes"])
         if not run.finished:
-            layer, machine = LAYERS[asked.way], run.config["machine"]
+            layer, kept = LAYERS[asked.way], run.config["machine"]
+            processes.tell_changes(run.name, kept, machine)
+            machine = kept | {key: machine[key] for key in ("device", "torch")}  # features are of
             processes.set_up(machine["threads"], deterministic=False)
             net = _network(asked, len(run.labels)).to(device)
             stored = {s: Shards(folder / "clips", s) for s in ("train", "val", "test")}

@@ -8,14 +8,17 @@ The name `pocket101` alone is fold 1 too, for whoever wants to train on it and n
 share films and no clips: a clip is what a split takes of a film, and splits differ. The twin's
 clips take 0.3 GB a fold. Those of UCF-101, at 50 clips a training video and 20 of the others, are
 about 520,000 of 197 kB each (measured on four of its videos): 100 GB a fold, less with fewer
-`clips`.
+`clips`. What `transfer` keeps of slow fusion at full width would be about 40 GB a fold and start
+for `top3`, 14 for `top` (reckoned: 50 and 16 kB for each pass of a clip).
 """
 
 import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from s1m_lab import catalog, paths, pocket101, stages, ucflists
 
@@ -56,6 +59,18 @@ def dataset(
         )
     name = f"{paths.dataset(data).name}-fold{fold}"
     return _write(paths.dataset(name), source, fold, lists, clips)
+
+
+def lost(folder: Path) -> pd.DataFrame:
+    """Videos that gave no clips, by class: a row a class that has such, columns `missing` and
+    `unreadable`; the clips of the fold must be made."""
+    df = catalog.load(folder)
+    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["id", "status"]).to_pandas()
+    status = rows.set_index("id")["status"][df["id"]].to_numpy()
+    of_class = df["labels"].map(lambda own: df.attrs["classes"][own[0]]).to_numpy()
+    columns = {"missing": status == "missing", "unreadable": ~np.isin(status, ["ok", "missing"])}
+    counts = pd.DataFrame(columns).groupby(of_class).sum().rename_axis("class")
+    return counts[counts.any(axis=1)]
 
 
 def pocket(name: str, data_seed: int | None = None, workers: int | None = None) -> Path:

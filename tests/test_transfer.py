@@ -111,6 +111,16 @@ def test_what_is_fixed_keeps_its_bits_and_what_is_trained_does_not(lab, start):
             assert not torch.equal(before[f"{layer}weight"], new[f"{layer}weight"]), layer
 
 
+@pytest.mark.parametrize("way", transfer.WAYS)
+def test_a_tuned_run_is_a_start_too(lab, way):
+    first = lab("top3")
+    run = lab(way, fold=2, start=first.name)
+    assert run.finished and run.results["start"] == ("" if way == "scratch" else first.name)
+    if way == "top":
+        assert same(weights(first), weights(run), ("towers.", "fc6.", "fc7."))
+        assert not torch.equal(weights(first)["fc8.weight"], weights(run)["fc8.weight"])
+
+
 def test_all_starts_from_the_weights_and_scratch_does_not(lab):
     run, scratch = lab("all"), lab("scratch")
     assert run.config["settings"]["start"] == "slow" and run.results["start"] == "slow"
@@ -174,26 +184,45 @@ def test_kept_features_are_recomputed_bit_for_bit(lab, layer, split):
     assert done == len(kept) and kept.shape[1] == (1 if split == "train" else 4)
 
 
+@pytest.mark.parametrize("model", ["slow", "single-multires"])
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_the_last_hidden_layer_of_a_kept_pooling_has_the_bits_of_the_whole_network(lab, split):
-    machine, folder = lab("top3").config["machine"], paths.dataset("three-fold1")
-    net = models.build("slow", 3, 1 / 16, 43)
-    runs.adopt(net, start := runs.load("slow"))
+def test_the_last_hidden_layer_of_a_kept_pooling_has_the_bits_of_the_whole_network(
+    lab, split, model
+):
+    machine, folder = lab("top3", start=model).config["machine"], paths.dataset("three-fold1")
+    net = models.build(model, 3, 1 / 16, 43)
+    runs.adopt(net, start := runs.load(model))
     asked = runs.weights_print(start), folder, split
     whole = features.computed(net, Shards(folder / "clips", split), "fc7", 0, machine)
     whole = np.concatenate(list(whole))
-    for file in (folder / "features").glob(f"fc7-{split}-*"):
+    old = {file: file.read_bytes() for file in (folder / "features").glob(f"fc7-{split}-*")}
+    for file in old:
         file.unlink()
     assert np.array_equal(features.prepare(net, *asked, "fc7", 0, machine), whole)
     other = np.asarray(features.prepare(net, *asked, "pool5", 0, machine))
     (file,) = (folder / "features").glob(f"fc7-{split}-*")
-    (below,) = (folder / "features").glob(file.name.replace("fc7", "pool5"))
+    below = file.with_name(file.name.replace("fc7", "pool5"))
     kept = below.read_bytes()
     file.unlink()
     np.save(below, 2 * other)
     assert not np.array_equal(features.prepare(net, *asked, "fc7", 0, machine), whole)
     file.unlink()
     below.write_bytes(kept)
+    for file, content in old.items():
+        file.write_bytes(content)
+
+
+def test_features_are_of_the_machine_that_made_them(lab, capsys):
+    """A run that was begun on a GPU, and goes on where there is none."""
+    run, folder = lab("top", seed=7), paths.dataset("three-fold1") / "features"
+    made = sorted(folder.iterdir())
+    config = json.loads((run.path / "config.json").read_text())
+    device, config["machine"]["device"] = config["machine"]["device"], "NVIDIA H200"
+    (run.path / "config.json").write_text(json.dumps(config))
+    (run.path / "results.json").unlink()
+    capsys.readouterr()
+    assert lab("top", seed=7).finished and sorted(folder.iterdir()) == made
+    assert f"begun with device NVIDIA H200 (now {device})" in capsys.readouterr().out
 
 
 def test_other_weights_crops_or_machines_have_other_features(lab):
@@ -448,6 +477,26 @@ def test_tables_are_those_of_plain_loops(lab):
     found = results.transfers(rows.find("source"))
     tuned = [{(r.results["tune"], r.results["fold"]) for r in own} for own in (found, several)]
     assert tuned[0] >= tuned[1] and not any("few" in r.results for r in found)
+
+
+def test_intervals_of_classes_draw_whole_groups(lab):
+    """Against a plain loop. Of twelve test videos two at a time are a group."""
+    several, rng = [lab("scratch"), lab("top")], np.random.default_rng(1)
+    saved = [predict.load(run) for run in several]
+    owners = catalog.load(paths.dataset("three-fold1")).set_index("id")["group"][saved[0].ids]
+    true = metrics.truth(saved[0].labels, 3) > 0
+    members, gains_drawn = [np.flatnonzero(owners == name) for name in owners.unique()], []
+    for _ in range(2000):
+        rows = np.concatenate([members[n] for n in rng.integers(0, len(members), len(members))])
+        precision = np.full((2, 3), np.nan)
+        for k in np.flatnonzero(true[rows].any(axis=0)):
+            for run, p in enumerate(saved):
+                scores = p.video_probabilities[rows, k]
+                precision[run, k] = metrics.average_precision(scores, true[rows, k])
+        gains_drawn.append(precision[1] - precision[0])
+    own = gains.classes(several, "top", draws=2000).set_index("class").loc[several[0].labels]
+    ends = np.nanpercentile(gains_drawn, [2.5, 97.5], axis=0)
+    np.testing.assert_allclose(own[["gain_low", "gain_high"]].T, ends, atol=0.05)
 
 
 def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):

@@ -198,6 +198,7 @@ def test_real_clips_and_the_twin_in_one_folder(small, real_data, tmp_path):
     ingest.prepare(folder, size=64, workers=1)
     counts = ingest.statuses(folder)["videos"].to_dict()
     assert counts == {"ok": len(lines) - 2, "missing": 1, "truncated": 1}
+    assert ucf101.lost(folder).to_dict("index") == {"Haircut": {"missing": 1, "unreadable": 1}}
     whole = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
     assert whole == 2 * (len(lines) - 2)
     assert {video.probe(file).width for file in real} == {320}
