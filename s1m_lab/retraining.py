@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from s1m_lab import plots
-from s1m_lab.comparisons import DISAGREES
+from s1m_lab.comparisons import DISAGREES, OPEN
 from s1m_lab.gains import GAIN, SCRATCH
 
 SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
@@ -164,35 +164,45 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
 
 @plots.styled
 def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
-    """Hit@1 over the number of training videos a class, of `gains.curve`; bands are intervals."""
-    fig, ((ax,),) = plots._figure(1, 1, 3.4)
-    for way in curve.index.get_level_values("way").unique():
+    """Hit@1 over the number of training videos a class, of `gains.curve`, and what pre-training
+    adds to scratch, with its interval."""
+    fig, ((left, right),) = plots._figure(1, 2, 3.6)
+    ways = list(curve.index.get_level_values("way").unique())
+    for n, way in enumerate(ways):
         own, look = curve.xs(way, level="way").sort_index(), _look(way)
-        ax.fill_between(own.index, 100 * own["low"], 100 * own["high"], color=look["color"],
-                        alpha=0.15, linewidth=0)  # fmt: skip
-        ax.plot(own.index, 100 * own["ours"], markersize=7, label=name(way), **look)
-    ax.axhline(100 * chance, color=plots.PAPER, linestyle=":", linewidth=1.2)
-    ax.annotate("chance", (1, 100 * chance), xycoords=("axes fraction", "data"), ha="right",
-                va="bottom", color=plots.PAPER, fontsize=9)  # fmt: skip
+        left.plot(own.index, 100 * own["ours"], markersize=7, label=name(way), **look)
+        beside = own.index * 1.08 ** (n - len(ways) / 2)  # so that none hides another
+        right.vlines(beside, 100 * own["gain_low"], 100 * own["gain_high"], color=look["color"])
+        right.plot(beside, 100 * own["gain"], linestyle="", markersize=7, **look)
+    left.axhline(100 * chance, color=plots.PAPER, linestyle=":", linewidth=1.2)
+    left.annotate("chance", (1, 100 * chance), xycoords=("axes fraction", "data"), ha="right",
+                  va="bottom", color=plots.PAPER, fontsize=9)  # fmt: skip
+    right.axhline(0, color=plots.INK, linewidth=1)
     counts = sorted(set(curve.index.get_level_values("videos")))
-    ax.set_xscale("log")
-    ax.set_xticks(counts, [f"{n:.3g}" for n in counts])
-    ax.minorticks_off()
-    ax.set(xlabel="training videos a class (log axis)", ylabel="video Hit@1 (%)", ylim=(0, 102))
-    ax.grid(axis="y")
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
-    plots.headline(fig, _low_end(curve))
+    for ax in (left, right):
+        ax.set_xscale("log")
+        ax.set_xticks(counts, [f"{n:.3g}" for n in counts])
+        ax.minorticks_off()
+        ax.set_xlabel("training videos a class (log axis)")
+        ax.grid(axis="y")
+    left.set(title="From scratch and pre-trained", ylabel="video Hit@1 (%)", ylim=(0, 102))
+    right.set(title="Above training from scratch", ylabel="points, 95 % interval")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    plots.headline(fig, _both_ends(curve))
     return fig
 
 
-def _low_end(curve: pd.DataFrame) -> str:
-    """The title of the curve: what pre-training adds where there are fewest videos."""
-    fewest = curve.index.get_level_values("videos").min()
-    own = curve.loc[fewest].dropna(subset=["gain"])
-    if own.empty:
+def _both_ends(curve: pd.DataFrame) -> str:
+    """The title of the curve: what pre-training adds with fewest videos, and with most."""
+    known = curve.dropna(subset=["gain"])
+    if known.empty:
         return "Hit@1 by the number of training videos"
-    best = own["gain"].idxmax()
-    videos = "1 video" if fewest == 1 else f"{fewest:.3g} videos"
-    what = f"{name(best)}, best of {len(own)} ways," if len(own) > 1 else name(best)
-    share = f"{own['ours'][best]:.1%}"
-    return f"With {videos} a class, {what} tells {share}" + _over_scratch(own.loc[best])
+    counts, said = known.index.get_level_values("videos"), []
+    for videos in sorted({counts.min(), counts.max()}):
+        way = known.loc[videos]["gain"].idxmax()
+        row, what = known.loc[videos, way], " video a class" if videos == 1 else ""
+        gain, low, high = (signed(100 * row[key]) for key in GAIN)
+        surely = row["verdict"] != OPEN or row["gain_low"] <= 0 <= row["gain_high"]
+        seeds = "" if surely else ", but not for all seeds"
+        said.append(f"{gain} points with {videos:.3g}{what} ({name(way)}, {low} to {high}{seeds})")
+    return f"Over scratch: {'; '.join(said)}"

@@ -546,6 +546,19 @@ def test_intervals_draw_whole_groups():
     assert row["high"] - row["low"] > 2 * (narrow[1] - narrow[0])
 
 
+def test_the_title_of_the_curve_tells_both_ends():
+    first, second = twins(scratch=0.2, top=0.5), twins(scratch=0.6, top=0.9)
+    most = standings(twins(scratch=0.9, top=0.2), twins(scratch=0.5, top=0.52))
+    parts = {20.5: most, 1: standings(first, second, same=True)}
+    curve = pd.concat(parts, names=["videos", "way"])
+    text = retraining._both_ends(curve)
+    assert text.startswith("Over scratch: +30.0 points with 1 video a class (top layer, +")
+    assert "; −34.0 points with 20.5 (top layer, −" in text
+    assert text.endswith(", but not for all seeds)") and text.count("seeds") == 1
+    alone = retraining._both_ends(curve.xs("scratch", level="way", drop_level=False))
+    assert alone == "Hit@1 by the number of training videos"
+
+
 def test_the_stranger_and_titles_are_said():
     assert transfer.WAYS == tuple(retraining.NAMES)
     assert strangers.told("r3d_18-kinetics") == "r3d_18, Kinetics-400"
