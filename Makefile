@@ -19,7 +19,7 @@ setup: $(INSTALLED)  ## make the environment in .venv (again when pyproject.toml
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "make: Python %d.%d is not one of 3.11, 3.12, 3.13; name one: make setup PYTHON=python3.12" % v)'
-	@echo "making the environment in $(VENV): a few minutes, about 7 GB with CUDA's libraries; pip is silent until it is done"
+	@echo "making the environment in $(VENV): 4 to 15 minutes, about 7 GB with CUDA's libraries; pip is silent until it is done"
 	$(PYTHON) -m venv "$(VENV)"
 	"$(RUN)" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch "$@"

@@ -96,7 +96,8 @@ def _wrong(name: str, value: object, allowed: dict) -> str:
         return f"{name} must be text; it arrived as {value!r}{raw}"
     if isinstance(wanted, Collection) and value not in wanted:
         near = difflib.get_close_matches(value, wanted, n=1, cutoff=0)
-        return f"{name} cannot be {value!r}; {_nearest(near)} (it may be: {', '.join(wanted)})"
+        wanted = ", ".join(each or "empty" for each in wanted)
+        return f"{name} cannot be {value!r}; {_nearest(near)} (it may be: {wanted})"
     return ""
 
 

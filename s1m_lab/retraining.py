@@ -36,6 +36,8 @@ def finding(table: pd.DataFrame) -> str:
         return f"From scratch {table['ours'].max():.1%} of videos are told"
     best = tuned["best"].idxmax()
     share = f"{tuned['ours'][best]:.1%}"
+    if len(table) == 1:
+        return f"{_capital(name(best))}: {share} of videos are told"
     if others := [name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]:
         share += f" (not surely more than {' and '.join(others)})"
     text = f"Of what was tuned, {name(best)} tells most videos, {share}"
@@ -54,6 +56,10 @@ def _over_scratch(row: pd.Series) -> str:
     gain, low, high, least, most = (signed(100 * row[key]) for key in (*GAIN, "least", "most"))
     seeds = f", by seed {least} to {most}" if row["most"] > row["least"] else ""
     return f", {gain} points to scratch ({low} to {high}{seeds})"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def signed(points: float) -> str:
@@ -90,6 +96,7 @@ def draw_standings(table: pd.DataFrame) -> Figure:
     left.set_title("Mean of the folds" if folds > 1 else "One fold")
     right.set(xlabel="video Hit@1 (points)", title="Above training from scratch")
     right.axvline(0, color=plots.INK, linewidth=1)
+    right.set_visible(table["gain"].notna().any())
     for ax in (left, right):
         ax.set_ylim(len(table) - 0.4, -0.7)
         ax.tick_params(axis="y", length=0)
@@ -193,16 +200,17 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
 
 
 def _both_ends(curve: pd.DataFrame) -> str:
-    """The title of the curve: what pre-training adds with fewest videos, and with most."""
+    """The title of the curve: what the way that is best with fewest videos adds there, and what it
+    adds with most."""
     known = curve.dropna(subset=["gain"])
     if known.empty:
         return "Hit@1 by the number of training videos"
-    counts, said = known.index.get_level_values("videos"), []
-    for videos in sorted({counts.min(), counts.max()}):
-        way = known.loc[videos]["gain"].idxmax()
-        row, what = known.loc[videos, way], " video a class" if videos == 1 else ""
+    way = known.loc[known.index.get_level_values("videos").min()]["gain"].idxmax()
+    own, said = known.xs(way, level="way").sort_index(), []
+    for videos, row in own.iloc[[0, -1] if len(own) > 1 else [0]].iterrows():
         gain, low, high = (signed(100 * row[key]) for key in GAIN)
-        surely = row["verdict"] != OPEN or row["gain_low"] <= 0 <= row["gain_high"]
-        seeds = "" if surely else ", but not for all seeds"
-        said.append(f"{gain} points with {videos:.3g}{what} ({name(way)}, {low} to {high}{seeds})")
-    return f"Over scratch: {'; '.join(said)}"
+        torn = row["verdict"] == OPEN and not row["gain_low"] <= 0 <= row["gain_high"]
+        what = "" if said else f" training video{'s' if videos > 1 else ''} a class"
+        seeds = ", seeds differ" if torn else ""
+        said.append(f"{gain} points with {videos:.3g}{what} ({low} to {high}{seeds})")
+    return f"{_capital(name(way))} over scratch: {'; '.join(said)}"

@@ -18,6 +18,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UMASK = os.umask(0)  # read by setting it, once: it is the process's, not the thread's
+os.umask(UMASK)
+
 
 def fingerprint(**inputs) -> str:
     """16 hex digits that change when any of the JSON-able `inputs` does, on every machine alike."""
@@ -38,6 +41,7 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.is_file():
+            os.chmod(temporary, 0o666 & ~UMASK)  # safetensors makes files for their owner alone
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         elif path.is_dir():

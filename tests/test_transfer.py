@@ -552,9 +552,11 @@ def test_the_title_of_the_curve_tells_both_ends():
     parts = {20.5: most, 1: standings(first, second, same=True)}
     curve = pd.concat(parts, names=["videos", "way"])
     text = retraining._both_ends(curve)
-    assert text.startswith("Over scratch: +30.0 points with 1 video a class (top layer, +")
-    assert "; −34.0 points with 20.5 (top layer, −" in text
-    assert text.endswith(", but not for all seeds)") and text.count("seeds") == 1
+    assert text.startswith("Top layer over scratch: +30.0 points with 1 training video a class (+")
+    assert "; −34.0 points with 20.5 (−" in text
+    assert text.endswith(", seeds differ)") and text.count("seeds") == 1
+    several = retraining._both_ends(curve.rename({1: 2}, level="videos"))
+    assert "points with 2 training videos a class (" in several
     alone = retraining._both_ends(curve.xs("scratch", level="way", drop_level=False))
     assert alone == "Hit@1 by the number of training videos"
 
@@ -569,7 +571,7 @@ def test_the_stranger_and_titles_are_said():
     [
         (0.05, "Of what was tuned, top layer tells most videos, 60.0%, +5.0 points to scratch"),
         (-0.05, "From scratch 65.0% of videos are told, more than by what was tuned: top layer"),
-        (np.nan, "Of what was tuned, top layer tells most videos, 60.0%"),
+        (np.nan, "Top layer: 60.0% of videos are told"),
     ],
 )
 def test_the_finding_says_which_side_wins(gain, said):
