@@ -1,6 +1,7 @@
 """What pocket has taught, put to use where videos are few: pocket101 by four ways, three seeds.
 
     python benchmarks/transfer.py --json benchmarks/transfer.json --figure reports/transfer.png
+    python benchmarks/transfer.py --seeds 5 --few 1 --json benchmarks/transfer_one_video.json
 
 Slow fusion is trained on `pocket` once for each seed (a run that is there is found), then tuned on
 fold 1 of `pocket101` with 1, 2, 5, 10 and all training videos a class, which the seed draws; all
