@@ -163,10 +163,16 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
-    up, down = (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum()
-    title = f"Of {len(table)} classes {up} gain and {down} lose beyond their interval"
-    plots.headline(fig, title)
+    plots.headline(fig, counted(table))
     return fig
+
+
+def counted(table: pd.DataFrame) -> str:
+    """How many classes of `gains.classes` gain and lose for certain, or why it is not known."""
+    if table.empty:
+        return "Nothing to compare: both scratch and another way are needed (leave tune empty)"
+    up, down = (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum()
+    return f"Of {len(table)} classes {up} gain and {down} lose beyond their interval"
 
 
 @plots.styled
