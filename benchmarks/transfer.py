@@ -24,7 +24,7 @@ import numpy as np
 from s1m_lab import gains, metrics, pocket101, predict, retraining, stages, ucf101
 from s1m_lab.runs import Run
 from s1m_lab.train import TrainConfig, train
-from s1m_lab.transfer import WAYS, Tuning, tune
+from s1m_lab.transfer import WAYS, Tuning, tune_all
 
 
 def told_apart(run) -> float:
@@ -77,9 +77,7 @@ def main() -> None:
     every = []
     for few in args.few:
         asked = [Tuning(way, folder, runs[s].name, s, few=few) for s in runs for way in WAYS]
-        # three layers first: of the features they keep, those of the last layer are made
-        done = {each: tune(each) for each in sorted(asked, key=lambda each: each.way != "top3")}
-        several = [done[each] for each in asked]
+        several = tune_all(asked)
         every += several
         rows = measure(several, few)
         out["videos"][few or "all"] = rows

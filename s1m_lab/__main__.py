@@ -24,12 +24,14 @@ from pathlib import Path
 from s1m_lab import __version__, paths, stages
 
 INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
+# the system's Python: nothing is to be installed into that
 if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ and os.name == "posix":
-    INSTALL = f'cd "{paths.REPOSITORY}" && make setup && . .venv/bin/activate'  # no environment's
+    INSTALL = f'cd "{paths.REPOSITORY}" && make setup && . .venv/bin/activate'
 
 EXHIBITS = """: what the suite has made, as it would be made now, is copied to
-reports/<suite>-<report>.ipynb without what is of this machine, and Table 1 of 09_results into the
-README. What is missing, out of date or too large is left out and named; make it with suite first.
+reports/<suite>-<report>.ipynb without what is of this machine, and Table 1 of 09_results and what
+becomes of the paper's claims into the README. What is missing, out of date or too large is left out
+and named; make it with suite first.
 """
 
 
@@ -331,21 +333,13 @@ def parser() -> argparse.ArgumentParser:
 def main() -> int:
     given = vars(parser().parse_args())
     command = given.pop("command")
-    if command == "ingest":
-        return ingest(**given)
     if command == "train":
         return train(given)
-    if command == "predict":
-        return predict(**given)
     if command == "report":
         return report(given["notebook"])
-    if command == "suite":
-        return suite(**given)
-    if command == "exhibits":
-        return exhibits(**given)
-    if command == "classes":
-        return classes(**given)
-    return min(doctor(), 1)
+    takers = (ingest, predict, suite, exhibits, classes)
+    by_name = {taker.__name__: taker for taker in takers}
+    return by_name[command](**given) if command else min(doctor(), 1)
 
 
 if __name__ == "__main__":

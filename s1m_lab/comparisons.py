@@ -61,8 +61,9 @@ def compare(what: str, one: Side, other: Side, bound: float = 0.0, same: bool = 
         gain = mean_known(mean_known(one.scores) - mean_known(other.scores))
         pairs = mean_known(one.scores[:, None, :, 0] - other.scores[..., 0], -1)
     pairs = pairs[np.isfinite(pairs)] if np.isfinite(pairs).any() else np.array([np.nan])
-    known = {side.name: np.isfinite(side.scores[..., 0]).any(axis=1) for side in (one, other)}
-    single = tuple(name for name, seeds in known.items() if name and seeds.sum() == 1)
+    known = [np.isfinite(side.scores[..., 0]).any(axis=1).sum() for side in (one, other)]
+    sides = zip((one.name, other.name), known, strict=True)
+    single = tuple(name for name, seeds in sides if name and seeds == 1)
     return Part(what, float(gain[0]), *ends(gain[1:]), bound=bound, least=float(pairs.min()),
                 most=float(pairs.max()), single=single)  # fmt: skip
 

@@ -191,6 +191,7 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
     left.annotate("chance", (1, 100 * chance), xycoords=("axes fraction", "data"), ha="right",
                   va="bottom", color=plots.PAPER, fontsize=9)  # fmt: skip
     right.axhline(0, color=plots.INK, linewidth=1)
+    right.set_visible(curve["gain"].notna().any())
     counts = sorted(set(curve.index.get_level_values("videos")))
     for ax in (left, right):
         ax.set_xscale("log")

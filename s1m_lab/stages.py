@@ -40,8 +40,10 @@ def atomic(path: Path) -> Iterator[Path]:
     _remove(temporary)
     try:
         yield temporary
+        for file in [temporary, *temporary.rglob("*")]:
+            if file.is_file():
+                os.chmod(file, 0o666 & ~UMASK)  # safetensors makes files for their owner alone
         if temporary.is_file():
-            os.chmod(temporary, 0o666 & ~UMASK)  # safetensors makes files for their owner alone
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
         elif path.is_dir():

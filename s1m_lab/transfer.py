@@ -21,6 +21,7 @@ dataset has none), `start` (a run's name, "" from scratch) and, where so few wer
 """
 
 import json
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -77,6 +78,13 @@ def tune(asked: Tuning) -> runs.Run:
     if asked.way in LAYERS:
         return _tuned_top(asked, folder)
     return train(*_config(asked, folder))
+
+
+def tune_all(asked: Sequence[Tuning]) -> list[runs.Run]:
+    """The finished runs of several, in their order; three layers are tuned first, since of the
+    features that they keep those of the last layer are made."""
+    done = {each: tune(each) for each in sorted(asked, key=lambda each: each.way != "top3")}
+    return [done[each] for each in asked]
 
 
 def run_of(asked: Tuning) -> runs.Run:

@@ -110,7 +110,7 @@ def test_a_run_holds_what_it_says(lab):
     kept = sorted(path.name for path in (run.path / "checkpoint").iterdir())
     last = train.RECIPES["pocket"].checkpoint, int(metrics["step"].iloc[-1])
     assert kept == [f"{step:08d}" for step in last]
-    modes = {path.stat().st_mode for path in run.path.iterdir() if path.suffix}
+    modes = {path.stat().st_mode for path in run.path.rglob("*.*") if path.is_file()}
     assert len(modes) == 1, "who may read one file of a run may read all"
 
 

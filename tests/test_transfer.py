@@ -121,6 +121,15 @@ def test_a_tuned_run_is_a_start_too(lab, way):
         assert not torch.equal(weights(first)["fc8.weight"], weights(run)["fc8.weight"])
 
 
+def test_of_several_three_layers_are_tuned_first(lab):
+    """The last layer's features then need no second look at the clips; runs stand as asked for."""
+    asked = [Tuning(way, "three-fold1", "slow", 11, epochs=2) for way in ("top", "scratch", "top3")]
+    several = transfer.tune_all(asked)
+    assert [run.results["tune"] for run in several] == ["top", "scratch", "top3"]
+    made = [(run.path / "config.json").stat().st_mtime_ns for run in several]
+    assert min(made) == made[2]
+
+
 def test_all_starts_from_the_weights_and_scratch_does_not(lab):
     run, scratch = lab("all"), lab("scratch")
     assert run.config["settings"]["start"] == "slow" and run.results["start"] == "slow"
