@@ -29,7 +29,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from s1m_lab import runs, sports1m, stages
+from s1m_lab.common import system
+from s1m_lab.common.files import atomic
+from s1m_lab.data import sports1m
+from s1m_lab.training import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 1_133_158
@@ -143,7 +146,7 @@ def make(folder: Path, rows: int = ROWS, real: Path | None = None, seed: int = 0
     counts = broken(videos[tests:], videos[0], max(2, rows // 40_000), rng)
     folder.mkdir(parents=True, exist_ok=True)
     for split, part in (("test", videos[:tests]), ("train", videos[tests:])):
-        with stages.atomic(folder / f"sports1m_{split}.json") as path:
+        with atomic(folder / f"sports1m_{split}.json") as path:
             path.write_text(json.dumps(part), "utf-8")
     (folder / "labels.txt").write_text("".join(f"{name}\n" for name in classes), "utf-8")
     about = {
@@ -164,7 +167,8 @@ PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
 import duckdb, pandas
-from s1m_lab import catalog
+from s1m_lab.data.catalog import save_catalog
+from s1m_lab.data.sports1m import read_sports1m
 
 folder, files = Path(sys.argv[1]), sorted(Path(sys.argv[1]).glob("sports1m_*.json"))
 start, own = time.perf_counter(), time.process_time()
@@ -175,12 +179,13 @@ about = {{name: round(value, 3) for name, value in about.items()}} | {{"rows": r
 print(json.dumps(about | {{"broken": df.attrs.get("broken", {{}})}}))
 """
 FIGURES = ("seconds", "cpu_seconds", "peak_gb")
-READ = "df = catalog.read_sports1m(folder); catalog.save(df, folder / 'catalog'); rows = len(df)"
+READ = "df = read_sports1m(folder); save_catalog(df, folder / 'catalog'); rows = len(df)"
 WORKS = {
     "pandas.read_json alone": "df = pandas.DataFrame()\n"
     "rows = sum(len(pandas.read_json(file)) for file in files)",
     "read, split, save": READ,
-    "load": "df = catalog.load(folder / 'catalog'); rows = len(df)",
+    "load": "from s1m_lab.data.catalog import load_catalog\n"
+    "df = load_catalog(folder / 'catalog'); rows = len(df)",
 }
 
 
@@ -229,7 +234,7 @@ def main() -> None:
         packages = ("duckdb", "numpy", "pandas", "pyarrow")
         figures = {
             "date": datetime.date.today().isoformat(),
-            "machine": f"{platform.machine()}, {stages.cores()} cores, {platform.system()}",
+            "machine": f"{platform.machine()}, {system.cores()} cores, {platform.system()}",
             "commit": runs.commit(),
             "versions": {"python": platform.python_version()} | {n: version(n) for n in packages},
             "made": about,

@@ -30,7 +30,13 @@ import decord
 import numpy as np
 from PIL import Image
 
-from s1m_lab import metrics, runs, shards, stages, video
+from s1m_lab.analysis import intervals
+from s1m_lab.common import system
+from s1m_lab.data import shards
+from s1m_lab.training import runs
+from s1m_lab.video import writer
+from s1m_lab.video.container import VideoError
+from s1m_lab.video.reader import SUFFIXES, probe, segments
 
 FRAMES = {1: [0], 10: list(range(10)), 16: list(range(16))}
 
@@ -65,17 +71,17 @@ def rendered(n: int, height: int, width: int) -> list[np.ndarray]:
 def recorded(folders: list[str], n: int, height: int, width: int) -> list[np.ndarray]:
     """The middle segment of n videos, the same every time; none that would have to be enlarged,
     since enlarged frames take fewer bytes."""
-    files = [p for f in folders for p in sorted(Path(f).rglob("*")) if p.suffix in video.SUFFIXES]
+    files = [p for f in folders for p in sorted(Path(f).rglob("*")) if p.suffix in SUFFIXES]
     clips, out = [], 0
     for k in np.random.default_rng(0).permutation(len(files)):
         try:
-            info = video.probe(files[k])
+            info = probe(files[k])
             if info.height >= height and info.width >= width and len(clips) < n:
                 start = max(0.0, info.duration / 2 - 0.25)
-                clips += video.segments(files[k], [start], size=(height, width), info=info)
+                clips += segments(files[k], [start], size=(height, width), info=info)
             else:
                 out += len(clips) < n
-        except video.VideoError as error:
+        except VideoError as error:
             print(f"left out: {files[k].name}: {error}")
     print(f"{out} videos smaller than {height}×{width} left out")
     return clips
@@ -111,7 +117,7 @@ class H264:
     def write(self, clip: np.ndarray, path: Path) -> tuple:
         height, width = clip.shape[1:3]  # 4:2:0 wants even sides: the last row or column twice
         even = np.pad(clip, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), "edge")
-        video.encode(path, even, crf=self.crf, gop=16)
+        writer.encode(path, even, crf=self.crf, gop=16)
         return slice(None), slice(height), slice(width)
 
     def read(self, path: Path, own: tuple, wanted: list[int]) -> np.ndarray:
@@ -158,7 +164,7 @@ def measure(coding, clips: list[np.ndarray], folder: Path) -> dict:
     files = [folder / f"{n}.mp4" for n in range(len(clips))]
     keys = [coding.write(clip, file) for clip, file in zip(clips, files, strict=True)]
     sizes = np.array([file.stat().st_size for file in files], float)
-    low, high = metrics.bootstrap(sizes)
+    low, high = intervals.bootstrap(sizes)
     row = {"coding": coding.name, "bytes": sizes.mean(), "low": low, "high": high}
     row["write"] = rate(lambda k: coding.write(clips[k], files[k]), len(clips))
     for n, wanted in FRAMES.items():
@@ -227,7 +233,7 @@ def main() -> None:
     packages = ("av", "decord2", "numpy", "pillow")
     about = {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {stages.cores()} cores, {platform.system()}",
+        "machine": f"{platform.machine()}, {system.cores()} cores, {platform.system()}",
         "commit": runs.commit(),
         "versions": {name: importlib.metadata.version(name) for name in packages},
         "videos": [Path(folder).name for folder in args.videos or []] or "rendered",

@@ -33,8 +33,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from s1m_lab import ingest, metrics, paths, pocket, predict, runs, stages
-from s1m_lab.train import TIMED, TrainConfig
+from s1m_lab.common import paths, system
+from s1m_lab.common.files import fingerprint
+from s1m_lab.data import datasets
+from s1m_lab.data.ingest import prepare
+from s1m_lab.pocket import sports
+from s1m_lab.training import metrics, predict, runs
+from s1m_lab.training.config import TrainConfig
+from s1m_lab.training.train import TIMED
 
 CHILD = """
 import json, sys
@@ -51,8 +57,8 @@ def dataset(size: int, videos: int) -> str:
     folder, films = paths.dataset(f"pocket-{side}"), paths.dataset("pocket") / "videos"
     if not videos and films.is_dir() and not folder.exists():  # rendered already
         shutil.copytree(films, folder / "videos")
-    pocket.make(folder.name, videos)
-    ingest.prepare(folder.name, size=side)
+    sports.make(folder.name, videos)
+    prepare.prepare(folder.name, size=side)
     return folder.name
 
 
@@ -85,7 +91,7 @@ def trained(config: TrainConfig) -> dict:
     process.stdout.close()
     if process.wait():
         raise RuntimeError(" | ".join(said[-3:]))
-    run = runs.load(config.run)
+    run = runs.load_run(config.run)
     seconds = time.perf_counter() - start
     return {"run": run, "seconds": seconds, "peak_gb": peak / 1e9, "said": said}
 
@@ -117,7 +123,7 @@ def bits(run: runs.Run) -> dict[str, str]:
     timed = (*TIMED, "train_clips_per_second")
     results = {key: value for key, value in run.results.items() if key not in timed}
     rows = run.metrics.drop(columns=list(TIMED)).to_csv(index=False)
-    return found | {"metrics.csv": stages.fingerprint(rows=rows, results=results)}
+    return found | {"metrics.csv": fingerprint(rows=rows, results=results)}
 
 
 def row(model: str, found: dict) -> dict:
@@ -126,14 +132,14 @@ def row(model: str, found: dict) -> dict:
     run = found["run"]
     rows = run.metrics
     steady = rows[rows["epoch"].duplicated()]
-    saved, number = predict.load(run), run.labels.index
+    saved, number = predict.load_predictions(run), run.labels.index
     scores = saved.video_probabilities
     told = {
         kind: statistics.mean(
             float(metrics.pair_hits(scores, saved.labels, number(a), number(b)).mean())
             for a, b in group
         )
-        for kind, group in pocket.pairs(paths.dataset(run.results["data"])).items()
+        for kind, group in datasets.pairs(paths.dataset(run.results["data"])).items()
     }
     kept = ("parameters", "clip_hit1", "video_hit1", "seconds", "train_clips_per_second")
     kept += ("data_wait", "precision", "threads")
@@ -208,7 +214,7 @@ def main() -> None:
     about = {
         "date": datetime.date.today().isoformat(),
         "commit": runs.commit(),
-        "machine": f"{platform.machine()}, {stages.cores()} cores",
+        "machine": f"{platform.machine()}, {system.cores()} cores",
         "gpu": torch.cuda.get_device_name() if cuda else None,
         "torch": torch.__version__,
         "cudnn": torch.backends.cudnn.version() if cuda else None,

@@ -33,7 +33,11 @@ import decord
 import numpy as np
 from PIL import Image
 
-from s1m_lab import catalog, cutting, ingest, shards, stages, video
+from s1m_lab.common import system
+from s1m_lab.data import catalog, shards
+from s1m_lab.data.ingest import prepare, worker
+from s1m_lab.video import reader as video_reader
+from s1m_lab.video import writer
 
 CLIPS = 8  # a video, as for training
 GRAIN = 4  # standard deviation, of 255
@@ -68,7 +72,7 @@ def film(path: Path, seconds: float, seed: int) -> None:
                 image[y : y + size, x : x + size] = look[: 360 - y, : 640 - x]
             yield (image + grain[k % 7]).clip(0, 255).astype(np.uint8)
 
-    video.encode(path, images(), fps=30, crf=23, gop=150)
+    writer.encode(path, images(), fps=30, crf=23, gop=150)
 
 
 def frames_of(path: Path, starts: list[float]) -> list[list[int]]:
@@ -88,7 +92,7 @@ def prepared(source: Path, home: Path) -> float:
     shutil.rmtree(home, ignore_errors=True)
     os.environ["S1M_HOME"] = str(home)
     start = time.perf_counter()
-    ingest.prepare(source, clips=CLIPS, size=200, workers=1)
+    prepare.prepare(source, clips=CLIPS, size=200, workers=1)
     return time.perf_counter() - start
 
 
@@ -100,7 +104,7 @@ def sampled(films: list[tuple[Path, list[float]]], n: int, frames: int, seed: in
         path, starts = films[rng.integers(len(films))]
         reader = decord.VideoReader(str(path), num_threads=1)
         (wanted,) = frames_of(path, [rng.uniform(0, starts[-1])])
-        [video.fit(frame, 200, 200) for frame in reader.get_batch(wanted[:frames]).asnumpy()]
+        [video_reader.fit(frame, 200, 200) for frame in reader.get_batch(wanted[:frames]).asnumpy()]
     return (time.perf_counter() - start) / n
 
 
@@ -126,7 +130,7 @@ def memory(files: list[Path], folder: Path, total: int) -> list[float]:
     """MB after each tenth of `total` files, repeated as often as needed, in one worker's loop."""
     found = []
     jobs, size = [], max(1, total // 20)
-    settings = {**ingest.DEFAULTS, "data_seed": 0, "version": ingest.VERSION, "height": 112}
+    settings = {**prepare.DEFAULTS, "data_seed": 0, "version": prepare.VERSION, "height": 112}
     settings["width"] = 112
     for n in range(total // size):
         videos, now = [], []
@@ -140,7 +144,7 @@ def memory(files: list[Path], folder: Path, total: int) -> list[float]:
         job |= {"settings": settings, "videos": videos, "now": now, "retry": False, "old": []}
         jobs.append(job | {"inputs": f"{n}", "cut": "0"})
     for n, job in enumerate(jobs):
-        _, stem, _ = cutting.make(job)
+        _, stem, _ = worker.make(job)
         if n % max(1, len(jobs) // 20) == 0:
             found.append(round(resident(), 1))
         (folder / f"{stem}.tar").unlink()
@@ -156,7 +160,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--json")
     asked = parser.parse_args()
-    stages.keep_memory()  # as trainings do
+    system.keep_memory()  # as trainings do
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         lengths = np.linspace(*asked.minutes, asked.films) * 60
@@ -168,11 +172,11 @@ def main() -> None:
         for number in range(asked.rounds):
             took = {"ingest": prepared(root / "films", root / "home")}
             folder = next((root / "home" / "data").iterdir())
-            df = catalog.load(folder)
+            df = catalog.load_catalog(folder)
             films = []
             for path, id in zip(df["path"], df["id"], strict=True):
-                info = video.probe(path)
-                films.append((Path(path), video.starts(info.duration, CLIPS, f"0\n{id}")))
+                info = video_reader.probe(path)
+                films.append((Path(path), video_reader.starts(info.duration, CLIPS, f"0\n{id}")))
             took["bare"] = bare(films)
             for frames in (16, 10):
                 took[f"sample{frames}"] = sampled(films, 40, frames, number)
@@ -188,7 +192,7 @@ def main() -> None:
         if asked.videos:
             files = sorted(
                 p for p in Path(asked.videos).rglob("*")
-                if p.suffix.lower() in video.SUFFIXES and p.stat().st_size < 1_000_000
+                if p.suffix.lower() in video_reader.SUFFIXES and p.stat().st_size < 1_000_000
             )  # fmt: skip
         grown = memory(files, root / "memory", asked.files)
         print(f"resident MB while {asked.files:,} files are read: {grown}")
@@ -205,7 +209,7 @@ def main() -> None:
                 ["python benchmarks/ingest.py", *map(os.path.basename, sys.argv[1:])]
             ),
             "date": str(date.today()),
-            "machine": f"{platform.machine()}, {stages.cores()} cores, {platform.system()}",
+            "machine": f"{platform.machine()}, {system.cores()} cores, {platform.system()}",
             "commit": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
             "rounds": rounds,
             "median": median,

@@ -31,7 +31,10 @@ import numpy as np
 from ingest import film as pictures
 from ingest import resident
 
-from s1m_lab import models, overlay, runs, stages
+from s1m_lab import models
+from s1m_lab.common import system
+from s1m_lab.figures import overlay
+from s1m_lab.training import runs
 
 SEEN = {"slow": ["slow"], "single": ["single"], "both": ["slow", "single"]}
 
@@ -119,7 +122,7 @@ def main() -> None:
         "command": " ".join(["python", "benchmarks/overlay.py", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "commit": runs.commit(),
-        "machine": f"{platform.processor() or platform.machine()}, {stages.cores()} cores",
+        "machine": f"{platform.processor() or platform.machine()}, {system.cores()} cores",
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }

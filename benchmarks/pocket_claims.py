@@ -18,16 +18,22 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
 
-from s1m_lab import clips, ingest, metrics, plots, pocket, predict, runs, stages
-from s1m_lab.shards import Shards
-from s1m_lab.train import TrainConfig, train
+from s1m_lab.analysis import intervals
+from s1m_lab.common import system
+from s1m_lab.data import augment, datasets, loader
+from s1m_lab.data.ingest import prepare
+from s1m_lab.data.shards import Shards
+from s1m_lab.figures import style
+from s1m_lab.training import metrics, predict, runs
+from s1m_lab.training.config import TrainConfig
+from s1m_lab.training.train import train
 
 NETWORKS = ("single", "slow", "single-fovea", "single-context", "single-multires")
 
 
 def measure(run: runs.Run, pairs: dict) -> dict:
     """The scores of a run, and for each kind of pair which of its test videos were told apart."""
-    saved, number = predict.load(run), run.labels.index
+    saved, number = predict.load_predictions(run), run.labels.index
     scores = saved.video_probabilities
     told = {
         kind: [metrics.pair_hits(scores, saved.labels, number(a), number(b)) for a, b in group]
@@ -44,7 +50,7 @@ def measure(run: runs.Run, pairs: dict) -> dict:
 def accuracy(found: list[dict], kind: str) -> dict:
     """The pair accuracy of a network on a kind of pair: mean over seeds, each seed, interval."""
     seeds = [np.concatenate(one["told"][kind]) for one in found]
-    interval = metrics.bootstrap(np.mean(seeds, axis=0))
+    interval = intervals.bootstrap(np.mean(seeds, axis=0))
     each = [round(float(s.mean()), 4) for s in seeds]
     return {"mean": float(np.mean(seeds)), "seeds": each, "interval": interval}
 
@@ -73,7 +79,7 @@ def claims(found: dict[str, list[dict]]) -> list[dict]:
         slow["right"].astype(float) - single["right"]
         for slow, single in zip(found["slow"], found["single"], strict=True)
     ]
-    interval = metrics.bootstrap(np.mean(gains, axis=0))
+    interval = intervals.bootstrap(np.mean(gains, axis=0))
     row = {"claim": "slow minus single, video Hit@1, above 0", "mean": float(np.mean(gains))}
     row |= {"seeds": [round(float(g.mean()), 4) for g in gains], "interval": interval}
     return [*rows, {**row, "holds": interval[0] > 0}]
@@ -81,16 +87,16 @@ def claims(found: dict[str, list[dict]]) -> list[dict]:
 
 def surest_clip(run: runs.Run, folder: Path, label: int, frames: range) -> np.ndarray:
     """Of the test clips of one class, the one that the run is surest of: uint8 T×H×W×3."""
-    saved, shards = predict.load(run), Shards(folder / "clips", "test")
+    saved, shards = predict.load_predictions(run), Shards(folder / "clips", "test")
     own = np.array([labels == [label] for labels in saved.clip_labels])
     best = int(np.argmax(np.where(own, saved.clip_probabilities[:, label], -1)))
-    data = clips.Clips(shards, frames, len(run.labels), threads=1)
-    return data[clips.Plan(0, 0, np.array([0]), np.array([best]))].frames[0].numpy()
+    data = loader.Clips(shards, frames, len(run.labels), threads=1)
+    return data[augment.Plan(0, 0, np.array([0]), np.array([best]))].frames[0].numpy()
 
 
 def draw(table: dict, pairs: dict, run: runs.Run, folder: Path, path: str) -> None:
     """One pair of each kind as film strips, and beside it which network tells such pairs apart."""
-    plots.style()
+    style.use_style()
     kinds, edge = ("motion", "detail", "surround"), ((0, 0), (0, 0), (0, 4), (0, 0))
     fig, axes = plt.subplots(6, 2, figsize=(11, 8), gridspec_kw={"width_ratios": (5, 4)})
     for k, kind in enumerate(kinds):
@@ -110,12 +116,12 @@ def draw(table: dict, pairs: dict, run: runs.Run, folder: Path, path: str) -> No
         values = [table[network][kind] for network in NETWORKS]
         means = np.array([value["mean"] for value in values])
         rows = np.arange(len(NETWORKS))
-        ax.barh(rows, means - 0.5, left=0.5, height=0.62, color=[plots.colour(n) for n in NETWORKS])
+        ax.barh(rows, means - 0.5, left=0.5, height=0.62, color=[style.colour(n) for n in NETWORKS])
         for row, value in zip(rows, values, strict=True):
-            ax.plot(value["seeds"], [row] * len(value["seeds"]), "o", color=plots.INK, markersize=3)
+            ax.plot(value["seeds"], [row] * len(value["seeds"]), "o", color=style.INK, markersize=3)
             place = {"annotation_clip": False, "va": "center", "fontsize": 9}
             ax.annotate(f"{value['mean']:.2f}", (1.04, row), **place)
-        ax.axvline(0.5, color=plots.INK, linewidth=1)
+        ax.axvline(0.5, color=style.INK, linewidth=1)
         ax.set(yticks=rows, yticklabels=NETWORKS, xlim=(0.4, 1.02), ylim=(4.6, -0.6))
         ax.set_title(f"{kind} pairs told apart; 0.5 is luck")
         ax.grid(axis="x")
@@ -130,8 +136,8 @@ def main() -> None:
     parser.add_argument("--json", help="write the figures here too")
     parser.add_argument("--figure", help="draw the accuracies here")
     args = parser.parse_args()
-    folder = ingest.prepare("pocket")
-    pairs, found = pocket.pairs(folder), {network: [] for network in NETWORKS}
+    folder = prepare.prepare("pocket")
+    pairs, found = datasets.pairs(folder), {network: [] for network in NETWORKS}
     for seed in range(args.seeds):
         for network in NETWORKS:
             run = train(TrainConfig(model=network, seed=seed))
@@ -155,7 +161,7 @@ def main() -> None:
         kept = ("clip_hit1", "video_hit1", "video_hit5", "seconds", "train_clips_per_second")
         out = {
             "date": datetime.date.today().isoformat(),
-            "machine": f"{device}, {stages.cores()} cores, {platform.system()}",
+            "machine": f"{device}, {system.cores()} cores, {platform.system()}",
             "commit": sorted({one["commit"] for seeds in found.values() for one in seeds}),
             "scores": {n: [{k: s[k] for k in kept} for s in seeds] for n, seeds in found.items()},
             "pairs": table,

@@ -35,7 +35,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from s1m_lab import clips, models, processes, runs, stages
+from s1m_lab import models
+from s1m_lab.common import system
+from s1m_lab.data import augment
+from s1m_lab.training import distributed, runs
 
 CLASSES = 487
 
@@ -157,10 +160,10 @@ def stepper(net, take_input, device, precision):
 def measure(name, args, device, precision, kind) -> dict:
     net = models.build(name, CLASSES, args.width, args.size)
     work = flops(net)
-    side, rng = clips.stored_side(args.size), np.random.default_rng(0)
+    side, rng = augment.stored_side(args.size), np.random.default_rng(0)
     shape = (args.batch, len(net.frames), side, side, 3)
     frames = torch.from_numpy(rng.integers(0, 256, shape, np.uint8))
-    places = clips.crops(np.arange(args.batch), 0, 0, args.size, net.crop)
+    places = augment.crops(np.arange(args.batch), 0, 0, args.size, net.crop)
     targets = torch.from_numpy(rng.integers(0, CLASSES, args.batch))
     if device.type == "cuda":
         frames, targets = frames.pin_memory(), targets.pin_memory()
@@ -172,7 +175,7 @@ def measure(name, args, device, precision, kind) -> dict:
         return t.to(device, non_blocking=True)
 
     def ours():
-        return clips.augment(to(frames), places, args.size, net.crop), to(targets)
+        return augment.augment(to(frames), places, args.size, net.crop), to(targets)
 
     steps = [stepper(net.to(device), ours, device, precision)]
     seconds(steps[0], device, 3)
@@ -180,7 +183,7 @@ def measure(name, args, device, precision, kind) -> dict:
     if device.type == "cuda":  # before the plain network is there
         row["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
     if not args.alone:
-        floats = clips.augment(frames, places, args.size, net.crop).contiguous()
+        floats = augment.augment(frames, places, args.size, net.crop).contiguous()
         floats = floats.pin_memory() if device.type == "cuda" else floats
         plain = PlainNetwork(net).to(device)
         steps.append(stepper(plain, lambda: (to(floats), to(targets)), device, precision))
@@ -225,8 +228,8 @@ def main() -> None:
     names = models.NAMES if args.models == ["all"] else args.models
     device = torch.device(args.device)
     if device.type == "cpu":
-        stages.keep_memory()  # for both
-    processes.set_up(torch.get_num_threads(), deterministic=False)  # as a training does
+        system.keep_memory()  # for both
+    distributed.set_up(torch.get_num_threads(), deterministic=False)  # as a training does
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     about = {
         "date": datetime.date.today().isoformat(),

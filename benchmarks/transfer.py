@@ -21,25 +21,31 @@ from pathlib import Path
 
 import numpy as np
 
-from s1m_lab import gains, metrics, pocket101, predict, retraining, stages, ucf101
-from s1m_lab.runs import Run
-from s1m_lab.train import TrainConfig, train
-from s1m_lab.transfer import WAYS, Tuning, tune_all
+from s1m_lab.analysis import transfer
+from s1m_lab.common import system
+from s1m_lab.data import ucf101
+from s1m_lab.figures.transfer import draw_curve
+from s1m_lab.pocket import activities
+from s1m_lab.training import metrics, predict
+from s1m_lab.training.config import TrainConfig
+from s1m_lab.training.finetune import WAYS, Tuning, tune_all
+from s1m_lab.training.runs import Run
+from s1m_lab.training.train import train
 
 
 def told_apart(run) -> float:
     """The share of the twins' test videos whose own class outscores the other."""
-    saved, number = predict.load(run), run.labels.index
+    saved, number = predict.load_predictions(run), run.labels.index
     hits = [
         metrics.pair_hits(saved.video_probabilities, saved.labels, number(a), number(b))
-        for a, b in pocket101.PAIRS["motion"]
+        for a, b in activities.PAIRS["motion"]
     ]
     return float(np.concatenate(hits).mean())
 
 
 def measure(several: Sequence[Run], few: int) -> dict:
     """Every way and seed, tuned with `few` training videos a class (0: all): a row a way."""
-    table = gains.standings(gains.by_seed(several), same=bool(few))
+    table = transfer.standings(transfer.by_seed(several), same=bool(few))
     rows = {}
     for way, row in table.iterrows():
         own = [run for run in several if run.results["tune"] == way]
@@ -49,8 +55,8 @@ def measure(several: Sequence[Run], few: int) -> dict:
             **{k: [run.results[k] for run in own] for k in ("seconds", "commit")},
             **{k: round(float(row[k]), 4) for k in ("ours", "low", "high")},
         }
-        if way != gains.SCRATCH:
-            rows[way] |= {k: round(float(row[k]), 4) for k in (*gains.GAIN, "least", "most")}
+        if way != transfer.SCRATCH:
+            rows[way] |= {k: round(float(row[k]), 4) for k in (*transfer.GAIN, "least", "most")}
             rows[way]["verdict"] = row["verdict"]
     return rows
 
@@ -69,7 +75,7 @@ def main() -> None:
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
     out = {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{device}, {stages.cores()} cores",
+        "machine": f"{device}, {system.cores()} cores",
         "torch": torch.__version__,
         "starts": [{k: r.results[k] for k in ("video_hit1", "commit")} for r in runs.values()],
         "videos": {},
@@ -88,10 +94,10 @@ def main() -> None:
             print(f"    {way:8} {row['ours']:.3f} {row['seeds']} pairs {row['pairs']}", end=" ")
             gain = "{gain:+.3f} [{gain_low:+.3f}, {gain_high:+.3f}]"
             gain += ", by seed {least:+.3f} to {most:+.3f}: {verdict}"
-            print("" if way == gains.SCRATCH else gain.format(**row))
+            print("" if way == transfer.SCRATCH else gain.format(**row))
     if args.figure:
-        curve = gains.curve(every)
-        retraining.draw_curve(curve, 1 / len(every[0].labels)).savefig(args.figure, dpi=150)
+        curve = transfer.curve(every)
+        draw_curve(curve, 1 / len(every[0].labels)).savefig(args.figure, dpi=150)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,12 @@
-"""s1m_lab: how should a network look at time? Sports-1M (CVPR 2014), rebuilt as a lab."""
+"""s1m_lab: how should a network look at time? Sports-1M (CVPR 2014), rebuilt as a lab.
 
+from s1m_lab import TrainConfig, prepare, train
+prepare("pocket")                                   # the dataset, rendered and cut into clips
+run = train(TrainConfig(data="pocket", model="slow"))
+run.results["video_hit1"]
+"""
+
+import importlib
 import os
 
 # OpenMP threads that spin on between steps starve whatever shares the cores with them, and those
@@ -13,3 +20,31 @@ if "OMP_WAIT_POLICY" not in os.environ:
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 __version__ = "0.1.0"
+
+# The public functions and the module that holds each; a module is imported when it is first used.
+_PUBLIC = {
+    "build": "models",
+    "prepare": "data.ingest.prepare",
+    "load_catalog": "data.catalog",
+    "read_folder": "data.folder_reader",
+    "read_table": "data.table_reader",
+    "read_sports1m": "data.sports1m",
+    "read_ucf101": "data.ucf101",
+    "Shards": "data.shards",
+    "TrainConfig": "training.config",
+    "train": "training.train",
+    "load_run": "training.runs",
+    "load_predictions": "training.predict",
+    "predict_videos": "training.predict",
+}
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]

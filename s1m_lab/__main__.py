@@ -21,7 +21,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from s1m_lab import __version__, paths, stages
+from s1m_lab import __version__
+from s1m_lab.common import paths, system
+from s1m_lab.common.files import atomic
 
 INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
 # the system's Python: nothing is to be installed into that
@@ -105,32 +107,32 @@ def torch() -> str:
 def device() -> str:
     import torch
 
-    cores = f"{stages.cores()} cores"
+    cores = f"{system.cores()} cores"
     if not torch.cuda.is_available():
         if shutil.which("nvidia-smi"):
             raise Broken(
                 f"an NVIDIA driver is here, but torch {torch.__version__} finds no GPU",
                 "update the driver for CUDA " + (torch.version.cuda or "(this torch has none)"),
             )
-        return f"CPU, {cores}; trains in {'bf16' if stages.has_bf16('cpu') else 'fp32'}"
+        return f"CPU, {cores}; trains in {'bf16' if system.has_bf16('cpu') else 'fp32'}"
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return f"{', '.join(names)}, {cores}; trains in {'bf16' if stages.has_bf16('cuda') else 'fp32'}"
+    return f"{', '.join(names)}, {cores}; trains in {'bf16' if system.has_bf16('cuda') else 'fp32'}"
 
 
 def decoder() -> str:
     """Half a second of video is written, and read back as it was."""
     import numpy as np
 
-    from s1m_lab import video
+    from s1m_lab.video import reader, writer
 
     ramp = np.linspace(0, 160, 64, dtype=np.uint8)
     frames = np.stack([np.add.outer(ramp, ramp)[..., None] // 2 + 4 * t for t in range(16)])
     frames = np.repeat(frames, 3, axis=-1).astype(np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.mp4"
-        video.encode(path, frames)
-        (seen,) = video.segments(path, [0.0])
-        by = video.probe(path).decoder
+        writer.encode(path, frames)
+        (seen,) = reader.segments(path, [0.0])
+        by = reader.probe(path).decoder
     off = np.abs(seen.astype(int) - frames).mean()
     if off > 4:
         raise Broken(f"frames read by {by} differ from those written by {off:.0f} of 255 levels")
@@ -166,21 +168,23 @@ def home() -> str:
 
 def predict(run: str, folder: Path, out: Path | None) -> int:
     """Write path, status and the five likeliest labels of every video file in a folder."""
-    from s1m_lab import predict, runs, video
+    from s1m_lab.training import runs
+    from s1m_lab.training.predict import predict_videos
+    from s1m_lab.video import reader
 
     if not folder.exists():
         sys.exit(f"there is no {folder}")
     files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
-    files = [p for p in files if p.suffix.lower() in video.SUFFIXES or p == folder]
+    files = [p for p in files if p.suffix.lower() in reader.SUFFIXES or p == folder]
     if not files:
-        sys.exit(f"no video in {folder} (looked for {', '.join(sorted(video.SUFFIXES))})")
+        sys.exit(f"no video in {folder} (looked for {', '.join(sorted(reader.SUFFIXES))})")
     try:
-        found = runs.load(run)
+        found = runs.load_run(run)
     except FileNotFoundError as error:
         sys.exit(str(error))
-    table = predict.videos(found, files)
+    table = predict_videos(found, files)
     out = out or found.path / f"labels-{folder.resolve().stem}.csv"
-    with stages.atomic(out) as temporary:
+    with atomic(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6f", errors="backslashreplace")
     read = int((table["status"] == "ok").sum())
     failed = table["status"][table["status"] != "ok"].value_counts().sort_index()
@@ -191,16 +195,17 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
 
 def report(notebooks: list[Path]) -> int:
     """Write the HTML of executed notebooks beside them; says what a run made there has reached."""
-    from s1m_lab import pages, reports
+    from s1m_lab.reports import html
+    from s1m_lab.reports.report import reached
 
     for notebook in notebooks:
         if not notebook.is_file():
             sys.exit(f"there is no notebook {notebook}")
         try:
-            page = pages.html(notebook)
+            page = html.html(notebook)
         except ValueError as error:
             sys.exit(f"{notebook} is no notebook: {' '.join(str(error).split())[:200]}")
-        print(*reports.reached(notebook), f"report: {page}", sep="\n")
+        print(*reached(notebook), f"report: {page}", sep="\n")
     return 0
 
 
@@ -208,15 +213,16 @@ def train(settings: dict) -> int:
     """Train a network from the shell, as the notebook does; prints the run and its scores.
 
     2 where a setting cannot be meant."""
-    from s1m_lab import train
+    from s1m_lab.training import train as training_train
+    from s1m_lab.training.config import TrainConfig
 
     try:
-        config = train.TrainConfig(**settings)
+        config = TrainConfig(**settings)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        run = train.train(config)
+        run = training_train.train(config)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     if int(os.environ.get("RANK", 0)) == 0:
@@ -227,10 +233,10 @@ def train(settings: dict) -> int:
 
 def ingest(data: str, **settings) -> int:
     """Make the clips of a dataset; says what became of its videos."""
-    from s1m_lab import ingest
+    from s1m_lab.data.ingest import prepare
 
     try:
-        print(ingest.prepare(data, **settings))
+        print(prepare.prepare(data, **settings))
     except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         sys.exit(str(error))
     return 0
@@ -238,10 +244,10 @@ def ingest(data: str, **settings) -> int:
 
 def suite(file: Path, workers: int) -> int:
     """Make the reports of a suite; 1 where one failed, and then those that need it."""
-    from s1m_lab import suite
+    from s1m_lab.reports.suite import run
 
     try:
-        ended = suite.run(file, workers)
+        ended = run(file, workers)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:  # threads wait for kernels, which end with this process
@@ -253,10 +259,10 @@ def suite(file: Path, workers: int) -> int:
 
 def exhibits(file: Path) -> int:
     """Copy the small reports of a suite into the repository; 1 where one had to be left out."""
-    from s1m_lab import exhibits
+    from s1m_lab.reports.exhibits import write
 
     try:
-        left_out = exhibits.write(file)
+        left_out = write(file)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     return int(left_out)
@@ -264,12 +270,13 @@ def exhibits(file: Path) -> int:
 
 def classes(data: str, network: bool) -> int:
     """Write the class page of a dataset into `reports/`."""
-    from s1m_lab import datasets, gallery
+    from s1m_lab.data import datasets
+    from s1m_lab.reports import class_page
 
     try:
         folder = datasets.listed(data)
         page = paths.home() / "reports" / f"{folder.name}_classes.html"
-        print(gallery.write(folder, page, network))
+        print(class_page.write(folder, page, network))
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     return 0
@@ -320,7 +327,7 @@ def parser() -> argparse.ArgumentParser:
         "--network", action="store_true", help="let the page fetch what pictures are missing"
     )
     if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
-        from s1m_lab.train import TrainConfig
+        from s1m_lab.training.config import TrainConfig
 
         for field in dataclasses.fields(TrainConfig):
             kind = {"action": "store_true"} if field.type is bool else {"type": field.type}

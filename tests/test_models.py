@@ -145,7 +145,9 @@ for name in ("pandas", "pyarrow", "PIL", "av", "decord", "dask", "IPython", "mat
              "safetensors", "torchvision", "filelock", "duckdb", "fsspec"):
     if name not in ("filelock", "fsspec"):  # torch itself imports these two
         sys.modules[name] = None
-from s1m_lab import clips, metrics, models
+from s1m_lab import models
+from s1m_lab.data import augment, loader
+from s1m_lab.training import metrics
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 

@@ -13,7 +13,7 @@ import nbformat
 import papermill
 import pytest
 
-from s1m_lab import pages
+from s1m_lab.reports.parameters import find_problems
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
@@ -88,7 +88,7 @@ def test_every_parameter_is_checked_before_anything_is_loaded(cells):
         kind = allowed if isinstance(allowed, type) else int | float if number else str
         assert isinstance(defaults[name], kind), name
         if number or isinstance(allowed, type):
-            assert not pages.find_problems([f"{name} = {defaults[name]!r}"], {name: allowed})
+            assert not find_problems([f"{name} = {defaults[name]!r}"], {name: allowed})
 
 
 def test_it_is_short_and_says_what_is_said(cells):

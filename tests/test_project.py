@@ -18,7 +18,11 @@ from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-MODULES = sorted(path.stem for path in (ROOT / "s1m_lab").glob("*.py"))
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "s1m_lab").rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+)
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -51,22 +55,22 @@ def test_every_dependency_has_its_sentence():
     assert not missing
 
 
-def test_the_trees_are_those_of_the_docstrings():
-    """That of README holds the notebooks, that of CONTRIBUTING the modules."""
-    text = README + (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    found = re.findall(r"^ +(\w+\.(?:py|ipynb)) +(.+)$", text, flags=re.MULTILINE)
-    assert len(found) == len(listed := dict(found)), "each stands in one of them"
-    lines = {
-        f"{name}.py": ast.get_docstring(
-            ast.parse((ROOT / "s1m_lab" / f"{name}.py").read_text("utf-8"))
-        )
-        for name in MODULES
-        if name != "__init__"
-    }
+def test_the_tree_in_the_readme_is_that_of_the_notebooks():
+    listed = dict(re.findall(r"^ +(\w+\.ipynb) +(.+)$", README, flags=re.MULTILINE))
+    found = {}
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         first = nbformat.read(path, 4).cells[0].source
-        lines[path.name] = re.search(r"^> (.+?\?)", first, flags=re.MULTILINE)[1]
-    assert listed == {name: text.splitlines()[0] for name, text in lines.items()}
+        found[path.name] = re.search(r"^> (.+?\?)", first, flags=re.MULTILINE)[1]
+    assert listed == found
+
+
+def test_every_room_is_described_and_every_module_says_what_it_holds():
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    rooms = {path.name for path in (ROOT / "s1m_lab").iterdir() if (path / "__init__.py").is_file()}
+    assert rooms == set(re.findall(r"^\| `(\w+)/` \|", text, flags=re.MULTILINE))
+    for module in MODULES:
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text("utf-8")
+        assert ast.get_docstring(ast.parse(source)), module
 
 
 def test_the_readme_names_commands_that_exist():
@@ -101,14 +105,31 @@ sys.meta_path.insert(0, Block())
     return subprocess.run([sys.executable, "-c", block + program], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_modules_import_without_what_they_do_not_use(module):
+@pytest.fixture(scope="module")
+def light_imports() -> dict[str, str]:
+    """What each module printed when it was imported without the heavy packages, "" for nothing."""
     heavy = "IPython jupyterlab jupyter_client ipykernel ipywidgets nbconvert nbformat papermill"
-    done = run_without(f"{heavy} av decord dask distributed", f"import s1m_lab.{module}")
+    program = f"""
+import importlib, json
+failed = {{}}
+for module in {MODULES}:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        failed[module] = str(error)
+print(json.dumps(failed))
+"""
+    done = run_without(f"{heavy} av decord dask distributed", program)
     assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("module", ["models", "metrics", "clips"])
+@pytest.mark.parametrize("module", MODULES)
+def test_modules_import_without_what_they_do_not_use(module, light_imports):
+    assert module not in light_imports
+
+
+@pytest.mark.parametrize("module", ["models", "training.metrics", "data.augment", "data.loader"])
 def test_the_core_needs_torch_and_numpy_alone(module):
     others = (
         "pandas pyarrow matplotlib PIL duckdb safetensors scipy sklearn skimage filelock fsspec"
@@ -238,25 +259,26 @@ def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):
 
     import numpy as np
 
-    from s1m_lab import ingest, video
+    from s1m_lab.data.ingest import prepare
+    from s1m_lab.video import writer
 
     assert command(monkeypatch, "ingest", tmp_path / "nowhere") == 1
     assert "no folder or table" in capsys.readouterr().out
     for split in ("train", "val", "test"):
         frames = (np.full((48, 48, 3), k, np.uint8) for k in range(40))
-        video.encode(tmp_path / "v" / split / "a" / "1.mp4", frames)
+        writer.encode(tmp_path / "v" / split / "a" / "1.mp4", frames)
     assert command(monkeypatch, "ingest", tmp_path / "v", "--clips", 2, "--size", 32) == 0
     assert "3 videos, 6 clips · ok 3" in capsys.readouterr().out
     command(monkeypatch, "ingest", "--help")
     options = set(re.findall(r"^  --([\w-]+)", capsys.readouterr().out, flags=re.MULTILINE))
-    known = {name.replace("_", "-") for name in inspect.signature(ingest.prepare).parameters}
+    known = {name.replace("_", "-") for name in inspect.signature(prepare.prepare).parameters}
     assert options == known - {"data", "data-seed"}
 
 
 def test_train_takes_every_setting(home, monkeypatch, capsys):
     from dataclasses import fields
 
-    from s1m_lab.train import TrainConfig
+    from s1m_lab.training.config import TrainConfig
 
     assert command(monkeypatch, "train", "--help") == 0
     said = capsys.readouterr().out
@@ -278,11 +300,11 @@ def test_train_takes_every_setting(home, monkeypatch, capsys):
 
 
 def test_classes_writes_the_page_of_a_dataset(home, monkeypatch, capsys):
-    from s1m_lab import catalog
+    from s1m_lab.data import catalog
 
     rows = catalog.table({"id": ["a"], "split": ["train"], "labels": [[0]]})
     df = catalog.frame(rows, classes=["luge"], data_seed=0, split="as given")
-    catalog.save(df, home / "data" / "mine")
+    catalog.save_catalog(df, home / "data" / "mine")
     assert command(monkeypatch, "classes", "mine") == 0
     page = home / "reports" / "mine_classes.html"
     assert capsys.readouterr().out == f"{page}\n"

@@ -1,0 +1,373 @@
+"""What a set of videos weighs, as originals and as clips.
+
+A figure that is not certain is an array whose last axis is low, mid, high: uncertainty goes through
+every product, each figure at its low end at once, or at its high end, so that the range is wide
+rather than flattering. Where a figure comes from stands beside it: *measured* (here, by the
+command named), *published* (by others) or *assumed*.
+
+    own = costs.known(folder, videos, clips)           # s, pixels and clips of every video
+    table = costs.remaining(own, limits)               # what is left at each longest duration
+    costs.weights(table)                               # bytes, by what is kept of them
+
+What ingest takes: a film made, cut and timed on this machine, and the price of a job by that.
+
+    rates = timing.calibrate()
+    timing.price(videos=1160, clips=6960, rates=rates)     # core-hours, seconds, bytes
+
+As in `costs`, a figure that is not certain is an array whose last axis is low, mid, high.
+"""
+
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from s1m_lab.data import datasets, shards
+from s1m_lab.data.ingest import prepare
+from s1m_lab.data.splits import SPLITS
+from s1m_lab.data.sports1m import QUANTILES, VIDEOS
+from s1m_lab.video import decoders, reader, writer
+
+# Fitted to the four published quantiles: a normal distribution of log(s). Its width between
+# neighbouring points is 1.07, 0.96 and 0.55, by least squares 0.80; how wide it is below the first
+# point is not published.
+WIDTHS = np.array([1.07, 0.80, 0.55])  # the widest has the shortest videos
+# Published: a copy of 20 classes of Sports-1M (github.com/d3vyatk4ru/sports-1m), 34,361 videos of
+# 8.7 million s and 751 thousand MB; resolution and sound are not stated. Mid: all MB over all s.
+# Low and high: 5 and 95 % of its 40 rows, a class in a split. A MB may be 1 or 1.049 million bytes,
+# and mid lies between; the s may leave out WebM, 6 % of the files, and the rate be as much too
+# high. The mean over many classes is known better, to 82–94 kB/s (bootstrap over classes).
+STORED = np.array([69e3, 88e3, 102e3])  # bytes a second
+# How far that goes, measured on the same classes, each from the other 19: the relative error of the
+# bytes of a class (median, and what 90 % of the classes stay below).
+ERRORS = {"seconds": (0.06, 0.23), "videos": (0.38, 0.87)}
+# Assumed: that copy is of 640×480, or else between 640×360 and 854×480 (pixels).
+ANCHOR = np.array([854 * 480, 640 * 480, 640 * 360])
+# Bytes grow with pixels ** 0.8: published for one YouTube video in H.264, 520, 830, 1600 and 3000
+# kbit/s at 360, 480, 720 and 1080 lines (B. Hassler, "YouTube bitrates", 2013-06-24). Assumed: 0.6
+# to 1 for other videos.
+EXPONENT = np.array([0.6, 0.8, 1.0])
+SIDES = {240: 426, 360: 640, 480: 854, 720: 1280, 1080: 1920}
+RESOLUTIONS = {f"{height}p": height * width for height, width in SIDES.items()}  # pixels
+# Measured: bytes of a coded clip of 16 frames, height×width, mean of 60 real segments and its 95 %
+# interval, without its tar; benchmarks/clip_coding.json has videos, machine, commit and date.
+CLIP_BYTES = {
+    ("JPEG q90", "227×277"): np.array([256e3, 270e3, 285e3]),
+    ("H.264 crf 18", "227×277"): np.array([33e3, 36e3, 38e3]),
+    ("H.264 crf 23", "227×277"): np.array([20e3, 21e3, 23e3]),
+    ("raw", "227×277"): np.array([3018e3, 3018e3, 3018e3]),
+    ("JPEG q90", "200×200"): np.array([175e3, 184e3, 193e3]),
+    ("H.264 crf 18", "200×200"): np.array([24e3, 25e3, 27e3]),
+    ("H.264 crf 23", "200×200"): np.array([14e3, 15e3, 16e3]),
+    ("raw", "200×200"): np.array([1920e3, 1920e3, 1920e3]),
+}
+STORED_AS = "JPEG q90", "200×200"  # what ingest makes unless told otherwise
+LIMITS = (15, 30, 60, 120, 240, *QUANTILES.values(), math.inf)  # s
+FEW = 5e12  # bytes; assumed: "a few TB" are up to five
+UNITS = {"B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}}
+UNITS["s"] = {"s": 1, "min": 60, "h": 3600}
+
+
+def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataFrame:
+    """What is known of each video: `duration` (s), `pixels`, `clips` (how many it has room for) and
+    `labels`, in the order of the catalog; nan where nobody knows.
+
+    What the catalog leaves open is taken from `clips/status.parquet`, where ingest measured it.
+    attrs: `source` is a sentence on whose durations and sizes these are, `classes` their number.
+    """
+    sides = ["duration", "width", "height"]
+    own = pd.DataFrame({name: videos[name].to_numpy(float, na_value=math.nan) for name in sides})
+    said, status = own.notna().sum(), Path(folder) / "clips" / "status.parquet"
+    if status.is_file() and said.min() < len(own):
+        measured = pq.read_table(status, columns=["id", *sides]).to_pandas().set_index("id")
+        own = own.fillna(measured.reindex(videos["id"].astype(object)).reset_index(drop=True))
+    source = []
+    for what, name in (("durations", "duration"), ("sizes", "height")):
+        found = int(own[name].notna().sum())
+        text = f"{what}: {said[name]:,} as the catalog says, {found - said[name]:,} measured"
+        source.append(f"{text} at ingest, {len(own) - found:,} unknown")
+    rows = pa.Table.from_pandas(videos[["split", "labels"]], preserve_index=False)
+    split = pc.index_in(rows["split"], pa.array(SPLITS)).to_numpy()
+    wanted = np.array([clips[name] for name in SPLITS])[split]
+    # as many as `video.starts` finds places for
+    places = np.floor((own["duration"] - decoders.TICK - 0.5) * 30) + 1
+    own = pd.DataFrame({"duration": own["duration"], "pixels": own["width"] * own["height"]})
+    own["clips"] = np.clip(places.fillna(np.inf), 0, wanted)
+    own["labels"] = pd.Series(rows["labels"], dtype=pd.ArrowDtype(rows["labels"].type))
+    own.attrs = {"source": "; ".join(source), "classes": len(videos.attrs["classes"])}
+    return own
+
+
+def clips_a_video(folder: Path, clips: int = 0) -> dict[str, int]:
+    """By split: `clips`, or where that is 0 what the dataset was made with, or will be."""
+    if clips:
+        return dict.fromkeys(SPLITS, clips)
+    if (Path(folder) / "clips" / "index.parquet").is_file():
+        return shards.describe(Path(folder) / "clips")["settings"]["clips"]
+    return {**prepare.DEFAULTS["clips"], **datasets.own_settings(folder).get("clips", {})}
+
+
+def limits(own: pd.DataFrame, longest: float = 0.0) -> list[float]:
+    """The durations (s) to ask about: `LIMITS`, or where half of the videos are shorter than the
+    least of them, tenths of the set's own; `longest` too where it is above 0."""
+    seconds, found = own["duration"].dropna(), LIMITS
+    if len(seconds) and seconds.median() < LIMITS[0]:
+        found = [*seconds.quantile([0.1, 0.25, 0.5, 0.75, 0.9, 0.95]).round(1), math.inf]
+    return sorted({*found, *([longest] if longest else [])})
+
+
+def slider_limits(own: pd.DataFrame, steps: int = 120) -> list[float]:
+    """Evenly spread on a log axis over the set's durations, each to three digits; at last all."""
+    seconds = own["duration"].dropna()
+    if not len(seconds):
+        return [math.inf]
+    ends = np.maximum(seconds.quantile([0.001, 0.999]), 0.1)
+    return sorted({float(f"{limit:.3g}") for limit in np.geomspace(*ends, steps)}) + [math.inf]
+
+
+def remaining(own: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
+    """What is left of `known` videos when those longer than a limit (s, ascending) go: a row each.
+
+    `videos`, their `share` of all whose duration is known, `thin` (classes with fewer than
+    `thin_below` videos), `hours`, `clips`, and `low`, `mid`, `high`: bytes of the originals at
+    their own size. A video of unknown duration is in none; sums are made once, whatever the number
+    of limits. Where no duration is known at all, a limit has nan, and without one (inf) all videos
+    stay, their hours and bytes nan.
+    """
+    seconds, limits = own["duration"].to_numpy(), np.asarray(limits, float)
+    place = np.searchsorted(limits, seconds)  # the first limit that keeps it; behind all for nan
+
+    def kept(values: np.ndarray) -> np.ndarray:
+        return np.bincount(place, values, len(limits) + 1)[:-1].cumsum()
+
+    videos = kept(np.ones(len(own)))
+    table = {"videos": videos.astype(int), "share": videos / max(1, np.isfinite(seconds).sum())}
+    table["thin"] = (_members(own, place, len(limits)) < thin_below(own)).sum(axis=0)
+    seconds = np.nan_to_num(seconds)
+    table |= {"hours": kept(seconds) / 3600, "clips": kept(own["clips"].to_numpy())}
+    rates = a_second(own["pixels"].to_numpy())
+    table |= {name: kept(seconds * rates[:, n]) for n, name in enumerate(("low", "mid", "high"))}
+    table = pd.DataFrame(table, index=pd.Index(limits, name="longest"))
+    return table if own["duration"].notna().any() or not len(own) else _unlimited(own, table)
+
+
+def _unlimited(own: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """`remaining` where no duration is known."""
+    table = table.astype(float) * math.nan
+    thin = (_members(own, np.zeros(len(own), int), 1) < thin_below(own)).sum()
+    everyone = len(own), 1.0, thin, own["clips"].sum()
+    table.loc[np.isinf(table.index), ["videos", "share", "thin", "clips"]] = everyone
+    return table
+
+
+def _members(own: pd.DataFrame, place: np.ndarray, limits: int) -> np.ndarray:
+    """Videos of each class that each limit keeps: classes × limits."""
+    labels = pa.Table.from_pandas(own[["labels"]], preserve_index=False)["labels"].combine_chunks()
+    video, label = pc.list_parent_indices(labels).to_numpy(), pc.list_flatten(labels).to_numpy()
+    cells = label.astype(np.int64) * (limits + 1) + place[video]
+    counts = np.bincount(cells, minlength=own.attrs["classes"] * (limits + 1))
+    return counts.reshape(-1, limits + 1)[:, :-1].cumsum(axis=1)
+
+
+def thin_below(own: pd.DataFrame) -> int:
+    """A class is thin with fewer videos than this: 100, or in a small set half of what the median
+    class has."""
+    everyone = _members(own, np.zeros(len(own), int), 1)
+    return int(min(100, math.ceil(np.median(everyone) / 2)))
+
+
+def a_second(pixels: float | np.ndarray) -> np.ndarray:
+    """Bytes of a second of an original of `pixels` (width × height; any shape): …×3. Where they are
+    unknown (nan), the rate of the copy that the model stands on, as stored."""
+    ratio = np.asarray(pixels, float)[..., None] / ANCHOR
+    power = np.where(ratio > 1, EXPONENT, EXPONENT[::-1])  # what grows most shrinks most
+    return STORED * np.where(np.isnan(ratio), 1.0, ratio**power)
+
+
+def a_clip(coding: str, size: str) -> np.ndarray:
+    """Bytes of a segment in a shard: 3. The tar adds a header and on average half a block to each
+    of its files, 16 in JPEG and else one, and a header and a block for its JSON."""
+    files = 16 if coding.startswith("JPEG") else 1
+    return CLIP_BYTES[coding, size] + shards.BLOCK * (1.5 * files + 2)
+
+
+def readings(seconds: np.ndarray, clips: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+    """Bytes (…×3) of `seconds` of originals at each of `RESOLUTIONS`, and of so many `clips` in
+    each coding and size; both …×1 or …×3."""
+    found = {("originals", name): seconds * a_second(n) for name, n in RESOLUTIONS.items()}
+    return found | {(f"segments, {k[0]}", k[1]): clips * a_clip(*k) for k in CLIP_BYTES}
+
+
+def weights(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Bytes (rows × 3) of what `remaining` says is left: as originals at their own size, and in all
+    `readings`."""
+    seconds, clips = (table[name].to_numpy()[:, None] for name in ("hours", "clips"))
+    found = {("originals", "own size"): table[["low", "mid", "high"]].to_numpy()}
+    found |= readings(3600 * seconds, clips)
+    return {", ".join(name): sizes for name, sizes in found.items()}
+
+
+def written(sizes: np.ndarray, unit: str = "B") -> str:
+    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB": two digits, since no more are known; nan is
+    "–"."""
+    if np.isnan(sizes[1]):
+        return "–"
+    units = UNITS.get(unit, {unit: 1})
+    name = [name for name, scale in units.items() if sizes[1] >= scale or scale == 1][-1]
+    low, mid, high = (two_digits(size / units[name]) for size in sizes)
+    return f"{mid}{f' ({low}–{high})' if low != high else ''} {name}"
+
+
+def two_digits(value: float) -> str:
+    """1234 is "1,200", 0.0567 is "0.057", nan is "–"."""
+    if not value or math.isnan(value):
+        return "–" if value else "0"
+    digits = 1 - math.floor(math.log10(abs(value)))
+    value = round(value, digits)  # 9.96 becomes 10 and has a digit less
+    digits = 1 - math.floor(math.log10(abs(value)))
+    return f"{value:,.{max(0, digits)}f}"
+
+
+def in_words(table: pd.DataFrame, limit: float) -> str:
+    """The row of `remaining` at a limit (s), in a line."""
+    row, at_most = table.loc[limit], f"up to {limit:,.4g} s" if limit < math.inf else "all"
+    if math.isnan(row["videos"]):
+        return f"{at_most}: how many videos those are is not known"
+    if math.isnan(row["hours"]):
+        return f"{at_most}: {row['videos']:,.0f} videos; their durations are not known"
+    originals = written(row[["low", "mid", "high"]].to_numpy())
+    return (
+        f"{at_most}: {row['videos']:,.0f} videos ({row['share']:.1%}), {two_digits(row['hours'])} h"
+        f", {originals} of originals, {row['thin']:.0f} thin classes"
+    )
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """`remaining` and `weights` to look at: a column a limit, what is uncertain with its range."""
+    rows = ["all" if math.isinf(s) else f"≤ {s:,.6g} s" for s in table.index]
+
+    def column(name: str, form: str) -> list[str]:
+        return ["–" if math.isnan(value) else format(value, form) for value in table[name]]
+
+    text = pd.DataFrame({"videos": column("videos", ",.0f")}, index=rows)
+    text["share"] = column("share", ".1%")
+    text["thin classes"] = column("thin", ".0f")
+    text["hours"] = [two_digits(hours) for hours in table["hours"]]
+    text["segments"] = column("clips", ",.0f")
+    return text.assign(**{k: list(map(written, v)) for k, v in weights(table).items()}).T
+
+
+def sports1m_seconds(share: float) -> np.ndarray:
+    """Seconds of the shortest `share` (up to 0.95) of Sports-1M: low, mid, high.
+
+    Between the published quantiles log(s) is interpolated against that of a normal distribution;
+    below the first it is such a distribution of each of the `WIDTHS`.
+    """
+    part = (np.arange(20_000) + 0.5) / 20_000
+    normal = statistics.NormalDist().inv_cdf
+    z = np.array([normal(p) for p in part[part <= share]])
+    at, log = np.array([normal(p) for p in QUANTILES]), np.log(list(QUANTILES.values()))
+    below = log[0] + WIDTHS[:, None] * (z - at[0])
+    seconds = np.exp(np.where(z < at[0], below, np.interp(z, at, log)))
+    return VIDEOS / len(part) * seconds.sum(axis=1)
+
+
+def on_disk(folder: Path, videos: pd.DataFrame, own: pd.DataFrame, most: int = 1000) -> str:
+    """What up to `most` of the originals weigh that are on this disk, beside what the model says of
+    them; "" where there are none."""
+    files = videos["path"].dropna().iloc[:: max(1, len(videos) // most)]
+    files = {row: file for row, name in files.items() if (file := Path(folder, name)).is_file()}
+    mine = own.loc[list(files)].dropna(subset=["duration"])
+    if not len(mine):
+        return ""
+    size = sum(files[row].stat().st_size for row in mine.index)
+    model = written((a_second(mine["pixels"]) * mine["duration"].to_numpy()[:, None]).sum(axis=0))
+    return f"{len(mine):,} originals on this disk: {written([size] * 3)}, by the model {model}"
+
+
+def claim(seconds: np.ndarray, clips: float) -> pd.DataFrame:
+    """The project page's "a large portion (90 %+) can thus add up to at most a few TB", a row for
+    each way to read it, of a portion of `seconds` (low, mid, high) and so many `clips`.
+
+    Columns `reading`, `size`, `low`, `mid`, `high` (bytes) and `verdict`: true where even the high
+    end is a few TB, false where not even the low end is, else open.
+    """
+    found = {("originals", "as stored"): seconds * STORED} | readings(seconds, clips)
+    rows = [(*name, *sizes) for name, sizes in found.items()]
+    table = pd.DataFrame(rows, columns=["reading", "size", "low", "mid", "high"])
+    verdicts = np.select([table["high"] <= FEW, table["low"] > FEW], ["true", "false"], "open")
+    return table.assign(verdict=verdicts)
+
+
+WORKERS = (1, 2, 8, 64, 512)
+
+
+class Rates(NamedTuple):
+    """What ingest takes on this machine; each low, mid, high of the repeats."""
+
+    video: np.ndarray  # s of one core to open a video
+    clip: np.ndarray  # s of one core to sample and store a segment
+
+
+def calibrate(seconds: int = 60, repeats: int = 5, clips: int = 8) -> Rates:
+    """Make a YouTube-like film (640×360 H.264, a key frame every 5 s) and take `clips` segments of
+    200×200 out of it, as ingest does: median and range of the `repeats`, each of other segments.
+
+    Seconds are those of the processor, so that other work on the machine counts little. To open a
+    film of five minutes takes longer than one of 60 s, since all its packets are looked at.
+    """
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        path, shard = Path(folder) / "film.mp4", Path(folder) / "train-00000.tar"
+        writer.encode(path, _film(25 * seconds), fps=25, crf=22, gop=125)
+        for repeat in range(repeats + 1):
+            start = time.process_time()
+            info = reader.probe(path)
+            list(reader.segments(path, [], info=info))  # opens it
+            opened = time.process_time()
+            starts = reader.starts(info.duration, clips, str(repeat))
+            frames = reader.segments(path, starts, size=(200, 200), info=info)
+            made = (shards.Clip("film", "film", n, 0.0, [0], clip) for n, clip in enumerate(frames))
+            shards.write(shard, made)
+            each = (time.process_time() - opened) / clips  # opens it again: little in so many
+            found.append((opened - start, each))
+    return Rates(*np.quantile(found[1:], [0, 0.5, 1], axis=0).T)  # the first time, code is loaded
+
+
+def _film(frames: int) -> Iterator[np.ndarray]:
+    """A camera that wanders over texture of all scales, with noise; uint8 360×640×3."""
+    from PIL import Image
+
+    rng, world = np.random.default_rng(0), np.zeros((720, 1280, 3), np.float32)
+    for octave in range(2, 9):
+        cells = rng.normal(128, 40 / octave, (9 << octave - 2, 16 << octave - 2, 3)).clip(0, 255)
+        layer = Image.fromarray(cells.astype(np.uint8)).resize((1280, 720), Image.BICUBIC)
+        world += np.asarray(layer, np.float32) - 128
+    world = (128 + world).astype(np.int16)
+    noise = rng.normal(0, 2, (368, 648, 3)).round().astype(np.int16)
+    for t in range(frames):
+        top, left = round(180 + 170 * math.sin(t / 90)), round(320 + 310 * math.sin(t / 70))
+        grain = noise[t % 8 :][:360, 3 * t % 8 :][:, :640]
+        yield (world[top : top + 360, left : left + 640] + grain).clip(0, 255).astype(np.uint8)
+
+
+def price(videos: float, clips: float, rates: Rates) -> dict[str, np.ndarray]:
+    """The price of `clips` segments (all together) out of `videos`, stored as ingest does:
+    core-hours, the seconds that each number of `WORKERS` takes, and bytes, each low, mid, high.
+
+    Those are the seconds of one core over workers: nobody waits for a disk, a network or another
+    worker.
+    """
+    work = videos * rates.video + clips * rates.clip
+    price = {"core-hours": work / 3600}
+    price |= {f"{n} worker{'s' * (n > 1)}": work / n for n in WORKERS}
+    return price | {"bytes": clips * a_clip(*STORED_AS)}

@@ -1,0 +1,50 @@
+"""TODO common/progress."""
+
+import builtins
+import sys
+import time
+
+
+class Progress:
+    """One throttled line: `training 120/250 · 48% · 171 clips/s · 0:24 left · loss 1.23`.
+
+    On a terminal the line is rewritten in place. Elsewhere (a log file) a new line is printed, at
+    most one every `every` seconds, and always the last; a notebook's end in a carriage return, so
+    that JupyterLab and the report keep the last alone, and papermill's log shows each.
+    """
+
+    def __init__(self, what: str, total: int, unit: str = "", done: int = 0, every: float = 10.0):
+        self.what, self.total, self.unit, self.every = what, total, unit, every
+        self.done, self.first, self.start = done, done, time.monotonic()
+        self.terminal = sys.stderr.isatty()
+        self.end = "\r" if hasattr(builtins, "__IPYTHON__") else "\n"
+        self.width = 0  # of the line that the next covers
+        self.printed = self.start if not self.terminal else 0.0
+
+    def update(self, n: int = 1, note: str = "") -> None:
+        self.done += n
+        now = time.monotonic()
+        last = self.done >= self.total
+        if not last and now - self.printed < (0.2 if self.terminal else self.every):
+            return
+        self.printed = now
+        rate = (self.done - self.first) / max(now - self.start, 1e-9)
+        left = 0 if last else (self.total - self.done) / max(rate, 1e-9)
+        parts = [f"{self.what} {self.done:,}/{self.total:,} · {self.done / self.total:.0%}"]
+        parts.append(f"{rate:,.3g} {self.unit}/s" if rate < 1000 else f"{rate:,.0f} {self.unit}/s")
+        spent = clock(now - self.start)
+        parts.append(f"took {spent}" if last else f"{clock(left)} left")
+        line = " · ".join(parts + ([note] if note else []))
+        if self.terminal:
+            print(f"\r\x1b[K{line}", end="\n" if last else "", file=sys.stderr, flush=True)
+        else:
+            end = "\n" if last else self.end
+            print(line.ljust(self.width), end=end, flush=True)
+            self.width = len(line) if end == "\r" else 0
+
+
+def clock(seconds: float) -> str:
+    """75 is `1:15`, 7260 is `2:01:00`."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

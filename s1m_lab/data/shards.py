@@ -1,0 +1,197 @@
+"""Clips on disk: tar shards with an index, O(1) access.
+
+A split is a row of tar files that WebDataset can read as they are: a clip is `<key>.00.jpg` …
+`<key>.15.jpg` and `<key>.json` with its video, start and labels, the key `<hash of id>-<clip>`.
+`index.parquet` beside them holds a row a clip, a row group a shard; it says where each clip lies,
+so that any frame of any clip costs one read:
+
+    shards = Shards(folder / "clips", "train")
+    shards.counts                                  # clips in each shard, e.g. [384 384 371]
+    shards.read(0, rows=[7, 7, 300], frames=range(10))     # uint8 3×10×H×W×3
+
+JPEG is what `benchmarks/clip_coding.py` chose: H.264 takes a tenth of the space, but gives a
+network of one frame its clips seven times slower, and one of ten frames a third slower.
+"""
+
+import io
+import json
+import tarfile
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from s1m_lab.common.storage import Store
+
+BLOCK = 512  # bytes; a tar member is a header of one block and its data, padded to whole blocks
+
+SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),
+        ("clip", pa.int16()),
+        ("start", pa.float64()),  # s
+        ("labels", pa.list_(pa.int16())),
+        ("offset", pa.int64()),  # bytes to the header of the clip's first member
+        ("sizes", pa.list_(pa.int32())),  # bytes of each frame's JPEG
+    ]
+)
+
+
+class Clip(NamedTuple):
+    """One segment of a video on its way into a shard."""
+
+    name: str  # of the video in file names, [0-9a-z]: its own never becomes the name of a file
+    video: str
+    clip: int
+    start: float
+    labels: list[int]
+    frames: np.ndarray | list[bytes]  # uint8 T×H×W×3, or JPEG files as another shard has them
+
+    @property
+    def key(self) -> str:
+        return f"{self.name}-{self.clip:03d}"
+
+
+def write(path: Path, clips: Iterable[Clip], quality: int = 90) -> pa.Table:
+    """Write a shard and return its part of the index; the same clips give the same bytes."""
+    rows, offset = [], 0
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for clip in clips:
+            images = [
+                frame if isinstance(frame, bytes) else _encode(frame, quality)
+                for frame in clip.frames
+            ]
+            about = {"id": clip.video, "clip": clip.clip, "start": round(clip.start, 6)}
+            about |= {"labels": clip.labels}
+            for number, data in enumerate(images):
+                _add(tar, f"{clip.key}.{number:02d}.jpg", data)
+            _add(tar, f"{clip.key}.json", json.dumps(about).encode())
+            sizes = [len(data) for data in images]
+            rows.append((*clip[1:5], offset, sizes))
+            offset = tar.offset
+    columns = list(zip(*rows, strict=True)) or [[] for _ in SCHEMA]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _encode(image: np.ndarray, quality: int) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
+    return file.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)  # no time, no owner: a shard is a function of its clips
+    member.size = len(data)
+    tar.addfile(member, io.BytesIO(data))
+
+
+class Shards:
+    """The clips of one split. Holds no open file, so that it may be forked, pickled and shared
+    between threads."""
+
+    def __init__(self, folder: Path, split: str):
+        self.folder, self.split = Path(folder), split
+        about = describe(self.folder)
+        self.store = Store(about.get("root") or self.folder)
+        self.settings: dict = about["settings"]
+        self.fingerprint: str = about["fingerprint"]
+        self.height: int = self.settings["height"]
+        self.width: int = self.settings["width"]
+        self.frames: int = self.settings["frames"]
+        self.fps: float = self.settings["fps"]
+        mine = [(group, s) for group, s in enumerate(about["shards"]) if s["split"] == split]
+        self.groups = [group for group, _ in mine]
+        self.names = [shard["name"] for _, shard in mine]
+        self.counts = np.array([shard["clips"] for _, shard in mine], np.int64)
+        self._table = lru_cache(maxsize=64)(self._load)  # more than are mixed at a time
+        self._footer = None  # of the index; long where there are thousands of shards
+
+    def __reduce__(self):
+        return Shards, (self.folder, self.split)
+
+    def __len__(self) -> int:
+        return int(self.counts.sum())
+
+    def _load(self, shard: int) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+        """(index, first byte of every frame N×T, bytes of every frame N×T) of one shard."""
+        path = self.folder / "index.parquet"
+        self._footer = self._footer or pq.read_metadata(path)
+        with pq.ParquetFile(path, metadata=self._footer) as file:
+            table = file.read_row_group(self.groups[shard])
+        sizes = table["sizes"].combine_chunks().flatten().to_numpy().reshape(-1, self.frames)
+        return table, firsts(table["offset"].to_numpy()[:, None], sizes), sizes
+
+    def index(self, shard: int) -> pa.Table:
+        """A row a clip, see `SCHEMA`."""
+        return self._table(shard)[0]
+
+    def labels(self, shard: int, rows: Sequence[int]) -> list[list[int]]:
+        return self.index(shard)["labels"].take(pa.array(rows, pa.int64())).to_pylist()
+
+    def read(self, shard: int, rows: Sequence[int], frames: Sequence[int]) -> np.ndarray:
+        """The clips at `rows` of a shard, of each the given frames: uint8 N×T×H×W×3.
+
+        Only those frames are read and decoded.
+        """
+        out = np.empty((len(rows), len(frames), self.height, self.width, 3), np.uint8)
+        for row, clip in zip(rows, out, strict=True):
+            self.read_into(clip, shard, row, frames)
+        return out
+
+    def read_into(self, out: np.ndarray, shard: int, row: int, frames: Sequence[int]) -> None:
+        """One clip's frames into `out`, uint8 T×H×W×3; most of it without the interpreter's lock,
+        so that threads may share a batch.
+
+        Raises OSError where the shard cannot be read, ValueError where a picture is cut off or has
+        another size, or `out` room for another number of frames.
+        """
+        _, first, sizes = self._table(shard)
+        frames = list(frames)
+        data = self.store.pieces(self.names[shard], first[row, frames], sizes[row, frames])
+        for picture, into in zip(data, out, strict=True):
+            _decode(picture, into)
+
+
+def _decode(data: bytes, out: np.ndarray) -> None:
+    """A JPEG into `out`, uint8 H×W×3; `ValueError` where it has another size, or is cut off.
+
+    Where simplejpeg is not installed Pillow makes the same bytes, in half as long again.
+    """
+    height, width, _ = out.shape
+    try:
+        from simplejpeg import decode_jpeg
+    except ImportError:
+        from PIL import Image
+
+        out[:] = np.asarray(Image.frombytes("RGB", (width, height), data, "jpeg", "RGB", ""))
+        return
+    picture = decode_jpeg(data, buffer=out)
+    if picture.shape != out.shape:
+        raise ValueError(
+            f"a picture of {picture.shape[1]}×{picture.shape[0]}, not {width}×{height}"
+        )
+
+
+def firsts(offset, sizes: np.ndarray) -> np.ndarray:
+    """The first byte of every frame of clips whose members begin at `offset`."""
+    members = BLOCK + -(-sizes.astype(np.int64) // BLOCK) * BLOCK
+    return offset + BLOCK + members.cumsum(-1) - members
+
+
+def describe(folder: Path) -> dict:
+    """What `index.parquet` of a folder of shards says of the whole: `settings`, `fingerprint`, and
+    `shards` in the order of its row groups, each with `name`, `split` and `clips`."""
+    path = Path(folder) / "index.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no clips in {folder}; make them: python -c "
+            f"\"from s1m_lab import prepare; prepare('{Path(folder).parent}')\""
+        )
+    return json.loads(pq.read_metadata(path).metadata[b"s1m"])

@@ -1,0 +1,160 @@
+"""A user's table of videos, read and checked: its rows, and labels as numbers.
+
+    rows = tables.rows(Path("videos.csv"))             # path, labels, perhaps split, group, title
+    codes, classes = tables.codes(rows["labels"], Path("labels.txt"))
+
+What becomes of them is said at `catalog.read_table`.
+"""
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from s1m_lab.common.paths import is_url
+from s1m_lab.data import catalog, splits, sports1m
+
+
+def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
+    """A `.csv` or `.parquet` with `path, labels` and, if known, `split, group, title`.
+
+    Columns of a `.csv` are parted by commas, semicolons or tabs.
+    A relative path is relative to the table. `labels` is a class name, or several joined by `|`;
+    in Parquet also a list. Where all are whole numbers (joined by `|`, `,`, `;` or a space; `3.0`
+    is 3), they are numbers from 0 on into the `labels.txt` beside the table, or without one into
+    `class 0`, `class 1`, … A video listed twice gets the labels of both rows, a label named twice
+    counts once. Rows without a path or a label are set aside and counted.
+    """
+    path = Path(path).resolve()
+    rows = read_rows(path)
+    broken = Counter()
+    for column, some in (("path", r"\S"), ("labels", r"[^\s|,;]")):
+        good = pc.match_substring_regex(rows[column], some)
+        rows = catalog.keep_rows(rows, good, broken, f"without {column}")
+    if not rows.num_rows:
+        raise ValueError(f"{path} has no row with both a path and labels")
+    codes, classes = label_codes(rows["labels"], path.parent / "labels.txt")
+    good = pc.greater(pc.list_value_length(codes), 0)
+    rows, codes = catalog.keep_rows(rows, good, broken, "without labels"), codes.filter(good)
+    columns = {
+        name: rows[name] for name in ("split", "group", "title") if name in rows.schema.names
+    }
+    if "split" in columns:
+        columns["split"] = splits.named(columns["split"], str(path))
+    df = catalog.table(
+        {
+            "id": rows["path"],
+            "labels": codes,
+            "path": [
+                name if is_url(name) else os.path.join(path.parent, name)
+                for name in rows["path"].to_pylist()
+            ],
+            **columns,
+        }
+    ).to_pandas(types_mapper=pd.ArrowDtype)
+    twice = df["id"].duplicated()
+    if twice.any():
+        broken["of a video already listed (labels joined)"] += int(twice.sum())
+        joined = df[["id", "labels"]].explode("labels").drop_duplicates()
+        df = df[~twice].reset_index(drop=True)
+        df["labels"] = joined.groupby("id", sort=False)["labels"].agg(list).tolist()
+    df["id"] = catalog.unique_ids(df["id"].tolist())
+    rows = pa.Table.from_pandas(df, catalog.SCHEMA, preserve_index=False)
+    return catalog.finish(rows, classes, data_seed, broken)
+
+
+# labels that are numbers, as `168,169`, or as pandas writes them beside an empty cell: `168.0`
+NUMBERS = r"^[,;| ]*\d+(\.0*)?([,;| ]+\d+(\.0*)?)*[,;| ]*$"
+
+
+def read_rows(path: Path) -> pa.Table:
+    """The rows of a table: its text columns as text, its labels as text joined by `|`."""
+    import pyarrow.csv
+
+    if not path.is_file():
+        raise FileNotFoundError(f"no table {path}")
+    try:
+        if path.suffix.lower() == ".parquet":
+            found = pq.read_table(path)
+        else:
+            parse = pyarrow.csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True)
+            names = pyarrow.csv.open_csv(path, parse_options=parse).schema.names
+            found = pyarrow.csv.read_csv(
+                path,
+                parse_options=parse,
+                convert_options=pyarrow.csv.ConvertOptions(
+                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
+                ),
+            )
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{path} cannot be read as a table (UTF-8, with a header): {error}"
+        ) from None
+    missing = {"path", "labels"} - set(found.column_names)
+    if missing:
+        raise ValueError(
+            f"{path} has no column {' and no column '.join(sorted(missing))}; it needs path and "
+            f"labels (and may have split, group, title), it has {', '.join(found.column_names)}"
+        )
+    text = [name for name in ("path", "split", "group", "title") if name in found.column_names]
+    if twice := [name for name in [*text, "labels"] if found.column_names.count(name) > 1]:
+        raise ValueError(f"{path} has several columns {' and '.join(twice)}; name the others anew")
+    for name in text:
+        found = found.set_column(
+            found.column_names.index(name), name, found[name].cast(pa.string())
+        )
+    return found.set_column(found.column_names.index("labels"), "labels", _joined(found["labels"]))
+
+
+def _delimiter(path: Path) -> str:
+    """What parts the columns of a text table: a comma, or what parts its header into path and
+    labels, a semicolon (as Excel writes it in many countries) or a tab."""
+    with open(path, encoding="utf-8-sig", errors="replace") as file:
+        header = file.readline(100_000).replace('"', "").strip()
+    found = [mark for mark in ";\t" if {"path", "labels"} <= set(header.split(mark))]
+    return found[0] if found else ","
+
+
+def _joined(labels: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Labels as text, several of them joined by `|`."""
+    if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
+        return pc.binary_join(labels.cast(pa.list_(pa.string())), "|")
+    return labels.cast(pa.string())
+
+
+def label_codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
+    """(list<int16> of class numbers, class names) of labels as text; empty names give no number."""
+    text = labels.combine_chunks()
+    if pc.all(pc.match_substring_regex(text, NUMBERS)).as_py():
+        parts = pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+")
+        numbers = [
+            int(n) for n in pc.replace_substring_regex(parts.flatten(), r"\.0*$", "").to_pylist()
+        ]
+        most = max(numbers)
+        if most > np.iinfo(np.int16).max:
+            raise ValueError(f"label {most} is beyond the 32,768 classes that a dataset may have")
+        classes = (
+            sports1m.read_labels(names)
+            if names.is_file()
+            else [f"class {n}" for n in range(most + 1)]
+        )
+        if most >= len(classes):
+            raise ValueError(f"label {most} is beyond the {len(classes)} classes of {names}")
+    else:
+        parts = pc.split_pattern(text, "|")
+        called = [clean(name) for name in parts.flatten().to_pylist()]
+        classes = sorted(set(called) - {""})
+        number = {name: n for n, name in enumerate(classes)}
+        numbers = [number.get(name) for name in called]
+    codes = pa.ListArray.from_arrays(parts.offsets, pa.array(numbers, pa.int16()))
+    return sports1m.distinct(codes), classes
+
+
+def clean(text: str) -> str:
+    """A name on one line."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,0 +1,67 @@
+"""TODO figures/frames."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from s1m_lab.figures import style
+
+
+@style.styled
+def contact_sheet(
+    frames: Sequence[np.ndarray],
+    captions: Sequence[str],
+    title: str = "",
+    columns: int = 6,
+    colours: Sequence[str] = (),
+) -> Figure:
+    """A frame a cell, its caption (of one or two lines) below it."""
+    columns = min(columns, max(3, len(frames)))
+    rows = max(1, math.ceil(len(frames) / columns))
+    height, width = frames[0].shape[:2] if len(frames) else (1, 1)
+    lines = max([caption.count("\n") + 1 for caption in captions], default=1)
+    side = style.WIDTH / columns
+    tall = rows * (side * height / width + 0.16 * lines) + 0.3
+    fig, axes = style.new_figure(rows, columns, tall, FigureClass=style.Photographs)
+    for ax in axes.flat[len(frames) :]:
+        ax.axis("off")
+    for i, (ax, frame, caption) in enumerate(zip(axes.flat, frames, captions, strict=False)):
+        style.show_image(ax, frame)
+        room = 112 / columns
+        text = "\n".join(style.clean(line, room) for line in caption.split("\n"))
+        ax.set_xlabel(text, fontsize=9, color=colours[i] if len(colours) else style.INK, labelpad=3)
+    style.headline(fig, title)
+    return fig
+
+
+@style.styled
+def strips(
+    clips: Sequence[np.ndarray],
+    captions: Sequence[str],
+    frames: Sequence[int] = range(16),
+    title: str = "",
+    shown: int = 8,
+) -> Figure:
+    """A clip a row, T×H×W×3: up to `shown` of its frames, time running right.
+
+    `frames` are the numbers of the T frames, of the 16 at 30 a second that a stored clip has.
+    """
+    picks = np.linspace(0, len(frames) - 1, min(shown, len(frames))).round().astype(int)
+    rows, columns = max(1, len(clips)), max(6, len(picks))
+    height, width = clips[0].shape[1:3] if len(clips) else (1, 1)
+    tall = rows * ((style.WIDTH - 1.4) / columns * height / width + 0.06) + 0.6
+    fig, axes = style.new_figure(rows, columns, tall, FigureClass=style.Photographs)
+    fig.get_layout_engine().set(w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
+    for ax in axes[:, len(picks) :].flat:
+        ax.axis("off")
+    for row, clip, caption in zip(axes, clips, captions, strict=False):
+        for ax, k in zip(row, picks, strict=False):
+            style.show_image(ax, clip[k])
+        text = "\n".join(style.clean(line, 16) for line in caption.split("\n"))
+        row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=9)
+    for ax, k in zip(axes[-1], picks, strict=False):
+        ax.set_xlabel(f"{frames[k] / 30:.2f} s", fontsize=8)
+    style.headline(fig, title)
+    return fig

@@ -1,0 +1,223 @@
+"""What retraining looks like: ways side by side, groups of classes, classes, few videos.
+
+Every function takes a table of `gains` or `results` and returns a figure in the lab's style. A way
+has one colour and one mark everywhere; the paper's numbers are grey rings.
+"""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from s1m_lab.analysis.comparisons import DISAGREES, OPEN
+from s1m_lab.analysis.transfer import GAIN, SCRATCH
+from s1m_lab.figures import style
+
+SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
+MARKS = {"scratch": "o", "top": "^", "top3": "s", "all": "D"}
+NAMES = {"scratch": "from scratch", "top": "top layer", "top3": "top 3 layers", "all": "all layers"}
+RING = {"linestyle": "", "color": style.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
+
+
+def _look(way: str) -> dict:
+    return {"color": SHADES.get(way, style.INK), "marker": MARKS.get(way, "P")}
+
+
+def name(way: str) -> str:
+    """A way in words; a stranger as it is called."""
+    return NAMES.get(way, way)
+
+
+def finding(table: pd.DataFrame) -> str:
+    """In a line: the best of the tuned ways, those that tie with it, and what it adds to scratch,
+    or takes from it."""
+    tuned = table.drop(SCRATCH, errors="ignore")
+    if tuned.empty:
+        return f"From scratch {table['ours'].max():.1%} of videos are told"
+    best = tuned["best"].idxmax()
+    share = f"{tuned['ours'][best]:.1%}"
+    if len(table) == 1:
+        return f"{_capital(name(best))}: {share} of videos are told"
+    if others := [name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]:
+        share += f" (not surely more than {' and '.join(others)})"
+    text = f"Of what was tuned, {name(best)} tells most videos, {share}"
+    if tuned["gain"][best] < 0:
+        scratch = f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told"
+        more = "more" if tuned["verdict"][best] == DISAGREES else "not surely more"
+        text = f"{scratch}, {more} than by what was tuned: {name(best)} {share}"
+    return text + _over_scratch(tuned.loc[best])
+
+
+def _over_scratch(row: pd.Series) -> str:
+    """`, +7.6 points to scratch (+4.0 to +11.1)`, of several seeds with the least and the most that
+    they say; "" where nothing is known of scratch."""
+    if np.isnan(row["gain"]):
+        return ""
+    gain, low, high, least, most = (signed(100 * row[key]) for key in (*GAIN, "least", "most"))
+    seeds = f", by seed {least} to {most}" if row["most"] > row["least"] else ""
+    return f", {gain} points to scratch ({low} to {high}{seeds})"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def signed(points: float) -> str:
+    """7.61 is `+7.6`, −3 is `−3.0` with a true minus."""
+    return f"{points:+.1f}".replace("-", "−")
+
+
+@style.styled
+def draw_standings(table: pd.DataFrame) -> Figure:
+    """Table 3: each way's Hit@1 with its interval and its folds, and what it adds to scratch."""
+    fig, ((left, right),) = style.new_figure(1, 2, 1.5 + 0.5 * len(table), width_ratios=[3, 2])
+    folds = table["folds"].map(len).max()
+    for y, (way, row) in enumerate(table.iterrows()):
+        look = _look(way)
+        left.plot(100 * row["paper"], y + 0.22, "o", markersize=9, **RING)
+        left.hlines(y - 0.08, 100 * row["low"], 100 * row["high"], color=look["color"])
+        left.plot(100 * row["ours"], y - 0.08, markersize=9, **look)
+        if len(row["folds"]) > 1:
+            each = 100 * np.array(row["folds"])
+            left.plot(each, np.full(len(each), y - 0.34), "|", color=look["color"], markersize=6)
+        if not np.isnan(row["gain"]):
+            ends = 100 * row["gain_low"], 100 * row["gain_high"]
+            right.hlines(y - 0.08, *ends, color=look["color"])
+            right.plot(100 * row["gain"], y - 0.08, markersize=9, **look)
+            right.annotate(signed(100 * row["gain"]), (1.02, y - 0.08), va="center", fontsize=9,
+                           xycoords=("axes fraction", "data"))  # fmt: skip
+    if SCRATCH in table.index:
+        paper = 100 * (table["paper"] - table["paper"][SCRATCH]).drop(SCRATCH)
+        places = [list(table.index).index(way) + 0.22 for way in paper.index]
+        right.plot(paper, places, "o", markersize=9, **RING)
+    left.set_yticks(range(len(table)), [style.clean(name(way), 26) for way in table.index])
+    right.set_yticks([])
+    left.set(xlim=(0, 102), xlabel="video Hit@1 (%)")
+    left.set_title("Mean of the folds" if folds > 1 else "One fold")
+    right.set(xlabel="video Hit@1 (points)", title="Above training from scratch")
+    right.axvline(0, color=style.INK, linewidth=1)
+    right.set_visible(table["gain"].notna().any())
+    for ax in (left, right):
+        ax.set_ylim(len(table) - 0.4, -0.7)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    handles = [
+        Line2D([], [], marker="o", color=style.INK, label="here, 95 % interval over groups"),
+        Line2D([], [], marker="o", markersize=9, label="the paper, on UCF-101", **RING),
+    ]
+    if folds > 1:
+        fold = Line2D([], [], marker="|", linestyle="", color=style.INK, label="each fold")
+        handles.insert(1, fold)
+    fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
+    style.headline(fig, finding(table))
+    return fig
+
+
+@style.styled
+def draw_groups(fourth: pd.DataFrame) -> Figure:
+    """Table 4: mean average precision by group of classes, ours and the paper's side by side.
+
+    `fourth` is `results.table4` of one dataset.
+    """
+    fig, (axes,) = style.new_figure(1, 2, 3.1, sharey=True, sharex=True)
+    for ax, whose, title in zip(axes, ("ours", "paper"), ("Here", "The paper"), strict=True):
+        part = fourth.xs(whose, axis=1, level=1)
+        for y, (_, row) in enumerate(part.iterrows()):
+            if row.notna().any():
+                ax.hlines(y, row.min(), row.max(), color=style.FAINT, linewidth=2, zorder=1)
+        for way in part:
+            look = _look(way) | ({"fillstyle": "none"} if whose == "paper" else {})
+            ax.plot(part[way], range(len(part)), linestyle="", markersize=8, label=name(way),
+                    **look)  # fmt: skip
+        ax.set(xlim=(0, 1.03), ylim=(len(part) - 0.5, -0.5), title=title)
+        ax.set_xlabel("mean average precision")
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    axes[0].set_yticks(range(len(fourth)), [style.clean(group, 30) for group in fourth.index])
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    return fig
+
+
+@style.styled
+def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
+    """Average precision of each class from scratch and tuned, those that gain most above.
+
+    `table` is that of `gains.classes`; of more than `most` classes those at either end are shown.
+    """
+    shown = table
+    if len(table) > most:
+        shown = pd.concat([table[: most // 2], table[-most // 2 :]])
+    fig, ((left, right),) = style.new_figure(1, 2, 1.3 + 0.21 * len(shown), sharey=True)
+    rows = np.arange(len(shown))
+    left.hlines(rows, shown["scratch"], shown[way], color=style.FAINT, linewidth=2, zorder=1)
+    for each in ("scratch", way):
+        left.plot(shown[each], rows, linestyle="", markersize=7, label=name(each), **_look(each))
+    right.hlines(rows, shown["gain_low"], shown["gain_high"], color=_look(way)["color"])
+    right.plot(shown["gain"], rows, linestyle="", markersize=6, **_look(way))
+    right.axvline(0, color=style.INK, linewidth=1)
+    labels = [style.clean(text, 28) for text in shown["class"]]
+    left.set_yticks(rows, labels, fontsize=9)
+    left.set(ylim=(len(shown) - 0.4, -0.6), xlim=(-0.02, 1.02), xlabel="average precision")
+    right.set_xlabel("gained over scratch, 95 % interval over groups")
+    for ax in (left, right):
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
+    style.headline(fig, counted(table))
+    return fig
+
+
+def counted(table: pd.DataFrame) -> str:
+    """How many classes of `gains.classes` gain and lose for certain, or why it is not known."""
+    if table.empty:
+        return "Nothing to compare: both scratch and another way are needed (leave tune empty)"
+    up, down = (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum()
+    return f"Of {len(table)} classes {up} gain and {down} lose beyond their interval"
+
+
+@style.styled
+def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
+    """Hit@1 over the number of training videos a class, of `gains.curve`, and what pre-training
+    adds to scratch, with its interval."""
+    fig, ((left, right),) = style.new_figure(1, 2, 3.6)
+    ways = list(curve.index.get_level_values("way").unique())
+    for n, way in enumerate(ways):
+        own, look = curve.xs(way, level="way").sort_index(), _look(way)
+        left.plot(own.index, 100 * own["ours"], markersize=7, label=name(way), **look)
+        beside = own.index * 1.08 ** (n - len(ways) / 2)  # so that none hides another
+        right.vlines(beside, 100 * own["gain_low"], 100 * own["gain_high"], color=look["color"])
+        right.plot(beside, 100 * own["gain"], linestyle="", markersize=7, **look)
+    left.axhline(100 * chance, color=style.PAPER, linestyle=":", linewidth=1.2)
+    left.annotate("chance", (1, 100 * chance), xycoords=("axes fraction", "data"), ha="right",
+                  va="bottom", color=style.PAPER, fontsize=9)  # fmt: skip
+    right.axhline(0, color=style.INK, linewidth=1)
+    right.set_visible(curve["gain"].notna().any())
+    counts = sorted(set(curve.index.get_level_values("videos")))
+    for ax in (left, right):
+        ax.set_xscale("log")
+        ax.set_xticks(counts, [f"{n:.3g}" for n in counts])
+        ax.minorticks_off()
+        ax.set_xlabel("training videos a class (log axis)")
+        ax.grid(axis="y")
+    left.set(title="From scratch and pre-trained", ylabel="video Hit@1 (%)", ylim=(0, 102))
+    right.set(title="Above training from scratch", ylabel="points, 95 % interval")
+    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    style.headline(fig, _both_ends(curve))
+    return fig
+
+
+def _both_ends(curve: pd.DataFrame) -> str:
+    """The title of the curve: what the way that is best with fewest videos adds there, and what it
+    adds with most."""
+    known = curve.dropna(subset=["gain"])
+    if known.empty:
+        return "Hit@1 by the number of training videos"
+    way = known.loc[known.index.get_level_values("videos").min()]["gain"].idxmax()
+    own, said = known.xs(way, level="way").sort_index(), []
+    for videos, row in own.iloc[[0, -1] if len(own) > 1 else [0]].iterrows():
+        gain, low, high = (signed(100 * row[key]) for key in GAIN)
+        torn = row["verdict"] == OPEN and not row["gain_low"] <= 0 <= row["gain_high"]
+        what = "" if said else f" training video{'s' if videos > 1 else ''} a class"
+        seeds = ", seeds differ" if torn else ""
+        said.append(f"{gain} points with {videos:.3g}{what} ({low} to {high}{seeds})")
+    return f"{_capital(name(way))} over scratch: {'; '.join(said)}"

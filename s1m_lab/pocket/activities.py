@@ -1,0 +1,275 @@
+"""pocket101: rendered activities that stand for UCF-101, in its own layout.
+
+    folder = pocket101.make()         # data/pocket101: 912 films of 24 classes, in about a minute
+
+Other activities than those of `pocket`, in all five categories of UCF-101, as AVI files of 192×144
+at 25 frames a second: `UCF-101/<Class>/v_<Class>_gGG_cCC.avi`, and the official lists' like in
+`ucfTrainTestlist/`, with their CRLF and their `HandstandPushups/v_HandStandPushups_…`. A group is
+one or two films of the same people in the same place and colours; 7 of its 25 groups of a class are
+the test of fold 1, the next 7 that of fold 2, and so on.
+
+Places and clothes say little of most classes: three are done in the same hall. Of six pairs of
+classes any one frame is equally likely in both: five are each other backwards, as rappelling is
+climbing, and runners on the beach are walkers in a hurry. Their films are twins, of the same groups
+and frames, coded frame by frame as those of `pocket` are. Five of the pairs are seen from as far as
+`pocket` sees its sports: other people on other ground, but moving as those do, so that what was
+learnt there can be of use here. The other classes are seen from near, as nothing in `pocket` is.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from s1m_lab.common import paths, system
+from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
+from s1m_lab.pocket import activities_far, activities_near, backgrounds, render
+from s1m_lab.pocket.people import CLOTHES, dress
+from s1m_lab.pocket.sports_scenes import wander
+from s1m_lab.pocket.sprites import Pen, Sprite, paste
+
+VERSION = 2  # of all that decides a pixel; a new one renders every film again
+BYTES = 250_000  # what a film takes, rather too much than too little
+WIDTH, HEIGHT, FPS = 192, 144, 25
+SHORTEST, LONGEST = 50, 75  # frames
+POSES, MARGIN = 24, 8  # drawings a round; px that the camera may swing
+GROUPS = 25
+LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # the names of UCF-101
+FOLDS = 3
+OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"
+MUSIC, SPORTS = "Playing Musical Instruments", "Sports"
+
+
+class Stage(NamedTuple):
+    """What is done where; a class, or two twin classes, with the frames that a round takes: as many
+    below 0 is the same backwards."""
+
+    act: Callable
+    place: Callable
+    rounds: dict[str, int]
+    travel: int = 0  # px that the world goes by in a round
+    far: bool = False  # seen from far: one of `outings`
+
+
+STAGES = (
+    Stage(activities_near.hammering, backgrounds.workshop, {"Hammering": 22}),
+    Stage(activities_near.rope_jumping, backgrounds.gym, {"JumpRope": 16}),
+    Stage(activities_near.mopping, backgrounds.room, {"MoppingFloor": 40}),
+    Stage(activities_near.handstand_push_ups, backgrounds.gym, {"HandstandPushups": 44}),
+    Stage(activities_near.push_ups, backgrounds.gym, {"PushUps": 36}),
+    Stage(activities_near.strolling, backgrounds.street, {"Strolling": 28, "Moonwalking": -28}, 80),
+    Stage(activities_near.hair_cutting, backgrounds.salon, {"Haircut": 40}),
+    Stage(activities_near.salsa, backgrounds.stage, {"SalsaSpin": 32}),
+    Stage(activities_near.drumming, backgrounds.stage, {"Drumming": 14}),
+    Stage(activities_near.guitar_playing, backgrounds.room, {"PlayingGuitar": 18}),
+    Stage(activities_near.violin_playing, backgrounds.stage, {"PlayingViolin": 60}),
+    Stage(activities_near.archery, backgrounds.park, {"Archery": 70}),
+    Stage(activities_near.biking, backgrounds.road, {"Biking": 24}, 130),
+    Stage(
+        activities_far.climbing,
+        backgrounds.cliff,
+        {"RockClimbing": 13, "Rappelling": -13},
+        far=True,
+    ),
+    Stage(activities_far.gliding, backgrounds.sky, {"Parasailing": 13, "SkyDiving": -13}, far=True),
+    Stage(
+        activities_far.paddling, backgrounds.river, {"Kayaking": 13, "BackPaddling": -13}, far=True
+    ),
+    Stage(
+        activities_far.karting, backgrounds.lane, {"KartRacing": 27, "KartReversing": -27}, far=True
+    ),
+    Stage(
+        activities_far.running, backgrounds.beach, {"BeachWalking": 40, "BeachRunning": 6}, far=True
+    ),
+)
+CLASSES = sorted(name for stage in STAGES for name in stage.rounds)
+CATEGORIES = {
+    OBJECT: ["Hammering", "JumpRope", "MoppingFloor"],
+    MOTION: ["HandstandPushups", "Moonwalking", "PushUps", "Strolling"],
+    HUMAN: ["Haircut", "SalsaSpin"],
+    MUSIC: ["Drumming", "PlayingGuitar", "PlayingViolin"],
+    SPORTS: [
+        "Archery",
+        "Biking",
+        *(name for stage in STAGES if stage.far for name in stage.rounds),
+    ],
+}
+PAIRS = {"motion": [list(stage.rounds) for stage in STAGES if len(stage.rounds) == 2]}
+# UCF-101 takes 50, 20 and 20 (§4.3); so few that four ways × three folds end in minutes
+INGEST = {"height": 132, "width": 132, "clips": {"train": 4, "val": 4, "test": 4}}
+
+
+class Scene(NamedTuple):
+    """What is filmed at one go: a group of a class, or of two twin classes."""
+
+    stage: int
+    group: int  # from 1
+    lengths: tuple[int, ...]  # frames of each clip of a class
+
+    @property
+    def kind(self) -> str:
+        return "motion" if len(STAGES[self.stage].rounds) == 2 else "plain"
+
+    @property
+    def files(self) -> list[str]:
+        """The files, a class after the other."""
+        return [
+            f"{name}/{stem(name, self.group, clip + 1)}.avi"
+            for name in STAGES[self.stage].rounds
+            for clip in range(len(self.lengths))
+        ]
+
+
+def stem(name: str, group: int, clip: int) -> str:
+    """`v_Biking_g01_c02`; UCF-101 itself writes HandstandPushups otherwise in files."""
+    name = "HandStandPushups" if name == "HandstandPushups" else name
+    return f"v_{name}_g{group:02}_c{clip:02}"
+
+
+def make(
+    name: str = "pocket101",
+    groups: int = 0,
+    data_seed: int | None = None,
+    workers: int | None = None,
+) -> Path:
+    """Render the films and lists in `data/<name>` unless they are there, and return its folder.
+
+    `groups` are those of a class, at least 4, so that every fold has groups to test and to train;
+    0 is as many as there are, or 25. The same `data_seed` gives the same bytes on every machine,
+    whatever `workers` (processes; at most, and by default, the cores). The catalogs of the folds
+    are made by `ucf101.dataset`.
+    """
+    folder = paths.dataset(name)
+    if groups and not 4 <= groups <= 99:
+        raise ValueError(f"groups is {groups}; a class has 4 to 99 of them")
+    with exclusive(folder):
+        about = _about(folder)
+        groups = groups or about.get("groups", GROUPS)
+        data_seed = about.get("data_seed", 0) if data_seed is None else data_seed
+        mark = fingerprint(version=VERSION, groups=groups, data_seed=data_seed)
+        script, files = plan(groups, data_seed), folder / VIDEOS
+        if about.get("fingerprint") == mark and not render.missing(files, script):
+            return folder
+        (folder / "dataset.json").unlink(missing_ok=True)
+        render.clear(files, mark)
+        missing = render.missing(files, script)
+        require_space(folder, sum(len(scene.files) for scene in missing) * BYTES)
+        if missing:
+            workers = min(workers or 999, system.cores())
+            render.render(sys.modules[__name__], files, groups, data_seed, missing, workers)
+        _write_lists(folder / LISTS, script, groups)
+        about = {"about": "Rendered activities that stand for UCF-101; made by s1m_lab.pocket101."}
+        about |= {"groups": groups, "data_seed": data_seed, "fingerprint": mark}
+        about |= {"categories": CATEGORIES, "pairs": PAIRS, "ingest": INGEST}
+        with atomic(folder / "dataset.json") as temporary:  # last: all else is whole
+            temporary.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
+    return folder
+
+
+def plan(groups: int, data_seed: int) -> list[Scene]:
+    """Every scene, decided by the two numbers alone; every other group has two clips a class."""
+    return [
+        Scene(stage, group, tuple(map(int, chance(data_seed, stage, group, 0).integers(
+            SHORTEST, LONGEST + 1, 1 + group % 2))))
+        for stage in range(len(STAGES))
+        for group in range(1, groups + 1)
+    ]  # fmt: skip
+
+
+def chance(data_seed: int, stage: int, group: int, purpose: int) -> np.random.Generator:
+    """The dice of a group for one purpose: 0 the lengths, 1 the picture, 2 and on a clip."""
+    return np.random.default_rng([data_seed, 101, stage, group, purpose])
+
+
+def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Each of the scene's `files`, and its frames before coding (uint8 N×144×192×3)."""
+    stage, files = STAGES[scene.stage], iter(scene.files)
+    rng = chance(data_seed, scene.stage, scene.group, 1)
+    facing, tempo, shake = int(rng.choice([-1, 1])), rng.uniform(0.88, 1.14), rng.uniform(1, 4)
+    wide = 2 * WIDTH if stage.travel else WIDTH + 2 * MARGIN
+    world = stage.place(rng, wide, HEIGHT + MARGIN).picture()
+    shoot = _far(stage, world, rng) if stage.far else _near(stage, world, rng, facing)
+    for length in stage.rounds.values():
+        for clip, count in enumerate(scene.lengths):
+            dice, times = chance(data_seed, scene.stage, scene.group, 2 + clip), np.arange(count)
+            rounds = dice.random() + times / (abs(length) * tempo)
+            x = np.clip(wander(dice, times, shake), -MARGIN, MARGIN) + MARGIN
+            y = np.clip(wander(dice, times, shake / 2), -MARGIN / 2, MARGIN / 2) + MARGIN / 2
+            camera = np.round([x, y]).astype(int).T
+            frames = shoot(dice, rounds, camera)
+            yield next(files), frames if length > 0 else frames[::-1]
+
+
+def _far(stage: Stage, world: np.ndarray, rng) -> Callable:
+    """An outing: the camera swings, those whom it films go their own ways."""
+    cast = rng.integers(2**32)
+
+    def shoot(dice, rounds, camera) -> np.ndarray:
+        out = np.stack([world[top : top + HEIGHT, left : left + WIDTH] for left, top in camera])
+        stage.act(out, np.random.default_rng(cast), dice, rounds)
+        return out
+
+    return shoot
+
+
+def _near(stage: Stage, world: np.ndarray, rng, facing: int) -> Callable:
+    """An act: the actors stay in the middle, and the world goes by."""
+    people, tones = [dress(rng) for _ in range(2)], rng.permutation(len(CLOTHES))
+    tones = [CLOTHES[k] for k in tones[:2]]
+    poses = [_pose(stage.act, people, tones, k / POSES, facing) for k in range(POSES)]
+    if stage.travel:  # a world that has no end: it goes on as its own mirror image
+        world = np.concatenate([world, world[:, ::-1]], 1)
+
+    def shoot(dice, rounds, camera) -> np.ndarray:
+        out = np.empty((len(rounds), HEIGHT, WIDTH, 3), np.uint8)
+        for n, (moment, (left, top)) in enumerate(zip(rounds, camera, strict=True)):
+            columns = left + round(facing * stage.travel * moment) + np.arange(WIDTH)
+            out[n] = world[top : top + HEIGHT, columns % world.shape[1]]
+            pose = poses[int(moment * POSES) % POSES]
+            paste(out[n], pose, WIDTH // 2 + MARGIN - left, HEIGHT // 2 + MARGIN // 2 - top)
+        return out
+
+    return shoot
+
+
+def _pose(act: Callable, people: list, tones: list, u: float, facing: int) -> Sprite:
+    pen = Pen(WIDTH, HEIGHT)
+    act(pen, people, tones, u)
+    mirrored = pen.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return Sprite(pen.image if facing > 0 else mirrored)
+
+
+def coding(kind: str) -> dict:
+    """How `video.encode` is told to code the films of a kind; see `pocket.coding`."""
+    return {"fps": FPS, "crf": 20, "gop": 1 if kind == "motion" else FPS}
+
+
+def tested(fold: int, groups: int) -> range:
+    """The groups that are the test of a fold: of 25, 1 to 7, 8 to 14, and 15 to 21."""
+    each = max(1, groups * 7 // GROUPS)
+    return range(1 + each * (fold - 1), 1 + each * fold)
+
+
+def _write_lists(folder: Path, script: list[Scene], groups: int) -> None:
+    """`classInd.txt`, and `trainlist0k.txt` and `testlist0k.txt` of every fold."""
+    number = {name: n for n, name in enumerate(CLASSES, 1)}
+    texts = {CLASS_FILE: [f"{n} {name}" for name, n in number.items()]}
+    clips = sorted((file, scene.group) for scene in script for file in scene.files)
+    for fold in range(1, FOLDS + 1):
+        test = tested(fold, groups)
+        texts[f"trainlist{fold:02}.txt"] = [
+            f"{file} {number[file.partition('/')[0]]}" for file, group in clips if group not in test
+        ]
+        texts[f"testlist{fold:02}.txt"] = [file for file, group in clips if group in test]
+    for name, lines in texts.items():
+        with atomic(folder / name) as temporary:
+            temporary.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+
+
+def _about(folder: Path) -> dict:
+    path = Path(folder) / "dataset.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

@@ -1,0 +1,102 @@
+"""Strict papermill parameters; executed notebook → HTML.
+
+papermill only warns of a parameter it does not know and then trains the default. A notebook calls
+`check` in the cell after its parameters, naming each and what it may be:
+
+    pages.check(data=str, model=models.NAMES, epochs=(0, 1000), lr=(0.0, 10.0))
+
+`str` is any text, `bool` True or False, a collection of texts is a choice, and two numbers are a
+range with both ends in it: whole numbers where both ends are. A wrong name, type or value ends the
+run with one sentence.
+"""
+
+import ast
+import difflib
+from collections.abc import Collection
+
+
+class ParameterError(Exception):
+    """A parameter that cannot be meant; shown as its one sentence, without a traceback."""
+
+    def _render_traceback_(self) -> list[str]:  # IPython asks an exception for this
+        return [f"{type(self).__name__}: {self}"]
+
+
+def check(**allowed) -> None:
+    """Raise `ParameterError` where the notebook's parameters are not as `allowed` says.
+
+    What was given is read from the cells that ran (IPython's `In`), not from the notebook's
+    variables, where a misspelt parameter cannot be told from a variable of the notebook's own; so
+    the cells may be run again in any order.
+    """
+    from IPython import get_ipython
+
+    if problems := find_problems(get_ipython().user_ns["In"], allowed):
+        raise ParameterError("; ".join(problems))
+
+
+def find_problems(cells: list[str], allowed: dict) -> list[str]:
+    """A sentence for each wrong parameter among the sources of the `cells` that ran, in order.
+
+    A cell of nothing but literal assignments gives parameters, the last of a name counts. Only in
+    the cell that papermill injects, the last that opens with `# Parameters`, must all names be
+    known.
+    """
+    given, injected = {}, {}
+    for cell in cells:
+        values = _assignments(cell)
+        given |= {name: value for name, value in values.items() if name in allowed}
+        injected = values if cell.startswith("# Parameters\n") else injected
+    unknown = [_unknown(name, allowed) for name in injected if name not in allowed]
+    return unknown + [p for name, value in given.items() if (p := _wrong(name, value, allowed))]
+
+
+def _assignments(cell: str) -> dict[str, object]:
+    """`{name: value}` of a cell that holds nothing else, `{}` of any other."""
+    values = {}
+    try:
+        for statement in ast.parse(cell).body:
+            annotated = isinstance(statement, ast.AnnAssign)
+            (target,) = [statement.target] if annotated else statement.targets
+            values[target.id] = _value(statement.value)
+    except (SyntaxError, ValueError, AttributeError):  # a magic, an expression, `a.b = 1`
+        return {}
+    return values
+
+
+def _value(node: ast.expr) -> object:
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == "float":
+        return float(*map(ast.literal_eval, node.args))  # papermill's way to write nan and inf
+    return ast.literal_eval(node)
+
+
+def _unknown(name: str, allowed: dict) -> str:
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0)
+    return f"no parameter is called {name!r}; {_nearest(near)} (there are: {', '.join(allowed)})"
+
+
+def _wrong(name: str, value: object, allowed: dict) -> str:
+    """What is wrong with `value`, "" where nothing is."""
+    wanted = allowed[name]
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(wanted, tuple) and not isinstance(wanted[0], str):
+        low, high = wanted
+        whole = isinstance(low, int) and isinstance(high, int)
+        if number and low <= value <= high and not (whole and isinstance(value, float)):
+            return ""
+        kind = "a whole number" if whole else "a number"
+        return f"{name} must be {kind} from {low} to {high}; it was given {value!r}"
+    if wanted is bool:
+        return "" if isinstance(value, bool) else f"{name} must be True or False, not {value!r}"
+    if not isinstance(value, str):
+        raw = f"; where digits are meant as text: -r {name} {value}" if number else ""
+        return f"{name} must be text; it arrived as {value!r}{raw}"
+    if isinstance(wanted, Collection) and value not in wanted:
+        near = difflib.get_close_matches(value, wanted, n=1, cutoff=0)
+        wanted = ", ".join(each or "empty" for each in wanted)
+        return f"{name} cannot be {value!r}; {_nearest(near)} (it may be: {wanted})"
+    return ""
+
+
+def _nearest(near: list[str]) -> str:
+    return f"the nearest is {near[0]!r}"

@@ -1,0 +1,284 @@
+"""What is computed of one clip by hand: HOG, textons, cuboids, colour, faces.
+
+§5 of the paper names these features and little else; sizes and sources stand beside each. A clip is
+uint8 T×H×W×3. Local features are described wherever a dense grid and interest points fall; their
+descriptors become words in `histograms`:
+
+    found = local(clip)["hog points"]
+    found.values, found.places          # float32 N×36, and N×2: y and x, 0…1 of the frame
+
+numpy, scipy and scikit-image alone, on one thread: the same clip gives the same bits in any worker.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+STEP = 8  # frames; one of so many is described (the paper: all), for neighbours are nearly alike
+ANGLES, CELL = 9, 8  # Dalal and Triggs 2005: a cell of 8 pixels, blocks of 2×2 cells
+GRID = 4  # pixels between textons
+RADIUS = 8  # of a texton's filters, pixels
+SIGMA, TAU = 2.0, 2.0  # of the detector of cuboids: pixels, frames
+RATE = 0.6 / TAU  # cycles/frame; see `motion_energy`
+CUBOID = (np.arange(-4, 5, 2), np.arange(-6, 7, 3))  # where a cuboid is read: in time, in space
+SPACING = 12  # pixels between dense cuboids
+CORNERS, EVENTS = 60, 40  # interest points, at most: of a frame, of a clip
+FAINT = 1e-4  # squared response below which nothing has happened
+HUES, SATURATIONS, FACES = 24, 8, 4
+SIZES = {"hog": 4 * ANGLES, "texton": 26, "cuboid": 3 * 5 * 5 * 5}
+KINDS = tuple(f"{name} {where}" for name in SIZES for where in ("grid", "points"))
+
+
+class Local(NamedTuple):
+    """N descriptors and where in the frame they are."""
+
+    values: np.ndarray  # float32 N×D
+    places: np.ndarray  # float32 N×2: y and x of each, 0…1
+
+
+def local(clip: np.ndarray) -> dict[str, Local]:
+    """The local features of a clip, by `KINDS`; ValueError for one smaller than 9×24×24."""
+    T, H, W = clip.shape[:3]
+    if T < 9 or min(H, W) < 24:
+        raise ValueError(f"a clip of {T}×{H}×{W} has no room for features; 9×24×24 has")
+    volume, found = grey(clip), {kind: [] for kind in KINDS}
+    for image in volume[chosen(T)]:
+        dots = corners(image)
+        sums, filtered = summed(image), textons(image)
+        for where, points in (("grid", _grid((H, W), CELL, CELL)), ("points", dots)):
+            found[f"hog {where}"].append((_blocks(sums, points), points))
+        for where, points in (("grid", _grid((H, W), GRID, 0)), ("points", dots)):
+            found[f"texton {where}"].append((filtered[tuple(points.T // GRID)], points))
+    smooth = smoothed(volume)
+    for where, points in (("grid", _lattice(volume.shape)), ("points", events(smooth))):
+        found[f"cuboid {where}"].append((cuboids(smooth, points), points[:, 1:]))
+    joined = {kind: map(np.concatenate, zip(*parts, strict=True)) for kind, parts in found.items()}
+    size = np.float32([H, W])
+    return {kind: Local(v.astype(np.float32), (p + 0.5) / size) for kind, (v, p) in joined.items()}
+
+
+def chosen(T: int) -> np.ndarray:
+    """Which frames of a clip's T are described where one is enough: of 16, the 4th and the 12th."""
+    return np.arange(STEP // 2, T, STEP)
+
+
+def grey(clip: np.ndarray) -> np.ndarray:
+    """uint8 …×3 → float32 …, 0…1 (ITU-R BT.709)."""
+    return clip @ (np.float32([0.2125, 0.7154, 0.0721]) / 255)
+
+
+def _grid(size: tuple[int, int], step: int, margin: int) -> np.ndarray:
+    """Rows and columns (N×2) of a grid that stays `margin` pixels inside."""
+    axes = [np.arange(margin, side - margin + (margin > 0), step) for side in size]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+
+
+# ------------------------------------------------------------------------------------------- HOG
+
+
+def hog(image: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients (float N×36) around pixels (N×2) at least 8 from the edge.
+
+    `image` is float H×W, 0…1. A block is 2×2 cells of 8×8 pixels around a point; 9 bins of 20° are
+    those of the gradient, the first from 0° to 20°, where 0° is dark to light along x. On the grid
+    of cells it is `skimage.feature.hog`, only that flat blocks stay near 0.
+    """
+    return _blocks(summed(image), points)
+
+
+def summed(image: np.ndarray) -> np.ndarray:
+    """The gradient's magnitude by its bin, summed from the upper left: 9×(H+1)×(W+1)."""
+    y, x = np.zeros_like(image), np.zeros_like(image)
+    y[1:-1], x[:, 1:-1] = image[2:] - image[:-2], image[:, 2:] - image[:, :-2]
+    bins = (np.degrees(np.arctan2(y, x)) % 180 // (180 / ANGLES)).astype(np.intp) % ANGLES
+    sums = np.zeros((ANGLES, image.shape[0] + 1, image.shape[1] + 1))
+    np.put_along_axis(sums[:, 1:, 1:], bins[None], np.hypot(x, y)[None], 0)
+    return sums.cumsum(1).cumsum(2)
+
+
+def _blocks(sums: np.ndarray, points: np.ndarray) -> np.ndarray:
+    corner = [sums[:, points[:, 0] + dy, points[:, 1] + dx]
+              for dy in (-CELL, 0, CELL) for dx in (-CELL, 0, CELL)]  # fmt: skip
+    cells = np.array([corner[n] - corner[n + 1] - corner[n + 3] + corner[n + 4]
+                      for n in (0, 1, 3, 4)]) / CELL**2  # 4×9×N  # fmt: skip
+    block = cells.reshape(4 * ANGLES, len(points)).T
+    block = np.minimum(_bounded(block, 0.02), 0.2)  # L2-Hys
+    return _bounded(block, 1e-3)
+
+
+def _bounded(values: np.ndarray, floor: float) -> np.ndarray:
+    """Rows of length 1, where they stand out of the `floor`."""
+    return values / np.sqrt((values**2).sum(axis=-1, keepdims=True) + floor**2)
+
+
+def corners(image: np.ndarray) -> np.ndarray:
+    """Up to 60 corners of a frame (float H×W, 0…1): rows and columns N×2, the strongest first."""
+    from skimage.feature import corner_harris, peak_local_max
+
+    strength = corner_harris(image, sigma=1.5)
+    return peak_local_max(
+        strength, min_distance=4, threshold_abs=1e-6, exclude_border=CELL, num_peaks=CORNERS
+    )
+
+
+# --------------------------------------------------------------------------------------- textons
+
+
+@cache
+def bank() -> np.ndarray:
+    """26 filters of 17×17 in the manner of Leung and Malik 2001: float32 17×17×26.
+
+    Edges and bars at 2 scales (σ of 1 and 2 pixels, twice as long as wide) × 6 angles, then two
+    Laplacians of Gaussians. Each sums to 0, its magnitudes to 1.
+    """
+    y, x = np.mgrid[-RADIUS : RADIUS + 1, -RADIUS : RADIUS + 1].astype(float)
+    filters = []
+    for s in (1, 2):
+        for angle in np.pi * np.arange(6) / 6:
+            u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+            bell = np.exp(-(u**2) / (2 * s**2) - v**2 / (8 * s**2))
+            filters += [u * bell, (u**2 / s**2 - 1) * bell]
+    for s in (1, 2):
+        r = (x**2 + y**2) / (2 * s**2)
+        filters.append((1 - r) * np.exp(-r))
+    filters = np.stack(filters, -1)
+    filters -= filters.mean(axis=(0, 1))
+    return (filters / np.abs(filters).sum(axis=(0, 1))).astype(np.float32)
+
+
+def textons(image: np.ndarray) -> np.ndarray:
+    """What the bank answers on a grid of 4 pixels: float H×W, 0…1 → float32 ⌈H/4⌉×⌈W/4⌉×26.
+
+    Contrast is compressed as in Varma and Zisserman 2005 (Weber's law).
+    """
+    padded = np.pad(image, RADIUS, mode="reflect")
+    side = 2 * RADIUS + 1
+    patches = np.lib.stride_tricks.sliding_window_view(padded, (side, side))[::GRID, ::GRID]
+    answers = patches.reshape(*patches.shape[:2], -1) @ bank().reshape(side**2, -1)
+    return np.sign(answers) * np.log1p(np.abs(answers) / 0.03)
+
+
+# --------------------------------------------------------------------------------------- cuboids
+
+
+def smoothed(volume: np.ndarray) -> np.ndarray:
+    """float T×H×W, every frame blurred by `SIGMA`."""
+    return ndimage.gaussian_filter(volume, (0, SIGMA, SIGMA), truncate=3)
+
+
+def motion_energy(smooth: np.ndarray) -> np.ndarray:
+    """Dollár et al. 2005: the squared response of a pair of Gabor filters in time, T×H×W.
+
+    Their ω = 4/τ is above half a cycle a frame for any τ below 8, so that whole frames cannot tell
+    it from a slower one; here it is 0.6/τ, which leaves the even filter next to no constant part.
+    """
+    t = np.arange(-int(2 * TAU), int(2 * TAU) + 1)
+    bell = np.exp(-(t**2) / TAU**2)
+    even, odd = bell * np.cos(2 * np.pi * RATE * t), bell * np.sin(2 * np.pi * RATE * t)
+    even -= bell * even.sum() / bell.sum()  # what stands still gives nothing
+    pair = [ndimage.correlate1d(smooth, each / bell.sum(), 0) for each in (even, odd)]
+    return pair[0] ** 2 + pair[1] ** 2
+
+
+def events(smooth: np.ndarray) -> np.ndarray:
+    """Where something happens: frame, row and column (N×3) of up to 40 maxima of the motion energy,
+    the strongest first."""
+    energy = motion_energy(smooth)
+    best = (ndimage.maximum_filter(energy, (5, 9, 9)) == energy) & (energy > FAINT)
+    inside = np.zeros_like(best)
+    inside[tuple(slice(m, s - m) for m, s in zip(_margins(), smooth.shape, strict=True))] = True
+    points = np.argwhere(best & inside)
+    order = np.argsort(-energy[tuple(points.T)], kind="stable")
+    return points[order[:EVENTS]]
+
+
+def _margins() -> tuple[int, int, int]:
+    time, space = CUBOID
+    return time[-1], space[-1] + 1, space[-1] + 1
+
+
+def _lattice(shape: tuple[int, ...]) -> np.ndarray:
+    """Frames, rows and columns of the dense cuboids: first and last that fit in time, N×3."""
+    ends = [(m, side - 1 - m) for m, side in zip(_margins(), shape, strict=True)]
+    rows, columns = (np.arange(first, last + 1, SPACING) for first, last in ends[1:])
+    axes = np.unique(ends[0]), rows, columns
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+
+
+def cuboids(smooth: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The gradients of blurred space-time around points (N×3): float32 N×375.
+
+    In time, y and x (3), at 5×5×5 places of 9 frames × 13×13 pixels. Dollár et al. keep every
+    pixel's and project them; blurred gradients lose little when they are read at every third.
+    """
+    offsets = np.stack(np.meshgrid(CUBOID[0], CUBOID[1], CUBOID[1], indexing="ij"), -1)
+    at, ends = points[:, None] + offsets.reshape(-1, 3), np.array(smooth.shape) - 1  # N×125×3
+    read = [
+        smooth[tuple(np.minimum(at + step, ends).T)] - smooth[tuple(np.maximum(at - step, 0).T)]
+        for step in np.eye(3, dtype=int)
+    ]
+    return _bounded(np.concatenate(read).T, 0.1)
+
+
+# ----------------------------------------------------------------------------- the frame as a whole
+
+
+def quarters(places: np.ndarray) -> np.ndarray:
+    """Which of the 2×2 cells of the frame each place (N×2 of y, x, 0…1) is in: 0…3 by rows."""
+    return (places[:, 0] >= 0.5) * 2 + (places[:, 1] >= 0.5)
+
+
+def hue_saturation(clip: np.ndarray) -> np.ndarray:
+    """How many pixels of each quarter have which hue and saturation: float 4×192 counts.
+
+    24 hues × 8 saturations; what has no colour has hue 0 and saturation 0.
+    """
+    from skimage.color import rgb2hsv
+
+    hsv = rgb2hsv(clip[chosen(len(clip))])
+    hue = np.minimum(hsv[..., 0] * HUES, HUES - 1).astype(int)
+    bins = hue * SATURATIONS + np.minimum(hsv[..., 1] * SATURATIONS, SATURATIONS - 1).astype(int)
+    size = HUES * SATURATIONS
+    return np.array([np.bincount(own.ravel(), minlength=size) for own in _cells(bins)], float)
+
+
+def colour_moments(clip: np.ndarray) -> np.ndarray:
+    """Stricker and Orengo 1995: float 5×3×3, of the frame and its quarters, by red, green, blue:
+    mean, standard deviation and cube root of the third central moment, all in 0…1 of full scale."""
+    frames = clip[chosen(len(clip))] / np.float32(255)
+    powers = np.stack([frames**n for n in range(4)], -1)
+    sums = np.array([own.sum(axis=(0, 1, 2), dtype=float) for own in _cells(powers)])
+    sums = np.concatenate([sums.sum(axis=0, keepdims=True), sums])  # 5×3×4
+    _, m, m2, m3 = np.moveaxis(sums / sums[..., :1], -1, 0)
+    spread, third = np.sqrt(np.maximum(m2 - m**2, 0)), np.cbrt(m3 - 3 * m * m2 + 2 * m**3)
+    return np.stack([m, spread, third], -1)
+
+
+def _cells(frames: np.ndarray) -> list[np.ndarray]:
+    """The four quarters of T×H×W×…, by rows."""
+    H, W = frames.shape[1:3]
+    rows, columns = ((slice(None, n // 2), slice(n // 2, None)) for n in (H, W))
+    return [frames[:, r, c] for r in rows for c in columns]
+
+
+def faces(clip: np.ndarray) -> int:
+    """How many frontal faces the middle frame shows, as scikit-image's own cascade finds them."""
+    found = _cascade().detect_multi_scale(
+        clip[len(clip) // 2],
+        scale_factor=1.3,
+        step_ratio=1.5,
+        min_size=(24, 24),
+        max_size=clip.shape[1:3],
+        min_neighbor_number=2,
+    )
+    return len(found)
+
+
+@cache
+def _cascade():
+    from skimage.data import lbp_frontal_face_cascade_filename
+    from skimage.feature import Cascade
+
+    return Cascade(lbp_frontal_face_cascade_filename())

@@ -1,0 +1,98 @@
+"""What a training is asked for: TrainConfig, and the recipes that fill in what it leaves open."""
+
+import difflib
+from dataclasses import dataclass, field, replace
+from math import ceil
+from typing import NamedTuple
+
+from s1m_lab import models
+from s1m_lab.training import runs
+
+
+class Recipe(NamedTuple):
+    epochs: int
+    least_steps: int  # on a small dataset, more epochs
+    batch_size: int
+    lr: float
+    width: float
+    size: int
+    schedule: str  # "plateau": cut by 10 when validation stops improving; "cosine": down to 0
+    warmup: int  # steps over which the rate rises
+    clip_norm: float  # of the gradient; 0: not clipped
+    dropout: float
+    scale: float  # of the input, after 117 is subtracted
+    checkpoint: int  # steps between checkpoints
+    momentum: float = 0.9
+    decay: float = 5e-4
+
+
+RECIPES = {
+    # §3.3. Silent: the factor of a cut (10), how long to wait for one (an epoch without a better
+    # validation error), dropout (AlexNet's 0.5). Ten passes over 50 M example frames are the 500 M.
+    "paper": Recipe(10, 0, 32, 1e-3, 1.0, 170, "plateau", 0, 0.0, 0.5, 1.0, 1000),
+    # Learns to see motion in minutes on two cores. Without the clipped gradient one run in three
+    # collapses at this rate; the scale brings pixels to unit variance.
+    "pocket": Recipe(5, 400, 32, 0.01, 0.25, 112, "cosine", 50, 5.0, 0.0, 1 / 58, 60),
+}
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def _asked(default, text: str):
+    """A setting, and what `python -m s1m_lab train --help` says of it."""
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """What a training is asked for; 0 and "" stand for the recipe's value or the default."""
+
+    data: str = _asked("pocket", "a dataset's name, or a path to videos or to a table of them")
+    model: str = _asked(
+        "slow", f"{', '.join(models.FUSIONS)}, alone or with -multires, -fovea or -context"
+    )
+    recipe: str = _asked("pocket", "pocket learns in minutes, paper does as printed")
+    epochs: int = _asked(0, "passes over the training clips (0: the recipe's)")
+    batch_size: int = _asked(0, "clips a step, over all processes (0: the recipe's)")
+    lr: float = _asked(0.0, "learning rate (0: the recipe's)")
+    width: float = _asked(0.0, "of every layer, 1 is the paper's (0: the recipe's)")
+    size: int = _asked(0, "side of the full-frame crop, pixels (0: the recipe's)")
+    seed: int = _asked(0, "governs start, order, crops and dropout, never the dataset")
+    run: str = _asked("", "the run's name (default: made from the settings)")
+    precision: str = _asked("auto", ", ".join(PRECISIONS))
+    deterministic: bool = _asked(False, "the same bits on a GPU too, at some cost; a CPU always is")
+    start: str = _asked("", "a run whose weights it starts from, all but the last layer's")
+    few: int = _asked(0, "training videos a class (0: all)")
+
+    def __post_init__(self):
+        for name, known in (
+            ("model", models.NAMES),
+            ("recipe", list(RECIPES)),
+            ("precision", PRECISIONS),
+        ):
+            if (value := getattr(self, name)) not in known:
+                (near,) = difflib.get_close_matches(str(value), known, n=1, cutoff=0)
+                raise ValueError(
+                    f"{name} cannot be {value!r}; the nearest is {near!r} "
+                    f"(it may be: {', '.join(known)})"
+                )
+        for name in ("lr", "width"):  # 1 and 1.0 are one setting
+            object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("epochs", "batch_size", "lr", "width", "size", "few"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is below 0")
+        if self.size:
+            models.check_size(self.size)
+        if self.run:
+            runs.check_name(self.run)
+
+    def resolved(self, clips: int = 0) -> "TrainConfig":
+        """With the recipe's values in place of zeros, for that many training clips."""
+        recipe = RECIPES[self.recipe]
+        zeros = {
+            name: value for name, value in recipe._asdict().items() if not vars(self).get(name, 1)
+        }
+        config = replace(self, **zeros)
+        if self.epochs or not clips:
+            return config
+        least = ceil(recipe.least_steps / max(1, clips // config.batch_size))
+        return replace(config, epochs=max(recipe.epochs, least))

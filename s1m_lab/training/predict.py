@@ -1,0 +1,316 @@
+"""Clip and video predictions.
+
+The test clips of a dataset are the same for every run, in the same order. Each is passed through
+the network four times (two crops × two flips) and the class probabilities are averaged; a video's
+are the mean over its clips (§4). What is saved, `predictions/<split>.npy` (clips×classes) and
+`<split>.parquet` (which video each clip is of, and its labels), is all that scores are made from.
+Both are written and scored in parts, so that memory does not grow with the number of clips.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+import torch.nn.functional as F
+
+from s1m_lab import models
+from s1m_lab.common import system
+from s1m_lab.common.files import atomic, require_space
+from s1m_lab.common.progress import Progress
+from s1m_lab.data import augment, loader
+from s1m_lab.data.shards import Shards
+from s1m_lab.training import distributed, metrics, runs
+from s1m_lab.video import container, reader
+
+BATCH = 64  # clips scored at a time
+CLIPS = 20  # §4: clips of a new video
+PART = 4096  # clips held in memory while a run is scored
+
+
+class Predictions(NamedTuple):
+    """N clips of V videos, K classes; clips of a video stand together."""
+
+    clip_probabilities: np.ndarray  # float32 N×K, after the four passes are averaged
+    clip_video: np.ndarray  # int N: the number of each clip's video, 0…V−1
+    clip_number: np.ndarray  # int N: which clip of its video
+    ids: list[str]  # V
+    labels: list[list[int]]  # V
+
+    @property
+    def clip_labels(self) -> list[list[int]]:
+        return [self.labels[v] for v in self.clip_video]
+
+    @property
+    def video_probabilities(self) -> np.ndarray:
+        """V×K."""
+        return metrics.video_average(self.clip_probabilities, self.clip_video)
+
+    def surest(self, video: int, label: int) -> int:
+        """The number of the clip of a video to which `label` is likeliest."""
+        mine = np.flatnonzero(self.clip_video == video)
+        return int(mine[self.clip_probabilities[mine][:, label].argmax()])
+
+    def parts(self, size: int = PART) -> Iterator["Predictions"]:
+        """The same in parts of up to `size` clips (at least a video), every video whole."""
+        ends = np.append(0, np.bincount(self.clip_video, minlength=len(self.ids)).cumsum())
+        first = 0
+        while first < len(self.ids):
+            last = max(first + 1, np.searchsorted(ends, ends[first] + size, "right") - 1)
+            rows, videos = slice(ends[first], ends[last]), slice(first, last)
+            own = self.clip_video[rows] - first
+            clips_there = self.clip_probabilities[rows], own, self.clip_number[rows]
+            yield Predictions(*clips_there, self.ids[videos], self.labels[videos])
+            first = last
+
+
+def autocast(device: torch.device, precision: str):
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.no_grad()
+def probabilities(
+    net: models.Network, shards: Shards, precision: str, threads: int, passes: int
+) -> Iterator[np.ndarray]:
+    """The class probabilities of all clips of a split, in order: float32 B×K at a time.
+
+    Under `torchrun` the processes take turns at the batches, and all of them see all results.
+    """
+    rank, ranks = distributed.place()
+    device = net.scale.device
+    places = augment.passes(net.size, net.crop, passes)
+    total = len(shards)
+    turns = range(0, total, BATCH * ranks)
+    mine = [np.arange(total)[t + rank * BATCH :][:BATCH] for t in turns]
+    workers = max(1, threads - 1) if device.type == "cuda" else 0
+    data = loader.Clips(shards, net.frames, net.classes, 1 if workers else threads)
+    plan = [augment.Plan(step, 0, samples, samples) for step, samples in enumerate(mine)]
+    net.eval()
+    for batch in loader.loader(data, plan, workers):
+        samples, mean = batch.plan.samples, torch.zeros(BATCH, net.classes, device=device)
+        frames = batch.frames.to(device, non_blocking=True)
+        for place in places if len(samples) else ():
+            x = augment.augment(frames, [place] * len(samples), net.size, net.crop)
+            with autocast(device, precision):
+                logits = net(x)
+            mean[: len(samples)] += F.softmax(logits.float(), dim=1) / len(places)
+        mean = distributed.gathered(mean)
+        yield mean[: total - batch.plan.step * BATCH * ranks].cpu().numpy()
+    net.train()
+
+
+def validate(
+    net: models.Network, shards: Shards, precision: str, threads: int
+) -> tuple[float, float]:
+    """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
+    if not len(shards):
+        return float("nan"), float("nan")
+    return judged(shards, probabilities(net, shards, precision, threads, passes=1))
+
+
+def judged(shards: Shards, found: Iterable[np.ndarray]) -> tuple[float, float]:
+    """Cross-entropy and Hit@1 of the probabilities of all clips of a split, in order."""
+    labels, losses, hits, done = index(shards)["labels"].combine_chunks(), [], [], 0
+    for part in found:
+        own = labels.slice(done, len(part)).to_pylist()
+        share = metrics.truth(own, part.shape[1]) / np.array([len(each) for each in own])[:, None]
+        losses.append(-(share * np.log(np.maximum(part, 1e-12))).sum(axis=1))
+        hits.append(metrics.hits(part, own, 1))
+        done += len(part)
+    return float(np.concatenate(losses).mean()), float(np.concatenate(hits).mean())
+
+
+def save(
+    run: runs.Run, net: models.Network, folder: Path, split: str, precision: str, threads: int
+) -> None:
+    """Score all clips of a split of a dataset folder and write the run's `predictions/`."""
+    shards = Shards(folder / "clips", split)
+    write(run, shards, net.classes, probabilities(net, shards, precision, threads, passes=4))
+
+
+def write(run: runs.Run, shards: Shards, classes: int, found: Iterable[np.ndarray]) -> None:
+    """Write the probabilities of all clips of a split, in order, as the run's `predictions/`."""
+    total, split = len(shards), shards.split
+    writes = distributed.place()[0] == 0
+    target = run.path / "predictions" / f"{split}.npy"
+    progress = Progress(f"scoring {split} clips", total, "clips")
+    with atomic(target) if writes else nullcontext() as temporary:
+        if writes:
+            shape = (total, classes)
+            require_space(run.path, 4 * total * classes)
+            out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        done = 0
+        for part in found:
+            if writes:
+                out[done : done + len(part)] = part
+                progress.update(len(part))
+            done += len(part)
+        if writes:
+            out.flush()
+            del out  # closed, before Windows is to rename it
+    if writes:
+        with atomic(target.with_suffix(".parquet")) as temporary:
+            pq.write_table(index(shards), temporary)
+
+
+def index(shards: Shards) -> pa.Table:
+    """The index rows of all clips of a split: video, clip, start and labels."""
+    columns = ["video", "clip", "start", "labels"]
+    return pa.concat_tables(shards.index(s).select(columns) for s in range(len(shards.counts)))
+
+
+def load_predictions(run: runs.Run, split: str = "test") -> Predictions:
+    """The saved predictions of a run on a split of its dataset."""
+    folder = run.path / "predictions"
+    if not (folder / f"{split}.parquet").is_file():
+        raise FileNotFoundError(f"run {run.name!r} has no predictions on {split!r}; finish it")
+    index = pq.read_table(folder / f"{split}.parquet")
+    ids = index["video"].combine_chunks()
+    first = np.append(True, pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
+    videos = index.filter(pa.array(first)).select(["video", "labels"]).to_pydict()
+    found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+    number, clip = np.cumsum(first) - 1, index["clip"].to_numpy()
+    return Predictions(found, number, clip, videos["video"], videos["labels"])
+
+
+class _Mean:
+    """The mean of N×K arrays, made of the rows that are asked for and no others."""
+
+    def __init__(self, arrays: Sequence[np.ndarray]):
+        self.arrays, self.shape, self.dtype = arrays, arrays[0].shape, arrays[0].dtype
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, rows) -> np.ndarray:
+        total = sum(array[rows].astype(float) for array in self.arrays)
+        return (total / len(self.arrays)).astype(self.dtype)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return self[:].astype(dtype or self.dtype)
+
+
+def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
+    """The mean of several runs, clip by clip, from their saved predictions (§4.1: CNN average).
+
+    Means are made as their rows are asked for, so that `parts` holds no more than of one run.
+    Raises ValueError unless all runs know the same classes and were tested on the same clips.
+    """
+    if not several:
+        raise ValueError("no run to average")
+    saved = [load_predictions(run, split) for run in several]
+    first, *others = several
+    indexes = [pq.read_table(run.path / "predictions" / f"{split}.parquet") for run in several]
+    for run, index in zip(others, indexes[1:], strict=True):
+        both = f"{run.name!r} cannot be averaged with {first.name!r}: "
+        if run.labels != first.labels:
+            lists = f"it knows {len(run.labels):,} classes, the other {len(first.labels):,}"
+            raise ValueError(f"{both}{lists}, and the lists differ")
+        if index.num_rows != indexes[0].num_rows:
+            counts = f"it was tested on {index.num_rows:,} clips, the other on "
+            raise ValueError(f"{both}{counts}{indexes[0].num_rows:,}")
+        if not index.equals(indexes[0]):
+            raise ValueError(f"{both}they were tested on other clips, or in another order")
+    return saved[0]._replace(clip_probabilities=_Mean([p.clip_probabilities for p in saved]))
+
+
+def aligned(found: Sequence[Predictions]) -> tuple[Predictions, ...]:
+    """Predictions on the same videos, with the same clips: where some have one row a video (those
+    of histograms), every clip is given its video's."""
+    most = max(found, key=lambda p: len(p.clip_video))
+    clip = {"clip_video": most.clip_video, "clip_number": most.clip_number}
+    return tuple(
+        p
+        if len(p.clip_video) == len(most.clip_video)
+        else p._replace(clip_probabilities=p.video_probabilities[most.clip_video], **clip)
+        for p in found
+    )
+
+
+def scores(run: runs.Run, folder: Path) -> dict:
+    """The numbers of `results.json` that the saved test predictions give (§4)."""
+    saved, hits = load_predictions(run), np.zeros(3, int)
+    for part in saved.parts():
+        means = part.video_probabilities
+        hits[0] += metrics.hits(part.clip_probabilities, part.clip_labels, 1).sum()
+        hits[1:] += [metrics.hits(means, part.labels, k).sum() for k in (1, 5)]
+    clips_there, videos_there = len(saved.clip_video), len(saved.ids)
+    return {
+        "clip_hit1": float(hits[0] / clips_there),
+        "video_hit1": float(hits[1] / videos_there),
+        "video_hit5": float(hits[2] / videos_there),
+        "clips": clips_there,
+        "videos": videos_there,
+        "videos_missing": _missing(folder),
+    }
+
+
+def _missing(folder: Path) -> int:
+    """How many test videos could not be read; their statuses say why."""
+    status = pq.read_table(folder / "clips" / "status.parquet", columns=["split", "status"])
+    test = pc.equal(status["split"], "test")
+    return pc.sum(pc.and_(test, pc.not_equal(status["status"], "ok"))).as_py() or 0
+
+
+def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
+    """Label new videos: a DataFrame with a row a path: path, status, label1…5, probability1…5.
+
+    Up to `n` clips of each are scored as test clips are. A video that cannot be read keeps its row,
+    with the reason as its status.
+    """
+    import pandas as pd
+
+    run = run if isinstance(run, runs.Run) else runs.load_run(run)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = "bf16" if system.has_bf16(device.type) else "fp32"
+    net = runs.load_network(run).to(device)
+    rows = []
+    progress = Progress("labelling", len(paths := list(paths)), "videos")
+    for path in paths:
+        name = _text(path)
+        row = {"path": name, "status": "ok"}
+        try:
+            mean = _score(net, Path(path), n, device, precision)
+            best = np.argsort(-mean, kind="stable")[:5]
+            row |= {f"label{i}": run.labels[k] for i, k in enumerate(best, 1)}
+            row |= {f"probability{i}": float(mean[k]) for i, k in enumerate(best, 1)}
+        except container.VideoError as error:
+            row["status"] = error.reason
+        except Exception as error:  # one strange file must not lose the labels of all others
+            row["status"] = "error"
+            print(f"{name}: {type(error).__name__}: {error}")
+        rows.append(row)
+        progress.update()
+    numbers = range(1, min(5, net.classes) + 1)
+    columns = ["path", "status", *(f"{c}{i}" for i in numbers for c in ("label", "probability"))]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _text(path: str | Path) -> str:
+    """The name of a file as a table can hold it; bytes that are no UTF-8 become `\\xff`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+@torch.no_grad()
+def _score(net, path: Path, n: int, device, precision: str) -> np.ndarray:
+    """The class probabilities (K) of one video file."""
+    side, total, clips_seen = augment.stored_side(net.size), 0.0, 0
+    info = reader.probe(path)
+    starts = reader.starts(info.duration, n, _text(path.name))
+    if not starts:
+        raise container.VideoError("too short", f"{info.duration:.2f} s")
+    for clip in reader.segments(path, starts, size=(side, side), info=info):
+        frames = torch.from_numpy(clip[None, list(net.frames)]).to(device)
+        for place in augment.passes(net.size, net.crop):
+            x = augment.augment(frames, [place], net.size, net.crop)
+            with autocast(device, precision):
+                logits = net(x)
+            total = total + F.softmax(logits[0].float(), dim=0).cpu().numpy()
+        clips_seen += 1
+    return total / (clips_seen * 4)

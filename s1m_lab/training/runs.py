@@ -1,0 +1,281 @@
+"""Save, load, list and compare runs.
+
+A run is a folder `runs/<name>/`: `config.json` (the settings asked for and what this machine made
+of them), `metrics.csv`, `model.safetensors` (the best validation epoch, with all that is needed to
+use it), `checkpoint/` (the last two), `filters/` (the first layer on its way), `labels.txt`,
+`predictions/` and `results.json`.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from s1m_lab import __version__
+from s1m_lab.common import paths
+from s1m_lab.common.files import atomic, fingerprint
+
+
+@dataclass(frozen=True)
+class Run:
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @cached_property
+    def config(self) -> dict:
+        """`settings`, what was asked for; `machine`, what was resolved once, here."""
+        return json.loads((self.path / "config.json").read_text("utf-8"))
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "results.json").is_file()
+
+    @property
+    def results(self) -> dict:
+        if not self.finished:
+            raise FileNotFoundError(
+                f"run {self.name!r} has no results yet; repeat the command that made it, and it "
+                "goes on where it stopped"
+            )
+        return json.loads((self.path / "results.json").read_text("utf-8"))
+
+    @property
+    def metrics(self):
+        """A row every few steps: step, epoch, lr, loss, val_loss, val_hit1, seconds, …"""
+        import pandas as pd
+
+        return pd.read_csv(self.path / "metrics.csv")
+
+    @property
+    def labels(self) -> list[str]:
+        return (self.path / "labels.txt").read_text("utf-8").splitlines()
+
+
+def load_run(run: str | Path) -> Run:
+    """The run of that name in `runs/`, or in that folder."""
+    path = paths.runs() / str(run)
+    if not path.is_dir() and paths.is_path(str(run)):
+        path = Path(run)
+    if not (path / "config.json").is_file():
+        known = [r.name for r in _all()]
+        near = difflib.get_close_matches(str(run), known, 1)
+        raise FileNotFoundError(
+            f"no run named {str(run)!r} in {paths.runs()}"
+            + (f"; did you mean {near[0]!r}?" if near else "")
+            + (f"; there are: {', '.join(known)}" if known else "")
+            + f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
+        )
+    return Run(path)
+
+
+def _all() -> list[Run]:
+    return [Run(p.parent) for p in sorted(paths.runs().glob("*/config.json"))]
+
+
+def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
+    """Make the run, or take up the one of that name if its settings are the same.
+
+    Raises ValueError that lists the differences otherwise. An existing run keeps its `machine`:
+    precision and threads are resolved once, so that it ends in the same bits. The lab's version and
+    commit are written beside them.
+    """
+    run = Run(paths.runs() / name)
+    if not (run.path / "config.json").is_file():
+        run.path.mkdir(parents=True, exist_ok=True)
+        write(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
+        machine = machine | {"version": __version__, "commit": commit()}
+        write(run.path / "config.json", {"settings": settings, "machine": machine})
+        return run
+    found = run.config["settings"]
+    differences = [
+        f"{key}: {found.get(key)!r} there, {settings.get(key)!r} asked for"
+        for key in sorted(found.keys() | settings.keys())
+        if found.get(key) != settings.get(key)
+    ]
+    if differences:
+        raise ValueError(
+            f"run {name!r} exists with other settings; choose another name or remove {run.path}. "
+            + "; ".join(differences)
+        )
+    return run
+
+
+def default_name(settings: dict) -> str:
+    """`<data>-<model>-s<seed>-<8 hex of the settings>`, starting with a letter; of a run that was
+    tuned `<data>-<model>-<tune>-s<seed>-…`."""
+    digest, tuned = fingerprint(**settings)[:8], settings.get("tune", "")
+    what = "-".join(filter(None, (Path(settings["data"]).name, settings["model"], tuned)))
+    name = f"{what}-s{settings['seed']}-{digest}"
+    name = re.sub(r"[^\w.-]+", "_", name, flags=re.ASCII)
+    return name if name[0].isalpha() else f"data-{name}"
+
+
+def check_name(name: str) -> str:
+    """A run's name must start with a letter (`-p run 0012` would arrive as the number 12)."""
+    if not (name[:1].isalpha() and all(c.isalnum() or c in "-_." for c in name)):
+        raise ValueError(
+            f"run {name!r}: a run's name starts with a letter and holds letters, digits, '-', '_' "
+            "and '.' alone"
+        )
+    return name
+
+
+def write(path: Path, content: dict | str) -> None:
+    """Write text, or a dict as JSON, atomically."""
+    if not isinstance(content, str):
+        content = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_text(content, "utf-8", newline="\n")
+
+
+class Log:
+    """`metrics.csv` as it grows; a resumed run first drops the rows past its checkpoint."""
+
+    def __init__(self, run: Run, columns: tuple[str, ...], step: int):
+        self.path = run.path / "metrics.csv"
+        lines = self.path.read_text("utf-8").splitlines()[1:] if self.path.is_file() else []
+        kept = [line for line in lines if int(line.partition(",")[0]) <= step]
+        write(self.path, "\n".join([",".join(columns), *kept]) + "\n")
+
+    def add(self, *values: float | None) -> None:
+        """One row, in the order of the columns; None leaves a cell empty."""
+        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(",".join("" if v is None else repr(v) for v in values) + "\n")
+
+
+def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
+    """Publish `checkpoint/<state["step"]>`, whole or not at all, and keep the one before it.
+
+    Each of `tensors` is a dict of name → tensor, a file of its own.
+    """
+    from safetensors.torch import save_file
+
+    with atomic(run.path / "checkpoint" / f"{state['step']:08d}") as folder:
+        folder.mkdir()
+        for name, group in tensors.items():
+            group = {key: value.detach().contiguous() for key, value in group.items()}
+            save_file(group, folder / f"{name}.safetensors")
+        (folder / "state.json").write_text(json.dumps(state), "utf-8")
+    for old in _checkpoints(run)[2:]:
+        shutil.rmtree(old)
+
+
+def save_first_layer(run: Run, step: int, net) -> None:
+    """Keep the weights of conv1 of every stream at a step: `filters/<step>.safetensors`."""
+    from safetensors.torch import save_file
+
+    first = {k: v for k, v in net.state_dict().items() if k.endswith(".conv1.weight")}
+    with atomic(run.path / "filters" / f"{step:08d}.safetensors") as temporary:
+        save_file({k: v.detach().cpu().contiguous() for k, v in first.items()}, temporary)
+
+
+def load_checkpoint(run: Run) -> tuple[dict, dict[str, dict]]:
+    """The state and tensors of the newest checkpoint that can be read; ({}, {}) without one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    for folder in _checkpoints(run):
+        try:
+            state = json.loads((folder / "state.json").read_text("utf-8"))
+            return state, {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
+        except (OSError, ValueError, SafetensorError) as error:
+            print(f"checkpoint {folder} cannot be read ({error}); trying the one before it")
+    return {}, {}
+
+
+def _checkpoints(run: Run) -> list[Path]:
+    """Newest first."""
+    return sorted((run.path / "checkpoint").glob("[0-9]*"), reverse=True)
+
+
+def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
+    """Weights with what is needed to use them: architecture, preprocessing, labels, numbers."""
+    from safetensors.torch import save_file
+
+    about = {
+        "model": net.name,
+        "classes": net.classes,
+        "width": net.width,
+        "size": net.size,
+        "mean": 117.0,
+        "labels": labels,
+        "numbers": numbers,
+    }
+    weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    with atomic(path) as temporary:
+        save_file(weights, temporary, {"s1m_lab": json.dumps(about, ensure_ascii=False)})
+
+
+def load_network(run: Run):
+    """The network of the best validation epoch, on the CPU, in evaluation mode.
+
+    Raises ValueError as `network` does.
+    """
+    from safetensors.torch import load_file
+
+    from s1m_lab import models
+
+    about = network(run)
+    net = models.build(about["model"], about["classes"], about["width"], about["size"])
+    net.load_state_dict(load_file(run.path / "model.safetensors"))
+    return net.eval()
+
+
+def network(run: Run) -> dict:
+    """What `save_network` says of a run's network: `model`, `classes`, `width`, `size`, …
+
+    Raises ValueError for a run without one of the lab's own: the histogram baseline sees no frames,
+    and of another's network only the last layer was trained.
+    """
+    from safetensors import safe_open
+
+    from s1m_lab import models
+
+    if (model := run.config["settings"]["model"]) not in models.NAMES:
+        what = "classifies histograms of hand-made features" if model == "histograms" else ""
+        what = what or f"is the last layer of {model}, a network of torchvision's,"
+        raise ValueError(
+            f"run {run.name!r} {what} and has no network of the lab's that sees frames; name a run "
+            "of one: papermill notebooks/03_train.ipynb out.ipynb"
+        )
+    path = run.path / "model.safetensors"
+    if not path.is_file():
+        raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat its command")
+    with safe_open(path, "pt") as file:
+        return json.loads(file.metadata()["s1m_lab"])
+
+
+def weights_print(run: Run) -> str:
+    """What the weights of a run are known by: a digest of their bytes."""
+    with open(run.path / "model.safetensors", "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def adopt(net, start: Run) -> None:
+    """Give a network the weights and the scale of another's, all but the last layer's."""
+    weights = load_network(start).state_dict()
+    old = {key: value for key, value in weights.items() if not key.startswith("fc8.")}
+    missing, unknown = net.load_state_dict(old, strict=False)
+    assert not unknown and {key.partition(".")[0] for key in missing} == {"fc8"}
+
+
+def commit() -> str:
+    """The commit of this code, with `+` if files were changed since; empty outside a repository."""
+    git = ["git", "-C", str(paths.REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    if not (paths.REPOSITORY / ".git").exists():
+        return ""
+    try:
+        found = subprocess.run(
+            [*git, "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
+        )
+        return found.stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""

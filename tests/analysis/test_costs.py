@@ -1,0 +1,331 @@
+"""Sums against plain loops, figures against their sources, prices against arithmetic."""
+
+import json
+import math
+import re
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from s1m_lab.analysis import costs
+from s1m_lab.data import catalog, shards, sports1m
+from s1m_lab.data.ingest import prepare, worker
+from s1m_lab.figures import durations
+from s1m_lab.video import reader, writer
+
+ROOT = Path(__file__).parents[2]
+CLIPS = {"train": 8, "val": 4, "test": 20}
+
+
+@pytest.fixture
+def videos() -> pd.DataFrame:
+    """300 invented videos of 5 classes, some with two labels; of some nobody knows the duration, of
+    others the size."""
+    rng = np.random.default_rng(0)
+    seconds = np.exp(rng.normal(4, 1.5, 300)).astype(np.float32)
+    seconds[:6] = 0.4, 0.5, 0.52, 0.6, 30, 60
+    unknown, smaller = rng.random((2, 300)) < 0.1
+    height = rng.choice([240, 360, 720], 300)
+    columns = {
+        "id": [f"v{n}" for n in range(300)],
+        "split": rng.choice(list(CLIPS), 300, p=[0.7, 0.1, 0.2]).tolist(),
+        "labels": [
+            sorted(set(rng.integers(0, 5, rng.integers(1, 3)).tolist())) for _ in range(300)
+        ],
+        "duration": [None if gone else s for s, gone in zip(seconds, unknown, strict=True)],
+        "width": [
+            None if gone else int(h * 16 / 9) for h, gone in zip(height, smaller, strict=True)
+        ],
+        "height": [None if gone else h for h, gone in zip(height, smaller, strict=True)],
+    }
+    classes = ["a", "<b>", "c", "d", "e"]
+    return catalog.frame(catalog.table(columns), classes=classes, data_seed=0, split="invented")
+
+
+def test_sums_are_those_of_a_plain_loop(videos, tmp_path):
+    limits = [0.5, 30.0, 60.0, 500.0, math.inf]
+    own = costs.known(tmp_path, videos, CLIPS)
+    table = costs.remaining(own, limits)
+    assert costs.thin_below(own) == math.ceil(
+        np.median([sum(k in labels for labels in videos["labels"]) for k in range(5)]) / 2
+    )
+    heard = [row for row in videos.to_dict("records") if not pd.isna(row["duration"])]
+    for limit, row in zip(limits, table.itertuples(), strict=True):
+        kept = [v for v in heard if v["duration"] <= limit]
+        assert row.videos == len(kept) and row.share == pytest.approx(len(kept) / len(heard))
+        assert row.hours == pytest.approx(sum(v["duration"] for v in kept) / 3600)
+        places = [len(reader.starts(v["duration"], CLIPS[v["split"]], v["id"])) for v in kept]
+        assert row.clips == sum(places)
+        members = [sum(k in v["labels"] for v in kept) for k in range(5)]
+        assert row.thin == sum(n < costs.thin_below(own) for n in members)
+        for n, weight in enumerate((row.low, row.mid, row.high)):
+            sizes = [math.nan if pd.isna(v["width"]) else v["width"] * v["height"] for v in kept]
+            each = [costs.a_second(size)[n] for size in sizes]
+            assert weight == pytest.approx(
+                sum(v["duration"] * rate for v, rate in zip(kept, each, strict=True))
+            )
+    assert 0 < table["videos"].iloc[0] < table["videos"].iloc[-1] == len(heard) < len(videos)
+
+
+def test_what_the_catalog_leaves_open_is_what_ingest_measured(videos, tmp_path):
+    own = costs.known(tmp_path, videos, CLIPS)
+    gone = int(videos["duration"].isna().sum())
+    assert (
+        f"durations: {300 - gone} as the catalog says, 0 measured at ingest, {gone} unknown"
+        in (own.attrs["source"])
+    )
+    rows = [
+        {"id": f"v{n}", "duration": 7.0, "width": 10, "height": 20} for n in reversed(range(299))
+    ]
+    (tmp_path / "clips").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, worker.STATUS), tmp_path / "clips/status.parquet")
+    more = costs.known(tmp_path, videos, CLIPS)
+    was = own["duration"].isna().to_numpy()
+    assert (more["duration"][was][:-1] == 7).all() and more["duration"][~was].equals(
+        own["duration"][~was]
+    )
+    assert (more["pixels"][own["pixels"].isna()].iloc[:-1] == 200).all()
+    left = int(was[299])
+    assert f"{gone - left} measured at ingest, {left} unknown" in more.attrs["source"]
+
+
+def test_nothing_known_is_said_and_drawn(videos, tmp_path):
+    videos["duration"] = pd.array([None] * 300, videos["duration"].dtype)
+    own = costs.known(tmp_path, videos, CLIPS)
+    assert costs.slider_limits(own) == [math.inf]
+    table = costs.remaining(own, costs.limits(own))
+    assert costs.in_words(table, math.inf) == "all: 300 videos; their durations are not known"
+    assert costs.in_words(table, 30.0) == "up to 30 s: how many videos those are is not known"
+    text = costs.as_text(table)
+    assert (text.drop(columns="all") == "–").all(axis=None)
+    thin = sum(sum(k in own for own in videos["labels"]) < costs.thin_below(own) for k in range(5))
+    clips = sum(CLIPS[split] for split in videos["split"])
+    assert list(text["all"].iloc[:5]) == ["300", "100.0%", str(thin), "–", f"{clips:,}"]
+    assert (text["all"].filter(like="originals") == "–").all()
+    assert not text["all"].filter(like="segments").str.startswith(("–", "0")).any()
+    figures = (
+        durations.remaining(table, costs.weights(table), title="no"),
+        durations.durations([], "no"),
+    )
+    assert all(figure.axes[0].get_title("left") == "no" for figure in figures)
+    assert own["clips"].sum() == sum(CLIPS[split] for split in videos["split"])
+
+
+def test_limits_suit_the_set(videos, tmp_path):
+    own = costs.known(tmp_path, videos, CLIPS)
+    assert costs.limits(own) == list(costs.LIMITS)
+    assert costs.limits(own, 100.5) == sorted([*costs.LIMITS, 100.5])
+    own["duration"] /= 20
+    short = costs.limits(own)
+    assert short[-1] == math.inf and 0.1 < short[0] < 2 < short[-2]
+    steps = costs.slider_limits(own)
+    assert steps == sorted(set(steps)) and steps[-1] == math.inf and len(steps) > 50
+
+
+def test_clips_a_video_are_those_of_the_dataset(tmp_path):
+    assert costs.clips_a_video(tmp_path) == prepare.DEFAULTS["clips"]
+    assert costs.clips_a_video(tmp_path, 3) == {"train": 3, "val": 3, "test": 3}
+    (tmp_path / "dataset.json").write_text('{"ingest": {"clips": {"train": 6}}}')
+    assert costs.clips_a_video(tmp_path) == {**prepare.DEFAULTS["clips"], "train": 6}
+
+
+def test_a_second_grows_with_the_picture_and_so_does_what_is_not_known():
+    low, mid, high = costs.a_second(list(costs.RESOLUTIONS.values())).T
+    assert (np.diff(low) > 0).all() and (low < mid).all() and (mid < high).all()
+    assert np.array_equal(costs.a_second(math.nan), costs.STORED)
+    assert costs.a_second(640 * 480)[1] == costs.STORED[1]
+    assert costs.a_second(4 * 640 * 480)[1] == pytest.approx(costs.STORED[1] * 4**0.8)
+    # every corner of what is assumed lies within
+    for pixels in costs.RESOLUTIONS.values():
+        corners = [
+            rate * (pixels / anchor) ** power
+            for rate in costs.STORED
+            for anchor in costs.ANCHOR
+            for power in costs.EXPONENT
+        ]
+        found = costs.a_second(pixels)
+        assert found[0] == pytest.approx(min(corners)) and found[2] == pytest.approx(max(corners))
+
+
+def test_the_exponent_is_that_of_the_published_rates():
+    pixels = [costs.RESOLUTIONS[name] for name in ("360p", "480p", "720p", "1080p")]
+    slope, _ = np.polyfit(np.log(pixels), np.log([520, 830, 1600, 3000]), 1)
+    assert costs.EXPONENT[1] == pytest.approx(slope, abs=0.01)
+
+
+def test_rates_and_errors_are_those_of_the_real_classes(real_data):
+    """The totals of 20 classes in two splits, as a copy of Sports-1M gives them."""
+    rows = pd.read_csv(real_data / "sports1m" / "class_durations.csv")
+    seconds, size = rows["total_seconds"], 1e6 * rows["total_size_MB_as_stored"]
+    binary = 2**20 / 1e6
+    rates = size / seconds
+    assert costs.STORED[0] == pytest.approx(rates.quantile(0.05), rel=0.01)
+    assert costs.STORED[1] == pytest.approx(
+        size.sum() / seconds.sum() * math.sqrt(binary), rel=0.01
+    )
+    assert costs.STORED[2] == pytest.approx(rates.quantile(0.95) * binary, rel=0.01)
+    sums = rows.groupby("class")[["amount", "total_seconds", "total_size_MB_as_stored"]].sum()
+    n, seconds, size = sums.to_numpy().T * [[1], [1], [1e6]]
+    rate = (size.sum() - size) / (seconds.sum() - seconds)
+    mean = (seconds.sum() - seconds) / (n.sum() - n)
+    for given, guess in (("seconds", seconds * rate), ("videos", n * mean * rate)):
+        errors = np.abs(guess / size - 1)
+        assert costs.ERRORS[given] == pytest.approx(np.quantile(errors, [0.5, 0.9]), abs=0.006)
+    drawn = np.random.default_rng(0).integers(0, 20, (5000, 20))
+    pooled = np.quantile(size[drawn].sum(axis=1) / seconds[drawn].sum(axis=1), [0.025, 0.975])
+    text = (ROOT / "s1m_lab" / "costs.py").read_text("utf-8")
+    said = re.search(r"known better, to (\d+)–(\d+) kB/s", text).groups()
+    assert list(map(int, said)) == [
+        pytest.approx(pooled[0] / 1e3, abs=1.1),
+        pytest.approx(pooled[1] * binary / 1e3, abs=1.1),
+    ]
+
+
+def test_clip_bytes_are_those_of_the_benchmark():
+    about = json.loads((ROOT / "benchmarks" / "clip_coding.json").read_text("utf-8"))
+    assert set(about) >= {"machine", "date", "commit", "versions"}
+    names = {"raw": "raw uint8", "JPEG q90": "JPEG q90"}
+    for (coding, size), found in costs.CLIP_BYTES.items():
+        rows = {row["coding"]: row for row in about["sizes"][size]["codings"]}
+        row = rows[names.get(coding, f"{coding}, PyAV")]
+        measured = [row["low"], row["bytes"], row["high"]]
+        assert found == pytest.approx(measured, abs=600), (coding, size)
+
+
+def test_published_quantiles_hold_and_bound_what_is_inferred():
+    """The mean of a slice lies between its quantiles; below the first, only the width is free."""
+    at = {**sports1m.QUANTILES}
+    for low, high in ((0.8, 0.85), (0.85, 0.9), (0.9, 0.95)):
+        between = costs.sports1m_seconds(high) - costs.sports1m_seconds(low)
+        mean = between / (sports1m.VIDEOS * (high - low))
+        assert (at[low] < mean).all() and (mean < at[high]).all()
+    below = costs.sports1m_seconds(0.8) / (0.8 * sports1m.VIDEOS)
+    assert 100 < below[0] < below[1] < below[2] < at[0.8]
+    log = np.log(list(at.values()))
+    z = [NormalDist().inv_cdf(share) for share in at]
+    slopes = np.diff(log) / np.diff(z)
+    assert costs.WIDTHS[0] == pytest.approx(max(slopes), abs=0.01)
+    assert costs.WIDTHS[1] == pytest.approx(np.polyfit(z, log, 1)[0], abs=0.01)
+    assert costs.WIDTHS[2] == pytest.approx(min(slopes), abs=0.01)
+
+
+def test_a_claim_is_true_false_or_open():
+    claim = costs.claim(costs.sports1m_seconds(0.9), 0.9 * sports1m.VIDEOS * 10)
+    for row in claim.itertuples():
+        assert row.low <= row.mid <= row.high
+        if row.verdict == "open":
+            assert row.low <= costs.FEW < row.high
+        else:
+            assert (row.verdict == "true") == (row.high <= costs.FEW), row
+    verdict = claim.set_index(["reading", "size"])["verdict"]
+    assert verdict["originals", "as stored"] == verdict["segments, raw", "227×277"] == "false"
+    assert verdict["segments, JPEG q90", "227×277"] == "true"
+
+
+def test_calibrate_measures_this_machine():
+    rates = costs.calibrate(seconds=12, repeats=2, clips=4)
+    for values, least, most in zip(rates, (1e-4, 1e-3), (5, 5), strict=True):
+        assert values.shape == (3,) and (np.diff(values) >= 0).all()
+        assert least < values[0] and values[2] < most
+    assert rates.video[1] != rates.clip[1]
+
+
+def test_the_film_is_of_youtube_s_kind(tmp_path):
+    path = tmp_path / "film.mp4"
+    writer.encode(path, costs._film(250), fps=25, crf=22, gop=125)
+    info = reader.probe(path)
+    assert (info.width, info.height, info.codec, info.frames) == (640, 360, "h264", 250)
+    kbits = 8 * path.stat().st_size / info.duration / 1000
+    assert 200 < kbits < 1500  # the copy of Sports-1M has 550 to 820
+
+
+def test_price_is_arithmetic():
+    rates = costs.Rates(np.array([0.1, 0.2, 0.3]), np.array([0.01, 0.02, 0.04]))
+    price = costs.price(1000, 8000, rates)
+    assert price["core-hours"] == pytest.approx([180 / 3600, 360 / 3600, 620 / 3600])
+    assert price["1 worker"] == pytest.approx([180, 360, 620])
+    assert price["512 workers"] == pytest.approx(price["1 worker"] / 512)
+
+
+def test_both_prices_weigh_a_shard_as_it_is_on_disk(videos, tmp_path, monkeypatch):
+    """A shard of 40 clips of noise: what it weighs, by the bytes of its coded frames."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (40, 16, 60, 80, 3)) * rng.random((40, 16, 1, 1, 1))
+    made = [
+        shards.Clip("0123456789abcdef", "UDqivjS-lpI", n, 1.5, [168, 169], clip)
+        for n, clip in enumerate(noise.astype(np.uint8))
+    ]
+    index = shards.write(tmp_path / "a.tar", made)
+    coded = np.array([sum(sizes) for sizes in index["sizes"].to_pylist()])
+    monkeypatch.setitem(costs.CLIP_BYTES, costs.STORED_AS, np.full(3, coded.mean()))
+    weight = (tmp_path / "a.tar").stat().st_size
+    assert weight > 1.2 * coded.sum()  # else the tar would not matter
+    rates = costs.Rates(*np.ones((2, 3)))
+    assert costs.price(1, 40, rates)["bytes"] == pytest.approx(weight, rel=0.02)
+    own = costs.known(tmp_path, videos, CLIPS)
+    table = costs.remaining(own, [math.inf])
+    price = costs.price(len(own), table["clips"].iloc[0], rates)["bytes"]
+    name = f"segments, {', '.join(costs.STORED_AS)}"
+    assert costs.weights(table)[name][0] == pytest.approx(price)
+    claim = costs.claim(np.ones(3), 40).set_index(["reading", "size"])
+    assert claim.loc[("segments, JPEG q90", "200×200"), "mid"] == pytest.approx(weight, rel=0.02)
+
+
+def test_originals_on_disk_are_weighed(videos, tmp_path):
+    own = costs.known(tmp_path, videos, CLIPS)
+    assert costs.on_disk(tmp_path, videos, own) == ""
+    (tmp_path / "a.mp4").write_bytes(bytes(3_000_000))
+    paths = [None] * 300
+    paths[4], paths[5] = "a.mp4", "gone.mp4"
+    videos["path"] = pd.array(paths, videos["path"].dtype)
+    said = costs.on_disk(tmp_path, videos, own)
+    model = costs.written(30 * costs.a_second(own["pixels"][4]))
+    assert said == f"1 originals on this disk: 3.0 MB, by the model {model}"
+
+
+@pytest.mark.parametrize(
+    "sizes, unit, text",
+    [
+        ([11.2e12, 16.4e12, 22.3e12], "B", "16 (11–22) TB"),
+        ([0, 0, 0], "B", "0 B"),
+        ([996e6, 996e6, 996e6], "B", "1,000 MB"),
+        ([0.5, 1, 2], "s", "1.0 (0.50–2.0) s"),
+        ([3600, 7200, 10800], "s", "2.0 (1.0–3.0) h"),
+        ([0.0012, 0.0034, 1234], "ms", "0.0034 (0.0012–1,200) ms"),
+    ],
+)
+def test_written(sizes, unit, text):
+    assert costs.written(np.array(sizes, float), unit) == text
+
+
+def test_the_slider_draws_what_it_stands_on(videos, tmp_path):
+    own, drawn = costs.known(tmp_path, videos, CLIPS), []
+    limits = costs.slider_limits(own)
+
+    def draw(limit):
+        drawn.append(limit)
+        return durations.durations(np.array([1.0, 2.0, 3.0]), str(limit))
+
+    widget = durations.slider(draw, limits)
+    before = widget.children[1].value
+    assert widget.children[1].width == "810" and before == draw(drawn.pop()).png()
+    widget.children[0].value = limits[3]
+    assert drawn == [limits[-1], limits[3]]
+    assert widget.children[1].value != before and widget.children[1].value[1:4] == b"PNG"
+    assert widget.children[0].label == f"{limits[3]:,.6g} s"
+
+
+def test_figures_draw_any_text(videos, tmp_path):
+    own = costs.known(tmp_path, videos, CLIPS)
+    table, text = costs.remaining(own, costs.slider_limits(own)), "$\\frac{1$ <b>\n中文"
+    sizes = {f"{text} {n}": size for n, size in enumerate(list(costs.weights(table).values())[:4])}
+    durations.remaining(table, sizes, 30.0, text).savefig(tmp_path / "a.png")
+    seconds = own["duration"].dropna().to_numpy()
+    durations.durations(seconds, text, sports1m.QUANTILES).savefig(tmp_path / "b.png")
+    claim = costs.claim(costs.sports1m_seconds(0.9), 1e6).assign(reading=text)
+    durations.ranges(claim, text, costs.FEW, text).savefig(tmp_path / "c.png")

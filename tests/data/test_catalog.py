@@ -1,0 +1,273 @@
+"""Whatever a user brings becomes one tidy catalog: typed, uniquely named, split by a rule."""
+
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def lines(path, *rows):
+    path.write_text("\n".join(rows) + "\n", "utf-8")
+    return path
+
+
+def labels_of(df) -> list[list[str]]:
+    return [[df.attrs["classes"][n] for n in row] for row in df["labels"]]
+
+
+def splits(df) -> dict:
+    return df.groupby("split")["id"].count().to_dict()
+
+
+def test_save_and_load(tmp_path):
+    touch(tmp_path / "videos", *(f"{c}/{k}.mp4" for c in ("rückwärts", "b c") for k in range(5)))
+    df = folder_reader.read_folder(tmp_path / "videos", data_seed=3)
+    catalog.save_catalog(df, tmp_path / "set")
+    again = catalog.load_catalog(tmp_path / "set")
+    pd.testing.assert_frame_equal(df, again)
+    assert again.attrs == df.attrs and again.attrs["data_seed"] == 3
+    assert (tmp_path / "set" / "labels.txt").read_text("utf-8") == "b c\nrückwärts\n"
+    assert all(isinstance(t, pd.ArrowDtype) for t in df.dtypes)
+    assert df.dtypes["labels"].pyarrow_dtype == pa.list_(pa.int16())
+    with pytest.raises(FileNotFoundError, match="no dataset"):
+        catalog.load_catalog(tmp_path)
+
+
+def test_class_folders(tmp_path):
+    touch(tmp_path, *(f"{c}/{k}.mp4" for c in "ab" for k in range(10)), "b/deep/er/x.MKV")
+    touch(tmp_path, "a/notes.txt", "a/.hidden.mp4", ".git/x.mp4", "loose.mp4", "empty/readme.md")
+    df = folder_reader.read_folder(tmp_path)
+    assert df.attrs["classes"] == ["a", "b"] and len(df) == 21
+    assert df.attrs["broken"] == {"in no class folder": 1}
+    assert splits(df) == {"train": 15, "val": 2, "test": 4}
+    for label in (0, 1):
+        part = df[[row[0] == label for row in df["labels"]]]
+        assert set(part["split"]) == {"train", "val", "test"}
+    assert "b-deep-er-x" in set(df["id"])
+
+
+def test_links_are_followed_once(tmp_path):
+    touch(tmp_path / "elsewhere", "x.mp4", "y.mp4")
+    touch(tmp_path / "set", "a/0.mp4")
+    (tmp_path / "set" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "set" / "b" / "loop").symlink_to(tmp_path / "set")
+    df = folder_reader.read_folder(tmp_path / "set")
+    assert sorted(df["id"]) == ["a-0", "b-x", "b-y"]
+
+
+def test_folders_under_splits(tmp_path):
+    touch(
+        tmp_path, *(f"{s}/{c}/{k}.mp4" for s in ("train", "test") for c in "ab" for k in range(8))
+    )
+    df = folder_reader.read_folder(tmp_path)
+    assert df.attrs["classes"] == ["a", "b"]
+    assert splits(df) == {"train": 14, "val": 2, "test": 16}
+    assert "an eighth of train became val" in df.attrs["split"]
+    touch(tmp_path, *(f"validation/{c}/{k}.mp4" for c in "ab" for k in range(3)))
+    df = folder_reader.read_folder(tmp_path)
+    assert splits(df) == {"train": 16, "val": 6, "test": 16}
+    assert df.attrs["split"] == "train, val and test as given"
+
+
+def test_a_folder_without_classes_says_what_to_do(tmp_path):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    with pytest.raises(ValueError, match="put the videos of a class into a folder"):
+        folder_reader.read_folder(tmp_path)
+
+
+def test_hostile_names(tmp_path):
+    names = ["c/-rf.mp4", "c/a\nb.mp4", "c/<img src=x>.mp4", "c/x.mp4", "c/x.avi", "c/X y.mp4"]
+    names += ["c/X_y.mp4", "c/" + "n" * 200 + ".mp4", "c/ü.mp4", "--\n-/x.mp4"]
+    touch(tmp_path, *names)
+    df = folder_reader.read_folder(tmp_path)
+    assert len(df) == len(names) and df["id"].is_unique
+    assert df["id"].str.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}").all(), list(df["id"])
+    assert df.attrs["classes"] == ["-- -", "c"]
+    assert sorted(df["path"]) == sorted(str(tmp_path / name) for name in names)
+
+
+def test_a_name_that_is_not_text_is_set_aside(tmp_path):
+    touch(tmp_path, "c/a.mp4")
+    try:
+        (tmp_path / "c" / b"\xff.mp4".decode(errors="surrogateescape")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    df = folder_reader.read_folder(tmp_path)
+    assert len(df) == 1 and df.attrs["broken"] == {"its name is not UTF-8": 1}
+
+
+def test_split_depends_on_seed_and_not_on_other_classes(tmp_path):
+    touch(tmp_path, *(f"a/{k}.mp4" for k in range(20)))
+    touch(tmp_path, *(f"b/{k}.mp4" for k in range(20)))
+    one = folder_reader.read_folder(tmp_path).set_index("id")["split"]
+    assert one.equals(folder_reader.read_folder(tmp_path).set_index("id")["split"])
+    assert not one.equals(folder_reader.read_folder(tmp_path, data_seed=1).set_index("id")["split"])
+    touch(tmp_path, *(f"c/{k}.mp4" for k in range(20)))
+    assert one.equals(folder_reader.read_folder(tmp_path).set_index("id")["split"].loc[one.index])
+
+
+@pytest.mark.parametrize("n, test, val", [(1, 0, 0), (2, 1, 0), (3, 1, 1), (9, 2, 1), (30, 6, 3)])
+def test_small_classes_are_tested_where_possible(tmp_path, n, test, val):
+    touch(tmp_path, *(f"a/{k}.mp4" for k in range(n)), *(f"b/{k}.mp4" for k in range(40)))
+    df = folder_reader.read_folder(tmp_path)
+    mine = [split for split, row in zip(df["split"], df["labels"], strict=True) if row[0] == 0]
+    assert (mine.count("test"), mine.count("val")) == (test, val)
+
+
+def test_groups_stay_whole(tmp_path):
+    """Nine people do every action, as in Weizmann's set: nobody is in two splits."""
+    rows = [f"{c}/p{k}.avi,{c},p{k}" for c in ("bend", "jack", "wave") for k in range(9)]
+    df = table_reader.read_table(lines(tmp_path / "t.csv", "path,labels,group", *rows))
+    assert df.groupby("group")["split"].nunique().max() == 1
+    assert splits(df) == {"train": 18, "val": 3, "test": 6}
+    assert "every group whole" in df.attrs["split"]
+    assert "no groups are known" not in df.attrs["split"]
+
+
+@pytest.mark.parametrize("column", ["", ",split"])
+def test_without_groups_none_is_said_to_be_whole(tmp_path, column):
+    rows = [f"{k}.mp4,x{column and ',train' if k else column and ',test'}" for k in range(20)]
+    df = table_reader.read_table(lines(tmp_path / "t.csv", f"path,labels{column}", *rows))
+    assert df["group"].isna().all()
+    assert "group whole" not in df.attrs["split"]
+    assert "one person or scene may stand in several splits" in df.attrs["split"]
+
+
+def test_given_splits_that_tear_groups_are_told(tmp_path):
+    rows = ["a.mp4,x,train,g", "b.mp4,x,test,g", "c.mp4,x,val,h"]
+    df = table_reader.read_table(lines(tmp_path / "t.csv", "path,labels,split,group", *rows))
+    assert df["split"].tolist() == ["train", "test", "val"]
+    assert "1 groups stand in several splits" in df.attrs["split"]
+
+
+def test_table(tmp_path):
+    rows = [
+        'a.mp4,run|jump,"a, ""b"" c"',
+        "../../x.mp4,jump,",
+        ",run,x",
+        "b.mp4,,",
+        "/abs/c.mp4,run,",
+    ]
+    df = table_reader.read_table(
+        lines(tmp_path / "t.csv", "path,labels,title", *rows, "a.mp4,swim,again")
+    )
+    assert labels_of(df) == [["run", "jump", "swim"], ["jump"], ["run"]]
+    assert df["path"].tolist()[2] == "/abs/c.mp4"
+    assert df["path"].tolist()[1] == str(tmp_path / "../../x.mp4")
+    assert df["title"][0] == 'a, "b" c' and df["id"].str.match(r"\w").all()
+    assert sum(df.attrs["broken"].values()) == 3
+
+
+def test_labels_are_names_once_each(tmp_path):
+    """A separator too many, a name twice, and cells with separators alone."""
+    rows = ["a.mp4,luge|", "b.mp4, | ", "c.mp4,|", "d.mp4,bob|bob", "e.mp4,| luge ||bob|luge"]
+    rows += ["f.mp4,\u200b", "g.mp4,\u200b|bob"]
+    df = table_reader.read_table(lines(tmp_path / "t.csv", "path,labels", *rows))
+    assert labels_of(df) == [["luge"], ["bob"], ["luge", "bob"], ["bob"]]
+    assert df.attrs["broken"] == {"without labels": 3}
+    df = table_reader.read_table(
+        lines(tmp_path / "n.csv", "path,labels", "a.mp4,1|1", 'b.mp4,"|0,"')
+    )
+    assert [list(row) for row in df["labels"]] == [[1], [0]]
+
+
+def test_numbers_that_pandas_wrote_are_numbers(tmp_path):
+    """Beside an empty cell a column of whole numbers becomes one of floats."""
+    lines(tmp_path / "labels.txt", "x", "y", "z")
+    table = pd.DataFrame({"path": list("abc"), "labels": [1, None, 2]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert "1.0" in (tmp_path / "t.csv").read_text()
+    table.to_parquet(tmp_path / "t.parquet")
+    for name in ("t.csv", "t.parquet"):
+        df = table_reader.read_table(tmp_path / name)
+        assert labels_of(df) == [["y"], ["z"]] and df.attrs["broken"] == {"without labels": 1}
+
+
+def test_table_of_numbers(tmp_path):
+    path = lines(tmp_path / "t.csv", "path,labels", "a.mp4,3", 'b.mp4,"0,2"', "c.mp4,1|3")
+    assert table_reader.read_table(path).attrs["classes"] == [f"class {n}" for n in range(4)]
+    lines(tmp_path / "labels.txt", "w", "x", "y", "z")
+    assert labels_of(table_reader.read_table(path)) == [["z"], ["w", "y"], ["x", "z"]]
+    lines(tmp_path / "labels.txt", "w", "x")
+    with pytest.raises(ValueError, match="label 3 is beyond the 2 classes"):
+        table_reader.read_table(path)
+
+
+@pytest.mark.parametrize("labels", [["x", "y"], [0, 1], [["x"], ["x", "y"]], [[1], [0, 1]]])
+def test_parquet_table(tmp_path, labels):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"path": ["a.mp4", "b.mp4"], "labels": labels}).to_parquet(path)
+    df = table_reader.read_table(path)
+    assert len(df) == 2 and len(df.attrs["classes"]) == 2
+    assert [len(row) for row in df["labels"]] == [
+        1,
+        len(labels[1]) if labels[0] != labels[1] and isinstance(labels[1], list) else 1,
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("path,label\na.mp4,x\n", "no column labels"),
+        ("path,labels,split\na.mp4,x,trian\n", "'trian'"),
+        ("path,labels,split\na.mp4,x,train\nb.mp4,x,\n", "''"),
+        ("path,labels\n,\n", "no row"),
+        ("path,labels\na.mp4,x,y,z\n", "cannot be read"),
+        ("", "cannot be read"),
+        ("path,labels,path\na.mp4,1,b.mp4\n", "several columns path"),
+        ("path,labels\na.mp4,99999999999\n", "label 99999999999 is beyond"),
+    ],
+)
+def test_wrong_tables_say_what_is_wrong(tmp_path, text, says):
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=says):
+        table_reader.read_table(tmp_path / "t.csv")
+
+
+def test_sports1m_is_saved_as_it_was_read(tmp_path):
+    """Invented titles and durations in the format of the published JSON."""
+    train = [
+        {
+            "stitle": f'A "title" & <b>{k}</b> 選手',
+            "label487": [k % 7],
+            "duration": k,
+            "id": f"v{k}",
+        }
+        for k in range(70)
+    ]
+    (tmp_path / "sports1m_train.json").write_text(json.dumps(train))
+    df = sports1m.read_sports1m(tmp_path, data_seed=2)
+    assert df.attrs["broken"] == {"with a duration that is no number above 0": 1} and len(df) == 69
+    assert df.attrs["classes"] == [f"class {n}" for n in range(7)]
+    assert pa.Table.from_pandas(df, preserve_index=False).schema.equals(catalog.SCHEMA)
+    catalog.save_catalog(df, tmp_path / "set")
+    again = catalog.load_catalog(tmp_path / "set")
+    pd.testing.assert_frame_equal(df, again)
+    assert again.attrs == df.attrs and set(df["split"]) == {"train", "val"}
+    first = (tmp_path / "set" / "catalog.parquet").read_bytes()
+    catalog.save_catalog(sports1m.read_sports1m(tmp_path, data_seed=2), tmp_path / "set")
+    assert (tmp_path / "set" / "catalog.parquet").read_bytes() == first
+
+
+def test_real_sports1m_list(real_data):
+    """The real test list, 188,714 videos, in seconds."""
+    rows = (real_data / "sports1m" / "test_videos.txt").read_text().splitlines()
+    start = time.monotonic()
+    table = pa.table({"path": [r.split()[0] for r in rows], "labels": [r.split()[1] for r in rows]})
+    codes, classes = table_reader.label_codes(
+        table["labels"], real_data / "sports1m" / "labels.txt"
+    )
+    assert len(classes) == 487 and np.diff(codes.offsets).sum() > len(rows)
+    assert time.monotonic() - start < 10

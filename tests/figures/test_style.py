@@ -1,0 +1,291 @@
+"""Every figure draws, with any text; photographs stay small."""
+
+import io
+import threading
+import time
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from s1m_lab import models
+from s1m_lab.analysis import mistakes
+from s1m_lab.figures import baseline, style, training
+from s1m_lab.figures.frames import contact_sheet, strips
+from s1m_lab.training import metrics, runs
+from s1m_lab.training.predict import Predictions
+
+RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 16}
+HOSTILE = ["$\\frac{1$ & $_^", "<b>x</b>\n\n\t中文 🏃 \x00\x07", "w" * 5000, ""]
+
+
+@pytest.fixture
+def frames():
+    noise = np.random.default_rng(0).integers(0, 256, (4, 16, 30, 40, 3))
+    return noise.astype(np.uint8)
+
+
+def drawn(figure):
+    data = io.BytesIO()
+    figure.savefig(data, format="png")
+    assert not plt.get_fignums(), "an open figure would be shown twice by a notebook"
+    return data.getvalue()
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_any_text_is_drawn_as_it_stands(text, frames):
+    drawn(contact_sheet(frames[:, 0], [text] * 4, title=text))
+    drawn(strips(frames, [text] * 4, title=text))
+    drawn(training.pair_bars(pairs(text), text))
+    drawn(training.shares({text: 1.0, "rest": 2.0}, text))
+    drawn(training.beside_paper(RESULTS, "slow", text))
+
+
+def pairs(name="a | b"):
+    rows = [("motion", name, 0.9, 0.8, 1.0, 50), ("other", name, 0.4, 0.3, 0.6, 7)]
+    return pd.DataFrame(rows, columns=["kind", "pair", "accuracy", "low", "high", "videos"])
+
+
+def test_clean():
+    assert style.clean("a  b\nc\t d") == "a b c d"
+    assert style.clean("Größe – 3×2 $x$ <b>") == "Größe – 3×2 $x$ <b>"
+    assert style.clean("中文") == "□□" and style.clean("a\x07\u202eb") == "a□□b"
+    assert style.clean("n" * 50, 10) == "n" * 8 + "…" and style.clean("n" * 10, 10) == "n" * 10
+    assert len(style.clean("w" * 50, 10)) < 9 < 15 < len(style.clean("i" * 50, 10))
+    assert style.clean("") == ""
+    assert style.clean(3.5) == "3.5"
+
+
+def test_a_contact_sheet_holds_any_number_of_frames(frames):
+    for n in (1, 2, 4):
+        sheet = contact_sheet(frames[:n, 0], ["one"] * n, columns=3)
+        assert len([ax for ax in sheet.axes if ax.images]) == n
+    shown = sheet.axes[1].images[0].get_array()
+    assert np.array_equal(shown, frames[1, 0])
+    drawn(contact_sheet([], []))
+
+
+def test_strips_show_frames_in_the_order_of_time(frames):
+    figure = strips(frames[:2], ["a", "b"], shown=6)
+    shown = [ax.images[0].get_array() for ax in figure.axes]
+    for i, (picture, k) in enumerate(zip(shown, [0, 3, 6, 9, 12, 15] * 2, strict=True)):
+        assert np.array_equal(picture, frames[i // 6, k])
+    below = [ax.get_xlabel() for ax in figure.axes]
+    assert below == [""] * 6 + ["0.00 s", "0.10 s", "0.20 s", "0.30 s", "0.40 s", "0.50 s"]
+    drawn(strips([], []))
+
+
+def test_strips_of_networks_that_see_few_frames(frames):
+    for numbers in ((0,), (0, 15)):
+        figure = strips(frames[:3][:, list(numbers)], ["a", "b", "c"], numbers)
+        below = [ax.get_xlabel() for ax in figure.axes if ax.get_xlabel()]
+        assert below == [f"{k / 30:.2f} s" for k in numbers]
+        assert figure.get_figheight() < 5
+        drawn(figure)
+
+
+def test_photographs_are_shown_as_jpeg_alone(monkeypatch):
+    y, x = np.mgrid[:132, :176] / 200
+    noise = np.random.default_rng(0).normal(0, 4, (4, 132, 176, 3))
+    frames = (np.stack([x, y, x * y], axis=-1) * 200 + noise).clip(0, 255).astype(np.uint8)
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure = contact_sheet(frames, ["a", "b", "c", "d"])
+    figure._ipython_display_()
+    (image,) = shown
+    assert image.format == "jpeg" and image.data[:2] == b"\xff\xd8"
+    assert len(image.data) < len(drawn(figure)) / 2
+
+
+def test_drawings_are_sharp_and_small_and_as_wide_as_a_report(monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    figure = training.pair_bars(pairs(), "x")
+    figure._ipython_display_()
+    (image,) = shown
+    data, metadata = image._repr_png_()
+    assert metadata == {"width": 810}
+    picture = Image.open(io.BytesIO(image.data))
+    assert picture.mode == "P" and picture.size[0] == 1296
+    assert len(image.data) < len(drawn(figure)), "more pixels in fewer bytes"
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=144)
+    full = np.asarray(Image.open(file).convert("RGB"), int)
+    assert np.abs(np.asarray(picture.convert("RGB")) - full).max() < 20, "the colours are its own"
+
+
+def test_curves_draw_from_the_first_row_on():
+    nothing = pd.DataFrame(columns=["step", "loss", "val_hit1"], dtype=float)
+    drawn(training.training_curve(nothing, "slow"))
+    rows = pd.DataFrame({"step": [10, 20], "loss": [2.0, 1.0], "val_hit1": [np.nan, np.nan]})
+    assert "not measured" in training.training_curve(rows, "slow").axes[1].get_title("left")
+    rows.loc[1, "val_hit1"] = 0.25
+    figure = training.training_curve(rows, "late", chance=0.1)
+    assert "best 25.0% at step 20" in figure.axes[1].get_title("left")
+    assert {line.get_color() for line in figure.axes[0].lines} == {style.COLOURS["late"]}
+    drawn(figure)
+
+
+def test_live_shows_the_run_that_is_trained_and_no_other(home, capsys):
+    mine, other = (runs.Run(home / "runs" / name) for name in ("mine", "other"))
+    rows = "step,loss,val_hit1\n10,2.0,\n20,1.0,0.5\n"
+    for run in (mine, other):
+        run.path.mkdir(parents=True)
+    (mine.path / "metrics.csv").write_text(rows)  # that of an earlier training, taken up again
+    time.sleep(0.05)
+    with training.live(mine, "slow", every=0.05):
+        (other.path / "metrics.csv").write_text(rows)
+        time.sleep(0.5)
+        assert capsys.readouterr().out == ""
+        (mine.path / "metrics.csv").write_text(rows + "30,0.5,\n")
+        time.sleep(1.0)
+        assert "Image" in capsys.readouterr().out, "a figure would be lost: no handle updates it"
+    assert "watch" not in str(threading.enumerate())
+
+
+def test_pair_bars_stand_on_one_half():
+    bars = training.pair_bars(pairs(), "x").axes[0].patches
+    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [
+        (0.5, 0.4),
+        (0.5, pytest.approx(-0.1)),
+    ]
+
+
+def some_predictions(gain: float) -> Predictions:
+    """30 videos of 2 to 5 clips, 4 classes; `gain` is what the true classes get beside chance."""
+    rng = np.random.default_rng(7)
+    labels = [rng.choice(4, 1 + v % 2, replace=False).tolist() for v in range(30)]
+    video = np.repeat(np.arange(30), rng.integers(2, 6, 30))
+    found = rng.random((len(video), 4)) + gain * metrics.truth([labels[v] for v in video], 4)
+    found = (found / found.sum(axis=1, keepdims=True)).astype(np.float32)
+    return Predictions(found, video, np.arange(len(video)), [f"v{n}" for n in range(30)], labels)
+
+
+def test_the_hardest_videos_are_mistakes_one_clip_each():
+    saved = some_predictions(0.3)
+    table, scores = mistakes.hardest(saved, 30), saved.video_probabilities
+    wrong = [v for v in range(30) if scores[v].argmax() not in saved.labels[v]]
+    assert 2 < len(wrong) < 30 and table["lead"].is_monotonic_decreasing
+    shown = saved.clip_video[table["clip"]]
+    assert sorted(shown) == wrong, "every mistake once, and nothing else"
+    for v, row in zip(shown, table.itertuples(), strict=True):
+        mine = np.flatnonzero(saved.clip_video == v)
+        assert row.other == scores[v].argmax() and row.own in saved.labels[v]
+        assert row.clip == max(mine, key=lambda n: saved.clip_probabilities[n, row.other])
+        assert row.lead == pytest.approx(row.other_gets - row.own_gets)
+    assert mistakes.hardest(saved, 2)["clip"].tolist() == table["clip"][:2].tolist()
+
+
+def test_without_a_mistake_the_closest_calls():
+    saved = some_predictions(5.0)
+    table, scores = mistakes.hardest(saved, 6), saved.video_probabilities
+    assert metrics.hit_at_k(scores, saved.labels, 1) == 1
+    assert len(table) == 6 and (table["lead"] < 0).all()
+    for v, row in zip(saved.clip_video[table["clip"]], table.itertuples(), strict=True):
+        mine = np.flatnonzero(saved.clip_video == v)
+        assert row.own == scores[v].argmax()
+        assert row.clip == max(mine, key=lambda n: saved.clip_probabilities[n, row.own])
+
+
+def test_the_clearest_clip_of_a_class_is_of_its_likeliest_video():
+    saved = some_predictions(0.3)
+    scores = saved.video_probabilities
+    saved.labels[:] = [[k for k in own if k != 3] or [0] for own in saved.labels]
+    found = mistakes.clearest(saved, [2, 0, 3])
+    assert list(found) == [2, 0], "no video is of class 3"
+    for k, clip in found.items():
+        best = max((v for v in range(30) if k in saved.labels[v]), key=lambda v: scores[v, k])
+        mine = np.flatnonzero(saved.clip_video == best)
+        assert clip == max(mine, key=lambda n: saved.clip_probabilities[n, k])
+
+
+def test_the_pair_table_leaves_out_pairs_without_videos():
+    saved, classes = some_predictions(0.3), ["a", "b", "c", "d", "e", "f"]
+    wide = np.pad(saved.clip_probabilities, ((0, 0), (0, 2)))
+    saved = saved._replace(clip_probabilities=wide)
+    pairs = {"motion": [["a", "b"], ["e", "f"]], "detail": [["c", "d"]]}
+    table = mistakes.pair_table(saved, pairs, classes)
+    assert table[["kind", "pair"]].to_numpy().tolist() == [["motion", "a | b"], ["detail", "c | d"]]
+    scores = saved.video_probabilities
+    mine = [v for v in range(30) if (0 in saved.labels[v]) != (1 in saved.labels[v])]
+    right = [(scores[v, 0] > scores[v, 1]) == (0 in saved.labels[v]) for v in mine]
+    assert table["videos"][0] == len(mine) and table["accuracy"][0] == pytest.approx(np.mean(right))
+    assert (table["low"] <= table["accuracy"]).all() and (table["accuracy"] <= table["high"]).all()
+
+
+def test_beside_paper_shows_both_and_survives_a_gap():
+    figure = training.beside_paper(RESULTS, "slow", "x")
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["80.0%   41.9%", "90.0%   60.9%", "100.0%   80.2%", "here   paper"]
+    chance = next(line for line in figure.axes[0].lines if line.get_label() == "chance, here")
+    assert list(chance.get_xdata()) == [1 / 16, 1 / 16, 5 / 16]
+    figure = training.beside_paper(RESULTS, "late-fovea", "x")
+    assert [text.get_text() for text in figure.axes[0].texts][0] == "80.0%   –"
+    drawn(figure)
+
+
+def test_five_of_five_classes_is_no_score():
+    figure = training.beside_paper(RESULTS | {"classes": 5}, "slow", "x")
+    assert figure.axes[0].texts[2].get_text().split() == ["–", "80.2%"]
+    assert "no score: 5 classes" in figure.axes[0].get_yticklabels()[2].get_text()
+    drawn(figure)
+
+
+@pytest.mark.parametrize("name", models.NAMES)
+def test_the_shape_flow_of_every_network(name):
+    net = models.build(name, classes=7, width=0.05)
+    figure = training.shape_flow(models.summary(net), name)
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    streams = len(net.view.streams)
+    assert texts.count("conv1") == streams and texts.count("fc6") == 1 and texts[-1] == "7"
+    drawn(figure)
+
+
+def test_each_fusion_has_a_colour_of_its_own():
+    assert set(style.COLOURS) == set(models.FUSIONS)
+    assert len({style.colour(name) for name in models.NAMES}) == 4
+    assert style.colour("slow-multires") == style.colour("slow")
+
+
+def test_a_headline_stays_on_its_figure():
+    """Long ones take two lines, and no more."""
+    long = (
+        "From scratch 75.9% of videos are told, more than by what was tuned: top 3 layers 63.3%, "
+    )
+    for text in ("short", long + "−12.6 points to scratch (−17.2 to −7.8)", 9 * long, "W" * 300):
+        fig, _ = style.new_figure()
+        style.headline(fig, text)
+        fig.canvas.draw()
+        box = fig._suptitle.get_window_extent()
+        assert 0 <= box.x0 < box.x1 <= fig.bbox.x1, text
+        assert fig._suptitle.get_text().count("\n") == (long in text)
+
+
+def test_the_two_lines_of_a_headline_are_even():
+    for words in range(1, 22):
+        fig, _ = style.new_figure()
+        style.headline(fig, " ".join(["letters"] * words))
+        counts = [len(line.split()) for line in fig._suptitle.get_text().split("\n")]
+        assert counts == [words] if len(counts) == 1 else counts == [words - words // 2, words // 2]
+    assert len(counts) == 2
+
+
+def test_trials_are_told_apart_by_rate_and_dropout():
+    columns = ["depth", "width", "dropout", "lr", "val_loss", "val_hit1", "chosen"]
+    rows = [(0, 0, 0.0, 1e-3), (1, 8, 0.0, 1e-3), (1, 8, 0.5, 1e-4), (1, 8, 0.0, 1e-4)]
+    trials = pd.DataFrame([(*row, 1.0, 0.5, n == 2) for n, row in enumerate(rows)], columns=columns)
+    figure = baseline.tuning(trials, "four")
+    data, left = io.BytesIO(), figure.axes[0]
+    figure.savefig(data, format="png", dpi=figure.dpi)
+    image, darkest = np.asarray(Image.open(data).convert("L")), []
+    dots = [line for line in left.lines if line.get_markersize() == 6]
+    for dot in dots:
+        x, y = left.transData.transform(dot.get_xydata()[0]).round().astype(int)
+        darkest.append(int(image[len(image) - y - 5 : len(image) - y + 5, x - 5 : x + 5].min()))
+    assert max(darkest[:2]) + 30 < darkest[3], "the slower rate is fainter, rings too"
+    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, True, False, True]
+    (legend,) = figure.legends
+    said = ["learning rate 0.001", "learning rate 0.0001", "without dropout", "chosen"]
+    assert [text.get_text() for text in legend.get_texts()] == said

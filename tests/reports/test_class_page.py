@@ -1,0 +1,509 @@
+"""The class page in a real browser: what it shows, runs, fetches and lets a keyboard do."""
+
+import base64
+import io
+import itertools
+import json
+import re
+import shutil
+import statistics
+from html.parser import HTMLParser
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from s1m_lab.data import catalog, shards
+from s1m_lab.pocket import sports_plan
+from s1m_lab.reports import class_page
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
+EVIL = [
+    "<script>document.title = 'ran'; window.ran = 1</script>",
+    '"><img src=x onerror="document.title = \'ran\'; window.ran = 1">',
+    "' onmouseover='window.ran = 1' autofocus onfocus='window.ran = 1",
+    "</bdi></a></h3><svg onload=window.ran=1>",
+    "--></style></script><script>window.ran = 1</script>",
+    "\u202egnp.exe\u202c \u2066turned\x00 round\x1b[31m",
+    "two\nlines\r\nand\u2028three",
+    "&lt;b&gt; ${window.ran = 1} $name $$",
+    "",
+    "long " * 2000,
+    "x" * 10_000,
+    "שלום עולם",
+]
+SPORTS = ["Ålesund rowing", "yağlı güreş", "t'ai chi ch'uan", "ice hockey", "field hockey"]
+
+
+def dataset(folder, classes, videos=(), clips=()):
+    """A dataset folder: `videos` are dicts of catalog columns, `clips` (labels, frame) in train."""
+    videos = [{"split": "train", "labels": [0]} | video for video in videos]
+    columns = {key: [v.get(key) for v in videos] for key in catalog.SCHEMA.names}
+    columns["id"] = [f"v{k}" for k in range(len(videos))]
+    df = catalog.frame(catalog.table(columns), classes=classes, data_seed=0, split="as given")
+    catalog.save_catalog(df, folder)
+    if clips:
+        (folder / "clips").mkdir()
+        stored = [
+            shards.Clip(f"v{k}", f"v{k}", 0, 0.0, labels, frame[None])
+            for k, (labels, frame) in enumerate(clips)
+        ]
+        table = shards.write(folder / "clips" / "train-00000.tar", stored)
+        height, width = clips[0][1].shape[:2]
+        settings = {"height": height, "width": width, "frames": 1, "fps": 30.0}
+        found = [{"name": "train-00000.tar", "split": "train", "clips": len(clips)}]
+        about = {"settings": settings, "fingerprint": "f", "shards": found}
+        schema = shards.SCHEMA.with_metadata({"s1m": json.dumps(about)})
+        pq.write_table(table.cast(schema), folder / "clips" / "index.parquet")
+    return folder
+
+
+def plain(*colour, size=(24, 32)):
+    return np.full((*size, 3), colour, np.uint8)
+
+
+class Page(HTMLParser):
+    """Every element of a page, in order, as (tag, attributes), and the text of the cards."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.elements, self.cards = [], {}
+        self.card = None
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        attributes = dict(attributes)
+        self.elements.append((tag, attributes))
+        if attributes.get("class") == "card":
+            self.card = int(attributes["id"][1:])
+            self.cards[self.card] = []
+
+    def handle_endtag(self, tag):
+        self.card = None if tag == "li" else self.card
+
+    def handle_data(self, data):
+        if self.card is not None and data.strip():
+            self.cards[self.card].append(data)
+
+    def all(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def shown(browser):
+    """Names of the cards that can be seen, in their order."""
+    return browser.run(
+        "[...document.querySelectorAll('.card')].filter(c => c.checkVisibility())"
+        ".map(c => c.querySelector('bdi').textContent)"
+    )
+
+
+def focus(browser):
+    """The id of what has the focus, of a link to a class the name."""
+    return browser.run("document.activeElement.id || document.activeElement.textContent")
+
+
+def said(browser):
+    return browser.run("document.querySelector('[role=status]').textContent")
+
+
+# ------------------------------------------------------------------------------------- hostility
+
+
+@pytest.fixture
+def evil(tmp_path):
+    thumbnails = [
+        'https://evil.example/"><script>window.ran=1</script>',
+        "javascript:window.ran=1",
+        "http://i.ytimg.com/vi/http/default.jpg",
+        "https://evil.example; script-src 'unsafe-inline'/x.jpg",
+        "https://user@evil.example/x.jpg",
+        "https://i.ytimg.com/vi/a/default.jpg",
+        "https://i.ytimg.com/vi/b/de fault.jpg",
+        "//i.ytimg.com/x.jpg",
+    ]
+    videos = [
+        {"labels": [k], "title": EVIL[k], "thumbnail": (thumbnails + [None] * 9)[k]}
+        for k in range(len(EVIL))
+    ]
+    folder = tmp_path / '<img src=x onerror="window.ran=1">'
+    classes = [name.replace("\n", " ") for name in EVIL]
+    return class_page.write(dataset(folder, classes, videos), tmp_path / "page.html", network=True)
+
+
+def test_hostile_texts_are_shown_and_nothing_runs(evil, browser):
+    browser.open(evil, width=320)
+    assert browser.run("document.title") == 'Classes of <img src=x onerror="window.ran=1">'
+    assert browser.run("typeof window.ran") == "undefined"
+    assert browser.run("document.scripts.length") == 1
+    named = shown(browser)
+    assert len(named) == len(EVIL)
+    assert named[:5] == EVIL[:5] and named[6:9] == ["two lines and three", EVIL[7], "class 8"]
+    assert named[5] == "gnp.exe turned round [31m", "no control characters, of direction neither"
+    assert named[11] == EVIL[11]
+    assert max(map(len, named)) <= 100
+    handlers = "[...document.querySelectorAll('*')].filter(e => [...e.attributes].some("
+    assert (
+        browser.run(handlers + "a => a.name.startsWith('on') || a.name === 'style')).length") == 0
+    )
+    assert browser.run("document.documentElement.scrollWidth") <= 320, "nothing sticks out"
+
+
+def test_the_policy_stops_what_escaping_would_let_through(evil, browser):
+    text = evil.read_text("utf-8").replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", '"')
+    text = text.replace("</main>", '<img src="https://tracker.example/x.png"></main>')
+    evil.write_text(text, "utf-8")
+    browser.open(evil)
+    hosts = {request["url"].split("/")[2] for request in browser.requests()}
+    assert hosts == {"", "i.ytimg.com"}
+    assert browser.run("document.scripts.length") > 1, "unescaped, there are scripts"
+    assert browser.run("typeof window.ran") == "undefined"
+    assert browser.run("document.title").startswith("Classes of")
+
+
+def test_only_what_was_allowed_is_fetched(evil, browser, tmp_path):
+    """With the network thumbnails over https alone, even where the catalog says http, without a
+    referrer; without it, nothing."""
+    requests = browser.open(evil, height=9000).requests()
+    addresses = {f"https://i.ytimg.com/vi/{name}/default.jpg" for name in ("a", "http")}
+    assert len(requests) == 3 and {r["url"] for r in requests[1:]} == addresses
+    assert requests[1]["referrerPolicy"] == "no-referrer"
+    videos = [{"thumbnail": "https://i.ytimg.com/vi/a/default.jpg"}]
+    page = class_page.write(dataset(tmp_path / "two", ["a"], videos), tmp_path / "two.html")
+    assert [r["url"] for r in browser.open(page, height=9000).requests()] == [page.as_uri()]
+    assert "no picture" in Page(page).cards[0]
+    blocked = [e for e in browser.events if e["method"] == "Log.entryAdded"]
+    assert not blocked, "the policy allows all that the page itself needs"
+
+
+# ---------------------------------------------------------------------------------------- content
+
+
+def test_a_card_tells_what_plain_counting_tells(tmp_path):
+    rng = np.random.default_rng(3)
+    videos = [
+        {
+            "split": str(rng.choice(["train", "val", "test"])),
+            "labels": rng.choice(6, rng.choice([1, 1, 3]), replace=False).tolist(),
+            "duration": float(rng.choice([np.nan, 5, 50, 200, 4000])),
+        }
+        for _ in range(400)
+    ]
+    videos += [{"labels": [6]}]
+    classes = [f"sport {k}" for k in range(8)]
+    page = Page(class_page.write(dataset(tmp_path / "d", classes, videos), tmp_path / "p.html"))
+    clocks = {5: "5 s", 50: "50 s", 200: "3:20 min", 4000: "1:06:40 h"}
+    for label in range(6):
+        mine = [v for v in videos if label in v["labels"]]
+        count = {s: sum(v["split"] == s for v in mine) for s in ("train", "val", "test")}
+        several = sum(len(v["labels"]) > 1 for v in mine) / len(mine)
+        median = statistics.median([v["duration"] for v in mine if v["duration"] > 0])
+        text = page.cards[label]
+        assert text[:4] == ["no picture", f"sport {label}", "class ", str(label)]
+        assert text[4] == f"{len(mine)} videos"
+        assert text[5] == " · ".join(f"{s} {n}" for s, n in count.items())
+        assert text[6] == f"{several:.0%} in several classes".replace("%", " %")
+        assert median not in clocks or text[7] == f"median {clocks[median]}"
+    assert page.cards[6][4:] == ["1 video", "train 1"]
+    assert page.cards[7][4:] == ["0 videos"]
+
+
+def colour(image):
+    """The mean colour of a picture in the page."""
+    data = base64.b64decode(image["src"].removeprefix("data:image/webp;base64,"))
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB")).mean((0, 1))
+
+
+def test_a_picture_is_of_its_class(tmp_path, monkeypatch):
+    reads, read = [], shards.Shards.read
+    monkeypatch.setattr(shards.Shards, "read", lambda *a, **k: reads.append(a) or read(*a, **k))
+    colours = [(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40), (9, 99, 99)]
+    clips = [([k], plain(*c)) for k, c in enumerate(colours[:2]) for _ in range(40)]
+    clips += [([2], plain(0, 0, 0))] * 3 + [([2], plain(*colours[2]))] * 6  # cutaways are few
+    clips += [([3, 4], plain(*colours[3]))] * 8  # never alone
+    clips += [([4], plain(*colours[4]))] * 2
+    folder = dataset(tmp_path / "d", list("abcdef"), [{}], clips)
+    page = Page(class_page.write(folder, tmp_path / "p.html"))
+    images = page.all("img")
+    assert [i["alt"] for i in images] == [f"A frame of {name}" for name in "abcde"]
+    for image, wanted in zip(images, colours, strict=True):
+        assert np.abs(colour(image) - wanted).max() < 8
+    assert page.cards[5][0] == "no picture"
+    assert len(reads) <= 5 * class_page.CANDIDATES, "no more is read than is looked at"
+
+
+def test_a_page_of_487_noisy_pictures_keeps_its_budget(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    clips = [([k], rng.integers(0, 256, (200, 277, 3), np.uint8)) for k in range(487)]
+    folder = dataset(tmp_path / "d", [f"class {k}" for k in range(487)], [{}], clips)
+    path = class_page.write(folder, tmp_path / "p.html")
+    assert len(Page(path).all("img")) == 487
+    assert 2_000_000 < path.stat().st_size <= 7_000_000
+    before = path.read_bytes()
+    monkeypatch.setattr(class_page, "BUDGET", 100_000)
+    with pytest.raises(ValueError, match="487 classes do not fit in a page of 0.1 MB"):
+        class_page.write(folder, path)
+    assert path.read_bytes() == before
+
+
+def groups(page):
+    """{title: numbers of its classes} as the page has them."""
+    text = page.read_text("utf-8")
+    sections = re.findall(r"<h2><bdi>(.*?)</bdi>.*?</section>", text, re.DOTALL)
+    parts = re.split(r"<section", text)[1:]
+    numbers = [list(map(int, re.findall(r'class="card" id="c(\d+)"', part))) for part in parts]
+    return dict(zip(sections, numbers, strict=True))
+
+
+def test_every_sport_of_sports1m_has_its_group(tmp_path, real_data):
+    names = (real_data / "sports1m" / "labels.txt").read_text("utf-8").splitlines()
+    found = groups(class_page.write(dataset(tmp_path / "d", names, [{}]), tmp_path / "p.html"))
+    assert list(found) == list(class_page.SPORTS)
+    assert sorted(sum(found.values(), [])) == list(range(487)) and all(found.values())
+    named = {title: [names[k] for k in numbers] for title, numbers in found.items()}
+    assert named["Football"][0] == "association football" and len(named["Football"]) == 5
+    assert {"polo", "rodeo", "equestrianism"} <= set(named["Horses and bulls"])
+    assert {"badminton", "tennis", "squash (sport)"} <= set(named["Rackets and pelota"])
+    assert {"kendo", "fencing", "kenjutsu"} <= set(named["Fencing and swordsmanship"])
+    assert {"hurling", "ice hockey"} <= set(named["Hockey and lacrosse"])
+
+
+def test_other_classes_stand_by_pair_by_initial_or_together(tmp_path):
+    def of(name, classes, about=None):
+        folder = dataset(tmp_path / name, classes, [{}])
+        if about:
+            (folder / "dataset.json").write_text(json.dumps(about))
+        return groups(class_page.write(folder, tmp_path / f"{name}.html"))
+
+    pairs = of("pairs", ["a", "b", "c", "d"], {"pairs": {"motion": [["d", "b"]]}})
+    assert pairs == {"Motion pairs": [3, 1], "Other classes": [0, 2]}
+    assert of("few", ["b", "a"]) == {"All classes": [0, 1]}
+    many = of("many", ["b", "éa", "Eb", "1x", ""] + ["z"] * 30)
+    assert many == {"Other": [4, 3], "B": [0], "E": [2, 1], "Z": list(range(5, 35))}
+
+
+def test_pocket_stands_in_pairs(tmp_path):
+    folder = dataset(tmp_path / "d", sports_plan.CLASSES, [{}])
+    (folder / "dataset.json").write_text(json.dumps({"pairs": sports_plan.PAIRS}))
+    found = groups(class_page.write(folder, tmp_path / "p.html"))
+    assert sorted(sum(found.values(), [])) == list(range(16))
+    assert found["Motion pairs"][:2] == [0, 1]
+
+
+# -------------------------------------------------------------------------------------- keyboard
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """Forty classes in groups by initial, half of them with pictures."""
+    folder = tmp_path_factory.mktemp("page") / "mine"
+    classes = SPORTS + [f"bowls {k}" for k in range(35)]
+    videos = [
+        {"labels": [k, 39], "split": s, "duration": 7.0 * k + 3}
+        for k in range(39)
+        for s in ("train", "val", "test")
+    ]
+    clips = [([k], plain(40, 6 * k, 99)) for k in range(0, 40, 2)]
+    return class_page.write(dataset(folder, classes, videos, clips), folder.parent / "page.html")
+
+
+@pytest.mark.parametrize(
+    "typed, hits",
+    [
+        ("hockey", SPORTS[4:2:-1]),
+        ("HOCKEY ice", ["ice hockey"]),
+        ("alesund", SPORTS[:1]),
+        ("yagli gures", SPORTS[1:2]),
+        ("yağlı", SPORTS[1:2]),
+        ("tai  chi", SPORTS[2:3]),
+        (
+            "3",
+            ["ice hockey", "bowls 13", "bowls 23", "bowls 3"] + [f"bowls 3{k}" for k in range(5)],
+        ),
+        ("<b>", []),
+    ],
+)
+def test_typing_finds_classes(page, browser, typed, hits):
+    browser.open(page).press("/")
+    assert focus(browser) == "query"
+    browser.ask("Input.insertText", text=typed)
+    assert sorted(shown(browser)) == sorted(hits)
+    assert said(browser) == f"{len(hits) or 'None'} of 40 classes"
+    seen = browser.run(
+        "[...document.querySelectorAll('section, nav li')].filter(e => e.checkVisibility()).length"
+    )
+    assert seen == 2 * len({hit[0] for hit in hits}), "groups without a hit go, their jumps as well"
+
+
+def test_a_search_may_stand_in_the_address(page, browser):
+    browser.open(page, "#q=field%20hockey")
+    assert shown(browser) == ["field hockey"] and said(browser) == "1 of 40 classes"
+    browser.open(page, "#q=%E0%A4%A")
+    assert len(shown(browser)) == 40, "a broken address shows all"
+
+
+def test_the_keyboard_goes_everywhere(page, browser):
+    browser.open(page).press("Tab")
+    assert focus(browser) == "Skip to the classes"
+    assert browser.run("document.activeElement.getBoundingClientRect().top") >= 0
+    browser.press("/")
+    browser.ask("Input.insertText", text="hockey")
+    browser.press("Enter")
+    assert focus(browser) == "field hockey"
+    assert (
+        browser.run("getComputedStyle(document.activeElement.closest('li')).outlineStyle")
+        == "solid"
+    )
+    browser.press("ArrowRight")
+    assert focus(browser) == "ice hockey"
+    browser.press("ArrowRight")
+    assert focus(browser) == "ice hockey", "there is none after the last"
+    browser.press("Escape")
+    assert focus(browser) == "query" and len(shown(browser)) == 40
+    assert said(browser) == "40 classes" and browser.run("box.value") == ""
+    browser.press("ArrowDown")
+    names = shown(browser)
+    assert focus(browser) == names[0]
+    browser.press("Tab")
+    assert focus(browser) == names[1]
+    across = browser.run("new Set(cards.map(c => c.card.getBoundingClientRect().left)).size")
+    bowls = names.index("bowls 0")
+    browser.press("ArrowRight")
+    while focus(browser) != "bowls 0":
+        browser.press("ArrowRight" if names.index(focus(browser)) < bowls else "ArrowLeft")
+    browser.press("ArrowDown")
+    assert focus(browser) == names[bowls + across], "the card right below"
+    low, high, top = browser.run(
+        "(() => { const r = document.activeElement.closest('li').getBoundingClientRect();"
+        "return [r.bottom, r.top, form.getBoundingClientRect().bottom] })()"
+    )
+    assert top <= high < low <= 900, "the whole card is in view, below the search"
+    browser.press("ArrowUp", "ArrowLeft")
+    assert focus(browser) == names[bowls - 1]
+    browser.run("scrollTo(0, 1e6)")
+    browser.press("/")
+    browser.ask("Input.insertText", text="bowls")
+    assert browser.run("scrollY") == 0, "the first hits are in view"
+    browser.press("Enter", "ArrowDown", "ArrowDown")
+    for _ in range(4):
+        browser.press("ArrowUp")
+    assert focus(browser) == "query", "from the topmost row to the search"
+
+
+def test_without_javascript_it_is_a_plain_page(page, browser):
+    browser.ask("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(page)
+        assert len(shown(browser)) == 40
+        assert not browser.run("document.querySelector('form').checkVisibility()")
+    finally:
+        browser.ask("Emulation.setScriptExecutionDisabled", value=False)
+
+
+# ------------------------------------------------------------------------------------ readability
+
+
+def luminance(rgb):
+    """WCAG 2: relative luminance of 8-bit sRGB."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb]
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+COLOURS = """
+(() => {
+  const found = new Set();
+  const note = (element, colour) => {
+    let under = element;
+    const behind = () => getComputedStyle(under).backgroundColor;
+    while (behind() === "rgba(0, 0, 0, 0)") under = under.parentElement;
+    found.add(colour + "|" + behind());
+  };
+  for (const e of document.querySelectorAll("body *:not(script)")) {
+    const own = [...e.childNodes].some(n => n.nodeType === 3 && n.data.trim());
+    if (own || e.tagName === "IMG" || e.tagName === "INPUT") note(e, getComputedStyle(e).color);
+    if (e.tagName === "INPUT") note(e, getComputedStyle(e, "::placeholder").color);
+  }
+  return [...found];
+})()
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(page, browser, scheme):
+    browser.open(page, scheme=scheme)
+    pairs = browser.run(COLOURS)
+    assert len(pairs) >= 5
+    for pair in pairs:
+        text, under = (
+            luminance([int(c) / 255 for c in re.findall(r"\d+", colour)[:3]])
+            for colour in pair.split("|")
+        )
+        light, dark = max(text, under), min(text, under)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, pair
+    dark_page = luminance(
+        [
+            int(c) / 255
+            for c in re.findall(
+                r"\d+", browser.run("getComputedStyle(document.body).backgroundColor")
+            )
+        ]
+    )
+    assert (dark_page < 0.1) == (scheme == "dark")
+
+
+def test_a_phone_shows_it_large_enough(page, browser):
+    browser.open(page, width=390, height=844)
+    assert browser.run("document.documentElement.scrollWidth") == 390, "nothing sticks out"
+    least = browser.run(
+        "Math.min(...[...document.querySelectorAll('h1, h2, h3, p, a, span, input, .none')]"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize)))"
+    )
+    assert least >= 16
+    heights = browser.run(
+        "[...document.querySelectorAll('nav a, input, .card')]"
+        ".map(e => e.getBoundingClientRect().height)"
+    )
+    assert min(heights) >= 44
+    link = browser.run(
+        "(() => { const card = document.querySelectorAll('.card')[4];"
+        "card.scrollIntoView({ block: 'center', behavior: 'instant' });"
+        "const r = card.getBoundingClientRect();"
+        "return document.elementFromPoint(r.left + 20, r.bottom - 20).textContent })()"
+    )
+    assert link == shown(browser)[4], "all of a card is its link"
+
+
+def test_motion_is_for_those_who_want_it(page, browser):
+    browser.open(page)
+    asked = "getComputedStyle(document.documentElement).scrollBehavior"
+    for value, behaviour in (("reduce", "auto"), ("no-preference", "smooth")):
+        feature = {"name": "prefers-reduced-motion", "value": value}
+        browser.ask("Emulation.setEmulatedMedia", features=[feature])
+        assert browser.run(asked) == behaviour
+
+
+def test_a_screen_reader_finds_its_way(page):
+    found = Page(page)
+    (html,), (title,) = (
+        found.all("html"),
+        re.findall("<title>(.*)</title>", page.read_text("utf-8")),
+    )
+    assert html["lang"] == "en" and title == "Classes of mine"
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in found.all(
+        "meta"
+    )
+    levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1 and levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    for landmark in ("header", "main", "footer", "nav"):
+        assert len(found.all(landmark)) == 1, landmark
+    assert found.all("form")[0]["role"] == "search" and found.all("nav")[0]["aria-label"]
+    ids = [attributes["id"] for _, attributes in found.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    links = [a["href"] for a in found.all("a")]
+    assert links[0] == "#classes" and {link[1:] for link in links} <= set(ids)
+    assert [label["for"] for label in found.all("label")] == [i["id"] for i in found.all("input")]
+    assert all(image["alt"].startswith("A frame of ") for image in found.all("img"))
+    assert len(found.all("img")) == 20
+    sources = [a[key] for _, a in found.elements for key in ("src", "srcset", "action") if key in a]
+    assert all(source.startswith("data:image/webp;base64,") for source in sources)

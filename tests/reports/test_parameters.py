@@ -1,0 +1,177 @@
+"""Strict parameters, and a report that asks nothing of the network."""
+
+import base64
+import io
+import re
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from s1m_lab.reports import html, parameters, report
+
+ALLOWED = {"data": str, "model": ("single", "slow", "slow-multires"), "epochs": (0, 1000)}
+ALLOWED |= {"lr": (0.0, 10.0), "run": str, "fetch": bool}
+DEFAULTS = 'data: str = "pocket"  # help\nmodel = "slow"\nepochs = 0\nlr = 0.0\nrun = ""\n'
+
+
+def problems(*cells):
+    return parameters.find_problems(["", DEFAULTS, *cells], ALLOWED)
+
+
+@pytest.mark.parametrize(
+    "injected, said",
+    [
+        ('modle = "slow"', "no parameter is called 'modle'; the nearest is 'model'"),
+        ("batch = 3", "(there are: data, model, epochs, lr, run, fetch)"),
+        ('model = "slwo"', "model cannot be 'slwo'; the nearest is 'slow'"),
+        ("epochs = -1", "epochs must be a whole number from 0 to 1000; it was given -1"),
+        ('epochs = "two"', "epochs must be a whole number from 0 to 1000; it was given 'two'"),
+        ("epochs = 2.0", "whole number"),
+        ("epochs = True", "whole number"),
+        ("epochs = None", "whole number"),
+        ("lr = 11", "lr must be a number from 0.0 to 10.0; it was given 11"),
+        ('lr = "1e-3"', "lr must be a number from 0.0 to 10.0; it was given '1e-3'"),
+        ("lr = float('nan')", "it was given nan"),
+        ("lr = float('inf')", "it was given inf"),
+        (
+            "run = 12",
+            "run must be text; it arrived as 12; where digits are meant as text: -r run 12",
+        ),
+        ("model = 3", "model must be text"),
+        ("fetch = 1", "fetch must be True or False, not 1"),
+        ("data = None", "data must be text; it arrived as None"),
+    ],
+)
+def test_wrong_parameters_are_named(injected, said):
+    (problem,) = problems(f"# Parameters\n{injected}\n")
+    assert said in problem
+
+
+def test_every_wrong_parameter_is_named_at_once():
+    assert len(problems('# Parameters\nmodle = "slow"\nepochs = -1\nlr = 11\n')) == 3
+
+
+@pytest.mark.parametrize(
+    "injected",
+    [
+        'model = "slow-multires"',
+        "epochs = 1000",
+        "fetch = True",
+        "lr = 1",
+        "lr = 0.001",
+        'run = "a 7"',
+        "",
+    ],
+)
+def test_right_parameters_pass(injected):
+    assert problems(f"# Parameters\n{injected}\n") == []
+
+
+def test_cells_of_the_notebook_are_no_parameters():
+    cells = [
+        "modle = 1",
+        "shown = 3\nfigure = None",
+        "%matplotlib inline",
+        "x.y = 1",
+        "a, b = 1, 2",
+    ]
+    assert problems(*cells, "epochs_done = len(data)", "model = build('x')") == []
+
+
+def test_the_last_word_counts():
+    wrong, right = '# Parameters\nmodle = "slow"\n', '# Parameters\nmodel = "single"\n'
+    assert problems(wrong, right) == []
+    assert len(problems(right, wrong)) == 1
+    assert len(problems("epochs = -1")) == 1, "a changed parameters cell is checked as well"
+    assert problems("epochs = -1", "epochs = 1") == []
+    assert problems("epochs: int = -1") and not problems("epochs: int = 1")
+
+
+def test_cells_may_run_again_in_any_order(tmp_path):
+    """In a real IPython: defaults, injected, check, then all of them again backwards."""
+    check = "from s1m_lab.reports.parameters import check\n"
+    check += "check(model=('single', 'slow'), epochs=(0, 9))"
+    cells = ['model = "single"\nepochs = 0', '# Parameters\nmodel = "slow"\n', check, "modle = 1"]
+    program = f"""
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in {cells + cells[::-1] + cells[2:]!r}:
+    shell.run_cell(cell, store_history=True).raise_error()
+shell.run_cell('# Parameters\\nmodel = "slwo"', store_history=True)
+result = shell.run_cell({check!r}, store_history=True)
+print("raised", type(result.error_in_exec).__name__)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == [
+        "ParameterError: model cannot be 'slwo'; the nearest is 'slow' (it may be: single, slow)",
+        "raised ParameterError",
+    ]
+
+
+def test_checking_asks_for_nothing_heavy():
+    """A misspelt parameter is answered in a moment, before torch is loaded."""
+    program = "import sys; from s1m_lab.reports import parameters; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_html_is_whole_and_without_scripts(tmp_path):
+    data = io.BytesIO()
+    Image.fromarray(np.full((4, 4, 3), 90, np.uint8)).save(data, "PNG")
+    png = base64.b64encode(data.getvalue()).decode()
+    notebook = nbformat.v4.new_notebook()
+    hostile = (
+        "<b>bold</b><script>alert(1)</script><SCRIPT src='http://evil.example/x.js'>\n</SCRIPT >"
+    )
+    outputs = [
+        nbformat.v4.new_output("display_data", {"image/png": png}),
+        nbformat.v4.new_output("display_data", {"text/html": hostile}),
+        nbformat.v4.new_output("stream", text="<script>as text</script> Größe\n"),
+        nbformat.v4.new_output("stream", text="the next line\n"),
+    ]
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# 03 · A title"),
+        nbformat.v4.new_code_cell("print('<script>')", outputs=outputs, execution_count=1),
+    ]
+    path = tmp_path / "a report.ipynb"
+    nbformat.write(notebook, path)
+
+    page = html.html(path)
+
+    text = page.read_text("utf-8")
+    assert page == tmp_path / "a report.html"
+    assert "<script" not in text.lower() and "alert(1)" not in text
+    assert "<b>bold</b>" in text and png in text and "A title" in text
+    assert "&lt;script&gt;as text&lt;/script&gt; Größe\nthe next line\n" in text
+
+
+WORK = """from s1m_lab.common.progress import Progress
+progress = Progress("working", 5, "steps", every=0)
+for n in range(5):
+    progress.update(note="with a long note" if n == 2 else "")
+print("done")"""
+
+
+def test_of_a_progress_the_last_line_stays_and_each_is_heard(home, tmp_path):
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WORK)])
+    nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    nbformat.write(nb, tmp_path / "work.ipynb")
+    heard = []
+
+    class Said(report.Said):
+        def write(self, text):
+            heard.append(text)
+
+    report.make(report.Report("work", tmp_path / "work.ipynb", {}), Said())
+    assert "".join(heard).count("working ") == 5
+    made = home / "reports" / "work.ipynb"
+    (output,) = nbformat.read(made, as_version=4).cells[0].outputs
+    last, done = output.text.splitlines()
+    assert last.startswith("working 5/5 · 100%") and done == "done"
+    page = re.sub(r"<title>.*?</title>", "", made.with_suffix(".html").read_text("utf-8"))
+    assert len(re.findall(r"working \d/5 ", page)) == 1
