@@ -166,7 +166,7 @@ def test_workers_and_kills_change_no_byte(folder, tmp_path):
 
     made.rename(tmp_path / "two")
     make = (
-        f"from pathlib import Path\nhistograms.prepare(Path({str(folder)!r}), {WORDS}, workers=1)"
+        f"from pathlib import Path\nbag_of_words.prepare(Path({str(folder)!r}), {WORDS}, workers=1)"
     )
     for prefix, pieces in (("sample-", 1), ("train-", 1)):
         killed(
@@ -257,7 +257,7 @@ def test_the_table_of_trials_is_that_of_the_metrics(folder, films):
 
 def test_a_killed_search_ends_in_the_same_bits(folder, films):
     whole = train.tune(films, WORDS, epochs=12, run="whole", workers=1)
-    program = f"baseline.tune({str(films)!r}, {WORDS}, epochs=12, run='killed', workers=1)"
+    program = f"train.tune({str(films)!r}, {WORDS}, epochs=12, run='killed', workers=1)"
     run = runs.Run(whole.path.with_name("killed"))
     killed(
         started(folder.parent.parent, program),
