@@ -4,6 +4,8 @@ A `Pen` draws four times too large and is averaged down, into a background (`pic
 `Sprite`, which `paste` puts on a frame in about ten microseconds.
 """
 
+from functools import lru_cache
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -180,7 +182,12 @@ def look(rng, shirts: list[Colour], **more) -> dict:
 
 
 def steps(outfit: dict, facing: int, size: float = 1.0) -> list[Sprite]:
-    return [player(outfit, k / 8, facing, size) for k in range(8)]
+    return _steps(tuple(outfit.items()), facing, size)
+
+
+@lru_cache(8)  # as many as play in a scene: its twin has the same players
+def _steps(outfit: tuple, facing: int, size: float) -> list[Sprite]:
+    return [player(dict(outfit), k / 8, facing, size) for k in range(8)]
 
 
 def ball(radius: float, colour: Colour, seam: Colour | None = None) -> Sprite:
