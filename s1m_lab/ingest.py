@@ -124,9 +124,7 @@ def prepare(
                 pending = (jobs[n] for n in todo)  # each is built when a worker is free
                 rows = [row for n in todo for row in jobs.shards[n].rows]
                 little = sum(found[row].size for row in rows if found[row]) < LITTLE
-                for name, stem, n in cluster.run(
-                    cutting.make, pending, workers, scheduler, little
-                ):
+                for name, stem, n in cluster.run(cutting.make, pending, workers, scheduler, little):
                     stems[name] = stem
                     progress.update(n)
                 _merge(here, df, jobs, stems, {"settings": settings, "work": work})
