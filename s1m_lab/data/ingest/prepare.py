@@ -38,6 +38,7 @@ from s1m_lab.data.ingest.plan import Jobs, clip_bytes
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.video import container
 
+LITTLE = 16e6  # bytes of videos, which one core cuts in about 10 s
 VERSION = 3  # raise it when the same videos and settings give other bytes
 DEFAULTS = {
     "height": 200,
@@ -126,7 +127,9 @@ def prepare(
                 total = sum(len(jobs.shards[n].rows) for n in todo)
                 progress = Progress("ingest", total, "videos")
                 pending = (jobs[n] for n in todo)  # each is built when a worker is free
-                for name, stem, n in cluster.run(worker.make, pending, workers, scheduler):
+                rows = [row for n in todo for row in jobs.shards[n].rows]
+                little = sum(found[row].size for row in rows if found[row]) < LITTLE
+                for name, stem, n in cluster.run(worker.make, pending, workers, scheduler, little):
                     stems[name] = stem
                     progress.update(n)
                 _merge(here, df, jobs, stems, {"settings": settings, "work": work})
