@@ -41,12 +41,12 @@ def install_with_uv(lab: list[str]) -> int:
         encoding="utf-8",
         errors="replace",
     )
-    clear, end = ("\r\x1b[K", "") if sys.stdout.isatty() else ("", "\n")
+    clear = "\r\x1b[K" if sys.stdout.isatty() else ""
     for line in process.stderr:
         if not line.startswith(DETAILS):
             print(f"{clear}{line}", end="", flush=True)
         elif clear:
-            print(f"{clear}{line.strip()}", end=end, flush=True)
+            print(f"{clear}{line.strip()}", end="", flush=True)
     print(clear, end="", flush=True)
     return process.wait()
 
@@ -79,4 +79,5 @@ def uv_settings() -> tuple[dict[str, str], list[str]]:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="replace")  # uv draws its errors with signs that some logs lack
     sys.exit(main(sys.argv[1:]))
