@@ -60,9 +60,11 @@ test-all: $(INSTALLED_DEV)  ## the long sweeps too
 notebooks: $(INSTALLED_DEV)  ## every notebook on small values
 	"$(RUN)" -m pytest --nbmake notebooks
 
-lint: $(INSTALLED_DEV)  ## ruff on modules and notebooks; notebooks must be stripped
+lint: $(INSTALLED_DEV)  ## ruff, types, the import order of the folders; notebooks must be stripped
 	"$(RUN)" -m ruff check .
 	"$(RUN)" -m ruff format --check .
+	"$(RUN)" -m mypy
+	"$(VENV)/bin/lint-imports"
 	"$(RUN)" -m nbstripout --keep-id --verify notebooks/*.ipynb
 
 lab: $(INSTALLED)  ## JupyterLab on the notebooks
