@@ -90,9 +90,9 @@ class Eye:
         if seconds + self.back[0] < tape.start - decoders.TICK:
             return
         frames = torch.from_numpy(tape.at(seconds + self.back, self.side)).to(self.device)
-        ((top, left, _),) = augment.passes(self.net.size, self.net.crop, n=1)
+        ((top, left, _),) = augment.fixed_places(self.net.size, self.net.crop, n=1)
         places = [(top, left, 0), (top, left, 1)]
-        x = augment.augment(torch.stack([frames] * 2), places, self.net.size, self.net.crop)
+        x = augment.cut(torch.stack([frames] * 2), places, self.net.crop)
         with predict.autocast(self.device, self.precision):
             logits = self.net(x)
         self.latest = F.softmax(logits.float(), dim=1).mean(0).cpu().numpy()

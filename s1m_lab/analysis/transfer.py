@@ -34,7 +34,7 @@ def way(run: Run) -> str:
     """What a run is called in a table: how it was tuned, of a stranger also what it is."""
     about = run.results
     return (
-        torchvision_models.told(about["model"])
+        torchvision_models.display_name(about["model"])
         if about["model"] in torchvision_models.NAMES
         else about["tune"]
     )

@@ -26,7 +26,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from s1m_lab.analysis.confusion import beyond_chance, shares
-from s1m_lab.data import augment, loader
+from s1m_lab.data import loader
 from s1m_lab.data.shards import Shards
 from s1m_lab.figures import catalog, style
 from s1m_lab.figures.frames import contact_sheet
@@ -80,7 +80,7 @@ def faces(both: Sequence[Predictions], stored: Shards, height: int = 84) -> dict
         mine = np.flatnonzero(own[:, label][both[0].clip_video])
         picks.append(mine[sum(p.clip_probabilities[mine, label] for p in both).argmax()])
     test, picks = loader.Clips(stored, [8], own.shape[1], threads=1), np.array(picks)
-    frames = test[augment.Plan(0, 0, picks, picks)].frames[:, 0].numpy()
+    frames = test.take(picks).frames[:, 0].numpy()
     for label, frame in zip(labels, frames, strict=True):
         image, file = Image.fromarray(frame), io.BytesIO()
         image = image.resize((round(height * image.width / image.height), height))
@@ -290,7 +290,7 @@ def sheet(
             captions.append(f"{name}\n{taken}?\n{each}")
     wanted = np.array(picks, int)
     test = loader.Clips(stored, [8], own.shape[1], threads=1)
-    frames = test[augment.Plan(0, 0, wanted, wanted)].frames[:, 0].numpy()
+    frames = test.take(wanted).frames[:, 0].numpy()
     title = f"Clips of confused pairs, and how likely they are the other ({' | '.join(names)})"
     return contact_sheet(frames, captions, title)
 

@@ -378,7 +378,8 @@ def example(data: str, seed: int = 0, path: str = "") -> tuple[Path, list[str]]:
         moving = {classes.index(name) for name in sum(datasets.pairs(folder).get("motion", []), [])}
         test = df[(df["split"] == "test") & df["labels"].map(len).eq(1)]
         pairs = test[[own[0] in moving for own in test["labels"]]]
-        df = (pairs if len(pairs) else test).iloc[lambda df: keyed_random.shuffled(len(df), seed)]
+        df = pairs if len(pairs) else test
+        df = df.iloc[keyed_random.keyed_permutation(len(df), seed)]
     for start in range(0, len(df), 100):
         rows = df.iloc[start : start + 100]
         for source, own in zip(locate.find(rows, folder), rows["labels"], strict=True):
