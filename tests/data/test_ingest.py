@@ -440,7 +440,7 @@ v.probe = deadly
 """
 
 
-@pytest.mark.parametrize("little", [ingest.LITTLE, 0])  # without Dask, and with it
+@pytest.mark.parametrize("little", [prepare.LITTLE, 0])  # without Dask, and with it
 def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tmp_path, little):
     """Spawned workers; one video kills the process that reads it, twice."""
     (source / "run" / "killer.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
