@@ -390,7 +390,8 @@ def test_alone_a_deadly_video_is_left_out_the_third_time(source, home, tmp_path)
 
 
 SLOW = """
-import sys, time, pathlib, s1m_lab.cutting as c, s1m_lab.video as v
+import sys, time, pathlib, s1m_lab.data.ingest.worker as c
+import s1m_lab.video.reader as v
 marks, probe = pathlib.Path({marks!r}), v.probe
 def slow(path):
     if 'slow' in str(path) and len(list(marks.glob('[0-9]*'))) < {times}:
@@ -430,7 +431,7 @@ def test_kills_from_outside_cost_no_video(source, home, tmp_path, monkeypatch, t
 
 
 DEADLY = """
-import os, signal, s1m_lab.video as v
+import os, signal, s1m_lab.video.reader as v
 probe = v.probe
 def deadly(path):
     if 'killer' in str(path):
