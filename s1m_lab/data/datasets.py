@@ -148,7 +148,7 @@ def _sports1m(source: str, data: str | Path) -> Path:
         raise FileNotFoundError(f"no {path}; source is Sports-1M's metadata: {wanted}")
     folder = paths.dataset(data)
     files = [*sorted(path.iterdir() if path.is_dir() else [path]), path.with_name("labels.txt")]
-    files += sports1m.files(path)
+    files += sports1m.fold_files(path)
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     now = {"path": str(path), "state": fingerprint(files=states, version=__version__)}
     with _alone(folder):
@@ -163,7 +163,7 @@ def _sports1m(source: str, data: str | Path) -> Path:
                 )
         df = sports1m.read_sports1m(path)
         df.attrs["source"] = now
-        sports1m.keep(path, folder, df.attrs["classes"])
+        sports1m.save_folds(path, folder, df.attrs["classes"])
         catalog.save_catalog(df, folder)
     return folder
 

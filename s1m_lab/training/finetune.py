@@ -153,7 +153,7 @@ def _settings(asked: Tuning, folder: Path) -> tuple[runs.Run, dict]:
 
 def _tuned_top(asked: Tuning, folder: Path) -> runs.Run:
     """Features once, then every trial, then the test clips by the best."""
-    system.keep_memory()
+    system.keep_freed_memory()
     run, settings = _settings(asked, folder)
     with exclusive(run.path):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -45,7 +45,7 @@ def train(config: TrainConfig, about: dict | None = None) -> runs.Run:
     `start` is a run of another network.
     """
     about = about or {}
-    system.keep_memory()
+    system.keep_freed_memory()
     with distributed.joined() as world:
         if world.rank == 0:
             prepare.prepare(config.data)
