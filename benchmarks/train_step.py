@@ -228,7 +228,7 @@ def main() -> None:
     names = models.NAMES if args.models == ["all"] else args.models
     device = torch.device(args.device)
     if device.type == "cpu":
-        system.keep_memory()  # for both
+        system.keep_freed_memory()  # for both
     distributed.set_up(torch.get_num_threads(), deterministic=False)  # as a training does
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     about = {

@@ -170,7 +170,7 @@ def _settings(tuning: Tuning, folder: Path) -> tuple[runs.Run, dict]:
 
 def _tune_top(tuning: Tuning, folder: Path) -> runs.Run:
     """Cache the features, train every trial, score the test clips by the best."""
-    system.keep_memory()
+    system.keep_freed_memory()
     run, settings = _settings(tuning, folder)
     with exclusive(run.path):
         world = distributed.alone()

@@ -158,7 +158,7 @@ class Trainer:
         Raises ValueError where a run of that name has other settings, and lists them.
         """
         run, first = self.run, self.world.rank == 0
-        system.keep_memory()
+        system.keep_freed_memory()
         with exclusive(run.path) if first else nullcontext():
             machine = distributed.resolved(self.config.precision, self.world)
             if first:

@@ -234,7 +234,7 @@ def _one_thread():
     """
     from threadpoolctl import threadpool_limits
 
-    system.keep_memory()
+    system.keep_freed_memory()
     return threadpool_limits(1)
 
 

@@ -111,7 +111,7 @@ def tune(
     A finished run is returned as it is, an interrupted one resumes after its last trial. Raises
     ValueError for a name with other settings, and for a dataset without train, val or test clips.
     """
-    system.keep_memory()
+    system.keep_freed_memory()
     folder = prepare.prepare(data)
     settings, found = _settings(folder, words, seed, epochs, run)
     with exclusive(found.path):
