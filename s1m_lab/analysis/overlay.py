@@ -41,7 +41,7 @@ class Panel(NamedTuple):
     rows: Sequence[tuple[str, float]]  # class, probability; likeliest first; none: not yet known
 
 
-class Tape:
+class RecentFrames:
     """The last half second of a film, as the small squares that networks are shown."""
 
     def __init__(self, sides: set[int], span: float = 0.5):
@@ -62,7 +62,7 @@ class Tape:
         return np.stack([self.pictures[max(0, place)][side] for place in places])
 
 
-class Eye:
+class SlidingWindowPredictor:
     """One run that watches: its network, what it last thought and what it has said so far."""
 
     def __init__(self, run: runs.Run, smooth: float, truth: Sequence[str] = ()):
@@ -85,7 +85,7 @@ class Eye:
         self.now = seconds
 
     @torch.no_grad()
-    def look(self, tape: Tape, seconds: float) -> None:
+    def look(self, tape: RecentFrames, seconds: float) -> None:
         """Predict from the stretch of film that ends now, if it has one."""
         if seconds + self.back[0] < tape.start - decoders.TICK:
             return

@@ -39,7 +39,7 @@ import pyarrow.parquet as pq
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
-from s1m_lab.analysis.overlay import TOP, Eye, Panel, Tape
+from s1m_lab.analysis.overlay import TOP, Panel, RecentFrames, SlidingWindowPredictor
 from s1m_lab.common import paths
 from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
 from s1m_lab.common.progress import Progress
@@ -249,12 +249,12 @@ def draw(
     chosen = list({run.name: run for run in chosen}.values())
     _agree(chosen)
     path, truth = Path(path), list(truth)
-    with container.opened(path):  # or says what is wrong with it
+    with container.open_video(path):  # or says what is wrong with it
         about = path.stat()
     source = [str(path.resolve()), about.st_size, about.st_mtime_ns]
     stem = re.sub(r"[^\w-]+", "_", path.stem)[:40]
     with exclusive(chosen[0].path):
-        eyes = [Eye(run, smooth, truth) for run in chosen]
+        eyes = [SlidingWindowPredictor(run, smooth, truth) for run in chosen]
         settings = {"truth": truth, "step": step, "smooth": smooth, "version": VERSION}
         key = fingerprint(film=source, runs=[_print(run) for run in chosen], **settings)
         out = chosen[0].path / f"overlay-{stem}-{key[:8]}.mp4"
@@ -305,7 +305,9 @@ def _store(seen: Overlay, key: str) -> None:
         pq.write_table(rows, temporary)
 
 
-def _drawn(eyes: list[Eye], path: Path, out: Path, truth: list[str], step: float) -> Overlay:
+def _drawn(
+    eyes: list[SlidingWindowPredictor], path: Path, out: Path, truth: list[str], step: float
+) -> Overlay:
     """Write the film `path` with what the `eyes` see to `out`."""
     info = reader.probe(path, whole=False)
     rows = min(TOP, len(eyes[0].labels))
@@ -314,8 +316,8 @@ def _drawn(eyes: list[Eye], path: Path, out: Path, truth: list[str], step: float
     pictures = PIXEL * math.prod(layout.canvas) * info.frames
     require_space(out.parent, 20e6 + pictures + SOUND * info.duration)
     progress = Progress("drawing", info.frames, "frames")
-    tape, due, count = Tape({eye.side for eye in eyes}), 0.0, 0
-    with writer.writing(out, like=path, origin=info.origin, fps=info.fps) as written:
+    tape, due, count = RecentFrames({eye.side for eye in eyes}), 0.0, 0
+    with writer.open_writer(out, like=path, origin=info.origin, fps=info.fps) as written:
         for seconds, image, ended in _frames(path, info):
             tape.add(seconds, image)
             for eye in eyes:

@@ -40,7 +40,7 @@ def verdict(seen: Overlay, run: str) -> str:
 
 
 @style.styled
-def draw(seen: Overlay) -> Figure:
+def draw_timeline(seen: Overlay) -> Figure:
     """The smoothed probabilities of the classes that ever lead, a row a run.
 
     The leader is drawn in the run's colour, a line and its name mark where it changes; a true class

@@ -26,7 +26,7 @@ import numpy as np
 
 from s1m_lab.common.files import atomic
 from s1m_lab.video import reader
-from s1m_lab.video.container import errors, line, opened, url
+from s1m_lab.video.container import decode_errors, error_line, file_url, open_video
 
 
 def encode(
@@ -53,7 +53,7 @@ def encode(
     stream = None
     with atomic(path) as temporary:
         with av.open(
-            url(temporary),
+            file_url(temporary),
             "w",
             format=containers[path.suffix.lower()],
             options={"fflags": "+bitexact"},
@@ -82,25 +82,25 @@ PRIMED = 0.1  # s of sound kept before the first frame, that a decoder needs and
 
 
 @contextmanager
-def writing(
+def open_writer(
     path: Path, like: Path | None = None, origin: float = 0.0, **encoding
-) -> Iterator["Film"]:
-    """A `Film` to add frames to, with the first sound track of the film `like`, whose first frame
+) -> Iterator["VideoWriter"]:
+    """A `VideoWriter` to add frames to, with the first sound track of the film `like`, whose first frame
     is stamped `origin` (s)."""
     import av
 
     path = Path(path)
     with (
         atomic(path) as temporary,
-        av.open(url(temporary), "w", format="mp4") as container,
+        av.open(file_url(temporary), "w", format="mp4") as container,
     ):
-        film = Film(container, **encoding)
+        film = VideoWriter(container, **encoding)
         with closing(film.sound_of(like, origin)) as film.packets:
             yield film
             film.finish()
 
 
-class Film:
+class VideoWriter:
     """What `writing` gives. `sound` says in words what became of the sound."""
 
     def __init__(self, container, fps: float = 30.0, crf: int = 20, bit_rate: int = 0):
@@ -136,7 +136,7 @@ class Film:
         for packet in packets:
             try:
                 self.container.mux(packet)
-            except errors() as error:
+            except decode_errors() as error:
                 if not self.heard or getattr(error, "errno", None) in FULL:
                     raise
                 self.heard -= 1
@@ -174,7 +174,7 @@ class Film:
         if path is None:
             return
         seconds = None
-        with opened(path) as (source, _):
+        with open_video(path) as (source, _):
             track = next((s for s in source.streams.audio if s.codec_context is not None), None)
             if track is None:
                 return
@@ -188,12 +188,12 @@ class Film:
                     yield seconds, packet
                 if seconds is None:
                     self.sound = f"{codec}, of which nothing can be read"
-            except errors() as error:
+            except decode_errors() as error:
                 self.sound += _broken(seconds or 0.0, error)
 
 
 def _broken(seconds: float, error: Exception) -> str:
-    return f", broken off at about {seconds:.1f} s ({line(error)})"
+    return f", broken off at about {seconds:.1f} s ({error_line(error)})"
 
 
 def _held(path: Path, index: int) -> bool:
@@ -205,12 +205,12 @@ def _held(path: Path, index: int) -> bool:
 
     out = av.open(io.BytesIO(), "w", format="mp4")
     try:
-        with opened(path) as (source, _):
+        with open_video(path) as (source, _):
             for packet in itertools.islice(_copies(source, source.streams[index], out, 0.0), 9):
                 out.mux(packet)
         out.close()
-    except errors():
-        with suppress(*errors()):
+    except decode_errors():
+        with suppress(*decode_errors()):
             out.close()
         return False
     return True
@@ -238,7 +238,7 @@ def _encoded(source, track, container, origin: float) -> Iterator:
     for packet in source.demux(track):
         try:
             frames = packet.decode()
-        except errors():
+        except decode_errors():
             continue
         for frame in frames:
             if frame.pts is not None:
@@ -249,7 +249,7 @@ def _encoded(source, track, container, origin: float) -> Iterator:
     yield from target.encode(None)
 
 
-def player(path: str | Path, seconds: float = 8.0, limit: int = 230_000):
+def show_video(path: str | Path, seconds: float = 8.0, limit: int = 230_000):
     """The film as HTML that plays anywhere, the file itself within it: no script, no network.
 
     One of more than `limit` bytes is shown as an excerpt, its first `seconds`, coarser, no wider
@@ -287,7 +287,7 @@ def _excerpt(path: Path, info: reader.Info, seconds: float, limit: int) -> bytes
         with tempfile.TemporaryDirectory() as folder:
             out, rate = Path(folder) / "excerpt.mp4", round(8 * share * limit / max(seconds, 0.5))
             frames = reader.read(path, info=info)
-            with writing(out, fps=info.fps, bit_rate=rate) as film:
+            with open_writer(out, fps=info.fps, bit_rate=rate) as film:
                 for time, image in itertools.takewhile(lambda f: f[0] < seconds, frames):
                     small = Image.fromarray(image).resize(size, Image.LANCZOS)
                     film.add(time, np.asarray(small))

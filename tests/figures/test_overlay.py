@@ -314,7 +314,7 @@ def damaged(tmp_path: Path, how: str) -> tuple[Path, int]:
                 else:
                     packet.stream = new[packet.stream.index]
                 out.mux(packet)
-    return path, reader.readable(path)
+    return path, reader.count_readable_frames(path)
 
 
 @pytest.mark.parametrize("how", ["cut", "noise"])
@@ -444,8 +444,8 @@ def test_hostile_labels_are_drawn_as_they_stand(home, tmp_path):
     path = write(tmp_path / "a.mp4", steady(8), moving(8, 64, 64))
     seen = overlay.draw([run], path, truth=bad[:4])
     assert seen.frames == 8
-    timeline.draw(seen).canvas.draw()
-    html = writer.player(seen.path).data
+    timeline.draw_timeline(seen).canvas.draw()
+    html = writer.show_video(seen.path).data
     assert "<script" not in html
 
 
@@ -453,12 +453,12 @@ def test_the_player_holds_the_file_and_escapes_its_name(tmp_path):
     path = tmp_path / "<img onerror='x'> & $a$.mp4"
     frames = list(moving(60, 360, 640))
     writer.encode(path, frames)
-    data = writer.player(path).data
+    data = writer.show_video(path).data
     assert "<img" not in data and "data:video/mp4;base64," in data and "The whole film:" in data
     rng = np.random.default_rng(0)
     noise = (rng.integers(0, 255, (360, 640, 3), np.uint8) for _ in range(90))
     writer.encode(tmp_path / "noise.mp4", noise)
-    data = writer.player(tmp_path / "noise.mp4", seconds=2.0, limit=60_000).data
+    data = writer.show_video(tmp_path / "noise.mp4", seconds=2.0, limit=60_000).data
     assert "The first 2 of 3.0 s" in data and len(data) < 4 / 3 * 60_000 + 2000
 
 
@@ -479,7 +479,7 @@ def test_a_line_ends_where_its_class_is_not_among_the_five():
     """A true class is drawn all along, by a probability of its own; no other falls to 0."""
     rows = table("aab").assign(label2=list("bcc"), probability2=0.25, true1=[0.5, 0.5, 0.125])
     seen = overlay.Overlay(Path("x"), rows, ["a"], {"a": "slow"}, 9, 0.3, "", "none")
-    (ax,) = timeline.draw(seen).axes
+    (ax,) = timeline.draw_timeline(seen).axes
     lines = {line.get_color(): line.get_ydata() for line in ax.lines}
     assert lines[style.INK].tolist() == [0.5, 0.5, 0.125]
     np.testing.assert_array_equal(lines[style.PAPER], [0.25, np.nan, 0.5])  # b
@@ -539,7 +539,7 @@ def test_a_run_beside_itself_is_drawn_once(slow, tmp_path):
     alone, twice = overlay.draw([slow], path), overlay.draw([slow, runs.load_run("slow0")], path)
     assert twice.path == alone.path and list(twice.models) == ["slow0"]
     pd.testing.assert_frame_equal(twice.table, alone.table)
-    assert len(timeline.draw(twice).axes) == 1 and timeline.apart(twice).empty
+    assert len(timeline.draw_timeline(twice).axes) == 1 and timeline.apart(twice).empty
 
 
 PROCESS = """
@@ -702,7 +702,7 @@ def test_real_files(slow, single, real_data, tmp_path, name, size):
     film, *sound = demuxed(seen.path)
     assert film["size"] == size and film["turned"] == 0
     assert (film["kind"], film["codec"]) == ("video", "h264")
-    assert seen.frames == film["packets"] == reader.readable(path)
+    assert seen.frames == film["packets"] == reader.count_readable_frames(path)
     assert len(sound) == (seen.sound != "none")
     for stream in sound:
         assert stream["kind"] == "audio" and abs(stream["seconds"] - film["seconds"]) < 0.3

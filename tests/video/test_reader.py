@@ -212,7 +212,7 @@ def test_a_matroska_film_that_is_cut_off_is_named(tmp_path, codec, sound):
         with pytest.raises(VideoError, match="truncated: .* of 8.0. s are there") as caught:
             video_reader.probe(tmp_path / "cut.mkv")
         said = float(caught.value.detail.split()[0])
-        count = video_reader.readable(tmp_path / "cut.mkv")
+        count = video_reader.count_readable_frames(tmp_path / "cut.mkv")
         assert said == pytest.approx(count / 30, abs=0.3) == pytest.approx(8 * share, abs=0.8)
         part = video_reader.probe(tmp_path / "cut.mkv", whole=False)
         assert part.broken == caught.value.detail and abs(part.frames - count) <= 1
