@@ -85,8 +85,7 @@ PRIMED = 0.1  # s of sound kept before the first frame, that a decoder needs and
 def open_writer(
     path: Path, like: Path | None = None, origin: float = 0.0, **encoding
 ) -> Iterator["VideoWriter"]:
-    """A `VideoWriter` to add frames to, with the first sound track of the film `like`, whose first frame
-    is stamped `origin` (s)."""
+    """A `VideoWriter` with the first sound track of `like`, whose first frame is at `origin` s."""
     import av
 
     path = Path(path)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -19,7 +20,7 @@ import pytest
 import torch
 
 from s1m_lab import models
-from s1m_lab.analysis.overlay import Panel
+from s1m_lab.analysis import overlay as analysis
 from s1m_lab.common import system
 from s1m_lab.data import catalog, datasets
 from s1m_lab.figures import overlay, style, timeline
@@ -71,7 +72,7 @@ def write(path: Path, times: np.ndarray, images, codec="", late=0.0, origin=0.0,
         stream = out.add_stream("libx264", rate=30, options={"bf": "2", "g": "15"})
         stream.height, stream.width = images[0].shape[:2]
         stream.pix_fmt = "yuv420p" if not (stream.height % 2 or stream.width % 2) else "yuv444p"
-        stream.time_base = stream.codec_context.time_base = reader.Fraction(1, 90_000)
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 90_000)
         sound = out.add_stream(codec, rate=rate, layout="mono") if codec else None
         if sound:
             count = round((times[-1] + 1 / 30) * 48_000)
@@ -79,7 +80,7 @@ def write(path: Path, times: np.ndarray, images, codec="", late=0.0, origin=0.0,
             for first in range(0, count, 960):
                 part = wave[None, first : first + 960]
                 frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(part), "fltp", "mono")
-                frame.sample_rate, frame.time_base = 48_000, reader.Fraction(1, 48_000)
+                frame.sample_rate, frame.time_base = 48_000, Fraction(1, 48_000)
                 frame.pts = first + round((late + origin) * 48_000)
                 out.mux(sound.encode(frame))
         for seconds, image in zip(times, images, strict=True):
@@ -278,7 +279,7 @@ def test_wide_pixels_become_square(slow, tmp_path):
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 352, 288, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = reader.Fraction(16, 11)
+        stream.codec_context.sample_aspect_ratio = Fraction(16, 11)
         for _ in range(9):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode(None))
@@ -414,8 +415,12 @@ def test_several_runs_have_a_card_each_and_a_true_class_its_mark(slow, single, t
     image = np.full((360, 640, 3), 120, np.uint8)
     layout = overlay.Layout(640, 360, 2, 5)
     rows = [(name, 0.5 - i / 10) for i, name in enumerate(LABELS[:5])]
-    cards = [Panel(r.name, r.name, c, rows) for r, c in ((slow, "#D55E00"), (single, "#0072B2"))]
-    plain, marked = (layout.paint(image, cards, truth).astype(int) for truth in ((), (LABELS[1],)))
+    cards = [
+        overlay.Card(r.name, r.name, c, rows) for r, c in ((slow, "#D55E00"), (single, "#0072B2"))
+    ]
+    plain, marked = (
+        overlay.paint(layout, image, cards, truth).astype(int) for truth in ((), (LABELS[1],))
+    )
     for (left, top), colour in zip(layout.corners, ((213, 94, 0), (0, 114, 178)), strict=True):
         width, height = layout.card
         box = np.s_[top : top + height, left : left + width]
@@ -467,18 +472,22 @@ def table(labels: str):
     return pd.DataFrame(about | {"run": "a"})
 
 
-def test_leads_and_verdict():
-    seen = overlay.Overlay(Path("x"), table("aabbba"), ["a"], {"a": "slow"}, 60, 0.6, "", "none")
-    rows = [tuple(row) for row in timeline.leads(seen.table).round(3).itertuples(index=False)]
+def test_leading_classes_and_their_description():
+    seen = analysis.Overlay(Path("x"), table("aabbba"), ["a"], {"a": "slow"}, 60, 0.6, "", "none")
+    rows = [
+        tuple(row) for row in analysis.leading_classes(seen.table).round(3).itertuples(index=False)
+    ]
     assert rows == [("a", "a", 0.0, 0.2), ("a", "b", 0.2, 0.5), ("a", "a", 0.5, 0.5)]
-    assert timeline.verdict(seen, "a") == "changes its mind 2 times, right 50% of the time"
-    assert not len(timeline.apart(seen))
+    assert (
+        analysis.describe_run(seen, "a") == "changes its class 2 times and is right 50% of the time"
+    )
+    assert not len(analysis.disagreement(seen))
 
 
 def test_a_line_ends_where_its_class_is_not_among_the_five():
     """A true class is drawn all along, by a probability of its own; no other falls to 0."""
     rows = table("aab").assign(label2=list("bcc"), probability2=0.25, true1=[0.5, 0.5, 0.125])
-    seen = overlay.Overlay(Path("x"), rows, ["a"], {"a": "slow"}, 9, 0.3, "", "none")
+    seen = analysis.Overlay(Path("x"), rows, ["a"], {"a": "slow"}, 9, 0.3, "", "none")
     (ax,) = timeline.draw_timeline(seen).axes
     lines = {line.get_color(): line.get_ydata() for line in ax.lines}
     assert lines[style.INK].tolist() == [0.5, 0.5, 0.125]
@@ -502,9 +511,9 @@ def test_apart_is_half_the_sum_of_differences():
     a, b = (t.assign(label2=list("bc"), probability2=0.125) for t in (a, b))
     b["label2"] = list("ac")
     both = pd.concat([a, b])
-    seen = overlay.Overlay(Path("x"), both, [], {"a": "slow", "b": "single"}, 6, 0.2, "", "none")
+    seen = analysis.Overlay(Path("x"), both, [], {"a": "slow", "b": "single"}, 6, 0.2, "", "none")
     # {a .5, b .125} against {b .25, a .125}; {b .5, c .125} against {b .25, c .125}
-    assert timeline.apart(seen).tolist() == [(0.375 + 0.125) / 2, 0.25 / 2]
+    assert analysis.disagreement(seen).tolist() == [(0.375 + 0.125) / 2, 0.25 / 2]
 
 
 def test_what_is_drawn_once_is_found_again(slow, single, tmp_path):
@@ -539,7 +548,7 @@ def test_a_run_beside_itself_is_drawn_once(slow, tmp_path):
     alone, twice = overlay.draw([slow], path), overlay.draw([slow, runs.load_run("slow0")], path)
     assert twice.path == alone.path and list(twice.models) == ["slow0"]
     pd.testing.assert_frame_equal(twice.table, alone.table)
-    assert len(timeline.draw_timeline(twice).axes) == 1 and timeline.apart(twice).empty
+    assert len(timeline.draw_timeline(twice).axes) == 1 and analysis.disagreement(twice).empty
 
 
 PROCESS = """
@@ -633,15 +642,15 @@ def test_the_example_is_a_test_video_on_this_disk(home, tmp_path):
         home / "data" / "mine",
     )
     for seed in range(3):
-        assert overlay.example("mine", seed) == (tmp_path / "b.mp4", ["judo"])
+        assert analysis.find_video("mine", seed) == (tmp_path / "b.mp4", ["judo"])
     (tmp_path / "c.mp4").write_bytes(b"x")
-    assert overlay.example("mine", 0, str(tmp_path / "c.mp4")) == (tmp_path / "c.mp4", ["luge"])
-    assert overlay.example("mine", 0, "/other/c.mp4") == (Path("/other/c.mp4"), [])
+    assert analysis.find_video("mine", 0, str(tmp_path / "c.mp4")) == (tmp_path / "c.mp4", ["luge"])
+    assert analysis.find_video("mine", 0, "/other/c.mp4") == (Path("/other/c.mp4"), [])
     (tmp_path / "b.mp4").unlink()
-    with pytest.raises(FileNotFoundError, match="no test video of mine lies on this disk"):
-        overlay.example("mine")
+    with pytest.raises(FileNotFoundError, match="no test video of mine is on this disk"):
+        analysis.find_video("mine")
     before = sorted(home.rglob("*"))
-    assert overlay.example("pocket", 0, "/other/c.mp4") == (Path("/other/c.mp4"), [])
+    assert analysis.find_video("pocket", 0, "/other/c.mp4") == (Path("/other/c.mp4"), [])
     assert sorted(home.rglob("*")) == before, "a film that is named needs no dataset"
 
 

@@ -3,13 +3,14 @@
 import csv
 import dataclasses
 import sys
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from s1m_lab.video import decoders, reader, writer
+from s1m_lab.video import decoders, writer
 from s1m_lab.video import reader as video_reader
 from s1m_lab.video.container import REASONS, VideoError
 
@@ -255,7 +256,7 @@ def narrow(path, ratio):
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 352, 288, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = reader.Fraction(*ratio)
+        stream.codec_context.sample_aspect_ratio = Fraction(*ratio)
         for _ in range(30):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode(None))
