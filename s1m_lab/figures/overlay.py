@@ -140,7 +140,7 @@ def _draw(
     progress = Progress("drawing", info.frames, "frames")
     recent = RecentFrames({predictor.side for predictor in predictors})
     due, count = 0.0, 0
-    with writer.open_writer(out, like=path, origin=info.origin, fps=info.fps) as written:
+    with writer.open_writer(out, sound=path, origin=info.origin, fps=info.fps) as written:
         for seconds, image, error in _frames_until_error(path, info):
             recent.add(seconds, image)
             for predictor in predictors:
@@ -156,7 +156,7 @@ def _draw(
             written.add(seconds, paint(layout, image, [*map(_card, predictors)], truth, note))
             progress.update()
         if error:
-            written.end(end)
+            written.end_sound(end)
     table = pd.concat([predictor.table() for predictor in predictors], ignore_index=True)
     models = {predictor.name: predictor.net.name for predictor in predictors}
     ended = f"after {count:,} frames, at {end:.2f} s: {error}" if error else ""
