@@ -25,7 +25,7 @@ from s1m_lab.figures.transfer import (
     draw_curve,
     draw_groups,
     draw_standings,
-    finding,
+    summarize,
 )
 from s1m_lab.training import (
     finetune,
@@ -609,7 +609,7 @@ def test_the_finding_says_which_side_wins(gain, said):
     table["gain_low"], table["gain_high"] = table["gain"] - 0.02, table["gain"] + 0.02
     table["ties"], table["best"], table["least"], table["most"] = True, table.index == "top", 0, 0
     table["verdict"] = "disagrees" if gain < 0 else "agrees"
-    assert finding(table).startswith(said)
+    assert summarize(table).startswith(said)
 
 
 def test_the_title_names_what_the_best_way_ties_with():
@@ -625,9 +625,9 @@ def test_the_title_names_what_the_best_way_ties_with():
     told = pd.DataFrame(keys | ways).set_index([*keys]).astype(float)
     table = standings(told)
     assert table["ties"].to_dict() == {"scratch": False, "top": True, "top3": True, "all": False}
-    text = finding(table)
+    text = summarize(table)
     assert "top 3 layers tells most videos, 52.0% (not surely more than top layer), +52.0" in text
-    alone = finding(standings(told[["scratch", "top3", "all"]]))
+    alone = summarize(standings(told[["scratch", "top3", "all"]]))
     assert "most videos, 52.0%, +52.0" in alone
     behind = standings(told.assign(scratch=1.0))
     assert behind["ties"].to_dict() == {"scratch": True, "top": True, "top3": True, "all": False}
@@ -658,9 +658,9 @@ def test_seeds_that_drew_the_videos_are_compared_with_themselves():
 
 def test_the_finding_tells_what_seeds_differ_by():
     first, second = twins(scratch=0.4, top=0.5), twins(scratch=0.4, top=0.9)
-    text = finding(standings(first, second))
+    text = summarize(standings(first, second))
     assert "+30.0 points to scratch (" in text and ", by seed +10.0 to +50.0)" in text
-    assert "by seed" not in finding(standings(first))
+    assert "by seed" not in summarize(standings(first))
 
 
 def test_the_best_way_is_best_where_all_were_tuned():
@@ -669,13 +669,13 @@ def test_the_best_way_is_best_where_all_were_tuned():
     table = standings(told)
     assert table["ours"]["top"] > table["ours"]["top3"]
     assert table["best"].to_dict() == {"top3": True, "top": False}
-    assert "top 3 layers tells most videos, 78.0%" in finding(table)
+    assert "top 3 layers tells most videos, 78.0%" in summarize(table)
     apart = standings(pd.concat([twins(top3=0.6), twins(top=0.8).rename({1: 2}, level="fold")]))
     assert apart["ties"].all() and apart["best"]["top"]
 
 
 def test_scratch_ahead_by_a_video_is_not_surely_more():
-    text = finding(standings(twins(scratch=0.54, top=0.52)))
+    text = summarize(standings(twins(scratch=0.54, top=0.52)))
     assert text.startswith("From scratch 54.0% of videos are told, not surely more than by")
-    text = finding(standings(twins(scratch=0.9, top=0.52)))
+    text = summarize(standings(twins(scratch=0.9, top=0.52)))
     assert text.startswith("From scratch 90.0% of videos are told, more than by")
