@@ -80,16 +80,21 @@ def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
     """Each video of the scene: its id, and its frames before coding (uint8 N×132×176×3)."""
     stage = STAGES[scene.stage]
     if len(stage.differ) == len(stage.classes):
+        frames = None
         for id, options in zip(scene.ids, stage.differ, strict=True):
-            yield id, _shoot(scene, options, data_seed)
+            frames = _shoot(scene, options, data_seed, twin=frames)
+            yield id, frames
     else:
         frames = _shoot(scene, stage.differ[0], data_seed)
         yield scene.ids[0], frames
         yield scene.ids[1], frames[::-1]
 
 
-def _shoot(scene: Scene, options: dict, data_seed: int) -> np.ndarray:
-    """The sport, cut away from once or twice; every draw is the same for a twin."""
+def _shoot(
+    scene: Scene, options: dict, data_seed: int, twin: np.ndarray | None = None
+) -> np.ndarray:
+    """The sport, cut away from once or twice; every draw is the same for a `twin`, which gives its
+    cutaways where it has been shot."""
     rngs = [chance(data_seed, *scene[:3], purpose) for purpose in (1, 2, 3)]
     away, other = cutaways(rngs[0], scene.frames), np.zeros(scene.frames, bool)
     shots = [(sports_scenes.crowd, {}), (sports_scenes.board, {})]
@@ -100,6 +105,8 @@ def _shoot(scene: Scene, options: dict, data_seed: int) -> np.ndarray:
         shots.append((second.draw, second.differ[0], (away == 0) & other))
     shots.append((STAGES[scene.stage].draw, options, (away == 0) & ~other))
     out = np.empty((scene.frames, sprites.HEIGHT, sprites.WIDTH, 3), np.uint8)
+    if twin is not None:
+        out[:], shots = twin, shots[-1:]
     for draw, told, when in shots[::-1]:
         out[when] = draw(rngs[1], np.flatnonzero(when), **told)
     score = sprites.caption(rngs[2])
