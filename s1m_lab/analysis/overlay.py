@@ -224,7 +224,7 @@ def find_video(data: str, seed: int = 0, path: str = "") -> tuple[Path, list[str
         test = df[(df["split"] == "test") & df["labels"].map(len).eq(1)]
         paired = test[[classes[own[0]] in motion for own in test["labels"]]]
         df = paired if len(paired) else test
-        df = df.iloc[keyed_random.shuffled(len(df), seed)]
+        df = df.iloc[keyed_random.keyed_permutation(len(df), seed)]
     for start in range(0, len(df), 100):
         rows = df.iloc[start : start + 100]
         for source, own in zip(locate.find(rows, folder), rows["labels"], strict=True):

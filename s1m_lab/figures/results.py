@@ -109,8 +109,8 @@ def show_claims(table: pd.DataFrame, most: int = 4):
         verdict = f'<span style="{pill}; white-space:nowrap">{mark} {row.verdict}</span>'
         if row.seeds:
             verdict += f'<br><span style="{SMALL}">{html.escape(row.seeds)}</span>'
-        parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.room(p)))
-        told = [html.escape(comparisons.told(part)) for part in parts[:most]]
+        parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.margin(p)))
+        told = [html.escape(comparisons.in_words(part)) for part in parts[:most]]
         told = [f'<div style="padding-left:1em; text-indent:-1em">{line}</div>' for line in told]
         if len(parts) > most:
             clear = {part.verdict for part in parts[most:]} == {comparisons.AGREES}
@@ -246,9 +246,10 @@ def draw_table2(gains: pd.DataFrame, mean: pd.Series, most: int = 10) -> Figure:
 def draw_costs(table: pd.DataFrame, sums: dict[str, float]) -> Figure:
     """Video Hit@1 over what a network costs: its speed, its weights and its arithmetic.
 
-    `sums` are the multiplications a clip of each row, of `results.multiply_adds`.
+    `sums` are the multiplications a clip of each row, of `results.multiply_adds`;
+    rows without them are left out.
     """
-    shown = table[[bool(names) and key in paper.PARAMETERS for key, names in table["runs"].items()]]
+    shown = table[[bool(names) and key in sums for key, names in table["runs"].items()]]
     fig, (axes,) = style.new_figure(1, 3, 3.9, sharey=True)
     costs = shown["clips_per_second"], shown["parameters"] / 1e6, pd.Series(sums, dtype=float) / 1e6
     labels = "training clips/s (faster →)", "weights (M)", "multiplications a clip (M)"

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from s1m_lab import models
-from s1m_lab.analysis import intervals, results, run_groups, transfer
-from s1m_lab.analysis.intervals import shares
+from s1m_lab.analysis import intervals, run_groups, transfer
 from s1m_lab.common import paths
 from s1m_lab.data import augment, catalog, loader
 from s1m_lab.data.ingest import prepare
@@ -453,10 +452,10 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
     monkeypatch.setattr(theirs, "get_model", lambda name, weights: Small())
     run = lab("top", start="r3d_18")
     assert (run.results["model"], run.results["start"]) == ("r3d_18", "r3d_18")
-    assert run not in results.transfers(run_groups.find("source"))
+    assert run not in run_groups.find_transfers(run_groups.find("source"))
     with pytest.raises(ValueError, match="last layer of r3d_18"):
         runs.load_network(run)
-    table = transfer.standings(transfer.by_seed([lab("scratch"), run]))
+    table = transfer.standings(transfer.hit1_by_seed([lab("scratch"), run]))
     assert list(table.index) == ["scratch", "r3d_18, random weights"]
     assert np.isnan(table["paper"].iloc[1]) and not np.isnan(table["gain"].iloc[1])
     draw_standings(table).savefig("/dev/null", format="png")
@@ -468,18 +467,16 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
 def test_tables_are_those_of_plain_loops(lab):
     several = [lab(way, fold) for fold in (1, 2) for way in ("scratch", "top", "all")]
     assert list(transfer.hits(several)) == ["scratch", "top", "all"]
-    table = transfer.standings(transfer.by_seed(several))
+    table = transfer.standings(transfer.hit1_by_seed(several))
     for way in table.index:
         each = [r.results["video_hit1"] for r in several if r.results["tune"] == way]
         assert table.loc[way, "folds"] == pytest.approx(each)
         assert table.loc[way, "ours"] == pytest.approx(np.mean(each))
         assert table.loc[way, "low"] <= table.loc[way, "ours"] <= table.loc[way, "high"]
     assert table.loc["top", "gain"] == pytest.approx(np.diff(table["ours"][["scratch", "top"]])[0])
-    third = results.table3(run_groups.find("source"), several)
-    assert third.index.get_level_values("data").unique().tolist() == ["three"]
-    assert third.loc[("three", "top"), "folds"] == [1, 2]
-    fourth = results.table4(several).loc["three"]
-    own = transfer.classes(several, "top", draws=20).set_index("class")
+    assert list(run_groups.by_dataset(several)) == ["three"]
+    fourth = transfer.precision_by_category(several)
+    own = transfer.class_precision(several, "top", draws=20).set_index("class")
     found = []
     for run in several:
         if run.results["tune"] == "top":
@@ -501,7 +498,7 @@ def test_tables_are_those_of_plain_loops(lab):
         draw_curve(transfer.curve([lab("scratch", few=1), *several]), 1 / 3),
     ):
         figure.savefig("/dev/null", format="png")
-    found = results.transfers(run_groups.find("source"))
+    found = run_groups.find_transfers(run_groups.find("source"))
     tuned = [{(r.results["tune"], r.results["fold"]) for r in own} for own in (found, several)]
     assert tuned[0] >= tuned[1] and not any("few" in r.results for r in found)
 
@@ -523,7 +520,11 @@ def test_intervals_of_classes_draw_whole_groups(lab):
                 scores = p.video_probabilities[rows, k]
                 precision[run, k] = metrics.average_precision(scores, true[rows, k])
         gains_drawn.append(precision[1] - precision[0])
-    own = transfer.classes(several, "top", draws=2000).set_index("class").loc[several[0].labels]
+    own = (
+        transfer.class_precision(several, "top", draws=2000)
+        .set_index("class")
+        .loc[several[0].labels]
+    )
     ends = np.nanpercentile(gains_drawn, [2.5, 97.5], axis=0)
     np.testing.assert_allclose(own[["gain_low", "gain_high"]].T, ends, atol=0.05)
 
@@ -543,10 +544,10 @@ def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):
 
 
 def standings(*seeds: pd.DataFrame, same: bool = False) -> pd.DataFrame:
-    """Of what `gains.hits` gives for the runs of each seed."""
-    counted = np.array([transfer._counted(told) for told in seeds])
+    """Of what `transfer.hits` gives for the runs of each seed."""
+    counted = np.array([transfer._counts(told) for told in seeds])
     ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
-    return transfer.standings({way: shares(own) for way, own in ways}, same)
+    return transfer.standings({way: intervals.resample_ratios(own) for way, own in ways}, same)
 
 
 def twins(**ways: float) -> pd.DataFrame:
