@@ -137,7 +137,7 @@ def draw_durations(df: pd.DataFrame) -> Figure:
     shades = {name: SHADES[split] for split, name in names.items()}
     fig, ((ax,),) = style.new_figure(1, 1, 3.0)
     sns.histplot(rows.replace({"split": names}), x="seconds", hue="split", hue_order=list(shades),
-                 palette=shades, stat="percent", common_norm=False, element="step", alpha=0.15,
+                 palette=shades, stat="percent", common_norm=False, element="step", fill=False,
                  bins=int(np.clip(known.sum() ** 0.4, 8, 60)), log_scale=True, ax=ax)  # fmt: skip
     sns.move_legend(ax, "upper left", title=None, fontsize=9)
     low, high = ax.set_xlim(rows["seconds"].min() / 1.1, rows["seconds"].max() * 1.1)

@@ -341,7 +341,7 @@ def first_look(seen: Confusion) -> list[Figure]:
 
 
 def explore_confusion(seen: Confusion):
-    """A widget: a list of classes, pairs (a | b) and blocks (a … b), and the figure of the choice."""
+    """A widget: a list of classes, pairs (a | b) and blocks (a … b), and a figure of the choice."""
     names = [style.one_line(name, 40) for name in seen.classes]
     options = [(name, (draw_class, label)) for label, name in enumerate(names)]
     pairs = zip(seen.pairs["label_a"][:PAIRS], seen.pairs["label_b"][:PAIRS], strict=True)

@@ -40,16 +40,18 @@ def draw_durations(
     fig, ((left, right),) = style.new_figure(1, 2, 2.9, width_ratios=[3, 2])
     published, ends = published or {}, np.maximum(np.quantile(seconds, [0.0005, 0.9995]), 0.1)
     shown = np.clip(seconds, *ends * [0.99, 1.01])
-    sns.histplot(shown, bins=60, log_scale=True, color=style.KINDS["detail"], alpha=1, ax=left)
+    sns.histplot(shown, bins=60, log_scale=True, color=style.KINDS["detail"], alpha=1, linewidth=0,
+                 ax=left)  # fmt: skip
     sns.ecdfplot(shown, stat="percent", log_scale=True, color=style.INK, ax=right)
-    shares = np.array(sorted({0.5, 0.8, 0.9, 0.95, *published}))
-    quantiles = np.quantile(seconds, shares)
-    right.plot(quantiles, 100 * shares, "o", color=style.INK, markersize=6)
-    for at, share in zip(quantiles, shares, strict=True):
-        right.annotate(f"{share:.0%}: {at:,.3g} s", (at, 100 * share), (-7, 0), ha="right",
-                       va="center", fontsize=9, textcoords="offset points")  # fmt: skip
-    right.plot(list(published.values()), [100 * s for s in published], "o", markersize=9,
-               **style.RING)  # fmt: skip
+    quantiles = {share: np.quantile(seconds, share) for share in sorted({0.5, 0.9, *published})}
+    lines = []
+    for dots, look in ((quantiles, {"color": style.INK}), (published, style.RING)):
+        right.plot(list(dots.values()), [100 * share for share in dots], "o", markersize=8, **look)
+    for share, here in quantiles.items():
+        beside = f" (published {published[share]:,.3g} s)" if share in published else ""
+        lines.append(f"{share:.0%}: {here:,.3g} s{beside}")
+    right.annotate("\n".join(lines), (0.02, 0.98), va="top", fontsize=8,
+                   xycoords="axes fraction")  # fmt: skip
     left.set(xlabel="duration (s, log axis)", ylabel="videos", title=style.clean(title, 62))
     left.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
     right.set(xlabel="duration (s, log axis)", ylabel="videos that are shorter (%)")
