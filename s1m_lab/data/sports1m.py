@@ -326,7 +326,7 @@ def distinct(labels: pa.ListArray) -> pa.ListArray:
 
 
 def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
-    """uint64 of every id: `keyed_random.keyed_uniform` over the seed and its bytes, eight at a time.
+    """uint64 of every id: `keyed_uniform` over the seed and its bytes, eight at a time.
 
     A function of the seed and the id alone, on every machine and in every version. Ids have no
     zero bytes; a null is hashed as an empty text.

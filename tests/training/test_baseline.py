@@ -21,7 +21,7 @@ from s1m_lab import models
 from s1m_lab.analysis import confusion, intervals
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
-from s1m_lab.figures.confusion import sheet
+from s1m_lab.figures.confusion import draw_confused_clips
 from s1m_lab.training import config, metrics, predict, runs
 from s1m_lab.training.baseline import bag_of_words, descriptors, train
 from s1m_lab.training.baseline.bag_of_words import Codebook
@@ -323,4 +323,4 @@ def test_it_compares_with_a_network_clip_by_clip(folder, films):
     np.testing.assert_allclose(found.video_probabilities, alone.video_probabilities, rtol=1e-6)
     pairs = confusion.pairs(confusion.matrices((network, found))[1], run.labels)
     stored = Shards(folder / "clips", "test")
-    assert sheet((network, found), pairs[:1], stored, ("single", "histograms"))
+    assert draw_confused_clips((network, found), pairs[:1], stored, ("single", "histograms"))
