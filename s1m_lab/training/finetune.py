@@ -199,9 +199,9 @@ def _tune_top(tuning: Tuning, folder: Path) -> runs.Run:
         predict.write_predictions(run, "test", index, net.classes, found)
         keep, lr = settings["trials"][state["best"]["trial"]]
         more = {key: settings[key] for key in ("tune", "fold", "start", "few") if key in settings}
+        more |= {"keep": keep, "lr": lr}
         timing = state["seconds"], state["waited"], state["clips"]  # of all trials
-        epoch = state["best"]["epoch"]
-        predict.write_results(run, net, folder, epoch, *timing, **more, keep=keep, lr=lr)
+        predict.write_results(run, net, folder, state["best"]["epoch"], *timing, more)
     return run
 
 

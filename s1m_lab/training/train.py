@@ -236,7 +236,8 @@ class Trainer:
 
         self.log = runs.Log(run, COLUMNS + TIMED, self.state.step) if world.rank == 0 else None
         self.progress = Progress(f"training {config.model}", self.steps, "steps", self.state.step)
-        self.losses, self.last_row = [], replace(self.state)
+        self.losses: list[torch.Tensor] = []  # of the steps since the last row
+        self.last_row = replace(self.state)
 
     def build_network(self) -> models.Network:
         """The network on its device, with the weights it starts from."""
@@ -347,7 +348,7 @@ class Trainer:
         predict.score_split(run, net, folder, "test", self.precision, self.threads)
         if self.world.rank == 0:
             timing = state.seconds, state.waited, state.clips
-            predict.write_results(run, net, folder, state.best_epoch, *timing, **self.about)
+            predict.write_results(run, net, folder, state.best_epoch, *timing, self.about)
 
 
 def rate_share(recipe: Recipe, step: int, steps: int, cuts: int) -> float:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from s1m_lab import models
 from s1m_lab.analysis import intervals, run_groups, transfer
 from s1m_lab.common import paths
+from s1m_lab.common.files import fingerprint
 from s1m_lab.data import augment, catalog, loader
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
@@ -403,7 +404,7 @@ def test_a_start_that_cannot_be_tuned_is_refused(lab):
 def test_runs_that_were_not_tuned_keep_their_names():
     """The names of before: settings that nobody asks for are not among them."""
     settings = {"data": "a", "model": "slow", "seed": 0}
-    assert runs.default_name(settings) == "a-slow-s0-" + runs.stages.fingerprint(**settings)[:8]
+    assert runs.default_name(settings) == "a-slow-s0-" + fingerprint(**settings)[:8]
     assert runs.default_name({**settings, "tune": "top"}).startswith("a-slow-top-s0-")
 
 
