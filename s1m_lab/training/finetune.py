@@ -32,7 +32,6 @@ from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, frozen_features, heads, predict, runs, torchvision_models
 from s1m_lab.training.config import RECIPES, TrainConfig
-from s1m_lab.training.train import run_of as trained_run_of
 from s1m_lab.training.train import train
 
 WAYS = ("scratch", "top", "top3", "all")
@@ -78,14 +77,6 @@ def tune_all(tunings: Sequence[Tuning]) -> list[runs.Run]:
     return [done[each] for each in tunings]
 
 
-def run_of(tuning: Tuning) -> runs.Run:
-    """The run that `tune` returns: finished, begun or not there yet; the clips must be there."""
-    folder = paths.dataset(tuning.data)
-    if tuning.way in LAYERS:
-        return _settings(tuning, folder)[0]
-    return trained_run_of(*_config(tuning, folder))
-
-
 def fold_of(folder: Path) -> int:
     """The fold in a dataset's `dataset.json`; 0 where it has none."""
     about = folder / "dataset.json"
@@ -122,7 +113,7 @@ def _start(tuning: Tuning) -> tuple[runs.Run, dict]:
     if tuning.start in torchvision_models.NAMES:
         raise ValueError(f"of {tuning.start}, a network of torchvision's, only the top is tuned")
     run = runs.load_run(tuning.start)
-    return run, runs.network(run)
+    return run, runs.network_facts(run)
 
 
 def _recipe(run: runs.Run) -> str:
@@ -145,7 +136,7 @@ def _settings(tuning: Tuning, folder: Path) -> tuple[runs.Run, dict]:
     else:
         run, network = _start(tuning)
         model, size, recipe = network["model"], network["size"], _recipe(run)
-        start, weights = run.name, runs.weights_print(run)
+        start, weights = run.name, runs.weights_digest(run)
     stored = Shards(folder / "clips", "train")
     clips = len(loader.choose_few(stored, tuning.few, tuning.seed)[0])
     epochs = tuning.epochs or max(EPOCHS, ceil(MIN_STEPS / max(1, clips // BATCH)))
@@ -211,7 +202,7 @@ def _network(tuning: Tuning, classes: int):
         return torchvision_models.build(tuning.start, classes, tuning.seed)
     run, own = _start(tuning)
     net = models.build(own["model"], classes, own["width"], own["size"], tuning.seed)
-    runs.adopt(net, run)
+    runs.load_all_but_last_layer(net, run)
     return net
 
 

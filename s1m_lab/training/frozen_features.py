@@ -38,7 +38,7 @@ def load_or_compute(
 
     Args:
         net: a `models.Network` with the dataset's number of classes, or one of torchvision's.
-        weights: an identifier of the weights below the layer (`runs.weights_print`).
+        weights: an identifier of the weights below the layer (`runs.weights_digest`).
         folder: of the dataset, its clips made.
         layer: one of `LAYERS`.
         seed: of the crops and flips of training clips.

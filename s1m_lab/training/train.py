@@ -49,18 +49,13 @@ def train(config: TrainConfig, about: dict | None = None, folder: Path | None = 
         return Trainer(config, about, folder, world).train()
 
 
-def run_of(config: TrainConfig, about: dict | None = None) -> runs.Run:
-    """The run that `train` returns: finished, begun or not there yet.
-
-    The dataset must be there, since its clips are among the settings that name a run.
-    """
-    return resolve(config, paths.dataset(config.data), about or {})[2]
-
-
 def resolve(
     config: TrainConfig, folder: Path, about: dict, ranks: int = 1
 ) -> tuple[TrainConfig, dict, runs.Run]:
-    """The config with its recipe's values, all settings that decide the weights, and the run."""
+    """The config with its recipe's values, all settings that decide the weights, and the run.
+
+    The run need not exist. Its name holds a fingerprint of the settings, clips among them.
+    """
     for split in ("train", "test"):
         if not len(Shards(folder / "clips", split)):
             raise ValueError(
@@ -75,7 +70,7 @@ def resolve(
     settings = RECIPES[config.recipe]._asdict() | asdict(config)
     settings |= {"data": paths.name(folder), "clips": stored.fingerprint, "training": VERSION}
     if config.start:
-        settings["weights"] = runs.weights_print(runs.load_run(config.start))
+        settings["weights"] = runs.weights_digest(runs.load_run(config.start))
     for young in ("start", "few"):  # settings that the first runs did not have
         if not settings[young]:
             del settings[young]
@@ -85,7 +80,7 @@ def resolve(
 
 def _as_start(config: TrainConfig) -> TrainConfig:
     """The config with the width and size of its start; refuses a start of another network."""
-    own = runs.network(runs.load_run(config.start))
+    own = runs.network_facts(runs.load_run(config.start))
     for key in ("model", "width", "size"):
         wanted = getattr(config, key)
         if wanted and wanted != own[key]:
@@ -245,7 +240,7 @@ class Trainer:
         net = models.build(config.model, classes, config.width, config.size, config.seed)
         net.scale.fill_(self.recipe.scale)
         if config.start:
-            runs.adopt(net, runs.load_run(config.start))
+            runs.load_all_but_last_layer(net, runs.load_run(config.start))
         return net.to(self.world.device)
 
     def load_checkpoint(self) -> State:

@@ -130,11 +130,6 @@ def tune(
     return found
 
 
-def run_of(data: str | Path, words: int, seed: int, epochs: int, run: str = "") -> runs.Run:
-    """The run that `tune` returns: finished, begun or not there yet; the clips must be there."""
-    return _settings(paths.dataset(data), words, seed, epochs, run)[1]
-
-
 def _settings(folder: Path, words: int, seed: int, epochs: int, run: str) -> tuple[dict, runs.Run]:
     """All settings that decide the weights, and their run."""
     for split in ("train", "val", "test"):
