@@ -49,48 +49,6 @@ def train(config: TrainConfig, about: dict | None = None, folder: Path | None = 
         return Trainer(config, about, folder, world).train()
 
 
-def resolve(
-    config: TrainConfig, folder: Path, about: dict, ranks: int = 1
-) -> tuple[TrainConfig, dict, runs.Run]:
-    """The config with its recipe's values, all settings that decide the weights, and the run.
-
-    The run need not exist. Its name holds a fingerprint of the settings, clips among them.
-    """
-    for split in ("train", "test"):
-        if not len(Shards(folder / "clips", split)):
-            raise ValueError(
-                f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
-                "others to test on (prepare.statuses lists what became of its videos)"
-            )
-    stored = Shards(folder / "clips", "train")
-    clips = len(loader.choose_few(stored, config.few, config.seed)[0])
-    config = (_as_start(config) if config.start else config).resolved(clips)
-    if min(config.batch_size, clips) < ranks:
-        raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
-    settings = RECIPES[config.recipe]._asdict() | asdict(config)
-    settings |= {"data": paths.name(folder), "clips": stored.fingerprint, "training": VERSION}
-    if config.start:
-        settings["weights"] = runs.weights_digest(runs.load_run(config.start))
-    for young in ("start", "few"):  # settings that the first runs did not have
-        if not settings[young]:
-            del settings[young]
-    settings |= Augment(config.size, config.size).settings() | about
-    return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
-
-
-def _as_start(config: TrainConfig) -> TrainConfig:
-    """The config with the width and size of its start; refuses a start of another network."""
-    own = runs.network_facts(runs.load_run(config.start))
-    for key in ("model", "width", "size"):
-        wanted = getattr(config, key)
-        if wanted and wanted != own[key]:
-            raise ValueError(
-                f"run {config.start!r} is a network of {key} {own[key]}, not {wanted}; a training "
-                f"starts from the same network: give {key} {own[key]}"
-            )
-    return replace(config, width=own["width"], size=own["size"])
-
-
 @dataclass
 class State:
     """The progress of a training: with weights and momenta, all that a checkpoint holds."""
@@ -344,6 +302,48 @@ class Trainer:
         if self.world.rank == 0:
             timing = state.seconds, state.waited, state.clips
             predict.write_results(run, net, folder, state.best_epoch, *timing, self.about)
+
+
+def resolve(
+    config: TrainConfig, folder: Path, about: dict, ranks: int = 1
+) -> tuple[TrainConfig, dict, runs.Run]:
+    """The config with its recipe's values, all settings that decide the weights, and the run.
+
+    The run need not exist. Its name holds a fingerprint of the settings, clips among them.
+    """
+    for split in ("train", "test"):
+        if not len(Shards(folder / "clips", split)):
+            raise ValueError(
+                f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
+                "others to test on (prepare.statuses lists what became of its videos)"
+            )
+    stored = Shards(folder / "clips", "train")
+    clips = len(loader.choose_few(stored, config.few, config.seed)[0])
+    config = (_as_start(config) if config.start else config).resolved(clips)
+    if min(config.batch_size, clips) < ranks:
+        raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
+    settings = RECIPES[config.recipe]._asdict() | asdict(config)
+    settings |= {"data": paths.name(folder), "clips": stored.fingerprint, "training": VERSION}
+    if config.start:
+        settings["weights"] = runs.weights_digest(runs.load_run(config.start))
+    for young in ("start", "few"):  # settings that the first runs did not have
+        if not settings[young]:
+            del settings[young]
+    settings |= Augment(config.size, config.size).settings() | about
+    return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
+
+
+def _as_start(config: TrainConfig) -> TrainConfig:
+    """The config with the width and size of its start; refuses a start of another network."""
+    own = runs.network_facts(runs.load_run(config.start))
+    for key in ("model", "width", "size"):
+        wanted = getattr(config, key)
+        if wanted and wanted != own[key]:
+            raise ValueError(
+                f"run {config.start!r} is a network of {key} {own[key]}, not {wanted}; a training "
+                f"starts from the same network: give {key} {own[key]}"
+            )
+    return replace(config, width=own["width"], size=own["size"])
 
 
 def rate_share(recipe: Recipe, step: int, steps: int, cuts: int) -> float:
