@@ -124,8 +124,8 @@ def standings(scores: dict[str, np.ndarray], same: bool = False) -> pd.DataFrame
 
 
 def _compare(scores: dict[str, np.ndarray], one: str, other: str, same: bool) -> Comparison:
-    sides = [Side(name, scores[name]) for name in (one, other)]
-    return compare(f"{one} − {other}", *sides, same=same)
+    sides = Side(one, scores[one]), Side(other, scores[other])
+    return compare(f"{one} − {other}", sides[0], sides[1], same=same)
 
 
 def _best(scores: dict[str, np.ndarray]) -> str:
@@ -230,7 +230,8 @@ def precision_by_category(runs: Sequence[Run]) -> pd.DataFrame:
     Rows are the paper's categories, "all" the mean over all classes; columns are (way, "ours" or
     "paper"). Seeds are averaged in each fold first.
     """
-    names, out = categories(runs), {}
+    names = categories(runs)
+    out: dict[str, dict[tuple[str, str], float]] = {}
     for category, printed in paper.TABLE_4.items():
         for tune, theirs in printed.items():
             own = [run for run in runs if run.results["tune"] == tune]
