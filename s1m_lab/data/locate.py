@@ -9,6 +9,7 @@ place there (`data` or `files` is an address) or sets `fetch`: a catalog's own a
 stranger's.
 """
 
+import math
 import os
 import re
 import tempfile
@@ -16,13 +17,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
-
-import pandas as pd
+from typing import TYPE_CHECKING, NamedTuple
 
 from s1m_lab.common.paths import is_url
 from s1m_lab.video.container import VideoError
 from s1m_lab.video.reader import SUFFIXES
+
+if TYPE_CHECKING:  # a worker has no catalog, and pandas takes half its start
+    import pandas as pd
 
 CHUNK = 1 << 20  # bytes
 PROTOCOLS = set("http https s3 s3a gs gcs abfs abfss az oss hdfs webhdfs sftp ftp memory".split())
@@ -33,6 +35,11 @@ class Source(NamedTuple):
     kind: str  # "file", "bucket", "address" (of a page), "unasked" or "forbidden"
     where: str
     state: list | None  # changes when the content does: size and date of a file; None: not known
+
+    @property
+    def size(self) -> float:
+        """Bytes of a file of this disk; of what lies elsewhere infinitely many."""
+        return self.state[0] if self.kind == "file" and self.state else math.inf
 
 
 # What yt-dlp says when it fails, and the reason it stands for; the first match counts.
@@ -47,7 +54,7 @@ REFUSALS = {
 
 
 def find(
-    df: pd.DataFrame, folder: Path, files: str = "", fetch: bool = False, data: str = ""
+    df: "pd.DataFrame", folder: Path, files: str = "", fetch: bool = False, data: str = ""
 ) -> list[Source | None]:
     """Where the video of each row of a catalog lies now; None where it lies nowhere.
 
@@ -58,21 +65,21 @@ def find(
     an address that is `data` or `files`. Buckets are listed once, not asked for every video.
     """
     root = str(files) or str(folder / "videos")
-    paths, ids = df["path"].tolist(), df["id"].tolist()
+    paths, urls = (df[name].to_numpy(object, na_value=None).tolist() for name in ("path", "url"))
     named = {}
-    if any(path is pd.NA for path in paths) or files:
+    if None in paths or files:
         named = listing(root)
     films = [name for name in sorted(named)[::-1] if os.path.splitext(name)[1].lower() in SUFFIXES]
     stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in films}
     places = tuple(f"{str(place).rstrip('/')}/" for place in (data, files) if is_url(place))
-    urls = [path for path in paths if path is not pd.NA and is_url(path)]
-    remote = _remote(urls, "" if fetch else places)
+    addresses = [path for path in paths if path is not None and is_url(path)]
+    remote = _remote(addresses, "" if fetch else places)
     found = []
-    for id, path, url in zip(ids, paths, df["url"].tolist(), strict=True):
-        name = stems.get(id) if path is pd.NA else path
+    for id, path, url in zip(df["id"], paths, urls, strict=True):
+        name = stems.get(id) if path is None else path
         source = None
         if name is None:
-            if fetch and url is not pd.NA and re.match("https?://", url):
+            if fetch and url is not None and re.match("https?://", url):
                 source = Source("address", url, ["address"])
         elif is_url(name):
             source = remote.get(name)
@@ -80,7 +87,7 @@ def find(
             state = named.get(name)
             source = state and Source("bucket", f"{root.rstrip('/')}/{name}", state)
         else:
-            base = root if files or path is pd.NA else folder
+            base = root if files or path is None else folder
             source = _file(os.path.join(base, name))
         found.append(source)
     return found

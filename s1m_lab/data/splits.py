@@ -10,7 +10,6 @@ where a hash of its name puts it among those of its class. So the split is a fun
 import hashlib
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -89,6 +88,8 @@ def _assign(rows: pa.Table, data_seed: int, test: float, val: float) -> np.ndarr
     2, 1 and 6; of 3 units 1, 1 and 1; of 2 units 1 test and 1 train. Sets of classes with a single
     unit are dealt with together.
     """
+    import pandas as pd  # not above: a worker wants the names of the splits alone
+
     own = pc.binary_join_element_wise("video", rows["id"], ":")
     shared = pc.binary_join_element_wise("group", rows["group"], ":")
     units = pc.coalesce(shared, own).combine_chunks().dictionary_encode()

@@ -26,7 +26,7 @@ from matplotlib.patches import Rectangle
 
 from s1m_lab import paper
 from s1m_lab.analysis.confusion import beyond_chance, shares
-from s1m_lab.data import augment, loader
+from s1m_lab.data import loader
 from s1m_lab.data.shards import Shards
 from s1m_lab.figures import style, tables
 from s1m_lab.figures.frames import contact_sheet
@@ -209,12 +209,8 @@ def draw_blocks(
 
 def _middle_frames(stored: Shards, clips: Sequence[int], classes: int) -> np.ndarray:
     """Frame 8 of these clips, N×H×W×3."""
-    rows = np.array(clips, int)
-    return (
-        loader.Clips(stored, [8], classes, threads=1)[augment.Plan(0, 0, rows, rows)]
-        .frames[:, 0]
-        .numpy()
-    )
+    taken = loader.Clips(stored, [8], classes, threads=1).take(np.array(clips, int))
+    return taken.frames[:, 0].numpy()
 
 
 def class_frames(both: Sequence[Predictions], stored: Shards) -> dict[int, np.ndarray]:

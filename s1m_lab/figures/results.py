@@ -136,8 +136,8 @@ def show_claims(table: pd.DataFrame, most: int = 4) -> HTML:
     order = (comparisons.DISAGREES, comparisons.OPEN, comparisons.AGREES)
     rows = []
     for row in table.itertuples():
-        parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.room(p)))
-        texts = [comparisons.told(part) for part in parts[:most]]
+        parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.margin(p)))
+        texts = [comparisons.in_words(part) for part in parts[:most]]
         if len(parts) > most:
             clear = {part.verdict for part in parts[most:]} == {comparisons.AGREES}
             texts.append(f"and {len(parts) - most} more{', all clearer' * clear}")
@@ -221,9 +221,10 @@ def summarize(table: pd.DataFrame) -> str:
 def draw_costs(table: pd.DataFrame, sums: dict[str, float]) -> Figure:
     """Video Hit@1 over what a network costs: its speed, its weights and its arithmetic.
 
-    `sums` are the multiplications for a clip by row, of `results.multiply_adds`.
+    `sums` are the multiplications for a clip by row, of `results.multiply_adds`; rows without
+    them are left out.
     """
-    shown = table[[bool(names) and key in paper.PARAMETERS for key, names in table["runs"].items()]]
+    shown = table[[bool(names) and key in sums for key, names in table["runs"].items()]]
     fig, (axes,) = style.new_figure(1, 3, 3.9, sharey=True)
     costs = shown["clips_per_second"], shown["parameters"] / 1e6, pd.Series(sums, dtype=float) / 1e6
     labels = "training clips/s (faster →)", "weights (M)", "multiplications a clip (M)"

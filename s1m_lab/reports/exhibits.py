@@ -198,12 +198,12 @@ def _table(report: Report, target: str) -> str:
     """Table 1 of `RESULTS`, of the same runs as there, where it comes from, and what of the paper
     those runs confirm."""
     from s1m_lab.analysis import claims, results, run_groups
+    from s1m_lab.analysis.evidence import collect
 
     known = stamps.defaults(report.notebook) | report.parameters
-    found, seed = run_groups.find(known["data"], known["runs"]), known["seed"]
-    scored, second = run_groups.score(found), results.table2(found, seed)
-    table = results.table1(found, scored, seed)
-    judged = claims.judge(found, scored, *second, results.transfers(found), seed)
+    found = run_groups.find(known["data"], known["runs"])
+    evidence = collect(found, known["seed"])
+    table, judged = results.table1(evidence), claims.judge(evidence)
     origin = _origin(found.data, table, report, target)
     return f"{readme_table(table)}\n\n{origin}\n\n{readme_claims(judged)}"
 

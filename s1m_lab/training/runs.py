@@ -90,9 +90,9 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
     run = Run(paths.runs() / name)
     if not (run.path / "config.json").is_file():
         run.path.mkdir(parents=True, exist_ok=True)
-        write(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
+        write_file(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
         machine = machine | {"version": __version__, "commit": commit()}
-        write(run.path / "config.json", {"settings": settings, "machine": machine})
+        write_file(run.path / "config.json", {"settings": settings, "machine": machine})
         return run
     found = run.config["settings"]
     differences = [
@@ -128,7 +128,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def write(path: Path, content: dict | str) -> None:
+def write_file(path: Path, content: dict | str) -> None:
     """Write text, or a dict as JSON, atomically."""
     if not isinstance(content, str):
         content = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
@@ -143,7 +143,7 @@ class Log:
         self.path = run.path / "metrics.csv"
         lines = self.path.read_text("utf-8").splitlines()[1:] if self.path.is_file() else []
         kept = [line for line in lines if int(line.partition(",")[0]) <= step]
-        write(self.path, "\n".join([",".join(columns), *kept]) + "\n")
+        write_file(self.path, "\n".join([",".join(columns), *kept]) + "\n")
 
     def add(self, *values: float | None) -> None:
         """One row, in the order of the columns; None leaves a cell empty."""
@@ -196,10 +196,17 @@ def _checkpoints(run: Run) -> list[Path]:
     return sorted((run.path / "checkpoint").glob("[0-9]*"), reverse=True)
 
 
-def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
-    """Weights with what is needed to use them: architecture, preprocessing, labels, numbers."""
+def save_weights(path: Path, weights: dict, about: dict) -> None:
+    """Write tensors by name, with a dict of all that is needed to use them."""
     from safetensors.torch import save_file
 
+    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    with atomic(path) as temporary:
+        save_file(weights, temporary, {"s1m_lab": json.dumps(about, ensure_ascii=False)})
+
+
+def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
+    """Write a network's weights with its architecture, preprocessing, labels and numbers."""
     about = {
         "model": net.name,
         "classes": net.classes,
@@ -209,9 +216,7 @@ def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
         "labels": labels,
         "numbers": numbers,
     }
-    weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    with atomic(path) as temporary:
-        save_file(weights, temporary, {"s1m_lab": json.dumps(about, ensure_ascii=False)})
+    save_weights(path, net.state_dict(), about)
 
 
 def load_network(run: Run):

@@ -20,7 +20,6 @@ from s1m_lab.data import catalog, datasets, splits
 from s1m_lab.figures import catalog as figures_catalog
 from s1m_lab.figures import style
 from s1m_lab.figures.tables import show_table
-from s1m_lab.pocket import sports
 
 HOSTILE = '<script>alert(1)</script> "><img src=x onerror=alert(2)> $x^2$ \u202e\x07 ' + "w" * 3000
 CLASSES = ["judo", "ice hockey", HOSTILE, "滑雪", "never seen"]
@@ -513,7 +512,7 @@ def test_chosen_classes(df):
 def test_frames_of_pocket_are_small_pictures(home):
     from s1m_lab.data.ingest import prepare
 
-    sports.make("pocket", videos=16)
+    datasets.make_pocket(videos=16)
     assert figures_catalog.thumbnails(datasets.listed("pocket")) == {}
     folder = prepare.prepare("pocket", clips=1)
     frames = figures_catalog.thumbnails(folder, each=2)

@@ -1,4 +1,4 @@
-"""Jobs over Dask workers, here or behind a scheduler.
+"""Jobs over Dask workers, here or behind a scheduler; little work is done without Dask.
 
     for result in cluster.run(make, jobs, workers=4): ...
 
@@ -10,22 +10,60 @@ it died of.
 
 import itertools
 import logging
+import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 DEATHS = 1000  # of the workers of one job
 
 
-def run(make: Callable, jobs: Iterable, workers: int, scheduler: str = "") -> Iterator:
+def run(
+    make: Callable, jobs: Iterable, workers: int, scheduler: str = "", little: bool = False
+) -> Iterator:
     """What `make` returns of each job, in the order in which they end.
 
     One worker and no `scheduler` (an address such as `tcp://10.0.0.1:8786`): in this process.
+    `little` work (10 s of one core or less) has one process beside this one, in place of `workers`:
+    Dask takes 5 s to start and to end.
     Raises what `make` raises, and `RuntimeError` for a job that has killed `DEATHS` workers.
     """
-    if workers <= 1 and not scheduler:
-        yield from map(make, jobs)
-        return
+    if scheduler or (workers > 1 and not little):
+        yield from _dask(make, jobs, workers, scheduler)
+    else:
+        yield from map(make, jobs) if workers <= 1 else _beside(make, jobs)
+
+
+def _beside(make: Callable, jobs: Iterable) -> Iterator:
+    """The jobs in turn, in a process that is replaced when one of them kills it."""
+    begin = {"mp_context": multiprocessing.get_context("spawn"), "initializer": _end_with_parent}
+    pool = ProcessPoolExecutor(1, **begin)
+    try:
+        for job in jobs:
+            for _ in range(DEATHS):
+                try:
+                    with _hidden_main():
+                        future = pool.submit(make, job)
+                    yield future.result()
+                    break
+                except BrokenProcessPool:
+                    pool = ProcessPoolExecutor(1, **begin)
+            else:
+                raise RuntimeError("the workers of a job die again and again")
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """An executor's process would outlive a parent that is killed."""
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+
+def _dask(make: Callable, jobs: Iterable, workers: int, scheduler: str) -> Iterator:
     from distributed import Client, as_completed
     from distributed.scheduler import KilledWorker
 

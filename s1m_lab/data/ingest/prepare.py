@@ -38,6 +38,7 @@ from s1m_lab.data.ingest.plan import Jobs, clip_bytes
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.video import container
 
+LITTLE = 16e6  # bytes of videos, which one core cuts in about 10 s
 VERSION = 3  # raise it when the same videos and settings give other bytes
 DEFAULTS = {
     "height": 200,
@@ -71,7 +72,8 @@ def prepare(
         clips: segments a video, for all splits or `{"train": 8, "val": 4, "test": 20}`.
         size: (height, width) of the stored frames, or the side of a square.
         data_seed: governs the split and the segments.
-        workers: processes; by default, and at most, one a core. One: this process.
+        workers: processes; by default, and at most, one a core. One: this process. Videos of less
+            than 16 MB in all are cut in one process beside this one, without Dask.
         max_duration: s; longer videos are left out, with a status. 0: none is.
         files: folder or fsspec address (`s3://…`) of the files of a catalog; see `sources.find`.
         output: fsspec address or folder for the shards; "": the dataset's own `clips/`.
@@ -126,7 +128,9 @@ def prepare(
                 total = sum(len(jobs.shards[n].rows) for n in todo)
                 progress = Progress("ingest", total, "videos")
                 pending = (jobs[n] for n in todo)  # each is built when a worker is free
-                for name, stem, n in cluster.run(worker.make, pending, workers, scheduler):
+                rows = [row for n in todo for row in jobs.shards[n].rows]
+                little = sum(found[row].size for row in rows if found[row]) < LITTLE
+                for name, stem, n in cluster.run(worker.make, pending, workers, scheduler, little):
                     stems[name] = stem
                     progress.update(n)
                 _merge(here, df, jobs, stems, {"settings": settings, "work": work})

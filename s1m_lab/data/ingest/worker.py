@@ -26,7 +26,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch  # noqa: F401 - what `video.fit` needs: its seconds count for no video
 
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.common.storage import Store
@@ -299,13 +298,18 @@ def _cut(job: dict, id: str, source, status: dict) -> list:
         if not starts:
             raise container.VideoError("too short", f"{info.duration:.2f} s")
         size, clips = (settings["height"], settings["width"]), []
+        if min(info.height / size[0], info.width / size[1]) != 1:
+            begin = time.monotonic()
+            import torch  # noqa: F401 - resizes in `video.fit`; its import counts for no video
+
+            end += time.monotonic() - begin
         try:
             for clip in reader.segments(path, starts, size=size, info=info, **length):
                 locate.in_time(end)
                 clips.append(clip)  # all before any: a damaged video has no clips
         except container.VideoError as error:
             if error.reason == "corrupt":
-                status["frames"] = reader.readable(path)
+                status["frames"] = reader.count_readable_frames(path)
                 error.detail = f"after {status['frames']} frames: {error.detail}"
             raise
     return list(zip(starts, clips, strict=True))
