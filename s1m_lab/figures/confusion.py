@@ -308,17 +308,19 @@ def _draw_part(seen: Confusion, labels: np.ndarray, marked: list[int], title: st
     """The rows and columns `labels` of both matrices, below frames of these; `marked` in bold."""
     shown = [k for k in [*marked, *labels] if k in seen.pictures]
     shown = list(dict.fromkeys(shown))[:6]
-    heights = [1.25 if shown else 0.01, 2.1 + 0.235 * len(labels)]
+    heights = [1.25, 2.1 + 0.235 * len(labels)]
     fig = plt.figure(figsize=(style.WIDTH, sum(heights) + 0.4), FigureClass=style.Photographs)
     plt.close(fig)
-    top, bottom = fig.subfigures(2, 1, height_ratios=heights)
-    for ax in (pictures := top.subplots(1, 6)):
-        ax.axis("off")
-    for k, ax in zip(shown, pictures, strict=False):
-        ax.axis("on")
-        style.show_image(ax, seen.pictures[k])
-        ax.set_xlabel(style.clean(seen.classes[k], 17), fontsize=9)
-    axes = bottom.subplots(1, 2)
+    below = fig
+    if shown:
+        above, below = fig.subfigures(2, 1, height_ratios=heights)
+        pictures = above.subplots(1, 6)
+        for ax in pictures[len(shown) :]:
+            ax.axis("off")
+        for k, ax in zip(shown, pictures, strict=False):
+            style.show_image(ax, seen.pictures[k])
+            ax.set_xlabel(style.clean(seen.classes[k], 17), fontsize=9)
+    axes = below.subplots(1, 2)
     _numbers(axes, seen.counts, labels, seen.classes)
     for ax, name in zip(axes, seen.names, strict=True):
         ax.set_title(style.clean(name, 40))
@@ -329,11 +331,9 @@ def _draw_part(seen: Confusion, labels: np.ndarray, marked: list[int], title: st
     return fig
 
 
-def first_look(seen: Confusion) -> list[Figure]:
-    """The most confused pair and its first class, which stand in a report for every choice."""
-    if not len(seen.pairs):
-        return [draw_class(seen, int(seen.labels[0]))]
-    return [draw_pair(seen, 0), draw_class(seen, int(seen.pairs["label_a"].iloc[0]))]
+def draw_first_look(seen: Confusion) -> Figure:
+    """The most confused pair, which stands in a report for every choice."""
+    return draw_pair(seen, 0) if len(seen.pairs) else draw_class(seen, int(seen.labels[0]))
 
 
 def explore_confusion(seen: Confusion):

@@ -307,7 +307,7 @@ def test_runs_are_called_by_what_sets_them_apart():
 
 @pytest.fixture(scope="module")
 def large():
-    """All of 487 classes but real frames, and the seconds of a core that the matrices took."""
+    """Everything of 487 classes but frames, and the core seconds that the matrices took."""
     both = [planted(487, 20, seed, 7)[0] for seed in (1, 2)]
     start, classes = time.process_time(), names(487)
     _, counts = confusion.matrices(both)
@@ -322,18 +322,17 @@ def large():
     ranks += [figures_confusion.draw_gains(table, mean, ("slow", "single"), COLOURS)]
     pictures += [figure.png() for figure in ranks]
     found = confusion.pairs(counts, classes)
-    frame = np.random.default_rng(0).integers(0, 256, (48, 64, 3)).astype(np.uint8)
-    seen = figures_confusion.Confusion(
-        counts, labels, classes, ("slow", "single"), table, found, dict.fromkeys(range(487), frame)
-    )
+    runs = ("slow", "single")
+    seen = figures_confusion.Confusion(counts, labels, classes, runs, table, found, {})
     return SimpleNamespace(**locals())
 
 
 def test_487_classes_are_drawn_in_seconds_and_small(large):
     assert large.seconds < 10
-    twins = [figure.image().data for figure in figures_confusion.first_look(large.seen)]
+    twin = figures_confusion.draw_first_look(large.seen).image().data
     choice, shown = figures_confusion.explore_confusion(large.seen).children
-    assert sum(map(len, [*large.pictures, *twins])) * 4 / 3 + len(shown.value) < 400_000
+    size = sum(map(len, [*large.pictures, twin])) * 4 / 3 + len(shown.value)
+    assert size < 350_000, "500 KB with frames"
     pairs = min(figures_confusion.PAIRS, len(large.found))
     assert len(choice.options) == 487 + pairs + 41
 
@@ -390,7 +389,7 @@ def test_a_dataset_without_mistakes_or_videos_is_drawn_too():
         seen = figures_confusion.Confusion(counts, labels, said, ("a", "b"), table, pairs, {})
         figure = figures_confusion.draw_class(seen, 0)
         assert figure.get_suptitle().endswith("number 0: 0 test videos")
-        assert [figure.image() for figure in figures_confusion.first_look(seen)]
+        assert figures_confusion.draw_first_look(seen).image()
         figures_confusion.explore_confusion(seen)
 
 
@@ -435,7 +434,7 @@ def seen():
 
 
 def test_hostile_names_are_only_text(seen):
-    for figure in (figures_confusion.draw_class(seen, 0), *figures_confusion.first_look(seen)):
+    for figure in (figures_confusion.draw_class(seen, 0), figures_confusion.draw_first_look(seen)):
         assert figure.image().data
         assert "\u202e" not in figure.get_suptitle()
     choice, shown = figures_confusion.explore_confusion(seen).children
