@@ -139,24 +139,27 @@ def _as_it_is(batch: augment.Batch) -> augment.Batch:
     return batch
 
 
-def one_of_each(shards, seed: int = 0) -> dict[int, np.ndarray]:
-    """A whole clip of each class to look at, by label: uint8 T×H×W×3.
+def one_of_each(
+    shards, seed: int = 0, shards_read: int = WINDOW, frames: Sequence[int] = ()
+) -> dict[int, np.ndarray]:
+    """A clip of each class to look at, by label: uint8 T×H×W×3, whole or those `frames` of it.
 
     Of up to `LOOKED` clips of a class the one whose first, middle and last frame have the most
     usual mean colours among them, which leaves out most that show something else or are cut. Looks
-    through at most `WINDOW` shards, at clips of a single label; a class that is not among them is
-    left out.
+    through at most `shards_read` shards, at clips of a single label; a class that is not among them
+    is left out.
     """
     places = {}
-    for shard in keyed_random.shuffled(len(shards.counts), seed, keyed_random.SHOW)[:WINDOW]:
+    for shard in keyed_random.shuffled(len(shards.counts), seed, keyed_random.SHOW)[:shards_read]:
         rows = keyed_random.shuffled(shards.counts[shard], seed, keyed_random.SHOW, shard)
         for row, own in zip(rows, shards.labels(shard, rows), strict=True):
             if len(own) == 1 and len(some := places.setdefault(own[0], [])) < LOOKED:
                 some.append((shard, row))
     found, whole = {}, range(shards.frames)
+    frames = frames or whole
     for k, some in sorted(places.items()):
         ends = [shards.read(s, [row], [0, len(whole) // 2, len(whole) - 1])[0] for s, row in some]
-        means = np.stack([frames.mean((1, 2)) for frames in ends])
+        means = np.stack([clip.mean((1, 2)) for clip in ends])
         s, row = some[np.abs(means[:, None] - means).sum((1, 2, 3)).argmin()]
-        found[k] = shards.read(s, [row], whole)[0]
+        found[k] = shards.read(s, [row], frames)[0]
     return found
