@@ -93,7 +93,7 @@ def prepare(
     workers = max(1, min(workers or system.cores(), system.cores()))
     if files and not is_url(files) and not Path(files).expanduser().is_dir():
         raise FileNotFoundError(f"no folder {files}, which is where files says that the videos lie")
-    with datasets.held(data, data_seed, workers, forget) as (folder, df):
+    with datasets.locked(data, data_seed, workers, forget) as (folder, df):
         here = folder / "clips"
         settings, asked = _settings(
             folder, df, clips, size, max_duration=max_duration, files=files, output=output
@@ -318,4 +318,4 @@ def _merge(here: Path, df: pd.DataFrame, jobs: Jobs, stems: dict, about: dict) -
     for name in store.sizes():
         if shard.fullmatch(name) and name.rpartition(".")[0] not in kept:
             store.remove(name)
-    store.clear(".work")
+    store.remove_folder(".work")

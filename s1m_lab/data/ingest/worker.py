@@ -146,7 +146,7 @@ class _Reading:
     def note(self, id: str | None) -> None:
         data = json.dumps({"now": id, "deaths": self.deaths}).encode()
         if self.store.local:  # not synchronised: it is for the death of a process, not of a machine
-            Path(self.store.where(self.name)).write_bytes(data)
+            Path(self.store.path_of(self.name)).write_bytes(data)
         else:
             self.store.write(self.name, data)
 
@@ -193,7 +193,7 @@ class _Kept:
         for row in rows:
             sizes = np.array(row["sizes"])
             places = shards.firsts(row["offset"], sizes)
-            yield row["start"], self.store.pieces(f"{stem}.tar", places, sizes)
+            yield row["start"], self.store.read_parts(f"{stem}.tar", places, sizes)
 
 
 def _clips(
@@ -288,7 +288,7 @@ def _cut(job: dict, id: str, source, status: dict) -> list:
         raise container.VideoError("missing")
     settings, end = job["settings"], time.monotonic() + SECONDS
     length = {"frames": settings["frames"], "fps": settings["fps"]}
-    with locate.local(locate.Source(*source), SECONDS) as path:
+    with locate.local_copy(locate.Source(*source), SECONDS) as path:
         info = reader.probe(path)
         status |= {name: getattr(info, name) for name in STATUS.names if hasattr(info, name)}
         if info.duration > (settings["max_duration"] or float("inf")):
@@ -305,7 +305,7 @@ def _cut(job: dict, id: str, source, status: dict) -> list:
             end += time.monotonic() - begin
         try:
             for clip in reader.segments(path, starts, size=size, info=info, **length):
-                locate.in_time(end)
+                locate.check_time(end)
                 clips.append(clip)  # all before any: a damaged video has no clips
         except container.VideoError as error:
             if error.reason == "corrupt":
