@@ -154,7 +154,7 @@ class Shards:
         """
         _, first, sizes = self._table(shard)
         frames = list(frames)
-        data = self.store.pieces(self.names[shard], first[row, frames], sizes[row, frames])
+        data = self.store.read_parts(self.names[shard], first[row, frames], sizes[row, frames])
         for picture, into in zip(data, out, strict=True):
             _decode(picture, into)
 

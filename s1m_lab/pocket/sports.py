@@ -24,7 +24,8 @@ import numpy as np
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
 from s1m_lab.pocket import render, sports_scenes, sprites
-from s1m_lab.pocket.sports_plan import DEFAULT, FPS, PAIRS, STAGES, Scene, chance, plan
+from s1m_lab.pocket.sports_plan import DEFAULT as DEFAULT  # `render` reads it here
+from s1m_lab.pocket.sports_plan import FPS, PAIRS, STAGES, Scene, chance, plan
 
 VERSION = 2  # of all that decides a pixel; a new one renders every film again
 SPLIT = "decided when it was rendered; twins, filmed from one scene, share a split and a group"

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from s1m_lab.data import sports1m
+from s1m_lab.data import catalog, sports1m
 
 NO_ID, NO_LABELS, NO_CLASS, NO_DURATION, LONG_TITLE, CONTROL, AGAIN = sports1m.BROKEN
 
@@ -222,7 +222,7 @@ def test_a_label_given_twice_counts_once(tmp_path):
     assert [list(own) for own in df["labels"]] == [[1], [2, 0], [3]]
     lists = [[5, None, 5], [], [7], [None], [7, 5, 7, 0]]
     array = pa.array([[1, 1], *lists, [9]], pa.list_(pa.int16())).slice(1, len(lists))
-    assert sports1m.distinct(array).to_pylist() == [[5], [], [7], [], [7, 5, 0]]
+    assert catalog.distinct(array).to_pylist() == [[5], [], [7], [], [7, 5, 0]]
 
 
 def test_the_split_is_a_function_of_seed_and_id_alone(tmp_path, real_data):
