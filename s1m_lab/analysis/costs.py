@@ -97,7 +97,7 @@ def clips_per_video(folder: Path, clips: int = 0) -> dict[str, int]:
         return dict.fromkeys(SPLITS, clips)
     if (Path(folder) / "clips" / "index.parquet").is_file():
         return shards.describe(Path(folder) / "clips")["settings"]["clips"]
-    defaults: dict[str, int] = prepare.DEFAULTS["clips"]
+    defaults = prepare.DEFAULTS["clips"]
     return {**defaults, **datasets.own_settings(folder).get("clips", {})}
 
 
