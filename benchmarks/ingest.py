@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--json")
     asked = parser.parse_args()
-    system.keep_memory()  # as trainings do
+    system.keep_freed_memory()  # as trainings do
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         lengths = np.linspace(*asked.minutes, asked.films) * 60

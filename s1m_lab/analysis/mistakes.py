@@ -23,7 +23,7 @@ def pair_table(
     return pd.DataFrame(rows, columns=["kind", "pair", "accuracy", "low", "high", "videos"])
 
 
-def clearest(saved: Predictions, labels: list[int]) -> dict[int, int]:
+def clearest_clips(saved: Predictions, labels: list[int]) -> dict[int, int]:
     """By label, the clip that shows it best to the network: of the class's video to which it is
     likeliest, the clip to which it is. A class without videos is left out."""
     scores, found = saved.video_probabilities, {}
@@ -34,7 +34,7 @@ def clearest(saved: Predictions, labels: list[int]) -> dict[int, int]:
     return found
 
 
-def hardest(saved: Predictions, most: int = 12) -> pd.DataFrame:
+def hardest_videos(saved: Predictions, most: int = 12) -> pd.DataFrame:
     """The videos in which a class that is none of their own leads by most, a row each: mistakes,
     whose `lead` is not below 0, or where there is none the closest calls.
 

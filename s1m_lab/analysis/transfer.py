@@ -43,7 +43,7 @@ def way(run: Run) -> str:
     """The name of a run's way in a table: how it was tuned; for torchvision's, the network."""
     model = run.results["model"]
     if model in torchvision_models.NAMES:
-        return torchvision_models.told(model)
+        return torchvision_models.display_name(model)
     return run.results["tune"]
 
 

@@ -23,7 +23,7 @@ def has_bf16(device: str = "cpu") -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
-def keep_memory() -> None:
+def keep_freed_memory() -> None:
     """Tell glibc to keep freed memory instead of returning every large block to the system.
 
     A training step frees and asks for the same blocks again; returning them costs a third of the

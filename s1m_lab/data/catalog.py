@@ -88,6 +88,15 @@ def save_catalog(df: pd.DataFrame, folder: Path) -> None:
         pq.write_table(rows, temporary, **PARQUET)
 
 
+def update_catalog(df: pd.DataFrame, folder: Path) -> bool:
+    """Write a dataset's catalog where it is missing or differs; returns whether it was written."""
+    old = load_catalog(folder) if (Path(folder) / "catalog.parquet").is_file() else None
+    if old is not None and old.attrs == df.attrs and old.equals(df):
+        return False
+    save_catalog(df, folder)
+    return True
+
+
 def load_catalog(folder: Path) -> pd.DataFrame:
     """The catalog of a dataset folder, as `save` was given it."""
     path = Path(folder) / "catalog.parquet"

@@ -25,12 +25,36 @@ from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.common.paths import is_url
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
-from s1m_lab.pocket import sports
+from s1m_lab.pocket import sports, sports_plan
 
 
 def pairs(folder: Path) -> dict[str, list[list[str]]]:
     """The class pairs of a dataset by kind, `{"motion": [[A, B], …], …}`; {} where it has none."""
     return sports.read_about(folder).get("pairs", {})
+
+
+def make_pocket(
+    name: str = "pocket",
+    videos: int = 0,
+    data_seed: int | None = None,
+    workers: int | None = None,
+) -> Path:
+    """Render the dataset `data/<name>` unless it is there, write its catalog, return its folder.
+
+    The arguments are those of `pocket.sports.make`.
+    """
+    folder = sports.make(name, videos, data_seed, workers)
+    about = sports.read_about(folder)
+    rows = sports.rows(about["videos"], about["data_seed"])
+    df = catalog.frame(
+        catalog.table({key: [row[key] for row in rows] for key in rows[0]}),
+        classes=sports_plan.CLASSES,
+        data_seed=about["data_seed"],
+        split=sports.SPLIT,
+    )
+    with exclusive(folder):
+        catalog.update_catalog(df, folder)
+    return folder
 
 
 def listed(data: str | Path, data_seed: int | None = None, source: str = "") -> Path:
@@ -91,9 +115,7 @@ def _folder(data: str | Path, data_seed: int | None, workers: int) -> Path:
     folder = paths.dataset(data)
     there = (folder / "catalog.parquet").is_file()
     if str(data) == "pocket":
-        from s1m_lab.pocket import sports
-
-        return sports.make("pocket", data_seed=data_seed, workers=workers)
+        return make_pocket(data_seed=data_seed, workers=workers)
     if re.fullmatch("pocket101(-fold[123])?", str(data)):
         from s1m_lab.data import ucf101
 
@@ -126,7 +148,7 @@ def _sports1m(source: str, data: str | Path) -> Path:
         raise FileNotFoundError(f"no {path}; source is Sports-1M's metadata: {wanted}")
     folder = paths.dataset(data)
     files = [*sorted(path.iterdir() if path.is_dir() else [path]), path.with_name("labels.txt")]
-    files += sports1m.files(path)
+    files += sports1m.fold_files(path)
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     now = {"path": str(path), "state": fingerprint(files=states, version=__version__)}
     with _alone(folder):
@@ -141,7 +163,7 @@ def _sports1m(source: str, data: str | Path) -> Path:
                 )
         df = sports1m.read_sports1m(path)
         df.attrs["source"] = now
-        sports1m.keep(path, folder, df.attrs["classes"])
+        sports1m.save_folds(path, folder, df.attrs["classes"])
         catalog.save_catalog(df, folder)
     return folder
 

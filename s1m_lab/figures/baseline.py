@@ -77,7 +77,7 @@ def _angles(image: np.ndarray) -> np.ndarray:
 
 
 @style.styled
-def happenings(clips: Sequence[np.ndarray], captions: Sequence[str], title: str) -> Figure:
+def draw_events(clips: Sequence[np.ndarray], captions: Sequence[str], title: str) -> Figure:
     """A clip a row: where in space and time the detector of cuboids finds that something moves."""
     shown = 6
     picks = np.linspace(descriptors.CUBOID[0][-1], len(clips[0]) - 5, shown).round().astype(int)
@@ -114,7 +114,7 @@ def colours(clips: Sequence[np.ndarray], captions: Sequence[str], title: str) ->
 
 
 @style.styled
-def words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: str) -> Figure:
+def draw_words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: str) -> Figure:
     """A codebook a row, a word a column: the four patches of `clips` nearest to it.
 
     A word of cuboids is in three frames below each other, the first on top.
@@ -203,7 +203,7 @@ def vectors(found: Sequence[np.ndarray], captions: Sequence[str], size: int, tit
 
 
 @style.styled
-def tuning(trials: pd.DataFrame, title: str) -> Figure:
+def draw_trials(trials: pd.DataFrame, title: str) -> Figure:
     """A dot a trial of `baseline.trials`: how it did on the validation videos, by its layers."""
     fig, ((left, right),) = style.new_figure(1, 2, 3.5, sharey=True)
     keys = list(dict.fromkeys(zip(trials["depth"], trials["width"], strict=True)))
@@ -236,7 +236,7 @@ def tuning(trials: pd.DataFrame, title: str) -> Figure:
 
 
 @style.styled
-def standing(rows: Sequence[tuple], paper: float, chance: float, title: str) -> Figure:
+def draw_scores(rows: Sequence[tuple], paper: float, chance: float, title: str) -> Figure:
     """Scores (name, share, low, high) with their intervals, below them the paper's as a ring."""
     fig, ((ax,),) = style.new_figure(1, 1, 1.3 + 0.3 * len(rows))
     for n, (_, share, low, high) in enumerate(rows):

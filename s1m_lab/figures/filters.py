@@ -20,13 +20,13 @@ from PIL import Image
 from s1m_lab.analysis.filters import (
     EDGE,
     MEASURES,
-    Evidence,
+    ShuffleTest,
     Streams,
-    evidence,
     learnt,
-    size,
-    strongest,
-    together,
+    norm,
+    shuffle_test,
+    stack_streams,
+    strongest_frames,
 )
 from s1m_lab.figures import style
 
@@ -95,7 +95,7 @@ def draw_grid(streams: Streams, title: str) -> Figure:
     row = []
     for stream, w in streams.items():
         columns, scale = _grid(w, PAGE // len(streams))
-        image = pictures(w)[np.arange(len(w)), strongest(w)]
+        image = pictures(w)[np.arange(len(w)), strongest_frames(w)]
         row.append((f"{stream}: {len(w)} filters", _grown(tiles(image, columns), scale)))
     return _sheet([row], title)
 
@@ -105,7 +105,7 @@ def draw_strips(streams: Streams, title: str, picks=None) -> Figure:
 
     At most 480 frames, to keep a notebook small: 96 filters of slow fusion, 48 of early.
     """
-    w = together(streams)
+    w = stack_streams(streams)
     w = w if picks is None else w[np.asarray(picks, int)]
     strips = np.stack([tiles(one, len(one)) for one in pictures(w[: 480 // w.shape[2]])])
     side = strips.shape[2] + 3
@@ -155,11 +155,11 @@ def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Figure:
 
     Of more than 48 filters 48 stand for all, evenly apart. Filters of zeros have no place in it.
     """
-    w, rows = together(streams), []
+    w, rows = stack_streams(streams), []
     there = w.any(axis=(1, 2, 3, 4))
     w, measured = w[there], measured[there]
     picks = np.linspace(0, len(w) - 1, min(len(w), 48)).round().astype(int)
-    images = pictures(w)[np.arange(len(w)), strongest(w)]
+    images = pictures(w)[np.arange(len(w)), strongest_frames(w)]
     for measure, name in MEASURES.items():
         values = measured[measure].to_numpy()
         if len(values) and not np.isnan(values).any():
@@ -172,10 +172,10 @@ def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Figure:
 def draw_growth(found: dict[int, Streams], title: str) -> Figure:
     """What was learnt by step, a row each: the ten filters that changed most, on one scale each."""
     steps = list(found)
-    new = [together(learnt(found[step], found[0])) for step in steps]
+    new = [stack_streams(learnt(found[step], found[0])) for step in steps]
     largest = np.abs(new[-1]).max(axis=(1, 2, 3, 4))
     picks = np.argsort(-(new[-1] ** 2).sum(axis=(1, 2, 3, 4)), kind="stable")[:10]
-    frame = strongest(new[-1])[picks]
+    frame = strongest_frames(new[-1])[picks]
     rows = []
     for step, w in zip(steps, new, strict=True):
         image = pictures(w[picks], largest[picks])[np.arange(len(picks)), frame]
@@ -184,7 +184,7 @@ def draw_growth(found: dict[int, Streams], title: str) -> Figure:
 
 
 @style.styled
-def draw_motion(measured: pd.DataFrame, seen: Evidence, colour: str, title: str) -> Figure:
+def draw_motion(measured: pd.DataFrame, seen: ShuffleTest, colour: str, title: str) -> Figure:
     """Which filters are motion detectors: how fast and fine, and how much they prefer one way."""
     fig, ((left, right),) = style.new_figure(1, 2, 3.2, width_ratios=[3, 2])
     selective = measured["direction_selectivity"]
@@ -214,7 +214,7 @@ def draw_motion(measured: pd.DataFrame, seen: Evidence, colour: str, title: str)
 
 
 @style.styled
-def draw_evidence(tests: dict[str, Evidence], colour: str, title: str) -> Figure:
+def draw_evidence(tests: dict[str, ShuffleTest], colour: str, title: str) -> Figure:
     """Mean space-time orientation on what shuffled time gives; beyond the line p ≤ 0.05."""
     fig, ((ax,),) = style.new_figure(1, 1, 0.9 + 0.6 * len(tests))
     right = ("axes fraction", "data")
@@ -244,11 +244,11 @@ def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int =
     fig, ((left, right),) = style.new_figure(1, 2, 2.8)
     steps = list(found)
     new = [learnt(found[step], found[0]) for step in steps]
-    left.plot(steps, [100 * size(w) / size(found[0]) for w in new], "o-", color=colour, ms=4)
+    left.plot(steps, [100 * norm(w) / norm(found[0]) for w in new], "o-", color=colour, ms=4)
     left.set(xlabel="step", ylabel="% of the start's size", ylim=(0, None))
     left.set_title("How much was learnt")
-    if together(new[0]).shape[2] > 1:
-        seen = [evidence(together(w), seed) for w in new[1:]]
+    if stack_streams(new[0]).shape[2] > 1:
+        seen = [shuffle_test(stack_streams(w), seed) for w in new[1:]]
         means, limits = ([getattr(one, n) for one in seen] for n in ("mean", "limit"))
         least = [one.null.min() for one in seen]
         right.fill_between(steps[1:], least, limits, color=style.FAINT, label="95 % of shuffled")

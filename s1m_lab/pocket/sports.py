@@ -4,8 +4,8 @@
 durations, splits and labels, in which every claim of the paper has a pair of classes that can
 confirm or refute it.
 
-    folder = pocket.make()            # data/pocket, about 1,160 videos in about a minute
-    pocket.pairs(folder)["motion"]    # [["rope climbing", "abseiling"], …]
+    folder = sports.make()            # data/pocket, about 1,160 videos in about a minute
+    sports.rows(1160, data_seed=0)    # one row per video: id, split, labels, title, …
 
 Two classes of a pair are filmed as twins, from one scene and into one split: a motion twin is the
 other's frames backwards (or its runners faster), a detail or surround twin differs in a texture or
@@ -23,13 +23,11 @@ import numpy as np
 
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
-from s1m_lab.data.catalog import frame as catalog_frame
-from s1m_lab.data.catalog import save_catalog as save_catalog
-from s1m_lab.data.catalog import table
 from s1m_lab.pocket import render, sports_scenes, sprites
-from s1m_lab.pocket.sports_plan import CLASSES, DEFAULT, FPS, PAIRS, STAGES, Scene, chance, plan
+from s1m_lab.pocket.sports_plan import DEFAULT, FPS, PAIRS, STAGES, Scene, chance, plan
 
 VERSION = 2  # of all that decides a pixel; a new one renders every film again
+SPLIT = "decided when it was rendered; twins, filmed from one scene, share a split and a group"
 BYTES = 300_000  # what a film takes, rather too much than too little
 
 
@@ -48,6 +46,7 @@ def make(
     default 1,160, rounded, and at least one video, so 64 gives 72 and 10,000 gives 9,998. 0 is the
     size it has, or the default. The same `data_seed` gives the same videos, titles and splits on
     every machine, whatever `workers` (processes; at most, and by default, the cores).
+    `data.datasets.make_pocket` calls this function and writes the catalog.
     """
     folder = paths.dataset(name)
     if videos < 0:
@@ -68,7 +67,7 @@ def make(
         if missing:
             workers = min(workers or 999, system.cores())
             render.render(sys.modules[__name__], files, videos, data_seed, missing, workers)
-        _write_lists(folder, script, data_seed)
+        _write_json(folder, videos, data_seed)
         _write_about(folder, mark, videos, data_seed)
     return folder
 
@@ -145,9 +144,9 @@ def coding(kind: str) -> dict:
 # ----------------------------------------------------------------------------------------- lists
 
 
-def _write_lists(folder: Path, script: list[Scene], data_seed: int) -> None:
-    """The catalog, and the same in the JSON format of Sports-1M."""
-    rows = [
+def rows(videos: int, data_seed: int) -> list[dict]:
+    """One row per video of the dataset, in the columns of a catalog."""
+    return [
         {
             "id": id,
             "split": scene.split,
@@ -160,13 +159,13 @@ def _write_lists(folder: Path, script: list[Scene], data_seed: int) -> None:
             "path": f"videos/{id}.mp4",
             "group": scene.group,
         }
-        for scene in script
+        for scene in plan(videos, data_seed)
         for k, id in enumerate(scene.ids)
     ]
-    columns = {key: [row[key] for row in rows] for key in rows[0]}
-    split = "decided when it was rendered; twins, filmed from one scene, share a split and a group"
-    df = catalog_frame(table(columns), classes=CLASSES, data_seed=data_seed, split=split)
-    save_catalog(df, folder)
+
+
+def _write_json(folder: Path, videos: int, data_seed: int) -> None:
+    """The metadata in the JSON format of Sports-1M."""
     for source, splits in (("train", ("train", "val")), ("test", ("test",))):
         records = [
             {
@@ -179,7 +178,7 @@ def _write_lists(folder: Path, script: list[Scene], data_seed: int) -> None:
                 "id": row["id"],
                 "source487": source,
             }
-            for row in rows
+            for row in rows(videos, data_seed)
             if row["split"] in splits
         ]
         with atomic(folder / "sports1m_json" / f"sports1m_{source}.json") as temporary:

@@ -5,6 +5,7 @@
 A function of the two numbers alone, the same on every machine.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -100,6 +101,7 @@ class Scene(NamedTuple):
         return [CLASSES.index(name) for name in names]
 
 
+@lru_cache(4)
 def plan(videos: int, data_seed: int) -> list[Scene]:
     """Every scene of the dataset, decided by the two numbers alone."""
     slots = []

@@ -49,17 +49,17 @@ class VideoError(Exception):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator:
+def open_video(path: Path) -> Iterator:
     """(container, stream) of the film in `path`; whatever goes wrong has a name."""
     import av
 
     magic = _magic(Path(path))
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
-        container = av.open(url(path), options=options, metadata_errors="ignore")
-    except errors() as error:
+        container = av.open(file_url(path), options=options, metadata_errors="ignore")
+    except decode_errors() as error:
         known = any(magic[at : at + len(word)] == word for word, at in MAGIC.items())
-        raise VideoError("truncated" if known else "not a video", line(error)) from None
+        raise VideoError("truncated" if known else "not a video", error_line(error)) from None
     with container:
         Disposition = av.stream.Disposition
         films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
@@ -81,28 +81,28 @@ def _magic(path: Path) -> bytes:
     except FileNotFoundError:
         raise VideoError("missing") from None
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise VideoError("unreadable", line(error)) from None
+        raise VideoError("unreadable", error_line(error)) from None
     if not magic:
         raise VideoError("empty")
     return magic
 
 
-def counted(container) -> bool:
+def lacks_times(container) -> bool:
     """Whether its frames have no times and are counted from the first one: AVI."""
     return container.format.name == "avi"
 
 
-def url(path: Path) -> str:
+def file_url(path: Path) -> str:
     """An absolute `file:` address, so that no name is taken for an option or a protocol."""
     return f"file:{Path(path).absolute()}"
 
 
-def errors() -> tuple:
+def decode_errors() -> tuple:
     import av
 
     return av.FFmpegError, ValueError, OverflowError, MemoryError
 
 
-def line(error: Exception) -> str:
+def error_line(error: Exception) -> str:
     """The error in a line, without the path."""
     return (getattr(error, "strerror", None) or str(error)).strip().replace("\n", " ")[:200]

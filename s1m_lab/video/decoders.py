@@ -13,13 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from s1m_lab.video.container import VideoError, counted, errors, line, opened, url
+from s1m_lab.video.container import (
+    VideoError,
+    decode_errors,
+    error_line,
+    file_url,
+    lacks_times,
+    open_video,
+)
 
 TICK = 1e-3  # s; the coarsest time stamp in use, so what times may be off by
 NEAR = 1.0  # s; up to here it is cheaper to decode on than to seek
 
 
-class Tape:
+class FrameBuffer:
     """A film that is sampled and held, each picture `finish`ed once, and that can be wound back to
     the last segment's start, so that segments which overlap are decoded once."""
 
@@ -68,7 +75,7 @@ class Decord:
         decord.logging.set_level(decord.logging.QUIET)
         self.fps, self.error = fps, decord.DECORDError
         with self._named():
-            self.film = decord.VideoReader(url(path), num_threads=1)
+            self.film = decord.VideoReader(file_url(path), num_threads=1)
 
     def frames(self, start: float) -> Iterator:
         last = len(self.film) - 1
@@ -85,7 +92,7 @@ class Decord:
         try:
             yield
         except (self.error, RuntimeError, AssertionError, StopIteration) as error:
-            raise VideoError("corrupt", line(error).rsplit(": ", 1)[-1]) from None
+            raise VideoError("corrupt", error_line(error).rsplit(": ", 1)[-1]) from None
 
     def close(self) -> None:
         self.film = None
@@ -109,7 +116,7 @@ class Av:
     def frames(self, start: float) -> Iterator:
         for back in (0.0, 2.0, 10.0):
             # AVI stores no times of presentation: its frames are counted from the first one
-            if self.origin is None or start - back <= 0 or counted(self.container):
+            if self.origin is None or start - back <= 0 or lacks_times(self.container):
                 break
             target = int((self.origin + start - back) / self.stream.time_base)
             self.container.seek(target, stream=self.stream)
@@ -118,12 +125,12 @@ class Av:
             if first is not None and first[0] <= start + TICK:
                 return itertools.chain([first], frames)
         self.close()
-        self.opened = opened(self.path)
+        self.opened = open_video(self.path)
         self.container, self.stream = self.opened.__enter__()
         return self._decode()
 
     def _decode(self, key: bool = False) -> Iterator:
-        timeless = counted(self.container)
+        timeless = lacks_times(self.container)
         try:
             for number, picture in enumerate(self.container.decode(self.stream)):
                 key = key and not picture.key_frame
@@ -135,8 +142,8 @@ class Av:
                     self.origin = time if self.origin is None else self.origin
                     time -= self.origin
                 yield time, lambda picture=picture: self._upright(picture)
-        except errors() as error:
-            raise VideoError("corrupt", line(error)) from None
+        except decode_errors() as error:
+            raise VideoError("corrupt", error_line(error)) from None
 
     def _upright(self, picture) -> np.ndarray:
         image = self.convert(picture, format="rgb24", threads=1).to_ndarray()

@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from s1m_lab.video.container import VideoError, counted, errors, line, opened
-from s1m_lab.video.decoders import TICK, Av, Decord, Tape
+from s1m_lab.video.container import VideoError, decode_errors, error_line, lacks_times, open_video
+from s1m_lab.video.decoders import TICK, Av, Decord, FrameBuffer
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif".split()
@@ -76,15 +76,15 @@ def probe(path: Path, whole: bool = True) -> Info:
     Raises:
         VideoError: the file is missing, empty, no video, cut off, or its first frame is damaged.
     """
-    with opened(path) as (container, stream):
+    with open_video(path) as (container, stream):
         times, hidden, broken = _times(container, stream)
         if whole and broken:
             raise VideoError("truncated", broken)
         try:
             container.seek(0)
             picture = next(container.decode(stream), None)
-        except errors() as error:
-            raise VideoError("corrupt", f"at the first frame: {line(error)}") from None
+        except decode_errors() as error:
+            raise VideoError("corrupt", f"at the first frame: {error_line(error)}") from None
         if picture is None:
             raise VideoError("corrupt", "no frame can be decoded")
         aspect = _aspect(stream)
@@ -116,7 +116,7 @@ def probe(path: Path, whole: bool = True) -> Info:
             pixel_format=picture.format.name,
             variable=bool(uneven),
             decoder="decord" if trusted else "av",
-            origin=0.0 if counted(container) else float(times[0]),
+            origin=0.0 if lacks_times(container) else float(times[0]),
             aspect=1 / aspect if rotation % 180 else aspect,
             broken=broken,
         )
@@ -137,7 +137,9 @@ def segments(
     """
     info = info or probe(path)
     with closing(_reader(path, info)) as reader:
-        tape = Tape(reader, partial(fit, height=size[0], width=size[1]) if size else np.asarray)
+        tape = FrameBuffer(
+            reader, partial(fit, height=size[0], width=size[1]) if size else np.asarray
+        )
         for start in starts:
             clip = tape.at(start + np.arange(frames) / fps)
             if len({image.shape for image in clip}) > 1:
@@ -164,7 +166,7 @@ def read(
             raise VideoError("truncated", info.broken)
         return
     with closing(_reader(path, info)) as reader:
-        tape = Tape(reader)
+        tape = FrameBuffer(reader)
         for number in range(max(1, round(info.duration * fps))):
             yield number / fps, tape.at([number / fps])[0]
 
@@ -185,14 +187,14 @@ def _av(path: Path, info: Info) -> Av:
     return Av(path, info.fps, info.rotation)
 
 
-def readable(path: Path) -> int:
+def count_readable_frames(path: Path) -> int:
     """How many frames a decode from the start gives until it ends or fails."""
     count = 0
-    with opened(path) as (container, stream):
+    with open_video(path) as (container, stream):
         try:
             for _ in container.decode(stream):
                 count += 1
-        except errors():
+        except decode_errors():
             pass
     return count
 
@@ -256,12 +258,12 @@ def _times(container, stream) -> tuple[np.ndarray, int, str]:
                 hidden += packet.is_discard
                 if not packet.is_discard:
                     stamps.append(packet.pts)
-    except errors() as error:
-        broken = f"after {len(stamps)} frames: {line(error)}"
+    except decode_errors() as error:
+        broken = f"after {len(stamps)} frames: {error_line(error)}"
     if not stamps:
         raise VideoError("truncated", broken or "no frame is there")
     rate, base = float(stream.average_rate or 25), float(stream.time_base)
-    uncounted = counted(container) or None in stamps
+    uncounted = lacks_times(container) or None in stamps
     times = np.arange(len(stamps)) / rate if uncounted else np.sort(np.array(stamps)) * base
     last = max((end * container.streams[k].time_base for k, end in ends.items()), default=0)
     if not broken and stream.frames > len(times) + hidden + 1:

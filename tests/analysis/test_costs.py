@@ -16,6 +16,7 @@ from s1m_lab.analysis import costs
 from s1m_lab.data import catalog, shards, sports1m
 from s1m_lab.data.ingest import prepare, worker
 from s1m_lab.figures import durations
+from s1m_lab.figures.frames import data_uri
 from s1m_lab.video import reader, writer
 
 ROOT = Path(__file__).parents[2]
@@ -107,8 +108,8 @@ def test_nothing_known_is_said_and_drawn(videos, tmp_path):
     assert (text["all"].filter(like="originals") == "–").all()
     assert not text["all"].filter(like="segments").str.startswith(("–", "0")).any()
     figures = (
-        durations.remaining(table, costs.stored_bytes(table), title="no"),
-        durations.durations([], "no"),
+        durations.draw_remaining(table, costs.stored_bytes(table), title="no"),
+        durations.draw_durations([], "no"),
     )
     assert all(figure.axes[0].get_title("left") == "no" for figure in figures)
     assert own["clips"].sum() == sum(CLIPS[split] for split in videos["split"])
@@ -307,15 +308,15 @@ def test_the_slider_draws_what_it_stands_on(videos, tmp_path):
 
     def draw(limit):
         drawn.append(limit)
-        return durations.durations(np.array([1.0, 2.0, 3.0]), str(limit))
+        return durations.draw_durations(np.array([1.0, 2.0, 3.0]), str(limit))
 
-    widget = durations.slider(draw, limits)
-    before = widget.children[1].value
-    assert widget.children[1].width == "810" and before == draw(drawn.pop()).png()
-    widget.children[0].value = limits[3]
+    choice, shown = durations.explore_limits(draw, limits).children
+    before, picture = shown.value, data_uri(draw(drawn.pop()).png(), "png")
+    assert 'width="810"' in before and picture in before
+    choice.value = limits[3]
     assert drawn == [limits[-1], limits[3]]
-    assert widget.children[1].value != before and widget.children[1].value[1:4] == b"PNG"
-    assert widget.children[0].label == f"{limits[3]:,.6g} s"
+    assert shown.value != before and shown.value.startswith("<img")
+    assert choice.label == f"at most {limits[3]:,.6g} s"
 
 
 def test_figures_draw_any_text(videos, tmp_path):
@@ -323,8 +324,8 @@ def test_figures_draw_any_text(videos, tmp_path):
     table, text = costs.remaining(own, costs.slider_limits(own)), "$\\frac{1$ <b>\n中文"
     sizes = list(costs.stored_bytes(table).values())[:4]
     sizes = {f"{text} {n}": size for n, size in enumerate(sizes)}
-    durations.remaining(table, sizes, 30.0, text).savefig(tmp_path / "a.png")
+    durations.draw_remaining(table, sizes, 30.0, text).savefig(tmp_path / "a.png")
     seconds = own["duration"].dropna().to_numpy()
-    durations.durations(seconds, text, sports1m.QUANTILES).savefig(tmp_path / "b.png")
+    durations.draw_durations(seconds, text, sports1m.QUANTILES).savefig(tmp_path / "b.png")
     claim = costs.claim(costs.sports1m_seconds(0.9), 1e6).assign(reading=text)
-    durations.ranges(claim, text, costs.FEW, text).savefig(tmp_path / "c.png")
+    durations.draw_sizes(claim, text, costs.FEW, text).savefig(tmp_path / "c.png")

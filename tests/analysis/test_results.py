@@ -16,17 +16,12 @@ from s1m_lab import paper
 from s1m_lab.analysis import claims, evidence, intervals, results, run_groups, transfer
 from s1m_lab.analysis.evidence import collect, compare_hit1
 from s1m_lab.data import catalog
-from s1m_lab.figures.results import (
-    draw_costs,
-    draw_table1,
-    draw_table2,
-    finding,
-    show_claims,
-    show_table1,
-)
+from s1m_lab.figures.confusion import draw_gains
+from s1m_lab.figures.results import draw_costs, draw_table1, show_claims, show_table1, summarize
 from s1m_lab.training import metrics, predict, runs
 
 CLASSES = ["luge", "judo", "futsal", "sailing", "surfing", "rope climbing"]
+TABLE_2 = ("slow", "single"), ("#D55E00", "#0072B2")  # names and colours
 HOSTILE = '<img src=x onerror="alert(1)"> $\\frac$ *bold*'
 
 
@@ -354,7 +349,7 @@ def test_table2_by_scikit_learn(made):
     assert list(table["class"]) == CLASSES and list(table["videos"]) == list(own.sum(axis=0))
     assert (table["gain_low"] <= table["gain_high"]).all() and mean["gain_low"] < mean["gain"]
     assert table["paper"].tolist()[-1] == 0.06 and table["paper"].isna().sum() == 5
-    draw_table2(table, mean).savefig("/dev/null", format="png")
+    draw_gains(table, mean, *TABLE_2).savefig("/dev/null", format="png")
 
 
 def dataset(home, name, counts, groups=None):
@@ -531,7 +526,7 @@ def test_text_from_outside_is_escaped(made, home, monkeypatch):
     found.gains["class"] = HOSTILE
     table, judged = results.table1(found), claims.judge(found)
     draw_table1(table).savefig("/dev/null", format="png")
-    draw_table2(found.gains, found.mean_gain).savefig("/dev/null", format="png")
+    draw_gains(found.gains, found.mean_gain, *TABLE_2).savefig("/dev/null", format="png")
     for shown in (show_table1(table), show_claims(judged)):
         page = Texts(shown.data)
         assert HOSTILE in page.text and "mathjax_ignore" in shown.data
@@ -561,12 +556,12 @@ def test_the_best_row_is_named_with_those_that_its_interval_does_not_tell_from_i
 
     def found():
         table = table1()
-        return finding(table), table.loc[table["first"], "video_hit1"]
+        return summarize(table), table.loc[table["first"], "video_hit1"]
 
     said, best = found()
     assert list(best.index) == ["late", "slow"] and best["slow"] != best["late"]
     low, high = sorted(100 * best)
-    tie = f"Late fusion and Slow fusion tie for most videos here, {low:.1f} to {high:.1f}%"
+    tie = f"Late fusion and Slow fusion tie for the best here, {low:.1f} to {high:.1f}%"
     assert said == f"{tie}; in the paper CNN average, 63.9%"
     save(home, "slow", 1, known(labels, counts, 0.99, 9), labels, counts)
     save(home, "late", 1, known(labels, counts, 0.2, 8), labels, counts)
@@ -576,8 +571,10 @@ def test_the_best_row_is_named_with_those_that_its_interval_does_not_tell_from_i
         save(home, "early", seed, known(labels, counts, 1.0, 20), labels, counts)
     said, best = found()
     assert list(best.index) == ["early"], best
-    assert said == "Early fusion tells most videos here, 100.0%; in the paper CNN average, 63.9%"
-    said = finding(table1("nothing"))
+    assert (
+        said == "Early fusion is the best here, 100.0% of videos; in the paper CNN average, 63.9%"
+    )
+    said = summarize(table1("nothing"))
     assert said == "No row has a run yet; in the paper the best is CNN average, 63.9%"
 
 

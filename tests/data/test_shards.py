@@ -147,5 +147,5 @@ def test_index_and_labels(folder):
 
 
 def test_no_clips_says_how_to_make_them(tmp_path):
-    with pytest.raises(FileNotFoundError, match="ingest.prepare"):
+    with pytest.raises(FileNotFoundError, match="import prepare; prepare"):
         shards.Shards(tmp_path, "train")

@@ -38,7 +38,7 @@ def test_folds_reach_the_dataset(repository, home):
     counts = sports1m.overlap(folder)
     assert counts["in both"].to_dict() == {n: n for n in range(10)}
     assert counts.loc[9].tolist() == [10, 10, 9, 2]
-    df = sports1m.load(folder)
+    df = sports1m.load_folds(folder)
     assert list(df.columns) == ["fold", "split", "id", "labels"]
     assert df.groupby(["fold", "split"]).size().loc[9].to_dict() == {"test": 10, "train": 19}
     row = df[df["id"] == "train_____3"].iloc[0]

@@ -309,7 +309,7 @@ def _cut(job: dict, id: str, source, status: dict) -> list:
                 clips.append(clip)  # all before any: a damaged video has no clips
         except container.VideoError as error:
             if error.reason == "corrupt":
-                status["frames"] = reader.readable(path)
+                status["frames"] = reader.count_readable_frames(path)
                 error.detail = f"after {status['frames']} frames: {error.detail}"
             raise
     return list(zip(starts, clips, strict=True))
