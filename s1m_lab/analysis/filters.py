@@ -142,7 +142,7 @@ def measures(w: np.ndarray) -> pd.DataFrame:
     return table
 
 
-class Evidence(NamedTuple):
+class ShuffleTest(NamedTuple):
     """Space-time orientation of N filters against their own frames in shuffled order."""
 
     each: np.ndarray  # N
@@ -154,7 +154,7 @@ class Evidence(NamedTuple):
     threshold: float  # 95 % of single filters stay below, their frames in another order
 
 
-def evidence(w: np.ndarray, seed: int = 0, draws: int = 9999) -> Evidence:
+def shuffle_test(w: np.ndarray, seed: int = 0, draws: int = 9999) -> ShuffleTest:
     """Are the filters more space-time-oriented than the same frames in any order?
 
     A permutation test: were time nothing to them, each order of a filter's frames would be as
@@ -175,26 +175,16 @@ def evidence(w: np.ndarray, seed: int = 0, draws: int = 9999) -> Evidence:
     own = np.arange(frames)
     others = (orders != own).any(axis=1) & (orders != own[::-1]).any(axis=1)
     expected, threshold = shuffled.mean(axis=1), float(np.quantile(shuffled[:, others], 0.95))
-    return Evidence(each, expected, each.mean(), null, limit, p, threshold)
+    return ShuffleTest(each, expected, each.mean(), null, limit, p, threshold)
 
 
-def verdict(seen: Evidence) -> str:
+def describe_test(seen: ShuffleTest) -> str:
     """What `evidence` comes to, in the words of titles and summaries alike: its p, held to 0.05."""
     told = "measurably more" if seen.p <= 0.05 else "not measurably more"
     return f"{told} oriented in space-time than shuffled (p = {seen.p:.4f})"
 
 
 Streams = dict[str, np.ndarray]
-
-
-EDGE = ((0, 2), (0, 2), (0, 0))  # below and right of a stream in an animation
-MEASURES = {
-    "colourfulness": "colourfulness (share)",
-    "frequency": "spatial frequency (cycles/pixel)",
-    "orientation": "orientation (degrees)",
-    "speed": "speed (pixels/frame)",
-    "direction_selectivity": "space-time orientation",
-}
 
 
 def first_layer(net) -> Streams:
@@ -208,14 +198,14 @@ def _unstack(weight: np.ndarray) -> np.ndarray:
     return weight.astype(float).reshape(len(weight), -1, 3, *weight.shape[2:]).swapaxes(1, 2)
 
 
-def at_start(run: runs.Run) -> Streams:
+def initial_filters(run: runs.Run) -> Streams:
     """The filters the run started from, drawn again from its seed."""
     s = run.config["settings"]
     net = models.build(s["model"], len(run.labels), s["width"], s["size"], s["seed"])
     return first_layer(net)
 
 
-def history(run: runs.Run) -> dict[int, Streams]:
+def filters_by_step(run: runs.Run) -> dict[int, Streams]:
     """The filters by step: the start, those kept on the way, of the best epoch, and the last."""
     from safetensors import safe_open
 
@@ -224,7 +214,7 @@ def history(run: runs.Run) -> dict[int, Streams]:
         kept = {json.loads(file.metadata()["s1m_lab"])["numbers"]["step"]: best}
     kept |= {int(file.stem): file for file in run.path.glob("filters/[0-9]*.safetensors")}
     kept |= {int(file.parent.name): file for file in run.path.glob("checkpoint/[0-9]*/weights.*")}
-    found = {0: at_start(run)}
+    found = {0: initial_filters(run)}
     for step in sorted(kept):
         with safe_open(kept[step], "np") as file:
             found[step] = {
@@ -233,7 +223,7 @@ def history(run: runs.Run) -> dict[int, Streams]:
     return found
 
 
-def left_of_start(now: Streams, start: Streams) -> float:
+def remaining_share(now: Streams, start: Streams) -> float:
     """The share a of the start that is still there, by least squares over all weights."""
     pairs = [(now[s].ravel(), start[s].ravel()) for s in start]
     return float(sum(w @ w0 for w, w0 in pairs) / sum(w0 @ w0 for _, w0 in pairs))
@@ -244,26 +234,26 @@ def learnt(now: Streams, start: Streams) -> Streams:
 
     Trained for long enough a is 0, and what was learnt is the filters.
     """
-    a = left_of_start(now, start)
+    a = remaining_share(now, start)
     return {s: now[s] - a * start[s] for s in start}
 
 
-def together(streams: Streams) -> np.ndarray:
+def stack_streams(streams: Streams) -> np.ndarray:
     """The filters of all streams, one stream after the other: N×3×T×11×11."""
     return np.concatenate(list(streams.values()))
 
 
-def size(streams: Streams) -> float:
+def norm(streams: Streams) -> float:
     """The root of the sum of all squared weights."""
-    return float(np.linalg.norm(together(streams)))
+    return float(np.linalg.norm(stack_streams(streams)))
 
 
-def table(streams: Streams) -> pd.DataFrame:
+def measure_table(streams: Streams) -> pd.DataFrame:
     """`tuning.measures` of the filters of all streams, with the columns `stream` and `filter`."""
     each = {stream: measures(w) for stream, w in streams.items()}
     return pd.concat(each, names=["stream", "filter"]).reset_index()
 
 
-def strongest(w: np.ndarray) -> np.ndarray:
+def strongest_frames(w: np.ndarray) -> np.ndarray:
     """The frame of each filter that holds most energy: N."""
     return (w**2).sum(axis=(1, 3, 4)).argmax(axis=1)

@@ -14,8 +14,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
 
 UMASK = os.umask(0)  # can only be read by setting it; once, since all threads share it
@@ -96,3 +97,21 @@ def require_space(folder: Path, size: float) -> None:
             f"{folder} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free; "
             "make room, or set S1M_HOME to a folder on a larger disk"
         )
+
+
+def write_array(path: Path, shape: tuple[int, ...], parts: Iterable) -> None:
+    """Write a float32 array of `shape` to a `.npy` file, atomically and part by part.
+
+    `parts` are arrays of consecutive rows, so that memory holds one part at a time. Raises OSError
+    unless the disk can hold the array.
+    """
+    import numpy as np
+
+    require_space(path.parent, 4 * prod(shape))
+    with atomic(path) as temporary:
+        out, done = np.lib.format.open_memmap(temporary, "w+", np.float32, shape), 0
+        for part in parts:
+            out[done : done + len(part)] = part
+            done += len(part)
+        out.flush()
+        del out  # Windows renames no file that is open

@@ -8,6 +8,7 @@ for batch in batches:
 import builtins
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 
 class Progress:
@@ -25,6 +26,12 @@ class Progress:
         self.end = "\r" if hasattr(builtins, "__IPYTHON__") else "\n"
         self.width = 0  # of the printed line, which the next must cover
         self.printed = self.start if not self.terminal else 0.0
+
+    def over(self, parts: Iterable) -> Iterator:
+        """Yield the parts (arrays, lists, …) and count the rows of each once it is used."""
+        for part in parts:
+            yield part
+            self.update(len(part))
 
     def update(self, n: int = 1, note: str = "") -> None:
         """Count `n` more units as done, and print the line when it is due."""

@@ -309,7 +309,7 @@ def parse_seconds(duration: pa.Array) -> pa.Array:
 
 
 def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
-    """uint64 of every id: `keyed_random.draw` over the seed and its bytes, eight at a time.
+    """uint64 of every id: `keyed_uniform` over the seed and its bytes, eight at a time.
 
     A function of the seed and the id alone, on every machine and in every version. Ids have no
     zero bytes; a null is hashed as an empty text.
@@ -318,9 +318,9 @@ def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
     words = -(-longest // 8)
     padded = pc.ascii_rpad(pc.fill_null(ids, ""), 8 * words, "\0").cast(pa.binary(8 * words))
     values = np.frombuffer(padded.buffers()[1] or b"", "<i8")[: len(ids) * words]
-    hashes = np.full(len(ids), keyed_random.draw(seed % 2**63))
+    hashes = np.full(len(ids), keyed_random.keyed_uniform(seed % 2**63))
     for word in values.reshape(len(ids), words).T:
-        hashes = np.where(word == 0, hashes, keyed_random.draw(hashes, word))
+        hashes = np.where(word == 0, hashes, keyed_random.keyed_uniform(hashes, word))
     return hashes
 
 

@@ -25,7 +25,7 @@ from s1m_lab.training.runs import Run
 
 
 @style.styled
-def shape_flow(summary: pd.DataFrame, model: str) -> Figure:
+def draw_shapes(summary: pd.DataFrame, model: str) -> Figure:
     """How a clip shrinks on its way: a stack of T squares a layer, their side that of its maps.
 
     `summary` is that of `models.summary`. Each stream has a row; the layers they share follow.
@@ -72,7 +72,7 @@ def _draw_layer(ax, x: float, y: float, name: str, shape: list[int], shade: str)
 
 
 @style.styled
-def training_curve(metrics: pd.DataFrame, model: str, chance: float | None = None) -> Figure:
+def draw_training_curve(metrics: pd.DataFrame, model: str, chance: float | None = None) -> Figure:
     """Training loss and validation Hit@1 by step.
 
     `metrics` has columns `step`, `loss` and `val_hit1` (missing where it was not measured).
@@ -105,7 +105,7 @@ def training_curve(metrics: pd.DataFrame, model: str, chance: float | None = Non
 
 
 @contextmanager
-def live(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
+def live_curve(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
     """While the block trains `run`, show its curve as its metrics grow.
 
     It is taken away at the end: `training_curve(run.metrics, …)` is the figure that stays.
@@ -120,7 +120,7 @@ def live(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
         while not done.wait(every):
             newest = _changed(file)
             if newest != shown and len(metrics := run.metrics) > 1:
-                image = training_curve(metrics, model).image()
+                image = draw_training_curve(metrics, model).image()
                 handle.display(image) if shown == before else handle.update(image)
                 shown = newest
         if shown != before:
@@ -141,7 +141,7 @@ def _changed(file: Path) -> int:
 
 
 @style.styled
-def beside_paper(results: dict, model: str, title: str) -> Figure:
+def draw_scores(results: dict, model: str, title: str) -> Figure:
     """Our scores (`clip_hit1`, `video_hit1`, … and `classes` of a run's results) and the paper's.
 
     Ours are dots in the fusion's colour, the paper's row of Table 1 is grey rings; nine of the
@@ -177,7 +177,7 @@ def beside_paper(results: dict, model: str, title: str) -> Figure:
 
 
 @style.styled
-def pair_bars(pairs: pd.DataFrame, title: str) -> Figure:
+def draw_pairs(pairs: pd.DataFrame, title: str) -> Figure:
     """How well each pair of classes is told apart: bars away from one half, 95 % intervals.
 
     `pairs` has columns `kind`, `pair`, `accuracy`, `low`, `high` (fractions) and `videos`.
@@ -201,7 +201,7 @@ def pair_bars(pairs: pd.DataFrame, title: str) -> Figure:
 
 
 @style.styled
-def shares(parts: dict[str, float], title: str, unit: str = "s") -> Figure:
+def draw_shares(parts: dict[str, float], title: str, unit: str = "s") -> Figure:
     """One bar cut into `parts` (in `unit`), each with its share of the whole."""
     fig, ((ax,),) = style.new_figure(1, 1, 1.5)
     whole, left = max(sum(parts.values()), 1e-9), 0.0

@@ -23,12 +23,12 @@ def _look(way: str) -> dict:
     return {"color": SHADES.get(way, style.INK), "marker": MARKS.get(way, "P")}
 
 
-def name(way: str) -> str:
+def way_name(way: str) -> str:
     """A way in words; a stranger as it is called."""
     return NAMES.get(way, way)
 
 
-def finding(table: pd.DataFrame) -> str:
+def summarize(table: pd.DataFrame) -> str:
     """In a line: the best of the tuned ways, those that tie with it, and what it adds to scratch,
     or takes from it."""
     tuned = table.drop(SCRATCH, errors="ignore")
@@ -37,14 +37,14 @@ def finding(table: pd.DataFrame) -> str:
     best = tuned["best"].idxmax()
     share = f"{tuned['ours'][best]:.1%}"
     if len(table) == 1:
-        return f"{_capital(name(best))}: {share} of videos are told"
-    if others := [name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]:
+        return f"{_capital(way_name(best))}: {share} of videos are told"
+    if others := [way_name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]:
         share += f" (not surely more than {' and '.join(others)})"
-    text = f"Of what was tuned, {name(best)} tells most videos, {share}"
+    text = f"Of what was tuned, {way_name(best)} tells most videos, {share}"
     if tuned["gain"][best] < 0:
         scratch = f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told"
         more = "more" if tuned["verdict"][best] == DISAGREES else "not surely more"
-        text = f"{scratch}, {more} than by what was tuned: {name(best)} {share}"
+        text = f"{scratch}, {more} than by what was tuned: {way_name(best)} {share}"
     return text + _over_scratch(tuned.loc[best])
 
 
@@ -90,7 +90,7 @@ def draw_standings(table: pd.DataFrame) -> Figure:
         paper = 100 * (table["paper"] - table["paper"][SCRATCH]).drop(SCRATCH)
         places = [list(table.index).index(way) + 0.22 for way in paper.index]
         right.plot(paper, places, "o", markersize=9, **RING)
-    left.set_yticks(range(len(table)), [style.clean(name(way), 26) for way in table.index])
+    left.set_yticks(range(len(table)), [style.clean(way_name(way), 26) for way in table.index])
     right.set_yticks([])
     left.set(xlim=(0, 102), xlabel="video Hit@1 (%)")
     left.set_title("Mean of the folds" if folds > 1 else "One fold")
@@ -109,7 +109,7 @@ def draw_standings(table: pd.DataFrame) -> Figure:
         fold = Line2D([], [], marker="|", linestyle="", color=style.INK, label="each fold")
         handles.insert(1, fold)
     fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
-    style.headline(fig, finding(table))
+    style.headline(fig, summarize(table))
     return fig
 
 
@@ -127,7 +127,7 @@ def draw_groups(fourth: pd.DataFrame) -> Figure:
                 ax.hlines(y, row.min(), row.max(), color=style.FAINT, linewidth=2, zorder=1)
         for way in part:
             look = _look(way) | ({"fillstyle": "none"} if whose == "paper" else {})
-            ax.plot(part[way], range(len(part)), linestyle="", markersize=8, label=name(way),
+            ax.plot(part[way], range(len(part)), linestyle="", markersize=8, label=way_name(way),
                     **look)  # fmt: skip
         ax.set(xlim=(0, 1.03), ylim=(len(part) - 0.5, -0.5), title=title)
         ax.set_xlabel("mean average precision")
@@ -151,7 +151,9 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
     rows = np.arange(len(shown))
     left.hlines(rows, shown["scratch"], shown[way], color=style.FAINT, linewidth=2, zorder=1)
     for each in ("scratch", way):
-        left.plot(shown[each], rows, linestyle="", markersize=7, label=name(each), **_look(each))
+        left.plot(
+            shown[each], rows, linestyle="", markersize=7, label=way_name(each), **_look(each)
+        )
     right.hlines(rows, shown["gain_low"], shown["gain_high"], color=_look(way)["color"])
     right.plot(shown["gain"], rows, linestyle="", markersize=6, **_look(way))
     right.axvline(0, color=style.INK, linewidth=1)
@@ -163,11 +165,11 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
-    style.headline(fig, counted(table))
+    style.headline(fig, summarize_classes(table))
     return fig
 
 
-def counted(table: pd.DataFrame) -> str:
+def summarize_classes(table: pd.DataFrame) -> str:
     """How many classes of `gains.classes` gain and lose for certain, or why it is not known."""
     if table.empty:
         return "Nothing to compare: both scratch and another way are needed (leave tune empty)"
@@ -183,7 +185,7 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
     ways = list(curve.index.get_level_values("way").unique())
     for n, way in enumerate(ways):
         own, look = curve.xs(way, level="way").sort_index(), _look(way)
-        left.plot(own.index, 100 * own["ours"], markersize=7, label=name(way), **look)
+        left.plot(own.index, 100 * own["ours"], markersize=7, label=way_name(way), **look)
         beside = own.index * 1.08 ** (n - len(ways) / 2)  # so that none hides another
         right.vlines(beside, 100 * own["gain_low"], 100 * own["gain_high"], color=look["color"])
         right.plot(beside, 100 * own["gain"], linestyle="", markersize=7, **look)
@@ -220,4 +222,4 @@ def _both_ends(curve: pd.DataFrame) -> str:
         what = "" if said else f" training video{'s' if videos > 1 else ''} a class"
         seeds = ", seeds differ" if torn else ""
         said.append(f"{gain} points with {videos:.3g}{what} ({low} to {high}{seeds})")
-    return f"{_capital(name(way))} over scratch: {'; '.join(said)}"
+    return f"{_capital(way_name(way))} over scratch: {'; '.join(said)}"

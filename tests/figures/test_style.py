@@ -38,9 +38,9 @@ def drawn(figure):
 def test_any_text_is_drawn_as_it_stands(text, frames):
     drawn(contact_sheet(frames[:, 0], [text] * 4, title=text))
     drawn(strips(frames, [text] * 4, title=text))
-    drawn(training.pair_bars(pairs(text), text))
-    drawn(training.shares({text: 1.0, "rest": 2.0}, text))
-    drawn(training.beside_paper(RESULTS, "slow", text))
+    drawn(training.draw_pairs(pairs(text), text))
+    drawn(training.draw_shares({text: 1.0, "rest": 2.0}, text))
+    drawn(training.draw_scores(RESULTS, "slow", text))
 
 
 def pairs(name="a | b"):
@@ -51,7 +51,7 @@ def pairs(name="a | b"):
 def test_clean():
     assert style.clean("a  b\nc\t d") == "a b c d"
     assert style.clean("Größe – 3×2 $x$ <b>") == "Größe – 3×2 $x$ <b>"
-    assert style.clean("中文") == "□□" and style.clean("a\x07\u202eb") == "a□□b"
+    assert style.clean("中文") == "□□" and style.clean("a\x07\u202eb") == "a b"
     assert style.clean("n" * 50, 10) == "n" * 8 + "…" and style.clean("n" * 10, 10) == "n" * 10
     assert len(style.clean("w" * 50, 10)) < 9 < 15 < len(style.clean("i" * 50, 10))
     assert style.clean("") == ""
@@ -102,7 +102,7 @@ def test_photographs_are_shown_as_jpeg_alone(monkeypatch):
 def test_drawings_are_sharp_and_small_and_as_wide_as_a_report(monkeypatch):
     shown = []
     monkeypatch.setattr("IPython.display.display", shown.append)
-    figure = training.pair_bars(pairs(), "x")
+    figure = training.draw_pairs(pairs(), "x")
     figure._ipython_display_()
     (image,) = shown
     data, metadata = image._repr_png_()
@@ -118,11 +118,11 @@ def test_drawings_are_sharp_and_small_and_as_wide_as_a_report(monkeypatch):
 
 def test_curves_draw_from_the_first_row_on():
     nothing = pd.DataFrame(columns=["step", "loss", "val_hit1"], dtype=float)
-    drawn(training.training_curve(nothing, "slow"))
+    drawn(training.draw_training_curve(nothing, "slow"))
     rows = pd.DataFrame({"step": [10, 20], "loss": [2.0, 1.0], "val_hit1": [np.nan, np.nan]})
-    assert "not measured" in training.training_curve(rows, "slow").axes[1].get_title("left")
+    assert "not measured" in training.draw_training_curve(rows, "slow").axes[1].get_title("left")
     rows.loc[1, "val_hit1"] = 0.25
-    figure = training.training_curve(rows, "late", chance=0.1)
+    figure = training.draw_training_curve(rows, "late", chance=0.1)
     assert "best 25.0% at step 20" in figure.axes[1].get_title("left")
     assert {line.get_color() for line in figure.axes[0].lines} == {style.COLOURS["late"]}
     drawn(figure)
@@ -135,7 +135,7 @@ def test_live_shows_the_run_that_is_trained_and_no_other(home, capsys):
         run.path.mkdir(parents=True)
     (mine.path / "metrics.csv").write_text(rows)  # that of an earlier training, taken up again
     time.sleep(0.05)
-    with training.live(mine, "slow", every=0.05):
+    with training.live_curve(mine, "slow", every=0.05):
         (other.path / "metrics.csv").write_text(rows)
         time.sleep(0.5)
         assert capsys.readouterr().out == ""
@@ -146,7 +146,7 @@ def test_live_shows_the_run_that_is_trained_and_no_other(home, capsys):
 
 
 def test_pair_bars_stand_on_one_half():
-    bars = training.pair_bars(pairs(), "x").axes[0].patches
+    bars = training.draw_pairs(pairs(), "x").axes[0].patches
     assert [(bar.get_x(), bar.get_width()) for bar in bars] == [
         (0.5, 0.4),
         (0.5, pytest.approx(-0.1)),
@@ -165,7 +165,7 @@ def some_predictions(gain: float) -> Predictions:
 
 def test_the_hardest_videos_are_mistakes_one_clip_each():
     saved = some_predictions(0.3)
-    table, scores = mistakes.hardest(saved, 30), saved.video_probabilities
+    table, scores = mistakes.hardest_videos(saved, 30), saved.video_probabilities
     wrong = [v for v in range(30) if scores[v].argmax() not in saved.labels[v]]
     assert 2 < len(wrong) < 30 and table["lead"].is_monotonic_decreasing
     shown = saved.clip_video[table["clip"]]
@@ -175,12 +175,12 @@ def test_the_hardest_videos_are_mistakes_one_clip_each():
         assert row.other == scores[v].argmax() and row.own in saved.labels[v]
         assert row.clip == max(mine, key=lambda n: saved.clip_probabilities[n, row.other])
         assert row.lead == pytest.approx(row.other_gets - row.own_gets)
-    assert mistakes.hardest(saved, 2)["clip"].tolist() == table["clip"][:2].tolist()
+    assert mistakes.hardest_videos(saved, 2)["clip"].tolist() == table["clip"][:2].tolist()
 
 
 def test_without_a_mistake_the_closest_calls():
     saved = some_predictions(5.0)
-    table, scores = mistakes.hardest(saved, 6), saved.video_probabilities
+    table, scores = mistakes.hardest_videos(saved, 6), saved.video_probabilities
     assert metrics.hit_at_k(scores, saved.labels, 1) == 1
     assert len(table) == 6 and (table["lead"] < 0).all()
     for v, row in zip(saved.clip_video[table["clip"]], table.itertuples(), strict=True):
@@ -193,7 +193,7 @@ def test_the_clearest_clip_of_a_class_is_of_its_likeliest_video():
     saved = some_predictions(0.3)
     scores = saved.video_probabilities
     saved.labels[:] = [[k for k in own if k != 3] or [0] for own in saved.labels]
-    found = mistakes.clearest(saved, [2, 0, 3])
+    found = mistakes.clearest_clips(saved, [2, 0, 3])
     assert list(found) == [2, 0], "no video is of class 3"
     for k, clip in found.items():
         best = max((v for v in range(30) if k in saved.labels[v]), key=lambda v: scores[v, k])
@@ -216,18 +216,18 @@ def test_the_pair_table_leaves_out_pairs_without_videos():
 
 
 def test_beside_paper_shows_both_and_survives_a_gap():
-    figure = training.beside_paper(RESULTS, "slow", "x")
+    figure = training.draw_scores(RESULTS, "slow", "x")
     texts = [text.get_text() for text in figure.axes[0].texts]
     assert texts == ["80.0%   41.9%", "90.0%   60.9%", "100.0%   80.2%", "here   paper"]
     chance = next(line for line in figure.axes[0].lines if line.get_label() == "chance, here")
     assert list(chance.get_xdata()) == [1 / 16, 1 / 16, 5 / 16]
-    figure = training.beside_paper(RESULTS, "late-fovea", "x")
+    figure = training.draw_scores(RESULTS, "late-fovea", "x")
     assert [text.get_text() for text in figure.axes[0].texts][0] == "80.0%   –"
     drawn(figure)
 
 
 def test_five_of_five_classes_is_no_score():
-    figure = training.beside_paper(RESULTS | {"classes": 5}, "slow", "x")
+    figure = training.draw_scores(RESULTS | {"classes": 5}, "slow", "x")
     assert figure.axes[0].texts[2].get_text().split() == ["–", "80.2%"]
     assert "no score: 5 classes" in figure.axes[0].get_yticklabels()[2].get_text()
     drawn(figure)
@@ -236,7 +236,7 @@ def test_five_of_five_classes_is_no_score():
 @pytest.mark.parametrize("name", models.NAMES)
 def test_the_shape_flow_of_every_network(name):
     net = models.build(name, classes=7, width=0.05)
-    figure = training.shape_flow(models.summary(net), name)
+    figure = training.draw_shapes(models.summary(net), name)
     texts = [text.get_text() for text in figure.axes[0].texts]
     streams = len(net.view.streams)
     assert texts.count("conv1") == streams and texts.count("fc6") == 1 and texts[-1] == "7"
@@ -244,8 +244,9 @@ def test_the_shape_flow_of_every_network(name):
 
 
 def test_each_fusion_has_a_colour_of_its_own():
-    assert set(style.COLOURS) == set(models.FUSIONS)
-    assert len({style.colour(name) for name in models.NAMES}) == 4
+    shades = {style.colour(name) for name in [*models.NAMES, "histograms", "average"]}
+    assert len(shades) == len(models.FUSIONS) + 2 and style.OTHER not in shades
+    assert style.colour("fifth-fovea") == style.OTHER, "a new fusion needs no colour of its own"
     assert style.colour("slow-multires") == style.colour("slow")
 
 
@@ -276,7 +277,7 @@ def test_trials_are_told_apart_by_rate_and_dropout():
     columns = ["depth", "width", "dropout", "lr", "val_loss", "val_hit1", "chosen"]
     rows = [(0, 0, 0.0, 1e-3), (1, 8, 0.0, 1e-3), (1, 8, 0.5, 1e-4), (1, 8, 0.0, 1e-4)]
     trials = pd.DataFrame([(*row, 1.0, 0.5, n == 2) for n, row in enumerate(rows)], columns=columns)
-    figure = baseline.tuning(trials, "four")
+    figure = baseline.draw_trials(trials, "four")
     data, left = io.BytesIO(), figure.axes[0]
     figure.savefig(data, format="png", dpi=figure.dpi)
     image, darkest = np.asarray(Image.open(data).convert("L")), []

@@ -3,13 +3,14 @@
 import csv
 import dataclasses
 import sys
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from s1m_lab.video import decoders, reader, writer
+from s1m_lab.video import decoders, writer
 from s1m_lab.video import reader as video_reader
 from s1m_lab.video.container import REASONS, VideoError
 
@@ -212,7 +213,7 @@ def test_a_matroska_film_that_is_cut_off_is_named(tmp_path, codec, sound):
         with pytest.raises(VideoError, match="truncated: .* of 8.0. s are there") as caught:
             video_reader.probe(tmp_path / "cut.mkv")
         said = float(caught.value.detail.split()[0])
-        count = video_reader.readable(tmp_path / "cut.mkv")
+        count = video_reader.count_readable_frames(tmp_path / "cut.mkv")
         assert said == pytest.approx(count / 30, abs=0.3) == pytest.approx(8 * share, abs=0.8)
         part = video_reader.probe(tmp_path / "cut.mkv", whole=False)
         assert part.broken == caught.value.detail and abs(part.frames - count) <= 1
@@ -255,7 +256,7 @@ def narrow(path, ratio):
     with av.open(str(path), "w") as out:
         stream = out.add_stream("libx264", rate=30)
         stream.width, stream.height, stream.pix_fmt = 352, 288, "yuv420p"
-        stream.codec_context.sample_aspect_ratio = reader.Fraction(*ratio)
+        stream.codec_context.sample_aspect_ratio = Fraction(*ratio)
         for _ in range(30):
             out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         out.mux(stream.encode(None))

@@ -115,7 +115,8 @@ def prepare(
         clips: segments per video, for all splits or `{"train": 8, "val": 4, "test": 20}`.
         size: (height, width) of the stored frames, or the side of a square.
         data_seed: governs the split and the segments.
-        workers: processes; by default, and at most, one per core. One: this process.
+        workers: processes; by default, and at most, one per core. One: this process. Videos below
+            16 MB in all are cut in one process beside this one, without Dask.
         max_duration: s; longer videos are left out, with a status. 0: none is.
         files: folder or fsspec address (`s3://…`) of a catalog's files; see `locate.find`.
         output: folder or fsspec address for the shards; "": the dataset's own `clips/`.

@@ -356,7 +356,7 @@ def _cut(settings: dict, clips: int, id: str, source: Source | None, status: dic
                 found.append(frames)  # none is used before all are read: all or nothing
         except container.VideoError as error:
             if error.reason == "corrupt":
-                status["frames"] = reader.readable(path)
+                status["frames"] = reader.count_readable_frames(path)
                 error.detail = f"after {status['frames']} frames: {error.detail}"
             raise
     return list(zip(starts, found, strict=True))
