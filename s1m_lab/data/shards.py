@@ -188,21 +188,6 @@ def firsts(offset, sizes: np.ndarray) -> np.ndarray:
     return offset + BLOCK + members.cumsum(-1) - members
 
 
-def most_typical(places: Sequence[tuple["Shards", int, int]]) -> tuple[int, np.ndarray]:
-    """The most typical of some clips, given as (shards, shard, row).
-
-    It is the clip whose first, middle and last frame have the most usual mean colours: its summed
-    distance to all others is the smallest. This leaves out most clips that are black, are cut, or
-    show something else. Returns its place in the list, and the three frames (uint8 3×H×W×3).
-    """
-    ends = []
-    for shards, shard, row in places:
-        ends.append(shards.read(shard, [row], [0, shards.frames // 2, shards.frames - 1])[0])
-    means = np.stack([frames.mean((1, 2)) for frames in ends])
-    best = int(np.abs(means[:, None] - means).sum((1, 2, 3)).argmin())
-    return best, ends[best]
-
-
 def describe(folder: Path) -> dict:
     """The metadata of `index.parquet` in a folder of shards.
 
