@@ -45,8 +45,8 @@ def atomic(path: Path) -> Iterator[Path]:
             if file.is_file():
                 os.chmod(file, 0o666 & ~UMASK)  # safetensors writes files only their owner can read
         if temporary.is_file():
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
+            with open(temporary, "rb+") as opened:
+                os.fsync(opened.fileno())
         elif path.is_dir():
             _remove(path)  # os.replace cannot replace a folder that is not empty
         os.replace(temporary, path)

@@ -13,9 +13,13 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s1m_lab.common.files import atomic
 from s1m_lab.common.paths import is_url
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Store:
@@ -57,7 +61,9 @@ class Store:
             file.seek(start)
             return file.read(-1 if length is None else length)
 
-    def read_parts(self, name: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
+    def read_parts(
+        self, name: str, starts: "Sequence[int] | np.ndarray", lengths: "Sequence[int] | np.ndarray"
+    ) -> list[bytes]:
         """Parts of a file: one read each from this disk, one request for all from a bucket."""
         if self.local:
             with open(self.path_of(name), "rb", buffering=0) as file:

@@ -113,7 +113,7 @@ def locked(
         if ref.source is None:
             yield folder, _load(folder, data_seed)
         else:
-            yield folder, _update(ref, data_seed, forget)
+            yield folder, _update(folder, ref.source, data_seed, forget)
 
 
 @contextmanager
@@ -150,8 +150,8 @@ def _check_exists(ref: DatasetRef) -> None:
         _reader(ref.source)
         return
     name, place = ref.folder.name, ref.folder.parent
-    names = {path.parent.name for path in place.glob("*/catalog.parquet")}
-    names = sorted({"pocket", "pocket101", *names})
+    made = {path.parent.name for path in place.glob("*/catalog.parquet")}
+    names = sorted({"pocket", "pocket101", *made})
     near = f"for the folder write ./{name}; " if Path(name).is_dir() else ""
     raise FileNotFoundError(
         f'no dataset "{name}" in {place} (there: {", ".join(names)}); {near}'
@@ -181,11 +181,10 @@ def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
     return df
 
 
-def _update(ref: DatasetRef, data_seed: int | None, forget: bool) -> pd.DataFrame:
+def _update(folder: Path, source: Path | str, data_seed: int | None, forget: bool) -> pd.DataFrame:
     """The catalog of a dataset, brought up to date with its source."""
-    folder, source = ref.folder, ref.source
     old = catalog.load_catalog(folder) if (folder / "catalog.parquet").is_file() else None
-    if isinstance(source, Path) and not source.exists():
+    if old is not None and isinstance(source, Path) and not source.exists():
         print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
         return old
     if data_seed is None:

@@ -42,7 +42,8 @@ def read_folder(path: Path | str, data_seed: int = 0, known: Iterable[str] = ())
     there = set(list_files(root))
     known = {path[len(root) + 1 :] for path in known if path.startswith(root + separator)}
     gone = {name.replace(separator, "/") for name in known} - there
-    found, broken = [], Counter()
+    found: list[tuple[str, ...]] = []
+    broken: Counter = Counter()
     for name in sorted(there | gone):
         parts = tuple(name.split("/"))
         hidden = any(part.startswith(".") for part in parts)

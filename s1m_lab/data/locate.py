@@ -83,15 +83,15 @@ def find(
     found = []
     for id, path, url in zip(df["id"], paths, urls, strict=True):
         name = stems.get(id) if path is None else path
-        source = None
+        source: Source | None = None
         if name is None:
             if fetch and url is not None and re.match("https?://", url):
                 source = Source("address", url, ["address"])
         elif is_url(name):
             source = remote.get(name)
         elif is_url(root) and not os.path.isabs(name):
-            state = named.get(name)
-            source = state and Source("bucket", f"{root.rstrip('/')}/{name}", state)
+            if state := named.get(name):
+                source = Source("bucket", f"{root.rstrip('/')}/{name}", state)
         else:
             base = root if files or path is None else folder
             source = _file(os.path.join(base, name))
@@ -140,7 +140,7 @@ def _remote(urls: list[str], places: str | tuple[str, ...]) -> dict[str, Source]
 
 
 @contextmanager
-def local_copy(source: Source, seconds: float) -> Iterator[str]:
+def local_copy(source: Source, seconds: float) -> Iterator[Path]:
     """Yield the path of a video on this disk; a copy lasts as long as the block.
 
     Raises:
@@ -148,7 +148,7 @@ def local_copy(source: Source, seconds: float) -> Iterator[str]:
             than `seconds`, or its address may not be followed.
     """
     if source.kind == "file":
-        yield source.where
+        yield Path(source.where)
         return
     if source.kind == "forbidden":
         raise VideoError("unsupported", "the lab does not follow such an address")
@@ -157,7 +157,7 @@ def local_copy(source: Source, seconds: float) -> Iterator[str]:
     end = time.monotonic() + seconds
     with tempfile.TemporaryDirectory(prefix="s1m-") as folder:
         get = _fetch if source.kind == "address" else _copy
-        yield get(source.where, folder, end)
+        yield Path(get(source.where, folder, end))
 
 
 def _copy(url: str, folder: str, end: float) -> str:

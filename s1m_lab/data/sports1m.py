@@ -33,7 +33,8 @@ import pyarrow.parquet as pq
 
 from s1m_lab.common import system
 from s1m_lab.common.files import atomic, require_space
-from s1m_lab.data import catalog, keyed_random
+from s1m_lab.data import catalog
+from s1m_lab.data.keyed_random import keyed_uniform
 
 # As published: sizes, the paper's shares of the splits, quantiles of the JSON's durations (s)
 CLASSES, VIDEOS = 487, 1_133_158
@@ -318,9 +319,9 @@ def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
     words = -(-longest // 8)
     padded = pc.ascii_rpad(pc.fill_null(ids, ""), 8 * words, "\0").cast(pa.binary(8 * words))
     values = np.frombuffer(padded.buffers()[1] or b"", "<i8")[: len(ids) * words]
-    hashes = np.full(len(ids), keyed_random.keyed_uniform(seed % 2**63))
+    hashes = np.full(len(ids), keyed_uniform(seed % 2**63))
     for word in values.reshape(len(ids), words).T:
-        hashes = np.where(word == 0, hashes, keyed_random.keyed_uniform(hashes, word))
+        hashes = np.where(word == 0, hashes, keyed_uniform(hashes, word))
     return hashes
 
 

@@ -43,7 +43,7 @@ def read_table(path: Path | str, data_seed: int = 0, known: Iterable[str] = ()) 
     """
     path = Path(path).resolve()
     rows = read_rows(path)
-    broken = Counter()
+    broken: Counter = Counter()
     for column, content in (("path", r"\S"), ("labels", r"[^\s|,;]")):
         good = pc.match_substring_regex(rows[column], content)
         rows = catalog.keep_rows(rows, good, broken, f"without {column}")
@@ -144,7 +144,7 @@ def label_codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[st
     text = labels.combine_chunks()
     if pc.all(pc.match_substring_regex(text, NUMBERS)).as_py():
         parts = pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+")
-        numbers = [
+        numbers: list = [
             int(n) for n in pc.replace_substring_regex(parts.flatten(), r"\.0*$", "").to_pylist()
         ]
         highest = max(numbers)

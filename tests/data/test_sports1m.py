@@ -45,8 +45,8 @@ def ids(df: pd.DataFrame) -> list[str]:
     return [name.rstrip("_") for name in df["id"]]
 
 
-def draw(*keys: int) -> int:
-    """`keyed_random.draw`, one number at a time."""
+def keyed_uniform(*keys: int) -> int:
+    """`keyed_uniform`, one number at a time."""
     state, most = 0, 2**64 - 1
     for key in keys:
         state = ((state ^ key) + 0x9E3779B97F4A7C15) & most
@@ -58,9 +58,9 @@ def draw(*keys: int) -> int:
 
 def hash_id(text: str, seed: int) -> int:
     """The hash of an id, eight letters at a time."""
-    state, data = draw(seed % 2**63), text.encode()
+    state, data = keyed_uniform(seed % 2**63), text.encode()
     for k in range(0, len(data), 8):
-        state = draw(state, int.from_bytes(data[k : k + 8], "little"))
+        state = keyed_uniform(state, int.from_bytes(data[k : k + 8], "little"))
     return state
 
 

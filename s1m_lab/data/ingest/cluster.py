@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 DEATHS = 1000  # most workers that one job may kill
 
@@ -41,8 +42,9 @@ def run(
 
 def _one_process(make: Callable, jobs: Iterable) -> Iterator:
     """The jobs in turn, in one process, which is replaced when a job kills it."""
-    begin = {"mp_context": multiprocessing.get_context("spawn"), "initializer": _end_with_parent}
-    pool = ProcessPoolExecutor(1, **begin)
+    spawn = multiprocessing.get_context("spawn")
+    start = partial(ProcessPoolExecutor, 1, mp_context=spawn, initializer=_end_with_parent)
+    pool = start()
     try:
         for job in jobs:
             for _ in range(DEATHS):
@@ -52,7 +54,7 @@ def _one_process(make: Callable, jobs: Iterable) -> Iterator:
                     yield future.result()
                     break
                 except BrokenProcessPool:
-                    pool = ProcessPoolExecutor(1, **begin)
+                    pool = start()
             else:
                 raise RuntimeError("the workers of a job die again and again")
     finally:
@@ -61,8 +63,12 @@ def _one_process(make: Callable, jobs: Iterable) -> Iterator:
 
 def _end_with_parent() -> None:
     """End this process when its parent is killed, which an executor's process would survive."""
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+
+    def wait(parent) -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, args=[multiprocessing.parent_process()], daemon=True).start()
 
 
 def _dask(make: Callable, jobs: Iterable, workers: int, scheduler: str) -> Iterator:

@@ -64,7 +64,8 @@ class ShardJobs:
         listed = list(map(list, zip(*columns.values(), strict=True)))  # id, labels, duration
         keys = [f"{key:016x}" for key in self.keys[rows].tolist()]
         sources = [self.sources[row] for row in rows.tolist()]
-        videos = [Video(k, *v, s) for k, v, s in zip(keys, listed, sources, strict=True)]
+        columns = [keys, *columns.values(), sources]
+        videos = [Video(*values) for values in zip(*columns, strict=True)]
         pixels = {k: value for k, value in settings.items() if k not in ("clips", "max_duration")}
         return ShardJob(
             store=self.store,
@@ -94,8 +95,8 @@ def _plan(df: pd.DataFrame, settings: dict) -> tuple[np.ndarray, list[PlannedSha
     of two, so that it seldom changes.
     """
     seed, found = settings["data_seed"], []
-    hashes = b"".join(hashlib.sha256(f"{seed}\n{id}".encode()).digest() for id in df["id"])
-    hashes = np.frombuffer(hashes, ">u8").astype(np.uint64).reshape(-1, 4)
+    digests = b"".join(hashlib.sha256(f"{seed}\n{id}".encode()).digest() for id in df["id"])
+    hashes = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 4)
     for split in SPLITS:
         mine = np.flatnonzero((df["split"] == split).to_numpy(bool))
         if not len(mine):

@@ -109,13 +109,14 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
             for stem in list_stems(there, job.name):
                 if is_current(job, read_side_file(store, stem)[1]):
                     return job.name, stem, len(job.videos)
-        old, statuses = OldClips(job, store), []
+        old = OldClips(job, store)
+        statuses: list[dict] = []
         clips = _clips(job, old, statuses, note)
         tar, side_file = folder / "shard.tar", folder / "side.parquet"
         index = shards.write(tar, clips, job.settings["quality"])
         with open(tar, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        facts = {"inputs": job.inputs, "cut": job.cut, "statuses": statuses}
+        facts: dict = {"inputs": job.inputs, "cut": job.cut, "statuses": statuses}
         facts |= {"sources": [old.state(video) for video in job.videos]}
         facts |= {"sha256": digest, "bytes": tar.stat().st_size}
         pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(facts)}), side_file)
@@ -159,7 +160,7 @@ def _exclusive_shard(store: Store, name: str) -> Iterator[tuple[Path, "ReadingNo
     with exclusive(work) if store.local else TemporaryDirectory() as temporary:
         note = ReadingNote(store, name)
         try:
-            yield work if store.local else Path(temporary), note
+            yield Path(temporary or work), note
         finally:
             note.write(None)
 
@@ -291,6 +292,7 @@ def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, st
             stdin=subprocess.PIPE,  # stays open; the child ends when this process does
             bufsize=0,
         )
+        assert child.stdin
         with child:
             try:
                 child.stdin.write(request.encode())
