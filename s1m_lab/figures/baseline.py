@@ -44,7 +44,7 @@ def draw_words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: s
     A patch of a cuboid is three frames below each other, the first on top.
     """
     rows = {"hog points": (0,), "texton points": (0,), "cuboid points": (-4, 0, 4)}
-    heights = [len(times) + 1 for times in rows.values()]
+    heights = [max(2, len(times)) for times in rows.values()]
     fig, axes = style.new_figure(
         len(rows),
         1,

@@ -215,10 +215,11 @@ def show_video(path: str | Path, seconds: float = 8.0, limit: int = 230_000):
     if path.stat().st_size <= limit:
         data = path.read_bytes()
     else:
-        seconds = min(seconds, info.duration)
-        data = _encode_excerpt(path, info, seconds, limit)
-        part = f"the first {seconds:.1f} of {info.duration:,.1f} s"
-        print(f"Below is an excerpt, coarser and silent: {part}. The file itself is whole.")
+        data = _encode_excerpt(path, info, min(seconds, info.duration), limit)
+        part = f"the first {seconds:g} of" if info.duration > seconds else "all"
+        print(
+            f"Shown coarser and silent: {part} {info.duration:,.1f} s. The file has the original."
+        )
     scale = min(1.25, 720 / info.width, 600 / info.height)
     width, height = round(info.width * scale), round(info.height * scale) + CONTROLS
     look = f"max-width:100%;height:auto;aspect-ratio:{width}/{height};object-position:top"
