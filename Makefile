@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
 RUN := $(VENV)/bin/python
 HOME_FOLDER := $(if $(S1M_HOME),$(S1M_HOME),.)
 NOTEBOOK ?= 03_train
@@ -15,13 +16,20 @@ MODEL ?= slow
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s %s\n", $$1, $$2 }'
 
-setup: $(INSTALLED)  ## make the environment in .venv (again when pyproject.toml or constraints.txt change)
+setup: $(INSTALLED_DEV)  ## make the environment in .venv (again when pyproject.toml or constraints.txt change)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints.txt install.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "make: Python %d.%d is not one of 3.11, 3.12, 3.13; name one: make setup PYTHON=python3.12" % v)'
-	@echo "making the environment in $(VENV): 4 to 15 minutes, about 7 GB with CUDA's libraries; pip is silent until it is done"
-	$(PYTHON) -m venv "$(VENV)"
-	"$(RUN)" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@echo "making the environment in $(VENV)"
+	@$(PYTHON) -m venv "$(VENV)"
+	@mkdir -p "$(VENV)/etc/ipython"
+	@echo "c.IPKernelApp.log_level = 40  # no warning that a kernel on this machine is not encrypted" > "$(VENV)/etc/ipython/ipython_kernel_config.py"
+	@"$(RUN)" install.py
+	@touch "$@"
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@echo "adding the packages for tests, S3 and downloads"
+	@"$(RUN)" install.py dev
 	@touch "$@"
 
 demo: MODEL := slow
@@ -31,8 +39,9 @@ demo: report  ## the whole path: pocket dataset, slow fusion trained, reports/03
 
 report: $(INSTALLED)  ## train and report one network: make report MODEL=single-multires
 	@mkdir -p "$(HOME_FOLDER)/reports"
-	"$(RUN)" -m papermill --log-output --no-progress-bar "notebooks/$(NOTEBOOK).ipynb" "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb" -p model $(MODEL)
-	"$(RUN)" -m s1m_lab report "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
+	@echo "training $(MODEL), reporting into $(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
+	@"$(RUN)" -m papermill --log-level WARNING --no-progress-bar --stdout-file - --stderr-file - "notebooks/$(NOTEBOOK).ipynb" "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb" -p model $(MODEL)
+	@"$(RUN)" -m s1m_lab report "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
 
 reports: $(INSTALLED)  ## every notebook on the pocket dataset, and reports/index.html; stopped, it goes on
 	"$(RUN)" -m s1m_lab suite notebooks/pocket.toml
@@ -40,20 +49,22 @@ reports: $(INSTALLED)  ## every notebook on the pocket dataset, and reports/inde
 exhibits: $(INSTALLED)  ## what make reports made into the repository: reports/pocket-*.ipynb, README's table
 	"$(RUN)" -m s1m_lab exhibits notebooks/pocket.toml
 
-test: $(INSTALLED)  ## the tests, then every notebook on small values
+test: $(INSTALLED_DEV)  ## the tests, then every notebook on small values
 	"$(RUN)" -m pytest -m "not slow"
 	"$(RUN)" -m pytest --nbmake notebooks
 
-test-all: $(INSTALLED)  ## the long sweeps too
+test-all: $(INSTALLED_DEV)  ## the long sweeps too
 	"$(RUN)" -m pytest --durations=20
 	"$(RUN)" -m pytest --nbmake notebooks
 
-notebooks: $(INSTALLED)  ## every notebook on small values
+notebooks: $(INSTALLED_DEV)  ## every notebook on small values
 	"$(RUN)" -m pytest --nbmake notebooks
 
-lint: $(INSTALLED)  ## ruff on modules and notebooks; notebooks must be stripped
+lint: $(INSTALLED_DEV)  ## ruff, types, the import order of the folders; notebooks must be stripped
 	"$(RUN)" -m ruff check .
 	"$(RUN)" -m ruff format --check .
+	"$(RUN)" -m mypy
+	"$(VENV)/bin/lint-imports"
 	"$(RUN)" -m nbstripout --keep-id --verify notebooks/*.ipynb
 
 lab: $(INSTALLED)  ## JupyterLab on the notebooks

@@ -30,11 +30,12 @@ def pytest_collection_modifyitems(items):
 def make_small() -> None:
     """In the home of now: `pocket` and `pocket101` in small, and two runs on the first, `small` and
     `small_single`."""
-    from s1m_lab.pocket import activities, sports
+    from s1m_lab.data import datasets
+    from s1m_lab.pocket import activities
     from s1m_lab.training import train
     from s1m_lab.training.config import TrainConfig
 
-    sports.make("pocket", videos=128)
+    datasets.make_pocket(videos=128)
     activities.make(groups=4)
     for name, model in (("small", "slow"), ("small_single", "single")):
         train.train(TrainConfig(model=model, epochs=1, size=56, width=0.1, run=name))

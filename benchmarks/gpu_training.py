@@ -37,7 +37,6 @@ from s1m_lab.common import paths, system
 from s1m_lab.common.files import fingerprint
 from s1m_lab.data import datasets
 from s1m_lab.data.ingest import prepare
-from s1m_lab.pocket import sports
 from s1m_lab.training import metrics, predict, runs
 from s1m_lab.training.config import TrainConfig
 from s1m_lab.training.train import TIMED
@@ -57,7 +56,7 @@ def dataset(size: int, videos: int) -> str:
     folder, films = paths.dataset(f"pocket-{side}"), paths.dataset("pocket") / "videos"
     if not videos and films.is_dir() and not folder.exists():  # rendered already
         shutil.copytree(films, folder / "videos")
-    sports.make(folder.name, videos)
+    datasets.make_pocket(folder.name, videos)
     prepare.prepare(folder.name, size=side)
     return folder.name
 

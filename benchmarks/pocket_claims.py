@@ -20,7 +20,7 @@ from PIL import Image
 
 from s1m_lab.analysis import intervals
 from s1m_lab.common import system
-from s1m_lab.data import augment, datasets, loader
+from s1m_lab.data import datasets, loader
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
 from s1m_lab.figures import style
@@ -91,7 +91,7 @@ def surest_clip(run: runs.Run, folder: Path, label: int, frames: range) -> np.nd
     own = np.array([labels == [label] for labels in saved.clip_labels])
     best = int(np.argmax(np.where(own, saved.clip_probabilities[:, label], -1)))
     data = loader.Clips(shards, frames, len(run.labels), threads=1)
-    return data[augment.Plan(0, 0, np.array([0]), np.array([best]))].frames[0].numpy()
+    return data.take([best]).frames[0].numpy()
 
 
 def draw(table: dict, pairs: dict, run: runs.Run, folder: Path, path: str) -> None:

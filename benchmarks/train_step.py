@@ -163,7 +163,7 @@ def measure(name, args, device, precision, kind) -> dict:
     side, rng = augment.stored_side(args.size), np.random.default_rng(0)
     shape = (args.batch, len(net.frames), side, side, 3)
     frames = torch.from_numpy(rng.integers(0, 256, shape, np.uint8))
-    places = augment.crops(np.arange(args.batch), 0, 0, args.size, net.crop)
+    view, samples = augment.Augment(args.size, net.crop), np.arange(args.batch)
     targets = torch.from_numpy(rng.integers(0, CLASSES, args.batch))
     if device.type == "cuda":
         frames, targets = frames.pin_memory(), targets.pin_memory()
@@ -175,7 +175,7 @@ def measure(name, args, device, precision, kind) -> dict:
         return t.to(device, non_blocking=True)
 
     def ours():
-        return augment.augment(to(frames), places, args.size, net.crop), to(targets)
+        return view(to(frames), samples, epoch=0), to(targets)
 
     steps = [stepper(net.to(device), ours, device, precision)]
     seconds(steps[0], device, 3)
@@ -183,7 +183,7 @@ def measure(name, args, device, precision, kind) -> dict:
     if device.type == "cuda":  # before the plain network is there
         row["peak_gb"] = torch.cuda.max_memory_allocated() / 1e9
     if not args.alone:
-        floats = augment.augment(frames, places, args.size, net.crop).contiguous()
+        floats = view(frames, samples, epoch=0).contiguous()
         floats = floats.pin_memory() if device.type == "cuda" else floats
         plain = PlainNetwork(net).to(device)
         steps.append(stepper(plain, lambda: (to(floats), to(targets)), device, precision))
@@ -228,7 +228,7 @@ def main() -> None:
     names = models.NAMES if args.models == ["all"] else args.models
     device = torch.device(args.device)
     if device.type == "cpu":
-        system.keep_memory()  # for both
+        system.keep_freed_memory()  # for both
     distributed.set_up(torch.get_num_threads(), deterministic=False)  # as a training does
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     about = {

@@ -45,7 +45,7 @@ def told_apart(run) -> float:
 
 def measure(several: Sequence[Run], few: int) -> dict:
     """Every way and seed, tuned with `few` training videos a class (0: all): a row a way."""
-    table = transfer.standings(transfer.by_seed(several), same=bool(few))
+    table = transfer.standings(transfer.hit1_by_seed(several), same=bool(few))
     rows = {}
     for way, row in table.iterrows():
         own = [run for run in several if run.results["tune"] == way]

@@ -1,23 +1,23 @@
-"""FUSIONS × VIEWS: the paper's sixteen networks, one class and two tables.
+"""The paper's sixteen networks: one class and two tables, FUSIONS × VIEWS.
 
     net = build("slow", classes=487)           # or "single-multires", "late-fovea", …
     logits = net(x)                            # x: B×3×T×S×S, T = len(net.frames), S = net.crop
 
-A network is named `<fusion>` or `<fusion>-<view>`. The fusion says which frames of a clip it sees
-and how the first three convolutions reach through time; the view says which part of the frame. The
-four fusions differ by a row of a table, and so do the four views. Needs torch and numpy alone.
+A network is named `<fusion>` or `<fusion>-<view>`. The fusion sets which frames of a clip it sees
+and how far the first three convolutions reach in time. The view sets which part of the frame it
+sees. A new fusion is one more row of `FUSIONS`. This module needs torch and numpy alone.
 
 Letters: B clips, T frames, C channels, H rows, W columns, S the side of the square crop. Sections
 (§) are those of Karpathy et al., CVPR 2014. Where the paper is silent we decided:
 
 - conv1 pads nothing (Figure 2 prints 27 after it on an 89×89 stream), conv2…conv5 keep the size,
-  and pooling rounds up: the only reading that ends at 7×7×256 for 170 and for 89 alike.
+  and pooling rounds up. No other reading ends at 7×7×256 for 170 and for 89 alike.
 - Normalisation uses β = 0.5 as printed. AlexNet, which the paper calls the same, prints 0.75.
 - Weights start He-normal, biases at zero, the last layer at N(0, 0.01). AlexNet's own start (0.01
   everywhere, biases of 1) does not leave chance at small widths.
-- Dropout is off unless a training asks for it (`net.dropout`); it acts on both hidden layers.
+- Dropout acts on both hidden layers, and only where a training passes it to `forward`.
 - The two streams of a multiresolution network cut their own fovea and context from one crop of
-  178/170 of the side; the context averages 2×2 pixels, since plain subsampling would alias.
+  178/170 of the side. The context averages 2×2 pixels, since plain subsampling would alias.
 """
 
 from collections import OrderedDict
@@ -57,6 +57,12 @@ VIEWS = {
 NAMES = [f"{fusion}-{view}".rstrip("-") for fusion in FUSIONS for view in VIEWS]
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """Split a network's name into its fusion and its view ("" for the full frame)."""
+    fusion, _, view = name.partition("-")
+    return fusion, view
+
+
 class Layer(NamedTuple):
     filters: int
     extent: int  # in space
@@ -79,10 +85,10 @@ MEAN = 117.0  # §3.3: subtracted from raw pixel values, before the network
 
 
 class TimeConv(nn.Conv2d):
-    """A convolution that reaches `time[0]` frames and steps by `time[1]` of them.
+    """A convolution with an extent of `time[0]` frames and a stride of `time[1]` frames.
 
-    The frames it reaches are stacked as channels, which is a 3-D convolution that is valid in time:
-    every position in time shares the weights. T×B×C×H×W → T'×B×filters×H'×W'.
+    It stacks the frames of its extent as channels. This equals a 3-D convolution without padding
+    in time: all positions in time share the weights. T×B×C×H×W → T'×B×filters×H'×W'.
     """
 
     def __init__(self, channels: int, filters: int, layer: Layer, time: tuple[int, int]):
@@ -93,7 +99,7 @@ class TimeConv(nn.Conv2d):
         extent, stride = self.time
         if extent > 1:
             last = len(x) - extent + 1
-            x = x.movedim(2, -1)  # T×B×H×W×C, as frames lie in memory: one copy stacks them
+            x = x.movedim(2, -1)  # T×B×H×W×C, the order in memory: one copy stacks the frames
             x = torch.cat([x[t : last + t : stride] for t in range(extent)], -1)
             x = x.movedim(-1, 2)  # T'×B×(extent·C)×H×W
         return _each(super().forward, x)
@@ -103,7 +109,7 @@ class Norm(nn.Module):
     """Local response normalisation (§3.1: k=2, n=5, α=1e-4, β=0.5) of T×B×C×H×W.
 
     x_i · (k + α Σ x_j²)^-β over the n channels around i. The sum is a 1×1 convolution with a banded
-    matrix: equal to the formula, faster than padding and pooling, and deterministic on every
+    matrix. It equals the formula, is faster than padding and pooling, and is deterministic on every
     device. (`torch.nn.LocalResponseNorm` divides α by n; pass it alpha=5e-4.)
     """
 
@@ -119,7 +125,7 @@ class Norm(nn.Module):
 
 
 class _Normalise(torch.autograd.Function):
-    """y = x·r with r = (k + band∗x²)^-½, so dx = dy·r − x·(band∗(dy·x·r³)); keeps only x and r."""
+    """y = x·r with r = (k + band∗x²)^-½, so dx = dy·r − x·(band∗(dy·x·r³)). It stores x and r."""
 
     @staticmethod
     def forward(ctx, x, band, k):
@@ -154,7 +160,8 @@ def _each(function, x: Tensor) -> Tensor:
 
 def _tower(fusion: Fusion, width: float, last_pool: bool) -> nn.Sequential:
     """The convolutions of one stream: T×B×3×H×W → T'×B×(256·width)×h×w."""
-    steps, channels = OrderedDict(), 3
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 3
     times = fusion.time + ((1, 1), (1, 1))
     for number, (layer, time) in enumerate(zip(LAYERS, times, strict=True), 1):
         filters = max(1, round(layer.filters * width))
@@ -168,23 +175,53 @@ def _tower(fusion: Fusion, width: float, last_pool: bool) -> nn.Sequential:
     return nn.Sequential(steps)
 
 
-class Network(nn.Module):
-    """One of the sixteen. Made by `build`.
+class Dropout(NamedTuple):
+    """Dropout of a batch: each clip's mask is a function of its key, the layer and the unit.
 
-    `frames` are the frames of a clip it sees, `crop` the side of the square it sees of them, `size`
-    the side of the full-frame crop that both follow from. `scale` multiplies the input; it is saved
-    with the weights, since a network trained at one scale knows no other. `dropout` is the share of
-    hidden units dropped in training, `rows` the key of each clip's mask (see `forward`).
+    A mask is therefore the same in whichever process and order its clip is computed.
     """
+
+    share: float  # of units dropped
+    keys: Tensor  # int64 B
+
+    def __call__(self, x: Tensor, layer: int) -> Tensor:
+        """Drop units of x (B×units) and scale the others up."""
+        units = torch.arange(x.shape[1], device=x.device) + (layer << 24)
+        keys = self.keys.to(x.device, non_blocking=True)[:, None] & 0xFFFFFFFF
+        bits = _mix(_mix(keys) ^ units)  # B×units, uniform below 2³²
+        return x * (bits >= int(self.share * 2**32)) / (1 - self.share)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Scramble 32-bit numbers held in int64, alike on every device."""
+    for _ in range(2):
+        x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+def drop(x: Tensor, layer: int, dropout: Dropout | None) -> Tensor:
+    """Apply dropout before a layer; without it, or with a share of 0, return x."""
+    return dropout(x, layer) if dropout and dropout.share else x
+
+
+class Network(nn.Module):
+    """One of the sixteen networks; `build` makes it.
+
+    - `frames`: the frames of a clip that it sees
+    - `size`: the side of the full-frame crop in pixels
+    - `crop`: the side of the crop that this network takes (§3.2: 178 for 170 with two streams)
+    - `scale`: the factor of its input, saved with the weights, which fit no other
+    """
+
+    scale: Tensor
 
     def __init__(self, name: str, classes: int, width: float, size: int):
         super().__init__()
-        fusion, _, view = name.partition("-")
+        fusion, view = split_name(name)
         self.name, self.classes, self.width, self.size = name, classes, width, size
         self.fusion, self.view = FUSIONS[fusion], VIEWS[view]
         self.frames = tuple(self.fusion.frames)
         self.crop = view_crop(size) if self.view.halved else size
-        self.dropout, self.rows = 0.0, None
         self.register_buffer("scale", torch.ones(()))
 
         self.towers = nn.ModuleDict(
@@ -199,25 +236,23 @@ class Network(nn.Module):
         self.fc7 = nn.Linear(hidden, hidden)
         self.fc8 = nn.Linear(hidden, classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits B×classes of x: float B×3×T×S×S, `MEAN` already subtracted.
-
-        In training with `dropout`, `rows` must hold B int64 keys: a clip's mask depends on its key
-        alone, so that it is the same wherever in whichever process the clip is computed.
-        """
-        return self.fc8(self.drop(self.hidden(self.pooled(x)), layer=7))
+    def forward(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """Logits B×classes of x: float B×3×T×S×S, `MEAN` already subtracted."""
+        x = self.hidden(self.pooled(x), dropout)  # B×units
+        return self.fc8(drop(x, 7, dropout))
 
     def pooled(self, x: Tensor) -> Tensor:
-        """What the towers make of x, the last pooling's answers: B×numbers."""
+        """The outputs of all towers' last pooling, B×numbers."""
         x = torch.cat([self.towers[s](frames) for s, frames in self.streams(x).items()], dim=2)
         return x.movedim(0, 1).flatten(1)  # T'×B×C×h×w → B×(T'·C·h·w)
 
-    def hidden(self, x: Tensor) -> Tensor:
-        """What fc6 and fc7 make of `pooled`: B×units."""
-        return F.relu(self.fc7(self.drop(F.relu(self.fc6(x)), layer=6)))
+    def hidden(self, x: Tensor, dropout: Dropout | None = None) -> Tensor:
+        """The outputs of fc6 and fc7 for `pooled`: B×units."""
+        x = F.relu(self.fc6(x))
+        return F.relu(self.fc7(drop(x, 6, dropout)))
 
     def streams(self, x: Tensor) -> dict[str, Tensor]:
-        """What each tower sees of x (B×3×T×S×S), scaled: T×B×3×s×s, s = S or S/2."""
+        """The scaled input of each tower from x (B×3×T×S×S): T×B×3×s×s, s = S or S/2."""
         B, C, T, S = x.shape[:4]
         if (T, S, x.shape[4]) != (len(self.frames), self.crop, self.crop):
             raise ValueError(
@@ -234,31 +269,15 @@ class Network(nn.Module):
         }
         return {s: cut[s]().unflatten(0, (T, B)) for s in self.view.streams}
 
-    def drop(self, x: Tensor, layer: int) -> Tensor:
-        """Dropout of B×units whose masks are a function of `rows`, the layer and the unit."""
-        if not (self.training and self.dropout):
-            return x
-        units = torch.arange(x.shape[1], device=x.device) + (layer << 24)
-        bits = _mix(_mix(self.rows.to(x.device, non_blocking=True)[:, None] & 0xFFFFFFFF) ^ units)
-        keep = bits >= int(self.dropout * 2**32)
-        return x * keep / (1 - self.dropout)
-
-
-def _mix(x: Tensor) -> Tensor:
-    """Scramble 32-bit numbers held in int64, alike on every device."""
-    for _ in range(2):
-        x = ((x ^ (x >> 16)) * 0x45D9F3B) & 0xFFFFFFFF
-    return x ^ (x >> 16)
-
 
 def build(
     name: str, classes: int = 487, width: float = 1.0, size: int = 170, seed: int = 0
 ) -> Network:
-    """The network `name`, with `width` times the paper's filters and units in every layer.
+    """Build the network `name` with `width` times the paper's filters and units in every layer.
 
-    `size` is the side of the full-frame crop in pixels (views take 178/170 of it), `seed` governs
-    the starting weights. Raises ValueError for an unknown name and for a size at which the full and
-    the two-stream networks would not end on the same grid. `build("slow")` has 75.5 M weights.
+    `size` is the side of the full-frame crop in pixels (views take 178/170 of it). `seed` governs
+    the starting weights. Raises ValueError for an unknown name, and for a size at which the full
+    and the two-stream networks do not end on the same grid. `build("slow")` has 75.5 M weights.
     """
     if name not in NAMES:
         raise ValueError(f"no network named {name!r}; there are: {', '.join(NAMES)}")
@@ -268,13 +287,13 @@ def build(
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.get_parameter("bias"))
     nn.init.normal_(net.fc8.weight, std=0.01, generator=generator)
     return net.to(memory_format=torch.channels_last)
 
 
 def check_size(size: int) -> None:
-    """Raise ValueError, naming the nearest good size, where the sixteen networks cannot agree."""
+    """Raise ValueError, with the nearest good size, where the last grids of views differ."""
     if not _agree(size):
         nearest = min(filter(_agree, range(24, 2 * size + 48)), key=lambda s: (abs(s - size), s))
         raise ValueError(
@@ -301,9 +320,9 @@ def _agree(size: int) -> bool:
 
 
 def summary(net: Network):
-    """How the shape flows: a table with a row a layer.
+    """Tabulate the layers: columns `layer`, `shape` (of one clip) and `parameters`.
 
-    Columns `layer`, `shape` (of one clip: T×C×H×W, or units) and `parameters`.
+    A shape is T×C×H×W, or the number of units.
     """
     import pandas as pd
 

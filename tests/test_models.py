@@ -118,17 +118,37 @@ def test_unsuitable_sizes_name_the_nearest_good_one():
 
 
 def test_a_dropout_mask_belongs_to_its_clip():
-    net = models.build("single", classes=4, width=1 / 16, size=66).train()
-    net.dropout = 0.5
-    x = torch.ones(4, 1000)
-    net.rows = torch.tensor([5, 6, 7, -8])
-    masks = net.drop(x, layer=6)
+    x, keys = torch.ones(4, 1000), torch.tensor([5, 6, 7, -8])
+    dropout = models.Dropout(0.5, keys)
+    masks = dropout(x, layer=6)
     assert set(masks.unique().tolist()) == {0.0, 2.0}
     assert masks.mean().item() == pytest.approx(1, abs=0.06)
-    assert not torch.equal(masks[0], masks[1]) and not torch.equal(masks, net.drop(x, layer=7))
-    net.rows = net.rows[[2, 3]]
-    assert torch.equal(net.drop(x[:2], layer=6), masks[2:])
-    assert torch.equal(net.eval().drop(x, layer=6), x)
+    assert not torch.equal(masks[0], masks[1]) and not torch.equal(masks, dropout(x, layer=7))
+    assert torch.equal(models.Dropout(0.5, keys[2:])(x[:2], layer=6), masks[2:])
+    assert torch.equal(models.drop(x, 6, models.Dropout(0.0, keys)), x)
+
+
+def test_dropout_acts_on_both_hidden_layers_and_only_where_it_is_passed():
+    net = models.build("single", classes=4, width=1 / 16, size=66).train()
+    x = torch.randn(4, 3, 1, 66, 66)
+    keys = torch.arange(4)
+    with torch.no_grad():
+        plain, dropped = net(x), net(x, models.Dropout(0.5, keys))
+        first = models.drop(F.relu(net.fc6(net.pooled(x))), 6, models.Dropout(0.5, keys))
+        second = models.drop(F.relu(net.fc7(first)), 7, models.Dropout(0.5, keys))
+        assert torch.equal(dropped, net.fc8(second)) and not torch.equal(dropped, plain)
+        assert torch.equal(plain, net.eval()(x))
+
+
+def test_a_new_row_of_the_table_is_a_new_network(monkeypatch):
+    """A fifth fusion: two frames in the middle, joined in the first layer."""
+    fusion = models.Fusion(frames=(7, 8), time=((2, 1), (1, 1), (1, 1)))
+    monkeypatch.setitem(models.FUSIONS, "middle", fusion)
+    monkeypatch.setattr(models, "NAMES", [*models.NAMES, "middle", "middle-multires"])
+    for name in ("middle", "middle-multires"):
+        net = models.build(name, classes=5, width=1 / 16, size=66)
+        assert net(torch.zeros(1, 3, 2, net.crop, net.crop)).shape == (1, 5)
+        assert models.split_name(name)[0] == "middle" and len(models.summary(net))
 
 
 def test_a_seed_gives_the_same_weights():

@@ -74,13 +74,13 @@ def test_small_values_for_tests_are_parameters(cells):
 
 
 def test_every_parameter_is_checked_before_anything_is_loaded(cells):
-    """`pages.check` stands in the fourth cell and knows the very names of the second."""
+    """`parameters.check` stands in the fourth cell and knows the very names of the second."""
     defaults = parameters(cells)
     assert cells[2].source.startswith(("import ", "from "))
-    assert "pages.check(" in cells[3].source
+    assert "parameters.check(" in cells[3].source
     asked = {}
     names = {"RECIPES": {}, "models": type("", (), {"NAMES": []}), "str": str}
-    names["pages"] = type("", (), {"check": lambda **allowed: asked.update(allowed)})
+    names["parameters"] = type("", (), {"check": lambda **allowed: asked.update(allowed)})
     exec("\n".join(cells[3].source.partition("\nconfig")[:1]), names)
     assert set(asked) == set(defaults)
     for name, allowed in asked.items():

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -38,15 +40,58 @@ def test_conda_gets_its_packages_from_pyproject():
     assert (pip, packages) == ("pip", {"pip": ["-c constraints.txt", "-e .[dev]"]})
 
 
-def test_constraints_pin_every_dependency_within_its_range():
+def pinned():
+    """Name → its pins. A package whose versions differ by Python or system has several."""
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
-    pins = [Requirement(line) for line in lines if not line.startswith("#")]
-    tested = {pin.name: str(pin.specifier).removeprefix("==") for pin in pins}
-    assert set(tested) == {need.name for need in requirements()}
+    pins = {}
+    for line in lines:
+        if not line.startswith("#"):
+            pin = Requirement(line)  # refuses options such as --index-url and --hash
+            pins.setdefault(canonicalize_name(pin.name), []).append(pin)
+    return pins
+
+
+def test_constraints_pin_every_dependency_within_its_range():
+    tested = {
+        name: [str(pin.specifier).removeprefix("==") for pin in pins]
+        for name, pins in pinned().items()
+    }
     for need in requirements():
-        assert tested[need.name] in need.specifier, need
-    torch, vision = (tested[name].split(".")[1] for name in ("torch", "torchvision"))
-    assert int(vision) == int(torch) + 15, "torch 2.N goes with torchvision 0.(N+15)"
+        assert tested[need.name], need
+        assert all(version in need.specifier for version in tested[need.name]), need
+    (torch,), (vision,) = tested["torch"], tested["torchvision"]
+    assert int(vision.split(".")[1]) == int(torch.split(".")[1]) + 15, (
+        "torch 2.N goes with torchvision 0.(N+15)"
+    )
+
+
+def test_constraints_pin_what_the_dependencies_need():
+    """Else pip searches for versions that fit together, for minutes."""
+    found, todo = set(), requirements()
+    while todo:
+        need = todo.pop()
+        key = canonicalize_name(need.name), frozenset(need.extras)
+        if key in found:
+            continue
+        found.add(key)
+        for line in metadata.requires(need.name) or []:
+            below = Requirement(line)
+            extras = need.extras or {""}
+            if not below.marker or any(below.marker.evaluate({"extra": e}) for e in extras):
+                todo.append(below)
+    pins, names = pinned(), {name for name, _ in found}
+    assert len(names) > 150
+    for name in names:
+        here = [pin for pin in pins.get(name, []) if not pin.marker or pin.marker.evaluate()]
+        assert len(here) == 1, name
+
+
+def test_constraints_leave_cuda_to_linux():
+    for name, pins in pinned().items():
+        if name.startswith(("nvidia-", "cuda-", "triton")):
+            for pin in pins:
+                for other in ("darwin", "win32"):
+                    assert not pin.marker.evaluate({"sys_platform": other}), pin
 
 
 def test_every_dependency_has_its_sentence():
@@ -90,6 +135,88 @@ def test_make_help_lists_everything():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     wanted = "setup demo test test-all lint notebooks report reports exhibits lab bench clean help"
     assert set(wanted.split()) <= set(re.findall(r"make ([a-z-]+)", done.stdout))
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make here")
+@pytest.mark.parametrize("target", ["demo", "reports", "lab", "doctor", "bench"])
+def test_make_installs_what_tests_need_for_tests_alone(target, tmp_path):
+    def planned(target):
+        command = ["make", "--dry-run", target, f"VENV={tmp_path}"]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        return [
+            line.split("install.py")[1].strip()
+            for line in done.stdout.splitlines()
+            if "install.py" in line
+        ]
+
+    assert planned(target) == [""]
+    for tests in ("setup", "test", "test-all", "notebooks", "lint"):
+        assert planned(tests) == ["", "dev"]
+
+
+def install_py(program: str, **environment):
+    """What a program prints that has imported install.py."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"import json, subprocess, install\n{program}"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_pip_settings_reach_uv(tmp_path):
+    pytest.importorskip("pip")
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://me:word@mirror.test/simple\ntrusted-host = mirror.test\n"
+        "extra-index-url = https://a.test/simple\n  https://b.test/simple\ntimeout = 90\n"
+        "[install]\nconstraint = /etc/ours.txt\nno-index = true\n"
+    )
+    own = {name: "" for name in os.environ if name.startswith("PIP_")}
+    given = {"PIP_FIND_LINKS": "/wheels https://c.test/", "PIP_CERT": "/etc/ca.pem"}
+    given |= {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf"), "PIP_PROXY": "http://proxy.test:80"}
+    said = install_py("print(json.dumps(install.uv_settings()))", **own | given)
+    variables, options = json.loads(said[0])
+    assert variables == {
+        "UV_DEFAULT_INDEX": "https://me:word@mirror.test/simple",
+        "UV_INDEX": "https://a.test/simple https://b.test/simple",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": "/wheels,https://c.test/",
+        "UV_INSECURE_HOST": "mirror.test",
+        "UV_HTTP_TIMEOUT": "90",
+        "SSL_CERT_FILE": "/etc/ca.pem",
+        "HTTP_PROXY": "http://proxy.test:80",
+        "HTTPS_PROXY": "http://proxy.test:80",
+    }
+    assert options == ["--no-index", "-c", "/etc/ours.txt"]
+
+
+@pytest.mark.parametrize(
+    ("without_uv", "uv_fails", "runs"),
+    [(0, 0, ["pip uv", "uv"]), (0, 2, ["pip uv", "uv", "pip"]), (1, 0, ["pip uv", "pip"])],
+)
+def test_pip_installs_the_same_where_uv_cannot(without_uv, uv_fails, runs):
+    program = f"""
+runs = []
+def run(command, cwd):
+    runs.append(command)
+    return subprocess.CompletedProcess(command, {without_uv} if command[-1] == "uv" else 0)
+def install_with_uv(lab):
+    runs.append(["uv", *lab])
+    return {uv_fails}
+subprocess.run, install.install_with_uv = run, install_with_uv
+assert install.main(["dev"]) == 0
+print(json.dumps(runs))
+"""
+    *_, said = install_py(program)
+    commands = json.loads(said)
+    kinds = [c[0] if c[0] == "uv" else "pip uv" if c[-1] == "uv" else "pip" for c in commands]
+    assert kinds == runs
+    assert all(
+        command[-4:] == ["-c", "constraints.txt", "-e", ".[dev]"] for command in commands[1:]
+    )
 
 
 def run_without(blocked: str, program: str):
@@ -163,7 +290,7 @@ def test_the_doctor_names_what_is_broken_and_what_mends_it(tmp_path):
     assert done.returncode == 1 and lines[-1] == "2 broken"
     at = next(i for i, line in enumerate(lines) if line.startswith("  BROKEN  decoder"))
     assert "libavcodec is gone" in lines[at]
-    assert "mend it:" in lines[at + 1] and "-m pip install" in lines[at + 1]
+    assert "fix it:" in lines[at + 1] and "-m pip install" in lines[at + 1]
     at = next(i for i, line in enumerate(lines) if line.startswith("  BROKEN  home"))
     assert "S1M_HOME" in lines[at + 1]
 
@@ -180,7 +307,7 @@ def test_the_doctor_knows_who_forgot_to_activate(tmp_path):
     env["PYTHONPATH"] = os.pathsep.join(map(str, (tmp_path, ROOT)))
     done = subprocess.run(outside, env=env, capture_output=True, text=True)
     assert "make setup && . .venv/bin/activate" in done.stdout, done.stderr
-    assert "pip install" not in done.stdout and "mend it:   as above" in done.stdout
+    assert "pip install" not in done.stdout and "fix it:    as above" in done.stdout
 
 
 def command(monkeypatch, *arguments) -> int:

@@ -1,133 +1,131 @@
-"""One comparison: how far two rows differ, by interval and by seed, and whether that decides.
+"""One comparison: how much two sides differ, by interval and by seed, and whether that decides.
 
-    part = comparisons.compare("slow − early", slow, early)      # two `Side`s
-    part.verdict, comparisons.told(part)      # agrees, "slow − early: +2.8 (+1.9 to +3.8)"
+    gain = comparisons.compare("slow − early", slow, early)      # two `Side`s
+    gain.verdict, comparisons.in_words(gain)     # agrees, "slow − early: +2.8 (+1.9 to +3.8)"
 
-Intervals are of paired bootstraps over test videos, or over groups of them: the same are drawn for
-both sides, every seed of a network on the same draw, then the mean over its seeds, and that over
-the folds that both sides have. They say nothing of other seeds, so a comparison decides only where
-every pair of seeds of its two sides lies on the same side of the bound as well, or every seed by
-itself where that is the same for both (`compare`).
+Intervals are paired bootstraps over test videos, or over groups of them. Both sides take the same
+resamples; seeds are averaged in each resample, then the folds that both sides have. An interval
+says nothing about other seeds. So a comparison decides only where all pairs of seeds lie on the
+same side of the bound too. Where a seed is the same for both sides, it is compared with itself.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-from s1m_lab import paper
-from s1m_lab.analysis.intervals import ends, mean_known
-from s1m_lab.analysis.run_groups import Row
+from s1m_lab.analysis.intervals import interval, mean_known
 
 AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot be told"
 
 
-class Part(NamedTuple):
-    """One comparison: `value` must lie above its bound, or below it."""
+class Comparison(NamedTuple):
+    """A number with its 95 % interval; the paper says that it lies above the bound, or below."""
 
     what: str
     value: float
     low: float
     high: float
-    unit: str = "points"  # of what are fractions; "×" of ratios, "" of pair accuracy
+    unit: str = "points"  # of fractions; "×" for ratios, "" for pair accuracy
     bound: float = 0.0
-    above: bool = True
-    least: float = np.nan  # the least and the most that seeds of the two sides differ by, any two
-    most: float = np.nan  # or each from itself; nan where seeds have no part in it
-    single: tuple[str, ...] = ()  # sides that have one seed
+    above: bool = True  # the side of the bound that the paper claims
+    least: float = np.nan  # the smallest and the largest difference of two seeds; nan where the
+    most: float = np.nan  # number has no seeds
+    single: tuple[str, ...] = ()  # sides with one seed
 
     @property
     def verdict(self) -> str:
-        right = self.low > self.bound and not self.least <= self.bound
-        wrong = self.high < self.bound and not self.most >= self.bound
-        if not self.above:
-            right, wrong = wrong, right
-        return AGREES if right else DISAGREES if wrong else OPEN
+        """`AGREES` or `DISAGREES` where the interval and all seeds lie on that side, else `OPEN`.
+
+        A single measurement has no interval (nan) and decides nothing.
+        """
+        has_seeds = not np.isnan(self.least)
+        higher = self.low > self.bound and (not has_seeds or self.least > self.bound)
+        lower = self.high < self.bound and (not has_seeds or self.most < self.bound)
+        agrees, disagrees = (higher, lower) if self.above else (lower, higher)
+        return AGREES if agrees else DISAGREES if disagrees else OPEN
 
 
 class Side(NamedTuple):
     """One side of a comparison, seed by seed."""
 
     name: str
-    scores: np.ndarray  # S×F×(1+draws): of each fold, as it is and then in every draw
+    scores: np.ndarray  # S×F×(1+draws): of each seed and fold, measured and in every resample
 
 
-def compare(what: str, one: Side, other: Side, bound: float = 0.0, same: bool = False) -> Part:
-    """The difference of two scores with its paired interval, and what pairs of seeds differ by: all
-    pairs, or each seed with itself where one is the `same` for both sides: of the same runs, or
-    trained on videos that it drew."""
+def compare(
+    what: str, one: Side, other: Side, bound: float = 0.0, same: bool = False
+) -> Comparison:
+    """The difference of two scores with its paired interval, and the range over pairs of seeds.
+
+    All pairs of seeds count. With `same`, both sides have the same seeds and each is compared with
+    itself: they are the same runs, or trained on videos that the seed drew.
+    """
     if same:
-        apart = one.scores - other.scores
-        gain, pairs = mean_known(mean_known(apart)), mean_known(apart[..., 0], -1)
+        by_fold = one.scores - other.scores
+        gain, pairs = mean_known(mean_known(by_fold)), mean_known(by_fold[..., 0], -1)
     else:
         gain = mean_known(mean_known(one.scores) - mean_known(other.scores))
         pairs = mean_known(one.scores[:, None, :, 0] - other.scores[..., 0], -1)
     pairs = pairs[np.isfinite(pairs)] if np.isfinite(pairs).any() else np.array([np.nan])
-    known = [np.isfinite(side.scores[..., 0]).any(axis=1).sum() for side in (one, other)]
-    sides = zip((one.name, other.name), known, strict=True)
-    single = tuple(name for name, seeds in sides if name and seeds == 1)
-    return Part(what, float(gain[0]), *ends(gain[1:]), bound=bound, least=float(pairs.min()),
-                most=float(pairs.max()), single=single)  # fmt: skip
+    low, high = interval(gain[1:])
+    single = tuple(side.name for side in (one, other) if side.name and _seeds(side) == 1)
+    return Comparison(
+        what, float(gain[0]), float(low), float(high), bound=bound,
+        least=float(pairs.min()), most=float(pairs.max()), single=single,
+    )  # fmt: skip
 
 
-def hit1(
-    rows: dict[str, Row],
-    drawn: dict[str, np.ndarray],
-    one: str,
-    other: str,
-    bound: float = 0.0,
-) -> Part:
-    """Video Hit@1 of one row less that of another; `drawn` are those of `rows.drawn`. The average
-    and its members are the same runs: at the seeds that it has, each is compared with its own."""
-    scores, names = [drawn[row][:, 1:2] for row in (one, other)], [one, other]
-    same = "average" in names and bool({one, other} & set(paper.MEMBERS))
-    if same:
-        member = names.index("average") ^ 1
-        seeds = rows[names[member]].seeds
-        scores[member] = scores[member][[seeds.index(s) for s in rows["average"].seeds]]
-        names[member] = ""
-    return compare(f"{one} − {other}", *map(Side, names, scores), bound, same)
+def _seeds(side: Side) -> int:
+    """How many seeds have a score."""
+    return int(np.isfinite(side.scores[..., 0]).any(axis=1).sum())
 
 
-def undecided(parts: list[Part]) -> str:
-    """Why their intervals do not decide: `the interval holds 0: slow − late, slow − early`."""
+def why_open(comparisons: list[Comparison]) -> str:
+    """Why these do not decide: `the interval holds 0: slow − late, slow − early`."""
     reasons: dict[str, list[str]] = {}
-    for part in parts:
-        reason = f"the interval holds {_bound(part)}"
-        if np.isnan(part.low):
+    for each in comparisons:
+        if np.isnan(each.low):
             reason = "a single measurement has no interval, runs that ran otherwise no ratio"
-        elif not part.low <= part.bound <= part.high:
+        elif not each.low <= each.bound <= each.high:
             reason = "seeds do not agree"
-        elif part.low == part.high:
+        elif each.low == each.high:
             reason = "no difference on any video"
-        reasons.setdefault(reason, []).append(part.what)
+        else:
+            reason = f"the interval holds {_bound(each)}"
+        reasons.setdefault(reason, []).append(each.what)
     return "; ".join(f"{reason}: {', '.join(names)}" for reason, names in reasons.items())
 
 
-def room(part: Part) -> float:
-    """How far the worse end of a part's interval lies on the claimed side of its bound."""
-    distance = part.low - part.bound if part.above else part.bound - part.high
+def margin(comparison: Comparison) -> float:
+    """How far the worse end of the interval lies on the claimed side of the bound; −inf without an
+    interval."""
+    low, high, bound = comparison.low, comparison.high, comparison.bound
+    distance = low - bound if comparison.above else bound - high
     return -np.inf if np.isnan(distance) else distance
 
 
-def told(part: Part) -> str:
-    """`slow − early: +2.8 (+1.9 to +3.8)`, and what it has to be where that is not above 0."""
-    value, low, high = (said(number, part.unit) for number in part[1:4])
-    if np.isnan(part.low):
-        return f"{part.what}: {value}"
-    seeds = ""
-    if part.most > part.least:
-        seeds = f", by seed {said(part.least, part.unit)} to {said(part.most, part.unit)}"
-    exact = part.unit == "×" and part.low == part.high
-    range_ = "exactly" if exact else f"{low} to {high}"
-    wanted = f", to be {'above' if part.above else 'below'} {_bound(part)}"
-    return f"{part.what}: {value} ({range_}{seeds}){wanted if part.bound or not part.above else ''}"
+def in_words(comparison: Comparison) -> str:
+    """`slow − early: +2.8 (+1.9 to +3.8)`, and the claimed bound unless it is "above 0"."""
+    unit, name = comparison.unit, comparison.what
+    value, low, high = (with_unit(number, unit) for number in comparison[1:4])
+    if np.isnan(comparison.low):
+        return f"{name}: {value}"
+    exact = unit == "×" and comparison.low == comparison.high
+    text = f"{name}: {value} ({'exactly' if exact else f'{low} to {high}'}"
+    if comparison.most > comparison.least:
+        least, most = (with_unit(number, unit) for number in (comparison.least, comparison.most))
+        text += f", by seed {least} to {most}"
+    text += ")"
+    if comparison.bound or not comparison.above:
+        text += f", to be {'above' if comparison.above else 'below'} {_bound(comparison)}"
+    return text
 
 
-def _bound(part: Part) -> str:
-    return said(part.bound, part.unit) if part.bound else "0"
+def _bound(comparison: Comparison) -> str:
+    return with_unit(comparison.bound, comparison.unit) if comparison.bound else "0"
 
 
-def said(value: float, unit: str) -> str:
-    """A value in its unit: −2.1 points, 0.85×, 0.50."""
+def with_unit(value: float, unit: str) -> str:
+    """A value in its unit: −2.1 (points), 0.85×, 0.50."""
     number = {"points": f"{100 * value:+.1f}", "×": f"{value:.2f}×", "": f"{value:.2f}"}[unit]
     return number.replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")

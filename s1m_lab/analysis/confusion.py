@@ -12,6 +12,7 @@ any number of classes:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,10 @@ PAPER_PAIRS = (  # those the paper names as its most confused; names as in label
     ("sledding", "toboggan"),
     ("bujinkan", "ninjutsu"),
 )
+PRECISION_COLUMNS = [
+    "class", "videos", "run", "run_low", "run_high", "versus", "versus_low", "versus_high", "gain",
+    "gain_low", "gain_high", "gain_sure", "gain_least", "gain_most", "p", "paper",
+]  # fmt: skip
 
 
 def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
@@ -123,7 +128,7 @@ def blocks(
     at = np.arange(len(labels) - size + 1)
     inside = total[at + size, at + size] - total[at, at + size] - total[at + size, at]
     inside += total[at, at]
-    found = []
+    found: list[np.ndarray] = []
     while len(found) < most and inside.max() > 1e-9:
         first = int(inside.argmax())
         found.append(labels[first : first + size])
@@ -163,73 +168,86 @@ def paper_pairs(found: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     for pair in PAPER_PAIRS:
         both = found[names[0].isin(pair) & names[1].isin(pair)]
         here = "both classes" if known.issuperset(pair) else "not in this dataset"
-        rank, run, versus = np.nan, np.nan, np.nan
+        numbers = [np.nan] * 3
         if len(both):
-            rank, run, versus = both.index[0] + 1, *both.iloc[0][["run", "versus"]]
-        rows.append((" | ".join(pair), here, rank, run, versus))
+            numbers = [both.index[0] + 1, both["run"].iloc[0], both["versus"].iloc[0]]
+        rows.append((" | ".join(pair), here, *numbers))
     return pd.DataFrame(rows, columns=["pair", "here", "rank", "run", "versus"]).set_index("pair")
 
 
 def precisions(
-    both: Sequence[Predictions], classes: Sequence[str], seed: int = 0, draws: int = 1000
+    both: Sequence[Predictions],
+    classes: Sequence[str],
+    seed: int = 0,
+    draws: int = intervals.PRECISION_DRAWS,
 ) -> tuple[pd.DataFrame, pd.Series]:
-    """Average precision of every class over videos: (a row a label, the mean over the classes).
+    """`compare_precision` of two runs: (a row a class, the mean over the classes)."""
+    run, versus = both
+    scores = [run.video_probabilities], [versus.video_probabilities]
+    return compare_precision(scores[0], scores[1], run.labels, classes, seed, draws)
 
-    Columns: `class`, `videos`, `run`, `run_low`, `run_high`, the same of `versus`, `gain` (run −
-    versus), its `p` (`metrics.swapped_precision`) and `paper` (Table 2). Low and high are the 2.5
-    and 97.5 % points over `draws` resamples of the videos, the same for both runs; draws without a
-    video of a class tell nothing of it. A class without test videos has nan throughout, and does
-    not count in the mean.
 
-    A video that is drawn twice ties with itself, which changes a resample's precision: intervals of
-    the mean are moved back by that, those of a class's precision in log odds. Simulated (500
-    videos, 5 to 50 of a class, precisions of .02 to .98; `tests/test_confusion.py`), these hold the
-    precision in endless videos 91 times in 100, 89 if not moved; least, 56, where five videos
-    nearly always come first. A class's gain is not moved: its interval then covers no more, and of
-    equal runs excludes 0 in 24 of 100, not 4, at four videos that nearly always come first.
+def compare_precision(
+    run: Sequence[np.ndarray],
+    versus: Sequence[np.ndarray],
+    labels: metrics.Labels,
+    classes: Sequence[str],
+    seed: int = 0,
+    draws: int = intervals.PRECISION_DRAWS,
+) -> tuple[pd.DataFrame, pd.Series]:
+    """Average precision over videos of two networks: (a row a class, the mean over the classes).
+
+    `run` and `versus` are the scores (V×K) of each seed of the two. Columns: `class`, `videos`; the
+    mean over seeds `run`, `run_low`, `run_high`, the same of `versus` and of `gain` (run − versus);
+    `gain_sure`, lower ends that hold for all classes together; `gain_least` and `gain_most`, over
+    any two seeds; `p` of a permutation test of the scores averaged over seeds; `paper` (Table 2).
+    A class without test videos has nan throughout, and does not count in the mean.
+
+    Intervals of the mean, and of `run` and `versus` of each class, are moved back by the bias of
+    the resamples, the latter in log odds (`intervals.remove_bias`). Simulated with 500 videos, 5 to
+    50 of a class, and precisions of .02 to .98 (`tests/analysis/test_confusion.py`), these cover
+    the precision in endless videos 91 times in 100, 89 if not moved; least, 56, where five videos
+    nearly always come first. Intervals of `gain` of each class are not moved, since that covers no
+    more; of equal runs they exclude 0 in 24 of 100, not 4, at four videos that nearly always come
+    first.
     """
-    found, labels = [p.video_probabilities for p in both], both[0].labels
-    own = metrics.truth(labels, len(classes))
-    seen, some = own.any(axis=0), intervals.resampled_precision(found, labels, seed, draws)
-    exact = np.full((2, 1, len(classes)), np.nan)
-    for k in np.flatnonzero(seen):
-        exact[:, 0, k] = [metrics.average_precision(scores[:, k], own[:, k]) for scores in found]
-    values = np.concatenate([exact, some], axis=1)
-    values = np.concatenate([values, _mean(values[:, :, seen])], axis=2)  # 2 × 1+draws × K+1
-    columns = {"class": [*classes, "mean"], "videos": [*own.sum(axis=0), len(labels)]}
-    there = np.append(seen, True)
-    each = zip(("run", "versus", "gain"), (*values, values[0] - values[1]), strict=True)
-    for name, (first, *rest) in each:
-        ends = np.full((2, len(first)), np.nan)
-        ends[:, there] = _interval(first[there], np.array(rest)[:, there], odds=name != "gain")
-        columns |= {name: first, f"{name}_low": ends[0], f"{name}_high": ends[1]}
-    table = pd.DataFrame(columns)
-    table["p"] = np.append(intervals.swapped_precision(found, labels, seed), np.nan)
-    table["paper"] = [TABLE_2.get(str(name).casefold(), np.nan) for name in table["class"]]
+    seen = metrics.truth(labels, len(classes)).any(axis=0)
+    values = intervals.resample_precision([*run, *versus], labels, seed, draws)  # R × 1+draws × K
+    mean = intervals.mean_known(values[:, :, seen], axis=2)
+    values = np.concatenate([values, mean[:, :, None]], axis=2)  # K+1, the mean last
+    one, other = values[: len(run)], values[len(run) :]
+    sides = {"run": one.mean(axis=0), "versus": other.mean(axis=0)}
+    sides["gain"] = sides["run"] - sides["versus"]
+    counts = np.bincount([k for own in labels for k in set(own)], minlength=len(classes))
+    columns: dict[str, Any] = {"class": [*classes, "mean"], "videos": [*counts, len(labels)]}
+    for name, side in sides.items():
+        low, high = _interval(side, odds=name != "gain")
+        columns |= {name: side[0], f"{name}_low": low, f"{name}_high": high}
+    gain, (one, other) = sides["gain"], (one[:, 0], other[:, 0])
+    sure = intervals.simultaneous_lower(gain[0, :-1], gain[1:, :-1])
+    columns["gain_sure"] = np.append(sure, np.nan)
+    columns["gain_least"] = one.min(axis=0) - other.max(axis=0)
+    columns["gain_most"] = one.max(axis=0) - other.min(axis=0)
+    means = [np.asarray(sum(side) / len(side)) for side in (run, versus)]
+    columns["p"] = np.append(intervals.permuted_precision(means, labels, seed), np.nan)
+    columns["paper"] = [TABLE_2.get(name.casefold(), np.nan) for name in columns["class"]]
+    table = pd.DataFrame(columns)[PRECISION_COLUMNS]
     return table[:-1], table.iloc[-1]
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """The mean over the last axis, kept, of what is not nan."""
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(axis=-1, keepdims=True)
-    return total / np.maximum(1, known.sum(axis=-1, keepdims=True))
+def _interval(values: np.ndarray, odds: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high), each K+1: the interval of what was measured and resampled (1+draws × K+1).
 
-
-def _interval(first: np.ndarray, rest: np.ndarray, odds: bool) -> np.ndarray:
-    """Low and high (2×K+1) of what was measured (K+1, the mean last) by its resamples (draws×K+1),
-    moved back by their bias: the mean as it is, the classes in log odds or not at all."""
-    ends = np.nanpercentile(rest, [2.5, 97.5], axis=0)
-    ends[:, -1] -= rest[:, -1].mean() - first[-1]
+    The mean, the last column, is moved back by its bias; with `odds` the classes too.
+    """
+    measured, draws = values[0], values[1:]
+    ends = np.array(intervals.interval(draws))
+    ends[:, -1] = intervals.remove_bias(ends[:, -1], measured[-1], draws[:, -1])
     if odds:
-        bias = np.nanmean(_odds(rest[:, :-1]), axis=0) - _odds(first[:-1])
-        ends[:, :-1] = 1.002 / (1 + np.exp(bias - _odds(ends[:, :-1]))) - 0.001
-    return np.clip(ends, 0 if odds else -1, 1)
-
-
-def _odds(share: np.ndarray) -> np.ndarray:
-    """Log odds, finite at 0 and 1."""
-    return np.log((share + 0.001) / (1.001 - share))
+        classes = ends[:, :-1], measured[:-1], draws[:, :-1]
+        ends[:, :-1] = intervals.remove_bias(*classes, odds=True)
+    low, high = np.clip(ends, 0 if odds else -1, 1)
+    return low, high
 
 
 def beyond_chance(table: pd.DataFrame) -> tuple[int, int, float]:

@@ -1,150 +1,106 @@
-"""TODO analysis/intervals."""
+"""How sure a number is: bootstrap intervals over videos, permutation tests, and their bias.
+
+    low, high = intervals.bootstrap(hits)                   # of a mean, 95 %
+    values = intervals.resample_precision([scores], labels) # R×(1+draws)×K
+    low, high = intervals.interval(values[0, 1:])           # of every class
+
+Every table draws test videos with replacement. The draws depend on the number of videos and the
+seed alone, so all measures of the same videos are paired. Arrays of 1+draws hold the measured value
+first, then that of every resample. Intervals are percentile intervals (Efron and Tibshirani 1993,
+An Introduction to the Bootstrap, §13.3). They say nothing about other seeds of a training.
+"""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from s1m_lab.analysis import run_groups
 from s1m_lab.training import metrics
 
+DRAWS = 2000  # resamples behind every interval of Hit@1
+PRECISION_DRAWS = 1000  # of average precision, which takes longer
+CLASS_DRAWS = 300  # of average precision class by class, over several folds and seeds
+PERMUTATIONS = 199  # of a permutation test: the smallest p is 1/200
+LEVELS = (2.5, 97.5)  # percent: the ends of an interval
 
-def resampled_precision(
-    scores: Sequence[np.ndarray],
-    labels: metrics.Labels,
-    seed: int = 0,
-    draws: int = 1000,
-    units: tuple[np.ndarray, int] | None = None,
-) -> np.ndarray:
-    """Average precision of every class in resamples of the N samples: R×draws×K.
 
-    `scores` are the N×K of R runs; all are resampled alike, so that differences between them are
-    paired. What is drawn are `units`, the number of each sample's own and how many there are; each
-    sample by itself without. nan where a draw has no sample of the class.
+def interval(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(low, high): the 95 % percentile interval over the first axis of `draws` (D×…).
+
+    Draws that are nan do not count; where all are, both ends are nan.
     """
-    own, (n, classes) = metrics.truth(labels, scores[0].shape[1]), scores[0].shape
-    orders = [_orders(found) for found in scores]
-    own_unit, drawn = units or (slice(None), n)
-    rng = np.random.default_rng(seed)
-    out = np.full((len(scores), draws, classes), np.nan)
-    for first in range(0, draws, 100):  # N×100 times each sample was drawn
-        rows = range(first, min(draws, first + 100))
-        picked = [rng.integers(0, drawn, drawn) for _ in rows]
-        times = np.array([np.bincount(each, minlength=drawn)[own_unit] for each in picked])
-        times = np.ascontiguousarray(times.T, np.float32)
-        for k in np.flatnonzero(own.any(axis=0)):
-            for r, (found, order) in enumerate(zip(scores, orders, strict=True)):
-                best = order[k]
-                out[r, rows, k] = _weighted_precision(found[best, k], own[best, k], times, best)
-    return out
+    known = np.isfinite(draws).any(axis=0)
+    low, high = np.nanpercentile(np.where(known, draws, 0), LEVELS, axis=0)
+    return np.where(known, low, np.nan)[()], np.where(known, high, np.nan)[()]
 
 
-def _orders(scores: np.ndarray) -> np.ndarray:
-    """The samples by falling score, class by class: int32 K×N; in 64 bits one class at a time."""
-    orders = np.empty(scores.shape[::-1], np.int32)
-    for order, column in zip(orders, scores.T, strict=True):
-        order[:] = np.argsort(-column, kind="stable")
-    return orders
+def mean_known(values: Sequence[np.ndarray] | np.ndarray, axis: int = 0) -> np.ndarray:
+    """The mean along an axis of the values that are not nan; nan where there is none."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0).sum(axis) / known.sum(axis)
 
 
-def swapped_precision(
-    scores: Sequence[np.ndarray], labels: metrics.Labels, seed: int = 0, draws: int = 199
+def remove_bias(
+    values: np.ndarray, measured: np.ndarray, draws: np.ndarray, odds: bool = False
 ) -> np.ndarray:
-    """How likely two runs differ as much in a class's average precision by chance alone: K.
+    """`values` (draws, or ends of intervals) moved back by the bias of the draws.
 
-    A permutation test: were the runs equal, each sample's two scores could as well be those of the
-    other run. Scores are ranks within their run first, since a surer network is no better one;
-    where ranks of the two runs meet, chance says which is higher. `scores` are the N×K of both
-    runs. nan for a class without samples.
-
-    Two equal runs, one surer than the other, have p ≤ 0.05 in 2.1, 4.6 and 5.0 % of classes with
-    4, 10 and 20 of 1,000 samples where they find the same ones hard (1,000 simulations each), and
-    in 6.0 % with 12 of 480 where they do not (1,500).
+    The bias is mean(f(draw)) − f(measured), and a value v becomes f⁻¹(f(v) − bias); Efron and
+    Tibshirani 1993, §10.2. Here f is the identity, or with `odds` the log odds, which keep a share
+    between 0 and 1. Average precision has such a bias: a video drawn twice ties with itself.
+    `draws` are D×K, `measured` K, `values` …×K.
     """
-    own, (n, classes) = metrics.truth(labels, scores[0].shape[1]), scores[0].shape
-    rng = np.random.default_rng(seed)
-    kept = rng.random((n, draws)) < 0.5
-    times = np.concatenate([kept, ~kept]).astype(np.float32)  # 2N×draws: which one run has
-    found = np.full(classes, np.nan)
-    for k in np.flatnonzero(own.any(axis=0)):
-        ranks = [np.searchsorted(np.sort(s[:, k]), s[:, k], "right") for s in scores]
-        ranks = [rank + rng.random(n + 1)[rank] for rank in ranks]  # those that tie still do
-        both, positive = np.concatenate(ranks), np.tile(own[:, k], 2)
-        order = np.argsort(-both, kind="stable")
-        one, other = order, (order + n) % (2 * n)  # what the other run has of a sample
-        here, there = (
-            _weighted_precision(both[order], positive[order], times, side) for side in (one, other)
-        )
-        gain = np.subtract(*(metrics.average_precision(rank, own[:, k]) for rank in ranks))
-        found[k] = (1 + (np.abs(here - there) >= abs(gain) - 1e-9).sum()) / (1 + draws)
-    return found
+    if not odds:
+        return values - (mean_known(draws) - measured)
+    bias = mean_known(_log_odds(draws)) - _log_odds(measured)
+    return _share(_log_odds(values) - bias)
 
 
-def _weighted_precision(
-    scores: np.ndarray, positive: np.ndarray, times: np.ndarray, order: np.ndarray
-) -> np.ndarray:
-    """`average_precision` where sample n counts `times[n]` (N×D) times: D values.
+def _log_odds(share: np.ndarray) -> np.ndarray:
+    """log((s + ε) / (1 − s + ε)) with ε = .001, so that it is finite at 0 and 1."""
+    return np.log((share + 0.001) / (1.001 - share))
 
-    `scores` and `positive` are sorted as `order` says. The sum grows only where a positive is
-    found, so the samples between two such thresholds are added up in one go.
+
+def _share(log_odds: np.ndarray) -> np.ndarray:
+    """The inverse of `_log_odds`."""
+    return 1.002 / (1 + np.exp(-log_odds)) - 0.001
+
+
+def simultaneous_lower(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Lower ends for K values (K, draws D×K) that hold for all of them together, in 97.5 % of
+    samples. So they hold for the largest value too, although it was picked for its size.
+
+    low_k = value_k − c · se_k, where se_k is the standard deviation of the draws of k, and c the
+    97.5 % point over the draws of max_k (draw_k − mean_k) / se_k: a sup-t band (Montiel Olea and
+    Plagborg-Møller 2019). nan where a value has no draws.
     """
-    tie = np.cumsum(np.diff(scores, prepend=scores[:1]) != 0)  # the number of each one's threshold
-    last = np.searchsorted(tie, np.unique(tie[positive]), "right")  # one past it
-    starts = np.append(0, last[:-1])
-    drawn = np.add.reduceat(times[order[: last[-1]]], starts, axis=0).cumsum(axis=0, dtype=float)
-    at = np.flatnonzero(positive)
-    found = np.add.reduceat(times[order[at]], np.searchsorted(at, starts), axis=0)
-    precision = found.cumsum(axis=0, dtype=float) / np.maximum(drawn, 1)
-    total = found.sum(axis=0)
-    return np.where(total > 0, (found * precision).sum(axis=0) / np.maximum(total, 1), np.nan)
+    low, known = np.full(len(values), np.nan), np.isfinite(draws).any(axis=0)
+    if not known.any():
+        return low
+    draws = draws[:, known]
+    errors = np.nanstd(draws, axis=0)
+    t = (draws - np.nanmean(draws, axis=0)) / np.where(errors > 0, errors, 1)
+    critical = np.percentile(np.where(np.isfinite(t), t, -np.inf).max(axis=1), LEVELS[1])
+    low[known] = values[known] - critical * errors
+    return low
 
 
-def bootstrap(values: np.ndarray, seed: int = 0, draws: int = 2000) -> tuple[float, float]:
-    """95 % percentile interval of the mean of `values` (N), by drawing N of them again and again.
+# ------------------------------------------------------------------------------ means and ratios
 
-    For the difference of two runs on the same videos pass the differences video by video: the
-    interval is then the paired one.
+
+def bootstrap(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> tuple[float, float]:
+    """(low, high): the 95 % interval of the mean of `values` (N).
+
+    For the difference of two runs on the same videos pass the differences, video by video: the
+    interval is then the paired one. `scipy.stats.bootstrap(method="percentile")` gives the same.
     """
     values = np.asarray(values, float)
-    rng = np.random.default_rng(seed)
-    means = [values[rng.integers(0, len(values), len(values))].mean() for _ in range(draws)]
-    low, high = np.percentile(means, [2.5, 97.5])
+    low, high = interval(resample_means(values[:, None], seed, draws)[:, 0])
     return float(low), float(high)
 
 
-DRAWS = 2000
-
-
-def shares(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
-    """What is right of all, as it is and then in every draw: S×F×(1+draws).
-
-    `values` are S×U×F×2: of each seed and each unit that is drawn (a video, a group of videos),
-    fold by fold, what is right and what there is. nan where there is nothing.
-    """
-    S, U, F, _ = values.shape
-    flat = np.moveaxis(values, 1, 0).reshape(U, -1)
-    means = np.vstack([flat.mean(axis=0), resampled(flat, seed, draws)]).reshape(-1, S, F, 2)
-    with np.errstate(invalid="ignore"):
-        return np.moveaxis(means[..., 0] / means[..., 1], 0, -1)
-
-
-def drawn(rows: dict[str, run_groups.Row], seed: int = 0) -> dict[str, np.ndarray]:
-    """`SCORES` of every row, seed by seed, as they are and then in every draw: S×3×(1+draws)."""
-    if not rows:
-        return {}
-    values = []
-    for row in rows.values():
-        videos = np.ones(len(row.clips), int)
-        values.append(np.stack(np.broadcast_arrays(row.hits, np.c_[row.clips, videos, videos]), -1))
-    parts = np.cumsum([len(each) for each in values])[:-1]
-    return dict(zip(rows, np.split(shares(np.concatenate(values), seed), parts), strict=True))
-
-
-def resampled(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
-    """Means of `values` (V×M) over V videos drawn with replacement, again and again: draws×M.
-
-    The draws are a function of V and `seed` alone, those of `metrics.bootstrap`: measures of the
-    same videos are paired, in one call or in two.
-    """
+def resample_means(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """Means of M measures (`values` V×M) over V videos drawn with replacement: draws×M."""
     rng, n, out = np.random.default_rng(seed), len(values), []
     for first in range(0, draws, 50):
         rows = range(first, min(draws, first + 50))
@@ -153,31 +109,116 @@ def resampled(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarr
     return np.concatenate(out)
 
 
-def ends(draws: np.ndarray) -> tuple[float, float]:
-    """The 95 % interval of what was drawn; draws that tell nothing (nan) do not count."""
-    low, high = np.nanpercentile(draws, [2.5, 97.5]) if np.isfinite(draws).any() else (np.nan,) * 2
-    return float(low), float(high)
+def resample_ratios(counts: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
+    """The share that is right, measured and in every resample: S×F×(1+draws).
 
-
-def mean_known(values: Sequence[np.ndarray], axis: int = 0) -> np.ndarray:
-    """The mean along an axis of what is known; nan where nothing is."""
-    known = np.isfinite(values)
-    with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0).sum(axis) / known.sum(axis)
-
-
-def together(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Lower ends, for K values and their draws×K, that hold for all of them at once: of 97.5 % of
-    samples none lies above its true value. So may the one be judged that was picked for its value.
-
-    Each lies as many of its standard errors below its value as the farthest of all draws does above
-    its own mean, in 97.5 % of draws (of K values, not of one). nan where a value is not known.
+    `counts` are S×U×F×2: for each seed, each unit that is drawn (a video or a group of videos) and
+    each fold, how many are right and how many there are. nan where there are none.
     """
-    ends, known = np.full(len(values), np.nan), np.isfinite(draws).any(axis=0)
-    own = draws[:, known]
-    errors = np.nanstd(own, axis=0)
-    away = (own - np.nanmean(own, axis=0)) / np.where(errors > 0, errors, 1)
-    if known.any():
-        far = np.percentile(np.where(np.isfinite(away), away, -np.inf).max(axis=1), 97.5)
-        ends[known] = values[known] - far * errors
-    return ends
+    S, U, F, _ = counts.shape
+    flat = np.moveaxis(counts, 1, 0).reshape(U, -1)
+    means = np.vstack([flat.mean(axis=0), resample_means(flat, seed, draws)])
+    means = means.reshape(-1, S, F, 2)
+    with np.errstate(invalid="ignore"):
+        return np.moveaxis(means[..., 0] / means[..., 1], 0, -1)
+
+
+# ----------------------------------------------------------------------------- average precision
+
+
+def resample_precision(
+    scores: Sequence[np.ndarray],
+    labels: metrics.Labels,
+    seed: int = 0,
+    draws: int = PRECISION_DRAWS,
+    groups: tuple[np.ndarray, int] | None = None,
+) -> np.ndarray:
+    """Average precision of every class, measured and in every resample: R×(1+draws)×K.
+
+    `scores` are N×K for each of R runs, which all take the same resamples. `groups` are the number
+    of each sample's group and how many groups there are: whole groups are drawn. Without it, single
+    samples are. nan where a resample has no sample of the class.
+    """
+    own, (n, classes) = metrics.truth(labels, scores[0].shape[1]), scores[0].shape
+    group, count = groups or (np.arange(n), n)
+    rng = np.random.default_rng(seed)
+    out = np.full((len(scores), 1 + draws, classes), np.nan)
+    present = np.flatnonzero(own.any(axis=0))
+    for k in present:
+        out[:, 0, k] = [metrics.average_precision(run[:, k], own[:, k]) for run in scores]
+    for first in range(0, draws, 100):  # a part of the resamples: N×100 in memory
+        part = range(first, min(draws, first + 100))
+        picked = [rng.integers(0, count, count) for _ in part]
+        times = np.array([np.bincount(each, minlength=count)[group] for each in picked])
+        times = np.ascontiguousarray(times.T, np.float32)
+        for k in present:
+            for r, run in enumerate(scores):
+                out[r, 1 + first : 1 + part.stop, k] = weighted_precision(
+                    run[:, k], own[:, k], times
+                )
+    return out
+
+
+def permuted_precision(
+    scores: Sequence[np.ndarray],
+    labels: metrics.Labels,
+    seed: int = 0,
+    draws: int = PERMUTATIONS,
+) -> np.ndarray:
+    """p of every class (K): how often two equal runs differ as much in average precision.
+
+    A paired permutation test (Good 2005, Permutation, Parametric and Bootstrap Tests, §3): for
+    equal runs, the two scores of a sample could as well change places.
+    p = (1 + #{|permuted difference| ≥ |measured difference|}) / (1 + draws).
+
+    `scores` are the N×K of both runs. Each run's scores become ranks first, since a more confident
+    network is not a better one; equal ranks of different runs are ordered at random. nan for a
+    class without samples.
+
+    Two equal runs, one more confident than the other, have p ≤ 0.05 in 2.1, 4.6 and 5.0 % of
+    classes with 4, 10 and 20 of 1,000 samples where they find the same ones hard (1,000
+    simulations each), and in 6.0 % with 12 of 480 where they do not (1,500).
+    """
+    own, (n, classes) = metrics.truth(labels, scores[0].shape[1]), scores[0].shape
+    rng = np.random.default_rng(seed)
+    kept = rng.random((n, draws)) < 0.5
+    one = np.concatenate([kept, ~kept]).astype(np.float32)  # 2N×draws: the scores that one run has
+    other = 1 - one
+    p = np.full(classes, np.nan)
+    for k in np.flatnonzero(own.any(axis=0)):
+        ranks = [np.searchsorted(np.sort(run[:, k]), run[:, k], "right") for run in scores]
+        ranks = [rank + rng.random(n + 1)[rank] for rank in ranks]  # equal ranks of a run stay so
+        both, positive = np.concatenate(ranks), np.tile(own[:, k], 2)
+        permuted = weighted_precision(both, positive, one)
+        permuted -= weighted_precision(both, positive, other)
+        measured = [metrics.average_precision(rank, own[:, k]) for rank in ranks]
+        gain = abs(measured[0] - measured[1])
+        p[k] = (1 + (np.abs(permuted) >= gain - 1e-9).sum()) / (1 + draws)
+    return p
+
+
+def weighted_precision(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Average precision of N samples where sample n counts `weights[n]` times (N×D): D values.
+
+    AP = Σ_t found(t) · precision(t) / Σ_t found(t), over the scores t of the positives, from the
+    highest down. found(t) is the weight of the positives whose score is t, precision(t) the weight
+    of positives of at least t over the weight of all samples of at least t. nan where no positive
+    has weight.
+    """
+    thresholds = -np.unique(-scores[positive])  # falling
+    first = np.searchsorted(-thresholds, -scores)  # the threshold that lets a sample in
+    everyone = np.flatnonzero(first < len(thresholds))  # the others lie below all positives
+    own = np.flatnonzero(positive)
+    found = _sums(weights, first, own, len(thresholds))
+    let_in = _sums(weights, first, everyone, len(thresholds))
+    precision = found.cumsum(axis=0) / np.maximum(let_in.cumsum(axis=0), 1)
+    total = found.sum(axis=0)
+    return np.where(total > 0, (found * precision).sum(axis=0) / np.maximum(total, 1), np.nan)
+
+
+def _sums(weights: np.ndarray, bins: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """`weights` (N×D) of these `rows`, added up by the bin (0 … count − 1) of each: count×D."""
+    from scipy import sparse
+
+    indicator = (np.ones(len(rows), np.float32), (bins[rows], rows))
+    return (sparse.csr_array(indicator, shape=(count, len(weights))) @ weights).astype(float)

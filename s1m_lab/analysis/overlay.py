@@ -88,9 +88,9 @@ class SlidingWindowPredictor:
         if seconds + self.offsets[0] < recent.start - decoders.TICK:
             return
         frames = torch.from_numpy(recent.at(seconds + self.offsets, self.side)).to(self.device)
-        ((top, left, _),) = augment.passes(self.net.size, self.net.crop, n=1)
+        ((top, left, _),) = augment.fixed_places(self.net.size, self.net.crop, n=1)
         places = [(top, left, 0), (top, left, 1)]
-        x = augment.augment(torch.stack([frames] * 2), places, self.net.size, self.net.crop)
+        x = augment.cut(torch.stack([frames] * 2), places, self.net.crop)
         with predict.autocast(self.device, self.precision):
             logits = self.net(x)
         self.latest = F.softmax(logits.float(), dim=1).mean(0).cpu().numpy()
@@ -224,7 +224,7 @@ def find_video(data: str, seed: int = 0, path: str = "") -> tuple[Path, list[str
         test = df[(df["split"] == "test") & df["labels"].map(len).eq(1)]
         paired = test[[classes[own[0]] in motion for own in test["labels"]]]
         df = paired if len(paired) else test
-        df = df.iloc[keyed_random.shuffled(len(df), seed)]
+        df = df.iloc[keyed_random.keyed_permutation(len(df), seed)]
     for start in range(0, len(df), 100):
         rows = df.iloc[start : start + 100]
         for source, own in zip(locate.find(rows, folder), rows["labels"], strict=True):

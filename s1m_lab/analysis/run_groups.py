@@ -1,108 +1,99 @@
-"""The runs that stand for the rows of Table 1, and what they hit on every test video.
+"""Which finished runs stand for which row of the paper's tables. Nothing is trained or scored here.
 
-    found = rows.find("pocket")                   # the finished runs on a dataset, by row
-    hits = rows.score(found)                      # of every row and seed, video by video
-    rows.command(found, "early")                  # what makes a row that has no run
+    found = run_groups.find("pocket")             # the runs on a dataset, by row of Table 1
+    tuned = run_groups.find_transfers(found)      # the runs tuned on UCF-101 from these
+    run_groups.command(found, "early")            # the command that makes a missing row
 
-Nothing is made here. Several seeds of a network are one row, the mean over its seeds. Intervals are
-of 95 %, over test videos: these are drawn again and again, the same for all rows and seeds, so that
-differences are paired. They say nothing of how another seed would do; the seeds stand side by side
-for that.
+Runs that were trained alike but for network and seed can be compared; the others are set aside,
+with the reason. Several seeds of a network are one row.
 """
 
+import re
 import shlex
-from collections.abc import Container, Sequence
-from typing import NamedTuple
+from collections.abc import Container, Iterable, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from s1m_lab import paper
 from s1m_lab.common import paths
-from s1m_lab.training import metrics, predict
 from s1m_lab.training.config import RECIPES
-from s1m_lab.training.predict import Predictions
 from s1m_lab.training.runs import Run, load_run
 
 SCORES = ("clip_hit1", "video_hit1", "video_hit5")
-OWN = ("model", "seed", "run", "precision", "deterministic")  # settings that a comparison may vary
+OWN = ("model", "seed", "run", "precision", "deterministic")  # settings that may differ in a table
+# Settings that may differ between runs tuned in one way; `epochs` only from fold to fold.
+PER_FOLD = {*OWN, "data", "clips", "fold", "start", "weights", "epochs"}
 
 
 class Found(NamedTuple):
     """The runs that stand for the rows of Table 1."""
 
     data: str  # as commands name it
-    runs: dict[str, list[Run]]  # of a row, by seed; of the average none
-    aside: dict[str, str]  # finished runs that are not among them: name → why
-
-
-class Row(NamedTuple):
-    """A row of Table 1 on V test videos; of S seeds, one by one."""
-
-    members: list[tuple[Run, ...]]  # S; the average has several runs a seed
-    clips: np.ndarray  # int V: of each video
-    hits: np.ndarray  # int S×V×3: right clips; whether the video is right at 1, at 5
-
-    @property
-    def seeds(self) -> list[int]:
-        return [group[0].results["seed"] for group in self.members]
-
-
-# ------------------------------------------------------------------------------------- which runs
+    runs: dict[str, list[Run]]  # of each row, by seed; none of the average, which has no own runs
+    aside: dict[str, str]  # the other finished runs on the dataset: name → why
 
 
 def find(data: str, names: str = "") -> Found:
-    """The finished runs on a dataset that a table can compare, or those of `names` (by commas).
+    """The finished runs on a dataset that one table can compare, or those of `names` (by commas).
 
-    Of all runs those count that were trained alike but for network and seed: of several such
-    groups the one with the most networks, then runs. Two runs of one network and seed are one too
-    many: the first by name counts. Runs that are named all count; their dataset is the table's.
+    Runs count that were trained alike but for network and seed: of several such groups the one with
+    most networks, then most runs. Of two runs of one network and seed the first by name counts.
+    Named runs all count, and the table is of their dataset. Networks that are not in the paper get
+    a row after its own.
 
     Raises:
         FileNotFoundError: a named run is not there, or not finished.
-        ValueError: named runs of several datasets, of no row of the table, or twice of one seed.
+        ValueError: named runs of several datasets, tuned ones, or two of one network and seed.
     """
     if names.strip():
         return _named([load_run(name.strip()) for name in names.split(",") if name.strip()])
-    folder, aside, there = paths.dataset(data).name, {}, []
-    for run in finished():
-        if run.results["data"] == folder and "tune" not in run.results:
-            known = run.results["model"] in paper.ROWS
-            there.append(run) if known else aside.update({run.name: "no row of the paper's"})
-    if not there:
+    folder = paths.dataset(data).name
+    runs = [run for run in finished() if run.results["data"] == folder and not _is_tuned(run)]
+    if not runs:
         known = sorted({run.results["data"] for run in finished()})
-        print(
-            f"no finished run on {data!r}; there are runs on: {', '.join(known) or 'nothing yet'}"
-        )
-    by_row = {row: [] for row in paper.ROWS}
-    features = [run for run in there if run.results["model"] == "histograms"]
-    for group in (features, [run for run in there if run not in features]):
-        same = alike(group)
+        there = ", ".join(known) or "nothing yet"
+        print(f"no finished run on {data!r}; there are runs on: {there}")
+    by_row, aside = _rows(runs), {}
+    features = [run for run in runs if run.results["model"] == "histograms"]
+    for group in (features, [run for run in runs if run not in features]):
+        same = trained_alike(group)
         for run in group:
-            own = by_row[run.results["model"]]
-            twin = [r.name for r in own if r.results["seed"] == run.results["seed"]]
+            row = by_row[run.results["model"]]
+            twin = [other.name for other in row if _seed(other) == _seed(run)]
             if run not in same:
-                aside[run.name] = f"trained otherwise than {same[0].name}: {unlike(run, same[0])}"
+                why = differing_settings(run, same[0])
+                aside[run.name] = f"trained otherwise than {same[0].name}: {why}"
             elif twin:
                 aside[run.name] = f"the same network and seed as {twin[0]}"
             else:
-                own.append(run)
+                row.append(run)
     return Found(data, {row: sorted(own, key=_seed) for row, own in by_row.items()}, aside)
 
 
-def _named(several: Sequence[Run]) -> Found:
-    data = {run.results["data"] for run in several}
+def _named(runs: Sequence[Run]) -> Found:
+    data = {run.results["data"] for run in runs}
     if len(data) > 1:
         raise ValueError(f"runs of one dataset compare; these are of {', '.join(sorted(data))}")
-    by_row = {row: [] for row in paper.ROWS}
-    for run in several:
-        model, seed = run.results["model"], run.results["seed"]
-        if model not in by_row or "tune" in run.results:
-            raise ValueError(f"run {run.name!r} is of no row of Table 1")
-        if twin := [r.name for r in by_row[model] if r.results["seed"] == seed]:
+    by_row = _rows(runs)
+    for run in runs:
+        model, seed = run.results["model"], _seed(run)
+        if _is_tuned(run):
+            raise ValueError(f"run {run.name!r} was tuned, so it is no row of Table 1")
+        if twin := [other.name for other in by_row[model] if _seed(other) == seed]:
             raise ValueError(f"{twin[0]!r} and {run.name!r} are both {model} with seed {seed}")
         by_row[model].append(run)
     return Found(data.pop(), {row: sorted(own, key=_seed) for row, own in by_row.items()}, {})
+
+
+def _rows(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    """An empty list for each row: the paper's, then the networks that only our runs have."""
+    others = sorted({run.results["model"] for run in runs} - set(paper.ROWS))
+    return {row: [] for row in (*paper.ROWS, *others)}
+
+
+def _is_tuned(run: Run) -> bool:
+    return "tune" in run.results
 
 
 def _seed(run: Run) -> int:
@@ -114,39 +105,133 @@ def finished() -> list[Run]:
     return [Run(file.parent) for file in sorted(paths.runs().glob("*/results.json"))]
 
 
-def _settings(run: Run, vary: Container[str]) -> dict:
+def common_seeds(found: Found) -> list[int]:
+    """The seeds that all members of the average have."""
+    return sorted(set.intersection(*(set(map(_seed, found.runs[m])) for m in paper.MEMBERS)))
+
+
+# ---------------------------------------------------------------------------- trained alike or not
+
+
+def _settings(run: Run, vary: Container[str]) -> dict[str, Any]:
     return {k: v for k, v in run.config["settings"].items() if k not in vary}
 
 
-def alike(several: Sequence[Run], vary: Container[str] = OWN) -> list[Run]:
-    """Those whose settings are the same but for what may `vary`: the group of most networks and
-    datasets, then of most runs, then the first."""
+def trained_alike(runs: Sequence[Run], vary: Container[str] = OWN) -> list[Run]:
+    """The runs whose settings are the same but for those that may `vary`.
+
+    Of several such groups: the one of most networks and datasets, then of most runs, then the
+    first.
+    """
     groups: list[list[Run]] = []
-    for run in several:
-        own = _settings(run, vary)
-        group = next((g for g in groups if _settings(g[0], vary) == own), None)
+    for run in runs:
+        settings = _settings(run, vary)
+        group = next((g for g in groups if _settings(g[0], vary) == settings), None)
         groups.append([run]) if group is None else group.append(run)
-    kinds = {id(g): len({(r.results["model"], r.results["data"]) for r in g}) for g in groups}
-    return max(groups, key=lambda g: (kinds[id(g)], len(g)), default=[])
+
+    def size(group: list[Run]) -> tuple[int, int]:
+        return len({(r.results["model"], r.results["data"]) for r in group}), len(group)
+
+    return max(groups, key=size, default=[])
 
 
-def unlike(run: Run, other: Run, vary: Container[str] = OWN) -> str:
-    """How a run was trained otherwise than another: `width 1.0, not 0.25`."""
+def differing_settings(run: Run, other: Run, vary: Container[str] = OWN) -> str:
+    """The settings in which a run differs from another: `width 1.0, not 0.25`."""
     mine, theirs = _settings(run, vary), _settings(other, vary)
     keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     return ", ".join(f"{key} {mine.get(key)}, not {theirs.get(key)}" for key in keys)
 
 
-def sources(several: dict[str, list[Run]], *more: str) -> pd.DataFrame:
-    """What the `results.json` of every run says, by row; no file is read but these. `more` are what
-    else of it stands before the scores."""
+# --------------------------------------------------------------------------------- tuned runs
+
+
+def find_transfers(found: Found, model: str = "slow") -> list[Run]:
+    """The finished runs of a network that were tuned on another dataset with all of its training
+    videos, from one of the found runs or from scratch.
+
+    Those count that have the network of the found runs and, in each way of tuning, the same
+    settings but for fold and seed; of two runs of one way, fold and seed, the first by name. A run
+    counts only where its dataset is here, which says which videos belong to one group. Runs that do
+    not count are printed with the reason.
+    """
+    by_way: dict[tuple[str, str], list[Run]] = {}
+    aside: dict[str, str] = {}
+    starts = {run.name: run for run in found.runs[model]}
+    network = next((_network(run) for run in starts.values()), None)
+    for run in finished():
+        about = run.results
+        if about.get("start") not in {"", *starts} or about["model"] != model or about.get("few"):
+            continue
+        own = _network(starts.get(about["start"], run))
+        if not (paths.dataset(about["data"]) / "catalog.parquet").is_file():
+            aside[run.name] = f"its dataset {about['data']} is not here"
+        elif network and own != network:
+            aside[run.name] = f"its network is {_in_words(own)}, not {_in_words(network)}"
+        else:
+            by_way.setdefault((without_fold(run), about["tune"]), []).append(run)
+    tuned = [run for runs in by_way.values() for run in _tuned_alike(runs, aside)]
+    for name, why in aside.items():
+        print(f"not in Tables 3 and 4: {name}: {why}")
+    return tuned
+
+
+def _tuned_alike(runs: list[Run], aside: dict[str, str]) -> list[Run]:
+    """The runs of one way that have the same settings, one for each fold and seed; the others go
+    into `aside`. The epochs of a recipe depend on the fold's clips: they compare within a fold."""
+    same = trained_alike(runs, PER_FOLD)
+    out: dict[tuple[int, int], Run] = {}
+    for run in runs:
+        fold = [other for other in same if other.results["fold"] == run.results["fold"]]
+        of_fold = trained_alike(fold, PER_FOLD - {"epochs"})
+        key = run.results["fold"], _seed(run)
+        if run not in same:
+            why = differing_settings(run, same[0], PER_FOLD)
+            aside[run.name] = f"tuned otherwise than {same[0].name}: {why}"
+        elif run not in of_fold:
+            why = differing_settings(run, of_fold[0], PER_FOLD - {"epochs"})
+            aside[run.name] = f"tuned otherwise than {of_fold[0].name}: {why}"
+        elif key in out:
+            aside[run.name] = f"the same way, fold and seed as {out[key].name}"
+        else:
+            out[key] = run
+    return list(out.values())
+
+
+def _network(run: Run) -> dict[str, Any]:
+    return {key: run.config["settings"].get(key) for key in ("model", "recipe", "width", "size")}
+
+
+def _in_words(network: dict[str, Any]) -> str:
+    """`slow, recipe pocket, width 0.25, size 112`."""
+    model, *others = network.items()
+    return ", ".join([str(model[1]), *(f"{key} {value}" for key, value in others)])
+
+
+def without_fold(run: Run) -> str:
+    """The dataset of a run without its fold: `pocket101` of `pocket101-fold2`."""
+    return re.sub(r"-fold\d+$", "", run.results["data"])
+
+
+def by_dataset(tuned: Sequence[Run]) -> dict[str, list[Run]]:
+    """Tuned runs by their dataset, over all folds, in the order of the ways of Table 3; the
+    rendered dataset comes last."""
+    names = sorted(map(without_fold, tuned), key=lambda name: (name == "pocket101", name))
+    ordered = [run for way in paper.RETRAINED for run in tuned if run.results["tune"] == way]
+    return {name: [run for run in ordered if without_fold(run) == name] for name in names}
+
+
+# ----------------------------------------------------------------------------- what runs there are
+
+
+def sources(runs_by_row: dict[str, list[Run]], *more: str) -> pd.DataFrame:
+    """The numbers in the `results.json` of each run, by row; `more` are further keys to show."""
     keys = ("seed", *more, *SCORES, "seconds", "precision", "commit")
-    out = [
+    rows = [
         {"row": row, "run": run.name} | {key: run.results.get(key) for key in keys}
-        for row, own in several.items()
-        for run in own
+        for row, runs in runs_by_row.items()
+        for run in runs
     ]
-    return pd.DataFrame(out, columns=["row", "run", *keys]).set_index("row")
+    return pd.DataFrame(rows, columns=["row", "run", *keys]).set_index("row")
 
 
 def aside(found: Found) -> pd.DataFrame:
@@ -155,85 +240,34 @@ def aside(found: Found) -> pd.DataFrame:
 
 
 def command(found: Found, row: str, seed: int = 0) -> str:
-    """The command that makes a run of a row, with the settings of the runs that are there."""
+    """The command that makes a run of a row, with the settings of the runs that are there; for the
+    average a line for each member that lacks the seed."""
     if row == "average":
         lacking = [m for m in paper.MEMBERS if seed not in map(_seed, found.runs[m])]
         return "\n".join(command(found, member, seed) for member in lacking)
-    notebook = "08_histograms" if row == "histograms" else "03_train"
-    given = {} if found.data == "pocket" else {"data": found.data}
+    parameters: dict[str, Any] = {} if found.data == "pocket" else {"data": found.data}
     if row != "histograms":
-        given["model"] = row
-        there = [run for name, own in found.runs.items() if name != "histograms" for run in own]
-        settings = there[0].config["settings"] if there else {"recipe": "pocket"}
-        recipe = {"recipe": "pocket"} | RECIPES[settings["recipe"]]._asdict()
-        for key in ("recipe", "epochs", "batch_size", "lr", "width", "size"):
-            if settings.get(key, recipe[key]) != recipe[key]:
-                given[key] = settings[key]
+        parameters |= {"model": row} | _unlike_recipe(found)
     if seed:
-        given["seed"] = seed
-    words = " ".join(f"-p {key} {shlex.quote(str(value))}" for key, value in given.items())
+        parameters["seed"] = seed
+    notebook = "08_histograms" if row == "histograms" else "03_train"
+    words = " ".join(f"-p {key} {shlex.quote(str(value))}" for key, value in parameters.items())
     return f"papermill notebooks/{notebook}.ipynb out.ipynb {words}".rstrip()
 
 
-# ------------------------------------------------------------------------------------- every video
+def _unlike_recipe(found: Found) -> dict[str, Any]:
+    """The parameters of `03_train` in which the found runs differ from its defaults."""
+    runs = [run for row, own in found.runs.items() if row != "histograms" for run in own]
+    if not runs:
+        return {}
+    settings = runs[0].config["settings"]
+    defaults = {"recipe": "pocket"} | RECIPES[settings["recipe"]]._asdict()
+    keys = ("recipe", "epochs", "batch_size", "lr", "width", "size")
+    return {k: settings[k] for k in keys if settings.get(k, defaults[k]) != defaults[k]}
 
 
-def score(found: Found) -> dict[str, Row]:
-    """The rows there are, in the paper's order, each seed scored video by video.
-
-    The average is of the `paper.MEMBERS`, at every seed that all of them have. Scores are made of
-    saved predictions, in parts; ValueError where they are not those of a run's results.json, or
-    where two runs were tested on other videos.
-    """
-    several = {row: [(run,) for run in own] for row, own in found.runs.items()}
-    several["average"] = [
-        tuple(run for m in paper.MEMBERS for run in found.runs[m] if _seed(run) == seed)
-        for seed in common_seeds(found)
-    ]
-    rows, first = {}, None
-    for name, members in several.items():
-        tallies = []
-        for group in members:
-            saved = (
-                predict.load_predictions(group[0]) if len(group) == 1 else predict.average(group)
-            )
-            tallies.append(tally(saved))
-            if len(group) == 1:
-                _check(group[0], *tallies[-1])
-            first = first or (group[0], saved)
-            if (saved.ids, saved.labels) != (first[1].ids, first[1].labels):
-                raise ValueError(
-                    f"{group[0].name!r} and {first[0].name!r} were tested on other videos and "
-                    "cannot stand in one table; name the runs that belong together"
-                )
-        if tallies:
-            rows[name] = Row(members, tallies[0][0], np.array([hits for _, hits in tallies]))
-    return rows
-
-
-def common_seeds(found: Found) -> list[int]:
-    """The seeds that all members of the average have."""
-    return sorted(set.intersection(*(set(map(_seed, found.runs[m])) for m in paper.MEMBERS)))
-
-
-def tally(saved: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """(V, V×3): the clips of every video; its right clips, whether it is right at 1 and at 5."""
-    clips, hits = [], []
-    for part in saved.parts():
-        means, n = part.video_probabilities, len(part.ids)
-        right = metrics.hits(part.clip_probabilities, part.clip_labels, 1)
-        at = [metrics.hits(means, part.labels, k) for k in (1, 5)]
-        clips.append(np.bincount(part.clip_video, minlength=n))
-        hits.append(np.stack([np.bincount(part.clip_video, right, n), *at], axis=1).astype(int))
-    return np.concatenate(clips), np.concatenate(hits)
-
-
-def _check(run: Run, clips: np.ndarray, hits: np.ndarray) -> None:
-    found = hits.sum(axis=0) / [clips.sum(), len(clips), len(clips)]
-    for key, value in zip(SCORES, found, strict=True):
-        kept = run.results[key]
-        if kept is not None and abs(kept - value) > 1e-9:
-            raise ValueError(
-                f"results.json of {run.name!r} says {key} {kept}, its predictions give {value}; "
-                f"remove {run.path} and train again"
-            )
+def tuning_command(found: Found, ways: Sequence[str]) -> str:
+    """The command that tunes the first run of slow fusion in one way, or in all four."""
+    start = [f"-p run {run.name}" for run in found.runs["slow"][:1]]
+    way = [f"-p tune {ways[0]}"] if len(ways) == 1 else []
+    return " ".join(["papermill notebooks/06_ucf101.ipynb out.ipynb", *start, *way])

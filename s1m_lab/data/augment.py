@@ -1,54 +1,64 @@
-"""TODO data/augment."""
+"""Crops, flips and the mean: from stored frames to the input of a network, a batch at a time.
 
-from collections.abc import Sequence
-from typing import NamedTuple
+    augment = Augment(net.size, net.crop, seed)
+    x = augment(frames, samples, epoch)                      # a random view of each clip, to train
+    for x in fixed_views(frames, net.size, net.crop): ...     # the four fixed views, to test
+
+`frames` are uint8 B×T×H×W×3 on any device, `x` is float B×3×T×crop×crop with 117 subtracted (§3.3).
+The numbers behind a random view are a function of seed, epoch and sample. Needs torch and numpy.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from s1m_lab.data import keyed_random
+from s1m_lab.data.keyed_random import CROPS, keyed_uniform
 from s1m_lab.models import MEAN
 
 
-class Plan(NamedTuple):
-    """What one process loads for one step."""
+@dataclass(frozen=True)
+class Augment:
+    """§3.3: one random crop and flip for a clip, the same for all its frames.
 
-    step: int
-    epoch: int
-    rows: np.ndarray  # places in the global batch
-    samples: np.ndarray  # clip numbers in the split
+    Everything below `seed` is a parameter of the augmentation. A new one is a field here, and a
+    line in `__call__`: `settings` makes it part of what a training is known by.
+    """
+
+    size: int  # side of the full-frame crop, which decides the stored size
+    crop: int  # side of the crop
+    seed: int = 0
+    flip: bool = True  # half of all clips are mirrored
+
+    def settings(self) -> dict[str, Any]:
+        """The parameters that the first runs did not have, for run names and fingerprints."""
+        first = {"flip": True}  # these values leave older names and fingerprints as they are
+        known = {f.name: getattr(self, f.name) for f in fields(self)[3:]}
+        changed = {name: value for name, value in known.items() if first.get(name) != value}
+        return {"augment": changed} if changed else {}
+
+    def places(self, samples: np.ndarray, epoch: int) -> np.ndarray:
+        """The random crop of each sample: int B×3 of top, left (pixels) and flip (0 or 1)."""
+        room = stored_side(self.size) - self.crop + 1
+        numbers = keyed_uniform(self.seed, epoch, CROPS, samples[:, None], np.arange(3))
+        limits = np.array([room, room, 2 if self.flip else 1], np.uint64)
+        return (numbers % limits).astype(int)
+
+    def __call__(self, frames: Tensor, samples: np.ndarray, epoch: int) -> Tensor:
+        """A random view of each clip: float B×3×T×crop×crop."""
+        frames = resize(frames, stored_side(self.size))
+        return cut(frames, self.places(samples, epoch).tolist(), self.crop)
 
 
-class Batch(NamedTuple):
-    plan: Plan
-    frames: Tensor  # uint8 b×T×H×W×3
-    targets: Tensor  # float32 b×classes, each row summing to 1
+def fixed_places(size: int, crop: int, n: int = 4) -> list[tuple[int, int, int]]:
+    """The views of a test clip (top, left, flip): 4, two crops × two flips, or 1, the centre.
 
-
-def stored_side(size: int) -> int:
-    """§3.3: frames of 200×200 for crops of 170, in proportion for other sizes (132 for 112)."""
-    return round(size * 200 / 170)
-
-
-def crops(samples: np.ndarray, seed: int, epoch: int, size: int, crop: int) -> np.ndarray:
-    """The random crop of each sample: int B×3 of top, left (pixels) and flip (0 or 1)."""
-    room = stored_side(size) - crop + 1
-    numbers = keyed_random.draw(seed, epoch, keyed_random.CROPS, samples[:, None], np.arange(3))
-    return (numbers % np.array([room, room, 2], np.uint64)).astype(int)
-
-
-def masks(seed: int, step: int, rows: np.ndarray) -> Tensor:
-    """The key of each clip's dropout masks: int64, a function of its place in the global batch."""
-    return torch.from_numpy(keyed_random.draw(seed, step, keyed_random.MASKS, rows).view(np.int64))
-
-
-def passes(size: int, crop: int, n: int = 4) -> list[tuple[int, int, int]]:
-    """The crops of a test clip (top, left, flip): 4, two crops × two flips, or 1, the centre.
-
-    The paper says "different crops and flips"; which is silent. The two crops are the top left and
-    the bottom right one, which together see every pixel that training can see.
+    §4 says "different crops and flips" and not which. Here the crops are the top left and the
+    bottom right one, which together show every pixel that training can see.
     """
     room = stored_side(size) - crop
     if n == 1:
@@ -56,23 +66,36 @@ def passes(size: int, crop: int, n: int = 4) -> list[tuple[int, int, int]]:
     return [(edge, edge, flip) for edge in (0, room) for flip in (0, 1)]
 
 
-def augment(frames: Tensor, places: Sequence[Sequence[int]], size: int, crop: int) -> Tensor:
-    """Crop, flip and subtract 117, on the device of `frames`, a batch in one step.
+def fixed_views(frames: Tensor, size: int, crop: int, n: int = 4) -> Iterator[Tensor]:
+    """The `n` fixed views of a batch of test clips, each float B×3×T×crop×crop."""
+    frames = resize(frames, stored_side(size))
+    for place in fixed_places(size, crop, n):
+        yield cut(frames, [place] * len(frames), crop)
 
-    `frames`: uint8 B×T×H×W×3 as stored; `places`: top, left, flip of each clip. Frames of another
-    size than `stored_side(size)` are cut to their central square and resized to it first, so that
-    the field of view does not depend on `size`. Returns float B×3×T×crop×crop.
+
+def stored_side(size: int) -> int:
+    """§3.3: frames of 200×200 for crops of 170, in proportion for other sizes (132 for 112)."""
+    return round(size * 200 / 170)
+
+
+def cut(frames: Tensor, places: Iterable[Sequence[int]], crop: int) -> Tensor:
+    """Crop, flip and subtract 117: B×T×side×side×3 → B×3×T×crop×crop.
+
+    `places` holds top, left and flip of each clip.
     """
-    frames = _resized(frames, stored_side(size))
-    cut = []
+    clips = []
     for clip, (top, left, flip) in zip(frames, places, strict=True):
         clip = clip[:, top : top + crop, left : left + crop]
-        cut.append(clip.flip(2) if flip else clip)
-    x = torch.stack(cut, dim=1)  # T×B×S×S×3: the order in which the networks read
+        clips.append(clip.flip(2) if flip else clip)
+    x = torch.stack(clips, dim=1)  # T×B×S×S×3: the order in which the networks read
     return x.float().sub_(MEAN).permute(1, 4, 0, 2, 3)
 
 
-def _resized(frames: Tensor, side: int) -> Tensor:
+def resize(frames: Tensor, side: int) -> Tensor:
+    """Frames of another size: their central square, resized to side × side pixels.
+
+    The field of view therefore does not depend on `side`.
+    """
     B, T, H, W = frames.shape[:4]
     if (H, W) == (side, side):
         return frames

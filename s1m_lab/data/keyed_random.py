@@ -1,12 +1,20 @@
-"""TODO data/keyed_random."""
+"""Random numbers that are a pure function of integer keys.
+
+    keyed_uniform(seed, epoch, CROPS, samples)     # uint64, one for each sample
+    keyed_permutation(n, seed, epoch, SHARD_ORDER)
+
+A number depends on its keys alone, never on worker, rank or history. One process or four, fresh or
+resumed, draw the same numbers for the same (seed, epoch, sample).
+"""
 
 import numpy as np
 
-SHARDS, SAMPLES, CROPS, MASKS, SHOW, FEW = range(6)  # what a draw is for: streams that never meet
+# The purpose of a number is one of its keys, so that two purposes never share numbers.
+SHARD_ORDER, CLIP_ORDER, CROPS, DROPOUT, EXAMPLES, FEW_VIDEOS = range(6)
 
 
-def draw(*keys) -> np.ndarray:
-    """Uniform uint64 numbers, a pure function of integer keys (arrays broadcast)."""
+def keyed_uniform(*keys) -> np.ndarray:
+    """Uniform uint64 numbers, one for each row of the keys (integers or arrays, broadcast)."""
     state = np.zeros(1, np.uint64)
     for key in keys:
         key = np.asarray(key, np.int64).astype(np.uint64)
@@ -17,6 +25,6 @@ def draw(*keys) -> np.ndarray:
     return state
 
 
-def shuffled(n: int, *keys) -> np.ndarray:
+def keyed_permutation(n: int, *keys) -> np.ndarray:
     """The numbers 0…n−1 in an order that is a function of the keys."""
-    return np.argsort(draw(*keys, np.arange(n)), kind="stable")
+    return np.argsort(keyed_uniform(*keys, np.arange(n)), kind="stable")

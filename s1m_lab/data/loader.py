@@ -1,29 +1,55 @@
-"""Which frames, which crop: sampling, batches and device transforms.
+"""From stored shards to batches of clips, in an order that can be computed from anywhere.
 
-Randomness is a function of (seed, epoch, sample), never of worker, rank or history: every draw is a
-hash of its own keys (`draw`), so that one process or four, fresh or resumed, see the same clips,
-crops and flips in the same global batches. The order has two levels, shards and then samples within
-a window of shards: random enough to train on, and read almost sequentially from disk.
+    plan = plan_batches(shards.counts, batch_size=32, seed=0, epochs=5)
+    for batch in read_batches(shards, net.frames, classes, plan, threads, device):
+        batch.frames, batch.targets                      # uint8 b×T×H×W×3, float32 b×classes
+    Clips(shards, net.frames, classes, threads).take([0, 7])     # some clips, as one batch
 
-Frames travel as uint8; `augment` crops, flips and subtracts 117 on the device, a whole batch at a
-time, with one draw a clip (§3.3). Needs torch and numpy alone.
+The order is a function of (seed, epoch), never of worker, rank or history. One process or four,
+fresh or resumed, see the same clips in the same global batches. The order has two levels, shards
+and then clips within a window of shards: random enough to train on, and read almost sequentially.
+Frames travel as uint8; `augment` turns them into a network's input on the device.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from s1m_lab.data import augment, keyed_random
+from s1m_lab.data.keyed_random import (
+    CLIP_ORDER,
+    EXAMPLES,
+    FEW_VIDEOS,
+    SHARD_ORDER,
+    keyed_permutation,
+    keyed_uniform,
+)
 
 WINDOW = 16  # shards mixed at a time
-LOOKED = 9  # clips of a class that one to show is chosen from
+CANDIDATES = 9  # clips of a class from which its example is chosen
 
 
-def plans(
+class Plan(NamedTuple):
+    """The clips that one process loads for one step."""
+
+    step: int
+    epoch: int
+    rows: np.ndarray  # places in the global batch
+    samples: np.ndarray  # clip numbers in the split
+
+
+class Batch(NamedTuple):
+    plan: Plan
+    frames: Tensor  # uint8 b×T×H×W×3
+    targets: Tensor  # float32 b×classes, each row summing to 1
+
+
+def plan_batches(
     counts: np.ndarray,
     batch_size: int,
     seed: int,
@@ -32,11 +58,11 @@ def plans(
     rank: int = 0,
     ranks: int = 1,
     window: int = WINDOW,
-) -> Iterator[augment.Plan]:
+) -> Iterator[Plan]:
     """The plan of every step from `start` on, for one of `ranks` processes.
 
-    `counts` are the clips of each shard. An epoch has `sum(counts) // batch_size` steps; the few
-    clips left over are others every epoch. Resuming costs no more than the windows' sizes.
+    `counts` are the clips of each shard. An epoch has `sum(counts) // batch_size` steps. The few
+    clips left over differ from epoch to epoch. Resuming only reads the windows' sizes.
     """
     firsts = np.cumsum(counts) - counts
     steps = int(np.sum(counts)) // batch_size
@@ -45,7 +71,7 @@ def plans(
         step = max(start, epoch * steps)
         skip = (step - epoch * steps) * batch_size
         waiting = np.empty(0, np.int64)
-        order = keyed_random.shuffled(len(counts), seed, epoch, keyed_random.SHARDS)
+        order = keyed_permutation(len(counts), seed, epoch, SHARD_ORDER)
         for w in range(0, len(order), window):
             shards = order[w : w + window]
             size = int(np.sum(counts[shards]))
@@ -53,110 +79,141 @@ def plans(
                 skip -= size
                 continue
             clips = np.concatenate([firsts[s] + np.arange(counts[s]) for s in shards])
-            clips = clips[keyed_random.shuffled(size, seed, epoch, keyed_random.SAMPLES, w)][skip:]
+            clips = clips[keyed_permutation(size, seed, epoch, CLIP_ORDER, w)][skip:]
             skip, waiting = 0, np.concatenate([waiting, clips])
             while len(waiting) >= batch_size:
-                yield augment.Plan(step, epoch, rows, waiting[:batch_size][rows])
+                yield Plan(step, epoch, rows, waiting[:batch_size][rows])
                 step, waiting = step + 1, waiting[batch_size:]
 
 
-def few(shards, videos: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def choose_few(shards, videos_per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """The clips of so many videos a class: their numbers, and how many lie in each shard.
 
-    Which videos is a function of `seed`; those of two are among those of five. A video of several
-    labels stands for its first.
+    0 chooses every clip. The videos are a function of `seed`: those of two a class are among those
+    of five. A video of several labels counts for its first.
     """
-    own = [row for s in range(len(shards.counts)) for row in _owners(shards, s)]
-    first = {}  # a video is known by its first clip
-    for number, (video, label) in enumerate(own):
+    if not videos_per_class:
+        return np.arange(len(shards)), shards.counts
+    video_of_clip = [row for s in range(len(shards.counts)) for row in _videos(shards, s)]
+    first: dict[str, tuple[int, int]] = {}  # the label and the first clip of each video
+    for number, (video, label) in enumerate(video_of_clip):
         first.setdefault(video, (label, number))
     order = sorted(
-        first, key=lambda video: int(keyed_random.draw(seed, keyed_random.FEW, first[video][1])[0])
+        first, key=lambda video: int(keyed_uniform(seed, FEW_VIDEOS, first[video][1])[0])
     )
-    kept, taken = set(), Counter()
+    chosen: set[str] = set()
+    of_class: Counter[int] = Counter()
     for video in order:
-        taken[first[video][0]] += 1
-        if taken[first[video][0]] <= videos:
-            kept.add(video)
-    there = np.array([video in kept for video, _ in own], bool)
-    counts = [part.sum() for part in np.split(there, np.cumsum(shards.counts)[:-1])]
-    return np.flatnonzero(there), np.array(counts)
+        label = first[video][0]
+        of_class[label] += 1
+        if of_class[label] <= videos_per_class:
+            chosen.add(video)
+    is_chosen = np.array([video in chosen for video, _ in video_of_clip], bool)
+    counts = [part.sum() for part in np.split(is_chosen, np.cumsum(shards.counts)[:-1])]
+    return np.flatnonzero(is_chosen), np.array(counts)
 
 
-def _owners(shards, shard: int) -> list[tuple[str, int]]:
+def _videos(shards, shard: int) -> list[tuple[str, int]]:
     """The video of each clip of a shard, and its first label."""
     rows = shards.index(shard)
     labels = shards.labels(shard, range(len(rows)))
     return [(v, own[0]) for v, own in zip(rows["video"].to_pylist(), labels, strict=True)]
 
 
-class Clips(torch.utils.data.Dataset):
-    """The stored clips of a split as batches: `clips[plan]` reads and decodes a whole Batch.
+def soft_targets(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:
+    """The targets of N samples: float64 N×classes, an equal share on each true label.
 
-    A video with several true labels has an equal share of the target on each (the paper is silent;
-    so the cross-entropy asks for all of them, and a clip weighs the same whatever their number).
+    The paper is silent on several labels. With shares, the cross-entropy asks for all of them, and
+    a sample weighs the same however many it has.
     """
+    targets = np.zeros((len(labels), classes))
+    for row, own in zip(targets, labels, strict=True):
+        row[list(own)] = 1 / len(own)
+    return targets
+
+
+class Clips(torch.utils.data.Dataset):
+    """The stored clips of a split as batches: `clips[plan]` reads and decodes a whole Batch."""
 
     def __init__(self, shards, frames: Sequence[int], classes: int, threads: int):
         self.shards, self.frames, self.classes, self.threads = shards, frames, classes, threads
         self.last = np.cumsum(shards.counts)
-        self.pool = None
+        self.pool: ThreadPoolExecutor | None = None
 
-    def __getitem__(self, plan: augment.Plan) -> augment.Batch:
+    def take(self, samples: Sequence[int]) -> Batch:
+        """The clips of these numbers, in this order."""
+        return self[Plan(0, 0, np.arange(len(samples)), np.asarray(samples, int))]
+
+    def __getitem__(self, plan: Plan) -> Batch:
         if self.pool is None:  # threads do not survive the fork of a loader's worker
             self.pool = ThreadPoolExecutor(self.threads)
         shard = np.searchsorted(self.last, plan.samples, side="right")
         row = plan.samples - (self.last - self.shards.counts)[shard]
-        size = (len(row), len(self.frames), self.shards.height, self.shards.width, 3)
-        frames, targets = np.empty(size, np.uint8), np.zeros((len(row), self.classes), np.float32)
-        for s in np.unique(shard):  # which reads its index once, before all threads ask for it
+        labels: list[Sequence[int]] = [()] * len(row)
+        for s in np.unique(shard):  # this reads a shard's index once, before the threads need it
             places = np.flatnonzero(shard == s)
             for place, own in zip(places, self.shards.labels(s, row[places]), strict=True):
-                targets[place, own] = 1 / len(own)
-        list(self.pool.map(self.shards.read_into, frames, shard, row, repeat(self.frames)))
-        return augment.Batch(plan, torch.from_numpy(frames), torch.from_numpy(targets))
+                labels[place] = own
+        targets = soft_targets(labels, self.classes).astype(np.float32)
+        size = (len(row), len(self.frames), self.shards.height, self.shards.width, 3)
+        frames = np.empty(size, np.uint8)
+        read = self.pool.map(self.shards.read_into, frames, shard, row, repeat(self.frames))
+        list(read)  # waits, and raises the error of a thread
+        return Batch(plan, torch.from_numpy(frames), torch.from_numpy(targets))
 
     def __getstate__(self):
         return self.__dict__ | {"pool": None}
 
 
-def loader(clips: Clips, plan: Iterator[augment.Plan], workers: int = 0) -> Iterator[augment.Batch]:
-    """Batches in the order of `plan`, read ahead by `workers` processes (0: by this one)."""
-    return iter(
-        torch.utils.data.DataLoader(
-            clips,
-            sampler=plan,
-            batch_size=None,
-            collate_fn=_as_it_is,
-            num_workers=workers,
-            prefetch_factor=4 if workers else None,
-            pin_memory=workers > 0 and torch.cuda.is_available(),
-        )
+def read_batches(
+    shards,
+    frames: Sequence[int],
+    classes: int,
+    plan: Iterable[Plan],
+    threads: int,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """Batches in the order of `plan`, with no more than `threads` threads.
+
+    For a GPU other processes read ahead. For the CPU this process reads, since training takes every
+    core anyway.
+    """
+    workers = max(1, threads - 1) if device.type == "cuda" else 0
+    loader = torch.utils.data.DataLoader(
+        Clips(shards, frames, classes, 1 if workers else threads),
+        sampler=plan,
+        batch_size=None,
+        collate_fn=_unchanged,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        pin_memory=workers > 0,
     )
+    return iter(loader)
 
 
-def _as_it_is(batch: augment.Batch) -> augment.Batch:
+def _unchanged(batch):
     return batch
 
 
-def one_of_each(shards, seed: int = 0) -> dict[int, np.ndarray]:
-    """A whole clip of each class to look at, by label: uint8 T×H×W×3.
+def example_clips(
+    shards, seed: int = 0, most_shards: int = WINDOW, frames: Sequence[int] = ()
+) -> dict[int, np.ndarray]:
+    """A typical clip of each class, by label: uint8 T×H×W×3, whole or those `frames` of it.
 
-    Of up to `LOOKED` clips of a class the one whose first, middle and last frame have the most
-    usual mean colours among them, which leaves out most that show something else or are cut. Looks
-    through at most `WINDOW` shards, at clips of a single label; a class that is not among them is
-    left out.
+    Of up to `CANDIDATES` clips of a class, it is the one whose first, middle and last frame have
+    the most usual mean colours. That leaves out most clips that show something else or are cut. It
+    considers at most `most_shards` shards and clips of a single label; other classes are left out.
     """
-    places = {}
-    for shard in keyed_random.shuffled(len(shards.counts), seed, keyed_random.SHOW)[:WINDOW]:
-        rows = keyed_random.shuffled(shards.counts[shard], seed, keyed_random.SHOW, shard)
+    candidates: dict[int, list[tuple[int, int]]] = {}
+    for shard in keyed_permutation(len(shards.counts), seed, EXAMPLES)[:most_shards]:
+        rows = keyed_permutation(shards.counts[shard], seed, EXAMPLES, shard)
         for row, own in zip(rows, shards.labels(shard, rows), strict=True):
-            if len(own) == 1 and len(some := places.setdefault(own[0], [])) < LOOKED:
+            if len(own) == 1 and len(some := candidates.setdefault(own[0], [])) < CANDIDATES:
                 some.append((shard, row))
-    found, whole = {}, range(shards.frames)
-    for k, some in sorted(places.items()):
-        ends = [shards.read(s, [row], [0, len(whole) // 2, len(whole) - 1])[0] for s, row in some]
-        means = np.stack([frames.mean((1, 2)) for frames in ends])
+    found, T = {}, shards.frames
+    for label, some in sorted(candidates.items()):
+        ends = [shards.read(s, [row], [0, T // 2, T - 1])[0] for s, row in some]
+        means = np.stack([clip.mean((1, 2)) for clip in ends])
         s, row = some[np.abs(means[:, None] - means).sum((1, 2, 3)).argmin()]
-        found[k] = shards.read(s, [row], whole)[0]
+        found[label] = shards.read(s, [row], frames or range(T))[0]
     return found

@@ -1,5 +1,12 @@
-"""TODO figures/frames."""
+"""Frames in reports: contact sheets, strips of clips, and pictures inside HTML.
 
+contact_sheet(frames, ["luge", "judo"], "The two classes of the dataset")
+strips(clips, ["luge", "judo"])          # a clip a row, time running right
+f'<img src="{thumbnail(frame)}">'        # HTML that needs no file beside it
+"""
+
+import base64
+import io
 import math
 from collections.abc import Sequence
 
@@ -17,7 +24,10 @@ def contact_sheet(
     columns: int = 6,
     colours: Sequence[str] = (),
 ) -> Figure:
-    """A frame a cell, its caption (of one or two lines) below it."""
+    """Frames (H×W×3) in a grid, each with its caption below it, of one line or more.
+
+    `colours` are those of the captions, one a frame.
+    """
     columns = min(columns, max(3, len(frames)))
     rows = max(1, math.ceil(len(frames) / columns))
     height, width = frames[0].shape[:2] if len(frames) else (1, 1)
@@ -44,9 +54,9 @@ def strips(
     title: str = "",
     shown: int = 8,
 ) -> Figure:
-    """A clip a row, T×H×W×3: up to `shown` of its frames, time running right.
+    """Clips (T×H×W×3), one a row: up to `shown` frames of each, time running right.
 
-    `frames` are the numbers of the T frames, of the 16 at 30 a second that a stored clip has.
+    `frames` are the numbers of the T frames among the 16 of a stored clip, at 30 a second.
     """
     picks = np.linspace(0, len(frames) - 1, min(shown, len(frames))).round().astype(int)
     rows, columns = max(1, len(clips)), max(6, len(picks))
@@ -65,3 +75,18 @@ def strips(
         ax.set_xlabel(f"{frames[k] / 30:.2f} s", fontsize=8)
     style.headline(fig, title)
     return fig
+
+
+def data_uri(data: bytes, kind: str) -> str:
+    """An encoded image as the address of an `<img>`; `kind` is jpeg, png, gif or webp."""
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def thumbnail(frame: np.ndarray, height: int = 84) -> str:
+    """A frame (uint8 H×W×3) as a small JPEG, `height` pixels high, in a `data:` address."""
+    from PIL import Image
+
+    image, data = Image.fromarray(frame), io.BytesIO()
+    image = image.resize((round(height * image.width / image.height), height))
+    image.save(data, "JPEG", quality=60, optimize=True)
+    return data_uri(data.getvalue(), "jpeg")

@@ -1,25 +1,35 @@
-"""One style; contact sheets, strips, how long videos are.
+"""The lab's one style: colours, text that fits, and figures as notebooks store them.
 
-Every function returns a `Figure` in the lab's style, for a cell to end with. Each fusion has one
-colour everywhere (`COLOURS`, from the colour-blind safe set of Okabe and Ito), the paper is grey.
-Frames are uint8 H×W×3, or floats on the same 0…255. Text from outside (titles, labels) is drawn as
-it stands: never read as mathematics, cut to its place, unknown characters as □.
+    fig, ((ax,),) = style.new_figure(height=2.5)
+    draw_intervals(ax, table, "gain", colour=style.colour("slow"))
+    style.headline(fig, "Slow fusion separates all six pairs")
+
+A fusion has one colour in every figure, from the colour-blind safe set of Okabe and Ito; the paper
+is grey. Frames are uint8 H×W×3, or floats in the same range 0…255. Text from outside (titles, class
+names) is drawn as it is: never as mathematics, cut to its room, unknown characters as □.
 """
 
 import functools
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import LoadFlags
 
 COLOURS = {"single": "#0072B2", "early": "#E69F00", "late": "#009E73", "slow": "#D55E00"}
 HISTOGRAMS = "#7A5195"
 PAPER, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
+COLOURS |= {"histograms": HISTOGRAMS, "average": INK}  # rows of Table 1 without a fusion
+OTHER = "#CC79A7"  # a fusion that has no colour here yet
+RING = {"color": PAPER, "fillstyle": "none", "markeredgewidth": 1.5}  # a number of the paper
 KINDS = {"motion": "#CC79A7", "detail": "#56B4E9", "surround": "#B8A800", "camera": "#777777"}
 STYLE = {
     "figure.dpi": 90,
@@ -50,13 +60,15 @@ styled = mpl.rc_context(STYLE)
 
 
 class Drawing(Figure):
-    """A figure of lines and letters: notebooks keep it as a PNG of 64 colours, sharp on any
-    screen and smaller than a full one of half the pixels; shown as wide as a report."""
+    """A figure of lines and letters: a PNG of 64 colours, shown as wide as a report.
 
-    density = 1.6  # pixels to one of the report
+    It is sharp on any screen, and smaller than a full PNG of half the pixels.
+    """
+
+    density = 1.6  # pixels of the PNG to one of the report
 
     def png(self) -> bytes:
-        """As PNG with a palette, `density` × as wide as it is shown."""
+        """The figure as PNG with a palette, `density` times as wide as it is shown."""
         from PIL import Image
 
         full, small = io.BytesIO(), io.BytesIO()
@@ -67,47 +79,79 @@ class Drawing(Figure):
         return small.getvalue()
 
     def image(self):
-        """What IPython shows; for a `DisplayHandle`, which cannot update a figure."""
+        """The figure as IPython's `Image`, which a `DisplayHandle` can update."""
         from IPython.display import Image
 
         width = round(self.get_figwidth() * STYLE["figure.dpi"])
         return Image(data=self.png(), format="png", width=width)
 
-    def _ipython_display_(self):
+    def _ipython_display_(self) -> None:
         from IPython.display import display
 
         display(self.image())
 
 
-class Photographs(Figure):
-    """A figure of frames: notebooks keep it as JPEG, a fifth of the bytes of PNG."""
+class Photographs(Drawing):
+    """A figure of frames: a JPEG, a fifth of the bytes of PNG."""
 
-    def _ipython_display_(self):
-        from IPython.display import Image, display
+    def image(self):
+        """The figure as IPython's `Image`."""
+        from IPython.display import Image
 
         data = io.BytesIO()
         self.savefig(data, format="jpeg", pil_kwargs={"quality": 50, "optimize": True})
-        display(Image(data=data.getvalue(), format="jpeg"))
+        return Image(data=data.getvalue(), format="jpeg")
 
 
 def use_style() -> None:
-    """Make the lab's style that of every figure to come."""
+    """Give every later figure of this process the lab's style."""
     mpl.rcParams.update(STYLE)
 
 
 def colour(model: str) -> str:
-    """The colour of a network, that of its fusion; the histogram baseline has its own."""
-    return HISTOGRAMS if model == "histograms" else COLOURS[model.partition("-")[0]]
+    """The colour of a network, which is that of its fusion, or of another row of Table 1."""
+    return COLOURS.get(model.partition("-")[0], OTHER)
+
+
+def one_line(text: object, length: int = 100) -> str:
+    """Any text as one line of at most `length` characters.
+
+    Control characters and those that turn the direction of text become spaces.
+    """
+    joiners = "\u200c\u200d"  # some scripts and emoji are spelt with them
+    shown = "".join(c if c.isprintable() or c in joiners else " " for c in str(text)[: 20 * length])
+    line = " ".join(shown.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def clean(text: object, length: float = 40) -> str:
     """Any text as one line that the figures' font can draw, no wider than `length` letters n."""
-    line = " ".join(str(text)[: int(10 * length)].split())
-    line = "".join(c if c.isprintable() and _width(c) else "□" for c in line)
+    line = one_line(text, int(10 * length))
+    line = "".join(c if _width(c) else "□" for c in line)
     ends = np.cumsum([_width(c) for c in line])
     if not len(ends) or ends[-1] <= length:
         return line
     return line[: np.searchsorted(ends, length - _width("…"), "right")] + "…"
+
+
+def format_number(value: float) -> str:
+    """1133158 is `1,133,158`, 0.04989 is `0.0499`, an unknown number is `–`."""
+    if pd.isna(value):
+        return "–"
+    whole = isinstance(value, int | np.integer) or abs(value) >= 100
+    return f"{value:,.0f}" if whole else f"{value:,.3g}"
+
+
+def format_seconds(seconds: float) -> str:
+    """3.75 is `3.8 s`, 75 is `1 min 15 s`, 7260 is `2 h 1 min`."""
+    if not np.isfinite(seconds):
+        return "unknown"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s".replace(" 0 s", "")
+    return f"{minutes // 60} h {minutes % 60} min".replace(" 0 min", "")
 
 
 @functools.cache
@@ -122,8 +166,13 @@ def _width(character: str) -> float:
     return own / n
 
 
-def new_figure(rows=1, columns=1, height=3.0, **more) -> tuple[Figure, np.ndarray]:
-    """A figure of the report's width, and its axes; closed, so that no cell shows it twice."""
+def new_figure(
+    rows: int = 1, columns: int = 1, height: float = 3.0, **more: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure of the report's width and its axes (rows × columns).
+
+    The figure is closed for pyplot, so a notebook shows it once: where a cell ends with it.
+    """
     more = {"figsize": (WIDTH, height), "squeeze": False, "FigureClass": Drawing} | more
     fig, axes = plt.subplots(rows, columns, **more)
     plt.close(fig)
@@ -131,7 +180,7 @@ def new_figure(rows=1, columns=1, height=3.0, **more) -> tuple[Figure, np.ndarra
 
 
 def headline(fig: Figure, text: str) -> None:
-    """What a figure finds, in bold above it; a long finding takes two lines, evenly."""
+    """Write what a figure finds in bold above it; a long finding takes two even lines."""
     words, first = clean(text, 4 * LINE).split(" "), 1
     while first < len(words) and _letters(words[: first + 1]) <= LINE:
         first += 1
@@ -142,10 +191,12 @@ def headline(fig: Figure, text: str) -> None:
 
 
 def _letters(words: Sequence[str]) -> float:
+    """The width of words on one line, an n being 1."""
     return sum(map(_width, " ".join(words)))
 
 
-def show_image(ax, frame: np.ndarray) -> None:
+def show_image(ax: Axes, frame: np.ndarray) -> None:
+    """Draw a frame (H×W×3) on `ax`, without axes."""
     ax.imshow(np.clip(frame, 0, 255).astype(np.uint8), interpolation="antialiased")
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
@@ -154,15 +205,55 @@ def show_image(ax, frame: np.ndarray) -> None:
 
 @styled
 def nothing(title: str) -> Figure:
-    """Where there is nothing to draw, a line that says so."""
+    """A figure that is one line of text, for where there is nothing to draw."""
     fig, ((ax,),) = new_figure(1, 1, 0.45)
     ax.axis("off")
     ax.set_title(clean(title, 110))
     return fig
 
 
-def log_seconds(ax) -> None:
-    """A log axis in plain numbers: 3 10 30 100, not powers; more of them where it is short."""
+def draw_intervals(
+    ax: Axes,
+    rows: pd.DataFrame,
+    name: str,
+    y: Sequence[float] | np.ndarray | None = None,
+    colour: str | Sequence[str] = INK,
+    **look: Any,
+) -> None:
+    """A point a row at `rows[name]`, on a line from `<name>_low` to `<name>_high`.
+
+    `y` are the heights of the rows (0, 1, … by default) and `colour` is one for all or one a row.
+    `look` goes to the points.
+    """
+    y = np.arange(len(rows)) if y is None else np.asarray(y, float)
+    # seaborn makes point and interval from the values of a row: here the first, and the others
+    values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
+    long = pd.DataFrame({"value": values.ravel(), "y": np.repeat(y, 3)})
+    shades = {"color": colour}
+    if not isinstance(colour, str):
+        shades = {"hue": np.repeat(np.arange(len(rows)), 3), "palette": list(colour)}
+    look = {"markersize": 6, "markeredgewidth": 1.2} | look
+    sns.pointplot(
+        long, x="value", y="y", ax=ax, orient="y", native_scale=True, linestyle="none",
+        legend=False, err_kws={"linewidth": 1.4, "alpha": 0.6}, **shades, **look,
+        estimator=lambda each: each.iloc[0], errorbar=lambda each: (each.iloc[1:].min(), each.iloc[1:].max()),
+    )  # fmt: skip
+    ax.set(xlabel="", ylabel="")
+
+
+def name_rows(ax: Axes, names: Sequence[str], length: float = 26, rows: int = 0) -> None:
+    """Write names before the rows 0, 1, … of `ax`, the first on top, with room for `rows`."""
+    ax.set_yticks(range(len(names)), [clean(name, length) for name in names])
+    ax.set_ylim(max(len(names), rows) - 0.4, -0.6)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+
+
+def log_seconds(ax: Axes) -> None:
+    """Make the x axis of `ax` logarithmic, its ticks plain numbers: 3, 10, 30, 100.
+
+    A short axis has more of them.
+    """
     ax.set_xscale("log")
     low, high = ax.get_xlim()
     steps = (1, 3) if high / low > 20 else (1, 2, 3, 5) if high / low > 4 else np.arange(1, 10, 0.5)

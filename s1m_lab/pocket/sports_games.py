@@ -1,6 +1,6 @@
-"""The games of the pocket dataset: two teams and a ball, in a hall, on a rink, a court or a pitch.
+"""The ball games of `pocket`: two teams in a hall, on a rink, a court or a pitch.
 
-Scenes like those of `scenes`, and drawn by the same rules.
+The rules are those of `sports_scenes`.
 """
 
 import numpy as np
@@ -41,24 +41,23 @@ def play(rng, times, background, teams, box, ball, size=1.0, players=6, **more) 
     """Two teams and a ball at play inside `box` (x0, y0, x1, y1: where the feet go)."""
     x0, y0, x1, y1 = box
     out = frames(background, len(times))
-    paths, sprites, turns = [], [], []
+    paths, sprites, phases = [], [], []
     for k in range(players):
         spot = x0 + (k + 0.5) * (x1 - x0) / players, rng.uniform(y0, y1)
         x = np.clip(spot[0] + wander(rng, times, 26), x0, x1)
         y = np.clip(spot[1] + wander(rng, times, 18), y0, y1)
         outfit = look(rng, [teams[k % 2]], **more)
         paths.append((x, y))
-        sprites.append({f: steps(outfit, f, size) for f in (-1, 1)})
-        turns.append((int(rng.choice([-1, 1])), rng.uniform(0, 8)))
+        sprites.append(steps(outfit, int(rng.choice([-1, 1])), size))
+        phases.append(rng.uniform(0, 8))
     middle = (x0 + x1) / 2, (y0 + y1) / 2
     bx = np.clip(middle[0] + wander(rng, times, (x1 - x0) * 0.45, 60), x0, x1)
     by = np.clip(middle[1] + wander(rng, times, (y1 - y0) * 0.5, 60), y0, y1)
     hop = 9 * np.abs(np.sin(np.asarray(times) * np.pi / 18 + rng.uniform(0, np.pi)))
     for n, time in enumerate(times):
         for k in np.argsort([y[n] for _, y in paths]):
-            (x, y), (facing, phase) = paths[k], turns[k]
-            sprite = sprites[k][facing][int(time / 3 + phase) % 8]
-            paste(out[n], sprite, x[n], y[n] - 16 * size)
+            x, y = paths[k]
+            paste(out[n], sprites[k][int(time / 3 + phases[k]) % 8], x[n], y[n] - 16 * size)
         paste(out[n], ball, bx[n], by[n] - hop[n])
     return out
 

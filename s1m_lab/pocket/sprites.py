@@ -1,8 +1,14 @@
-"""The pen and the figures of the pocket dataset: soft edges, drawn once, pasted often.
+"""Drawing: a pen, sprites with soft edges, and the figures of `pocket`.
 
-A `Pen` draws four times too large and is averaged down, into a background (`picture`) or into a
-`Sprite`, which `paste` puts on a frame in about ten microseconds.
+    pen = Pen(WIDTH, HEIGHT, colour)         # or Pen(30, 40): a sprite, transparent at first
+    paste(frame, Sprite(pen.image), x, y)    # in about ten microseconds
+
+A `Pen` draws four times too large. The drawing is averaged down to a background (`picture`) or to
+a `Sprite`, which is drawn once and pasted often.
 """
+
+from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -11,7 +17,7 @@ WIDTH, HEIGHT = 176, 132
 FINE = 4  # drawn this much larger, then averaged: antialiasing
 CENTRE = (WIDTH // 2, HEIGHT // 2)
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 WHITE, INK = (250, 250, 246), (24, 26, 36)
 BRIGHT = [WHITE, (255, 226, 64), (176, 255, 92), (110, 240, 255), (255, 170, 60), (255, 150, 210)]
 RED, BLUE, YELLOW, GREEN = (228, 60, 52), (40, 92, 214), (250, 208, 52), (20, 160, 120)
@@ -79,18 +85,28 @@ GLYPHS = {
 
 
 class Sprite:
-    """A figure with soft edges: colour times coverage, and what it leaves of the background."""
+    """A figure with soft edges: colour times coverage, and what it leaves of the background.
+
+    `corner` is where the drawn part begins, from the centre of the image: its empty margins are
+    neither averaged nor pasted.
+    """
 
     def __init__(self, image: Image.Image, fine: int = FINE):
-        pixels = np.asarray(image.convert("RGBa").reduce(fine))
+        width, height = (-(-side // fine) for side in image.size)
+        x0, y0, x1, y1 = image.getbbox() or (0, 0, 1, 1)
+        x0, y0, x1, y1 = x0 // fine, y0 // fine, -(-x1 // fine), -(-y1 // fine)
+        box = (x0 * fine, y0 * fine, min(x1 * fine, image.width), min(y1 * fine, image.height))
+        pixels = np.asarray(image.crop(box).convert("RGBa").reduce(fine))
+        self.corner = x0 - width // 2, y0 - height // 2
         self.colour = pixels[..., :3].astype(np.uint16)
-        self.leaves = 256 - np.round(pixels[..., 3:] * (256 / 255)).astype(np.uint16)
+        leaves = 256 - np.round(pixels[..., 3:] * (256 / 255)).astype(np.uint16)
+        self.leaves = np.repeat(leaves, 3, axis=-1)  # broadcast, `paste` takes three times as long
 
 
 def paste(frame: np.ndarray, sprite: Sprite, x: float, y: float) -> None:
     """Put the sprite's centre at (x, y), rounded to whole pixels, cut at the frame's edges."""
     height, width = sprite.colour.shape[:2]
-    left, top = round(x) - width // 2, round(y) - height // 2
+    left, top = round(x) + sprite.corner[0], round(y) + sprite.corner[1]
     x0, x1 = max(left, 0), min(left + width, frame.shape[1])
     y0, y1 = max(top, 0), min(top + height, frame.shape[0])
     if x0 >= x1 or y0 >= y1:
@@ -100,7 +116,7 @@ def paste(frame: np.ndarray, sprite: Sprite, x: float, y: float) -> None:
     target[:] = (target * sprite.leaves[part] >> 8) + sprite.colour[part]
 
 
-def pick(rng, colours: list[Colour]) -> Colour:
+def pick(rng, colours: Sequence[Colour]) -> Colour:
     return colours[rng.integers(len(colours))]
 
 
@@ -111,7 +127,7 @@ def tint(rng, colour: Colour, amount: int = 9) -> Colour:
     return tuple(int(v) for v in np.clip(np.add(colour, shift), 0, 255))
 
 
-def ground(rng, colours: list[Colour]) -> Colour:
+def ground(rng, colours: Sequence[Colour]) -> Colour:
     """One of the colours that such a place has, or what lies between two of them."""
     first, second = np.array(colours)[rng.integers(len(colours), size=2)]
     return tint(rng, first + rng.random() * (second - first), 16)
@@ -162,7 +178,7 @@ def player(outfit: dict, gait: float, facing: int = 1, size: float = 1.0) -> Spr
     return Sprite(pen.image)
 
 
-def look(rng, shirts: list[Colour], **more) -> dict:
+def look(rng, shirts: Sequence[Colour], **more) -> dict:
     """What a player wears; `legs` and `stick` are a hockey player's."""
     outfit = {"shirt": pick(rng, shirts), "shorts": INK, "stick": None}
     outfit |= {"skin": pick(rng, SKINS), "hair": pick(rng, HAIRS)}
@@ -170,7 +186,12 @@ def look(rng, shirts: list[Colour], **more) -> dict:
 
 
 def steps(outfit: dict, facing: int, size: float = 1.0) -> list[Sprite]:
-    return [player(outfit, k / 8, facing, size) for k in range(8)]
+    return _steps(tuple(outfit.items()), facing, size)
+
+
+@lru_cache(8)  # as many as play in a scene: its twin has the same players
+def _steps(outfit: tuple, facing: int, size: float) -> list[Sprite]:
+    return [player(dict(outfit), k / 8, facing, size) for k in range(8)]
 
 
 def ball(radius: float, colour: Colour, seam: Colour | None = None) -> Sprite:
@@ -185,7 +206,9 @@ def ball(radius: float, colour: Colour, seam: Colour | None = None) -> Sprite:
     return Sprite(pen.image)
 
 
-def fans(pen: Pen, rng, top: float, bottom: float, shirts: list[Colour], pitch: float = 8) -> None:
+def fans(
+    pen: Pen, rng, top: float, bottom: float, shirts: Sequence[Colour], pitch: float = 8
+) -> None:
     """Rows of heads over shirts, the nearer rows in front."""
     for row, y in enumerate(np.arange(top + 3, bottom + pitch * 0.6, pitch * 0.8)):
         for x in np.arange(-(row % 2) * pitch / 2, WIDTH + pitch, pitch) + rng.uniform(-0.8, 0.8):

@@ -1,9 +1,9 @@
-"""One process or many: who takes part in a training, on what device, with how many threads.
+"""One process or many: the ranks of a training, their device, precision and threads.
 
-    with processes.joined() as world:        # all that `torchrun` started, or this one alone
-        processes.meet()                     # nobody goes on before all are here
+    with joined() as world:        # all processes that `torchrun` started, or this one alone
+        meet()                     # a barrier
 
-Alone, `meet`, `total` and `gathered` cost nothing and change nothing.
+In a single process, `meet`, `total` and `gathered` cost nothing and change nothing.
 """
 
 import os
@@ -30,21 +30,26 @@ class World(NamedTuple):
     device: torch.device
 
 
+def alone() -> World:
+    """This process as the only one, on the GPU that torchrun assigned, or the first, or the CPU."""
+    if not torch.cuda.is_available():
+        return World(0, 1, torch.device("cpu"))
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+    torch.cuda.set_device(device)
+    return World(0, 1, device)
+
+
 @contextmanager
 def joined() -> Iterator[World]:
-    """This process among those `torchrun` started; alone without it."""
-    local = int(os.environ.get("LOCAL_RANK", 0))
-    cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
-    if cuda:
-        torch.cuda.set_device(device)
+    """This process among those that `torchrun` started; without torchrun, alone."""
+    world = alone()
     if "RANK" not in os.environ:
-        yield World(0, 1, device)
+        yield world
         return
-    # A first process that scores a large test set keeps the others waiting for long.
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=timedelta(days=1))
+    backend = "nccl" if world.device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(days=1))  # scoring a large set takes long
     try:
-        yield World(*place(), device)
+        yield World(*place(), world.device)
     finally:
         dist.destroy_process_group()
 
@@ -55,20 +60,20 @@ def place() -> tuple[int, int]:
 
 
 def meet() -> None:
-    """Wait for all."""
+    """Wait until every process has arrived here."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def total(x: Tensor) -> Tensor:
-    """The sum of what every process has, in place of `x`."""
+    """Sum `x` over the processes, in place."""
     if dist.is_initialized():
         dist.all_reduce(x)
     return x
 
 
 def gathered(x: Tensor) -> Tensor:
-    """What every process has (B×…, of one shape), by rank: (ranks·B)×…"""
+    """Concatenate the `x` of every process (B×…, of one shape) by rank: (ranks·B)×…"""
     ranks = place()[1]
     if ranks == 1:
         return x
@@ -78,8 +83,11 @@ def gathered(x: Tensor) -> Tensor:
 
 
 def resolved(precision: str, world: World) -> dict:
-    """What is decided once, by rule and never by timing, and kept by a run: `precision` ("auto":
-    bf16 where it pays), `threads` of each process, `ranks`, `device` and `torch`."""
+    """The facts of the machine that a run records: precision, threads, ranks, device and torch.
+
+    They are decided by rule, never by timing. `precision` "auto" is bf16 where it pays; `threads`
+    are those of each process.
+    """
     if precision == "auto":
         precision = "bf16" if system.has_bf16(world.device.type) else "fp32"
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
@@ -93,11 +101,11 @@ def resolved(precision: str, world: World) -> dict:
 
 
 def tell_changes(name: str, kept: dict, now: dict) -> None:
-    """Say what of the machine that a run was begun on is other now."""
+    """Print the facts of the machine that have changed since a run began."""
     other = [key for key in ("ranks", "device", "torch") if kept[key] != now[key]]
     if other:
         there = ", ".join(f"{key} {kept[key]} (now {now[key]})" for key in other)
-        print(f"{name} was begun with {there}: its last bits may differ from the whole's")
+        print(f"{name} was begun with {there}: its last bits may differ from an undisturbed run's")
 
 
 def set_up(threads: int, deterministic: bool) -> None:

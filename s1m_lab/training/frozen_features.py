@@ -1,14 +1,16 @@
-"""What the fixed part of a network makes of every clip, computed once and kept.
+"""Cached activations of the frozen layers, one row per clip.
 
-    found = features.prepare(net, weights, folder, "train", "fc7", seed, machine)
-    found[samples, 0]              # float32 B×4096, read from the disk
+    features = load_or_compute(net, weights, folder, "train", "fc7", seed, machine)
+    features[samples, 0]           # float32 B×4096, read from the disk
 
-Where only the top of a network is trained, what lies below says the same of a clip in every epoch.
-It is kept in the dataset's `features/`, float32, in the order of the clips: N×passes×numbers. A
-training clip has one pass, with a crop and a flip drawn once; validation and test clips have the
-four of §4. A file is known by the bytes of the weights, the clips, the layer, the seed of the crops
-and the machine's precision and threads, so that the same batches, computed again, give its bits.
-Where `pool5` is kept, `fc7` is made of it, without a look at the clips.
+Where only the top of a network is trained, the layers below give the same numbers in every epoch.
+They are cached in the dataset's `features/` as float32 N×passes×numbers, in the order of the clips.
+A training clip has one pass, with a random crop and flip; validation and test clips have the four
+of §4. Where `pool5` is cached, `fc7` is computed from it, without reading the clips.
+
+A file's name is a fingerprint of the weights, the clips, the seed of the crops, the augmentation
+and the machine's precision and threads. The same batches, computed again, give the same bits.
+(`features/` also holds a folder for each bag of words, see `baseline.bag_of_words`.)
 """
 
 from collections.abc import Iterator
@@ -17,68 +19,56 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
+from s1m_lab.common.files import exclusive, fingerprint, write_array
 from s1m_lab.common.progress import Progress
-from s1m_lab.data import augment, loader
+from s1m_lab.data import loader
+from s1m_lab.data.augment import Augment, fixed_views
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import predict
 
 VERSION = 1  # raise it when the same network and clips give other numbers
 LAYERS = ("pool5", "fc7")  # the last pooling, the last hidden layer
-MACHINE = ("precision", "threads", "device", "torch")  # on which the last bits depend
+MACHINE = ("precision", "threads", "device", "torch")  # the last bits depend on these
 
 
-def prepare(
+def load_or_compute(
     net, weights: str, folder: Path, split: str, layer: str, seed: int, machine: dict
 ) -> np.ndarray:
-    """The answers of a layer to all clips of a split: float32 N×passes×numbers, mapped from disk.
+    """The activations of a layer for all clips of a split: float32 N×passes×numbers, memory-mapped.
 
     Args:
-        net: a `models.Network` with the dataset's number of classes, or a `strangers.Stranger`.
-        weights: what those below the layer are known by (`runs.weights_print`).
+        net: a `models.Network` with the dataset's number of classes, or one of torchvision's.
+        weights: an identifier of the weights below the layer (`runs.weights_digest`).
         folder: of the dataset, its clips made.
         layer: one of `LAYERS`.
         seed: of the crops and flips of training clips.
-        machine: `config.json`'s of the run.
+        machine: from the run's `config.json`.
 
     Raises OSError where the disk has no room.
     """
     shards, here = Shards(folder / "clips", split), folder / "features"
     about = {"weights": weights, "clips": shards.fingerprint, "version": VERSION}
     about |= {"seed": seed if split == "train" else None, **{key: machine[key] for key in MACHINE}}
+    if split == "train":
+        about |= Augment(net.size, net.crop, seed).settings()
     name = f"{split}-{fingerprint(**about)}.npy"
     path, below = here / f"{layer}-{name}", here / f"pool5-{name}"
     with exclusive(here):
         if not path.is_file():
-            shape = (len(shards), _passes(split), _numbers(net, layer))
-            require_space(here, 4 * np.prod(shape, dtype=float))
             progress = Progress(f"{layer} of {split} clips", len(shards), "clips")
             if below.is_file():
                 parts = _hidden(net, np.load(below, mmap_mode="r", allow_pickle=False), machine)
             else:
-                parts = computed(net, shards, layer, seed, machine)
-            with atomic(path) as temporary:
-                out, done = np.lib.format.open_memmap(temporary, "w+", np.float32, shape), 0
-                for part in parts:
-                    out[done : done + len(part)] = part
-                    done += len(part)
-                    progress.update(len(part))
-                out.flush()
-                del out  # closed, before Windows is to rename it
+                parts = compute(net, shards, layer, seed, machine)
+            numbers = (net.fc6 if layer == "pool5" else net.fc8).in_features
+            shape = (len(shards), 1 if split == "train" else 4, numbers)
+            write_array(path, shape, progress.over(parts))
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _passes(split: str) -> int:
-    return 1 if split == "train" else 4
-
-
-def _numbers(net, layer: str) -> int:
-    return (net.fc6 if layer == "pool5" else net.fc8).in_features
 
 
 @torch.no_grad()
 def _hidden(net, pooled: np.ndarray, machine: dict) -> Iterator[np.ndarray]:
-    """What `computed` gives of the last hidden layer, from what it gave of the last pooling."""
+    """The last hidden layer from the last pooling, with the bits of `compute`."""
     device = net.scale.device
     net.eval()
     for first in range(0, len(pooled), predict.BATCH):
@@ -89,22 +79,19 @@ def _hidden(net, pooled: np.ndarray, machine: dict) -> Iterator[np.ndarray]:
 
 
 @torch.no_grad()
-def computed(net, shards: Shards, layer: str, seed: int, machine: dict) -> Iterator[np.ndarray]:
-    """What `prepare` keeps, batch by batch: float32 B×passes×numbers at a time."""
-    device, total = net.scale.device, len(shards)
-    workers = max(1, machine["threads"] - 1) if device.type == "cuda" else 0
-    data = loader.Clips(shards, net.frames, net.classes, 1 if workers else machine["threads"])
+def compute(net, shards: Shards, layer: str, seed: int, machine: dict) -> Iterator[np.ndarray]:
+    """The activations of a layer, batch by batch: float32 B×passes×numbers at a time."""
+    device, total, threads = net.scale.device, len(shards), machine["threads"]
+    augment = Augment(net.size, net.crop, seed)
     rows = np.split(np.arange(total), range(predict.BATCH, total, predict.BATCH))
+    plan = [loader.Plan(0, 0, row, row) for row in rows]
     net.eval()
-    for batch in loader.loader(data, [augment.Plan(0, 0, row, row) for row in rows], workers):
-        row, frames = batch.plan.samples, batch.frames.to(device, non_blocking=True)
-        if _passes(shards.split) == 1:
-            views = [augment.crops(row, seed, 0, net.size, net.crop)]
-        else:
-            views = [[place] * len(row) for place in augment.passes(net.size, net.crop)]
-        out = []
-        for places in views:
-            x = augment.augment(frames, places, net.size, net.crop)
+    for batch in loader.read_batches(shards, net.frames, net.classes, plan, threads, device):
+        frames, out = batch.frames.to(device, non_blocking=True), []  # uint8 B×T×H×W×3
+        views = fixed_views(frames, net.size, net.crop)
+        if shards.split == "train":
+            views = iter([augment(frames, batch.plan.samples, epoch=0)])
+        for x in views:  # B×3×T×S×S
             with predict.autocast(device, machine["precision"]):
                 x = net.pooled(x)
                 out.append((x if layer == "pool5" else net.hidden(x)).float().cpu())

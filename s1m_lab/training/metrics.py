@@ -90,10 +90,3 @@ def pair_hits(probabilities: np.ndarray, labels: Labels, a: int, b: int) -> np.n
     rows = np.flatnonzero(own[:, a] != own[:, b])
     lead = (probabilities[rows, a] - probabilities[rows, b]) * np.where(own[rows, a], 1, -1)
     return (np.sign(lead) + 1) / 2
-
-
-def pair_accuracy(
-    probabilities: np.ndarray, labels: Labels, pairs: Sequence[tuple[int, int]]
-) -> float:
-    """Share of the videos of `pairs` (label numbers) whose own class outscores its partner."""
-    return float(np.concatenate([pair_hits(probabilities, labels, a, b) for a, b in pairs]).mean())

@@ -1,17 +1,22 @@
-"""Clip and video predictions.
+"""Predictions of clips and videos: made, saved, loaded, averaged and scored.
 
-The test clips of a dataset are the same for every run, in the same order. Each is passed through
-the network four times (two crops × two flips) and the class probabilities are averaged; a video's
-are the mean over its clips (§4). What is saved, `predictions/<split>.npy` (clips×classes) and
-`<split>.parquet` (which video each clip is of, and its labels), is all that scores are made from.
-Both are written and scored in parts, so that memory does not grow with the number of clips.
+    predictions = load_predictions(run)            # of a finished run, on the test split
+    predictions.video_probabilities                # videos × classes
+    predict_videos("pocket-slow-s0-4fef3e43", ["surf.mp4"])      # a table of new videos
+
+§4: a test clip passes through the network four times (two crops × two flips) and its class
+probabilities are averaged. Those of a video are the mean over its clips. Every run on a dataset is
+tested on the same clips in the same order.
+
+A run's folder holds `predictions/<split>.npy` (clips×classes) and `<split>.parquet` (the video and
+labels of each clip). All scores are made from these two files. They are written and scored in
+parts, so that memory does not grow with the number of clips.
 """
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,24 +27,25 @@ import torch.nn.functional as F
 
 from s1m_lab import models
 from s1m_lab.common import system
-from s1m_lab.common.files import atomic, require_space
+from s1m_lab.common.files import atomic, write_array
 from s1m_lab.common.progress import Progress
-from s1m_lab.data import augment, loader
+from s1m_lab.data import loader
+from s1m_lab.data.augment import fixed_views, stored_side
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, metrics, runs
 from s1m_lab.video import container, reader
 
-BATCH = 64  # clips scored at a time
+BATCH = 64  # clips in a batch
 CLIPS = 20  # §4: clips of a new video
 PART = 4096  # clips held in memory while a run is scored
 
 
 class Predictions(NamedTuple):
-    """N clips of V videos, K classes; clips of a video stand together."""
+    """Predictions on N clips of V videos, K classes; the clips of a video are consecutive rows."""
 
     clip_probabilities: np.ndarray  # float32 N×K, after the four passes are averaged
     clip_video: np.ndarray  # int N: the number of each clip's video, 0…V−1
-    clip_number: np.ndarray  # int N: which clip of its video
+    clip_number: np.ndarray  # int N: the number of the clip in its video
     ids: list[str]  # V
     labels: list[list[int]]  # V
 
@@ -53,24 +59,29 @@ class Predictions(NamedTuple):
         return metrics.video_average(self.clip_probabilities, self.clip_video)
 
     def surest(self, video: int, label: int) -> int:
-        """The number of the clip of a video to which `label` is likeliest."""
+        """The row of the clip of a video with the highest probability of `label`."""
         mine = np.flatnonzero(self.clip_video == video)
         return int(mine[self.clip_probabilities[mine][:, label].argmax()])
 
     def parts(self, size: int = PART) -> Iterator["Predictions"]:
-        """The same in parts of up to `size` clips (at least a video), every video whole."""
+        """The predictions in parts of up to `size` clips, at least one video, every video whole."""
         ends = np.append(0, np.bincount(self.clip_video, minlength=len(self.ids)).cumsum())
         first = 0
         while first < len(self.ids):
             last = max(first + 1, np.searchsorted(ends, ends[first] + size, "right") - 1)
             rows, videos = slice(ends[first], ends[last]), slice(first, last)
-            own = self.clip_video[rows] - first
-            clips_there = self.clip_probabilities[rows], own, self.clip_number[rows]
-            yield Predictions(*clips_there, self.ids[videos], self.labels[videos])
+            yield Predictions(
+                self.clip_probabilities[rows],
+                self.clip_video[rows] - first,
+                self.clip_number[rows],
+                self.ids[videos],
+                self.labels[videos],
+            )
             first = last
 
 
-def autocast(device: torch.device, precision: str):
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Mixed precision for "bf16", none for "fp32"."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
@@ -80,26 +91,21 @@ def probabilities(
 ) -> Iterator[np.ndarray]:
     """The class probabilities of all clips of a split, in order: float32 B×K at a time.
 
-    Under `torchrun` the processes take turns at the batches, and all of them see all results.
+    Under `torchrun` the processes take turns at the batches, and every process gets all results.
     """
     rank, ranks = distributed.place()
-    device = net.scale.device
-    places = augment.passes(net.size, net.crop, passes)
-    total = len(shards)
-    turns = range(0, total, BATCH * ranks)
-    mine = [np.arange(total)[t + rank * BATCH :][:BATCH] for t in turns]
-    workers = max(1, threads - 1) if device.type == "cuda" else 0
-    data = loader.Clips(shards, net.frames, net.classes, 1 if workers else threads)
-    plan = [augment.Plan(step, 0, samples, samples) for step, samples in enumerate(mine)]
+    device, total = net.scale.device, len(shards)
+    starts = range(0, total, BATCH * ranks)  # of every turn
+    mine = [np.arange(total)[start + rank * BATCH :][:BATCH] for start in starts]
+    plan = [loader.Plan(step, 0, samples, samples) for step, samples in enumerate(mine)]
     net.eval()
-    for batch in loader.loader(data, plan, workers):
+    for batch in loader.read_batches(shards, net.frames, net.classes, plan, threads, device):
         samples, mean = batch.plan.samples, torch.zeros(BATCH, net.classes, device=device)
-        frames = batch.frames.to(device, non_blocking=True)
-        for place in places if len(samples) else ():
-            x = augment.augment(frames, [place] * len(samples), net.size, net.crop)
+        frames = batch.frames.to(device, non_blocking=True)  # uint8 B×T×H×W×3
+        for x in fixed_views(frames, net.size, net.crop, passes) if len(samples) else ():
             with autocast(device, precision):
-                logits = net(x)
-            mean[: len(samples)] += F.softmax(logits.float(), dim=1) / len(places)
+                logits = net(x)  # B×K
+            mean[: len(samples)] += F.softmax(logits.float(), dim=1) / passes
         mean = distributed.gathered(mean)
         yield mean[: total - batch.plan.step * BATCH * ranks].cpu().numpy()
     net.train()
@@ -111,56 +117,54 @@ def validate(
     """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
     if not len(shards):
         return float("nan"), float("nan")
-    return judged(shards, probabilities(net, shards, precision, threads, passes=1))
+    found = probabilities(net, shards, precision, threads, passes=1)
+    return loss_and_hit1(found, clip_index(shards)["labels"])
 
 
-def judged(shards: Shards, found: Iterable[np.ndarray]) -> tuple[float, float]:
-    """Cross-entropy and Hit@1 of the probabilities of all clips of a split, in order."""
-    labels, losses, hits, done = index(shards)["labels"].combine_chunks(), [], [], 0
+def loss_and_hit1(
+    found: Iterable[np.ndarray], labels: pa.Array | pa.ChunkedArray
+) -> tuple[float, float]:
+    """Cross-entropy and Hit@1 of the probabilities of all samples, which come part by part."""
+    losses, hits, done = [], [], 0
     for part in found:
         own = labels.slice(done, len(part)).to_pylist()
-        share = metrics.truth(own, part.shape[1]) / np.array([len(each) for each in own])[:, None]
-        losses.append(-(share * np.log(np.maximum(part, 1e-12))).sum(axis=1))
+        targets = loader.soft_targets(own, part.shape[1])
+        losses.append(-(targets * np.log(np.maximum(part, 1e-12))).sum(axis=1))
         hits.append(metrics.hits(part, own, 1))
         done += len(part)
     return float(np.concatenate(losses).mean()), float(np.concatenate(hits).mean())
 
 
-def save(
+def score_split(
     run: runs.Run, net: models.Network, folder: Path, split: str, precision: str, threads: int
 ) -> None:
-    """Score all clips of a split of a dataset folder and write the run's `predictions/`."""
+    """Predict all clips of a split of a dataset folder and write the run's `predictions/`."""
     shards = Shards(folder / "clips", split)
-    write(run, shards, net.classes, probabilities(net, shards, precision, threads, passes=4))
+    found = probabilities(net, shards, precision, threads, passes=4)
+    write_predictions(run, split, clip_index(shards), net.classes, found)
 
 
-def write(run: runs.Run, shards: Shards, classes: int, found: Iterable[np.ndarray]) -> None:
-    """Write the probabilities of all clips of a split, in order, as the run's `predictions/`."""
-    total, split = len(shards), shards.split
-    writes = distributed.place()[0] == 0
-    target = run.path / "predictions" / f"{split}.npy"
-    progress = Progress(f"scoring {split} clips", total, "clips")
-    with atomic(target) if writes else nullcontext() as temporary:
-        if writes:
-            shape = (total, classes)
-            require_space(run.path, 4 * total * classes)
-            out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-        done = 0
-        for part in found:
-            if writes:
-                out[done : done + len(part)] = part
-                progress.update(len(part))
-            done += len(part)
-        if writes:
-            out.flush()
-            del out  # closed, before Windows is to rename it
-    if writes:
-        with atomic(target.with_suffix(".parquet")) as temporary:
-            pq.write_table(index(shards), temporary)
+def write_predictions(
+    run: runs.Run, name: str, index: pa.Table, classes: int, found: Iterable[np.ndarray]
+) -> None:
+    """Write `predictions/<name>.npy` and `<name>.parquet` of a run.
+
+    `index` has a row a sample (see `clip_index`); `found` are its probabilities, part by part.
+    Under `torchrun` every process makes this call and the first one writes.
+    """
+    target = run.path / "predictions" / f"{name}.npy"
+    if distributed.place()[0]:
+        for _ in found:  # the processes compute together
+            pass
+        return
+    progress = Progress(f"scoring {name} clips", len(index), "clips")
+    write_array(target, (len(index), classes), progress.over(found))
+    with atomic(target.with_suffix(".parquet")) as temporary:
+        pq.write_table(index, temporary)
 
 
-def index(shards: Shards) -> pa.Table:
-    """The index rows of all clips of a split: video, clip, start and labels."""
+def clip_index(shards: Shards) -> pa.Table:
+    """A row for every clip of a split: video, clip, start and labels."""
     columns = ["video", "clip", "start", "labels"]
     return pa.concat_tables(shards.index(s).select(columns) for s in range(len(shards.counts)))
 
@@ -180,7 +184,10 @@ def load_predictions(run: runs.Run, split: str = "test") -> Predictions:
 
 
 class _Mean:
-    """The mean of N×K arrays, made of the rows that are asked for and no others."""
+    """The mean of N×K arrays, computed for the rows that are read and no others.
+
+    It stands in for an array in `Predictions`.
+    """
 
     def __init__(self, arrays: Sequence[np.ndarray]):
         self.arrays, self.shape, self.dtype = arrays, arrays[0].shape, arrays[0].dtype
@@ -199,8 +206,8 @@ class _Mean:
 def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
     """The mean of several runs, clip by clip, from their saved predictions (§4.1: CNN average).
 
-    Means are made as their rows are asked for, so that `parts` holds no more than of one run.
-    Raises ValueError unless all runs know the same classes and were tested on the same clips.
+    Means are computed as their rows are read, so that `parts` needs the memory of one run. Raises
+    ValueError unless all runs have the same classes and were tested on the same clips.
     """
     if not several:
         raise ValueError("no run to average")
@@ -210,25 +217,31 @@ def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
     for run, index in zip(others, indexes[1:], strict=True):
         both = f"{run.name!r} cannot be averaged with {first.name!r}: "
         if run.labels != first.labels:
-            lists = f"it knows {len(run.labels):,} classes, the other {len(first.labels):,}"
+            lists = f"it has {len(run.labels):,} classes, the other {len(first.labels):,}"
             raise ValueError(f"{both}{lists}, and the lists differ")
         if index.num_rows != indexes[0].num_rows:
             counts = f"it was tested on {index.num_rows:,} clips, the other on "
             raise ValueError(f"{both}{counts}{indexes[0].num_rows:,}")
         if not index.equals(indexes[0]):
             raise ValueError(f"{both}they were tested on other clips, or in another order")
-    return saved[0]._replace(clip_probabilities=_Mean([p.clip_probabilities for p in saved]))
+    mean: Any = _Mean([p.clip_probabilities for p in saved])
+    return saved[0]._replace(clip_probabilities=mean)
 
 
 def aligned(found: Sequence[Predictions]) -> tuple[Predictions, ...]:
-    """Predictions on the same videos, with the same clips: where some have one row a video (those
-    of histograms), every clip is given its video's."""
+    """Predictions on the same videos, with the same clips.
+
+    Where some have one row a video (those of histograms), every clip gets its video's row.
+    """
     most = max(found, key=lambda p: len(p.clip_video))
-    clip = {"clip_video": most.clip_video, "clip_number": most.clip_number}
     return tuple(
         p
         if len(p.clip_video) == len(most.clip_video)
-        else p._replace(clip_probabilities=p.video_probabilities[most.clip_video], **clip)
+        else p._replace(
+            clip_probabilities=p.video_probabilities[most.clip_video],
+            clip_video=most.clip_video,
+            clip_number=most.clip_number,
+        )
         for p in found
     )
 
@@ -240,19 +253,51 @@ def scores(run: runs.Run, folder: Path) -> dict:
         means = part.video_probabilities
         hits[0] += metrics.hits(part.clip_probabilities, part.clip_labels, 1).sum()
         hits[1:] += [metrics.hits(means, part.labels, k).sum() for k in (1, 5)]
-    clips_there, videos_there = len(saved.clip_video), len(saved.ids)
+    clips, videos = len(saved.clip_video), len(saved.ids)
     return {
-        "clip_hit1": float(hits[0] / clips_there),
-        "video_hit1": float(hits[1] / videos_there),
-        "video_hit5": float(hits[2] / videos_there),
-        "clips": clips_there,
-        "videos": videos_there,
+        "clip_hit1": float(hits[0] / clips),
+        "video_hit1": float(hits[1] / videos),
+        "video_hit5": float(hits[2] / videos),
+        "clips": clips,
+        "videos": videos,
         "videos_missing": _missing(folder),
     }
 
 
+def write_results(
+    run: runs.Run,
+    net,
+    folder: Path,
+    epoch: int,
+    seconds: float,
+    waited: float,
+    clips: int,
+    more: dict[str, Any],
+) -> None:
+    """Write `results.json`, with which a run is finished.
+
+    `epoch` is the best one. `seconds` is the time of training, `waited` the part spent on waiting
+    for data, `clips` the clips trained on. `more` joins the results, or replaces some.
+    """
+    settings, machine = run.config["settings"], run.config["machine"]
+    results = {
+        "model": settings["model"],
+        "data": settings["data"],
+        "classes": len(run.labels),
+        "seed": settings["seed"],
+        "parameters": sum(p.numel() for p in net.parameters()),
+        **scores(run, folder),
+        "epoch": epoch,
+        "seconds": round(seconds, 3),
+        "train_clips_per_second": round(clips / seconds, 1),
+        "data_wait": round(waited / seconds, 4),
+        **{key: machine[key] for key in ("precision", "threads", "version", "commit")},
+    }
+    runs.write_file(run.path / "results.json", results | more)
+
+
 def _missing(folder: Path) -> int:
-    """How many test videos could not be read; their statuses say why."""
+    """The number of test videos that could not be read; the status table gives the reasons."""
     status = pq.read_table(folder / "clips" / "status.parquet", columns=["split", "status"])
     test = pc.equal(status["split"], "test")
     return pc.sum(pc.and_(test, pc.not_equal(status["status"], "ok"))).as_py() or 0
@@ -261,7 +306,7 @@ def _missing(folder: Path) -> int:
 def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
     """Label new videos: a DataFrame with a row a path: path, status, label1…5, probability1…5.
 
-    Up to `n` clips of each are scored as test clips are. A video that cannot be read keeps its row,
+    Up to `n` clips of each are scored as test clips are. A video that cannot be read has a row too,
     with the reason as its status.
     """
     import pandas as pd
@@ -274,7 +319,7 @@ def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CL
     progress = Progress("labelling", len(paths := list(paths)), "videos")
     for path in paths:
         name = _text(path)
-        row = {"path": name, "status": "ok"}
+        row: dict[str, str | float] = {"path": name, "status": "ok"}
         try:
             mean = _score(net, Path(path), n, device, precision)
             best = np.argsort(-mean, kind="stable")[:5]
@@ -293,24 +338,23 @@ def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CL
 
 
 def _text(path: str | Path) -> str:
-    """The name of a file as a table can hold it; bytes that are no UTF-8 become `\\xff`."""
+    """A file's name as text for a table; bytes that are no UTF-8 become `\\xff`."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @torch.no_grad()
 def _score(net, path: Path, n: int, device, precision: str) -> np.ndarray:
     """The class probabilities (K) of one video file."""
-    side, total, clips_seen = augment.stored_side(net.size), 0.0, 0
+    side, total, passes = stored_side(net.size), np.zeros(net.classes, np.float32), 0
     info = reader.probe(path)
     starts = reader.starts(info.duration, n, _text(path.name))
     if not starts:
         raise container.VideoError("too short", f"{info.duration:.2f} s")
     for clip in reader.segments(path, starts, size=(side, side), info=info):
-        frames = torch.from_numpy(clip[None, list(net.frames)]).to(device)
-        for place in augment.passes(net.size, net.crop):
-            x = augment.augment(frames, [place], net.size, net.crop)
+        frames = torch.from_numpy(clip[None, list(net.frames)]).to(device)  # 1×T×H×W×3
+        for x in fixed_views(frames, net.size, net.crop):
             with autocast(device, precision):
-                logits = net(x)
+                logits = net(x)  # 1×K
             total = total + F.softmax(logits[0].float(), dim=0).cpu().numpy()
-        clips_seen += 1
-    return total / (clips_seen * 4)
+            passes += 1
+    return total / passes

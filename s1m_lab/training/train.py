@@ -1,14 +1,17 @@
-"""The loop, resume; one process or torchrun.
+"""Training: the loop of §3.3, from the last checkpoint on, on one process or several.
 
-    run = train(TrainConfig(model="slow"))              # finds, resumes or makes the run
+    run = train(TrainConfig(model="slow"))                        # finds, resumes or makes the run
     torchrun --nproc-per-node 4 -m s1m_lab -- train --model slow  # the same, data-parallel
 
-A training is a function of its settings: run again, it goes on where it stopped and ends in the
-same bits; on more processes it sees the same clips, crops and masks in the same global batches.
+`Trainer.fit` is the loop. Around it stand the set-up, the learning rate as a function of the step
+(`rate_share`), and the bookkeeping after each step: log, validation, checkpoint.
+
+A training is a function of its settings. Repeated, it resumes and ends in the same bits. On more
+processes it sees the same clips, crops and masks in the same global batches.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from math import cos, isfinite, pi
@@ -21,12 +24,13 @@ from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, require_space
 from s1m_lab.common.progress import Progress
-from s1m_lab.data import augment, catalog, loader
+from s1m_lab.data import catalog, loader
+from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
+from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, predict, runs
 from s1m_lab.training.config import RECIPES, Recipe, TrainConfig
-from s1m_lab.training.distributed import World
 
 VERSION = 2  # raise it when the same settings give other weights
 ROW = 10  # steps in a row of metrics.csv
@@ -35,199 +39,333 @@ COLUMNS = ("step", "epoch", "lr", "loss", "val_loss", "val_hit1")
 TIMED = ("seconds", "clips_per_second", "data_wait")  # differ from one time to the next
 
 
-def train(config: TrainConfig, about: dict | None = None) -> runs.Run:
+def train(config: TrainConfig, about: dict | None = None, folder: Path | None = None) -> runs.Run:
     """Train one network and score it on the test videos; returns the finished run.
 
-    Prepares the dataset if need be. A run that is finished is returned as it is, one that was
-    stopped goes on from its last checkpoint. Under `torchrun` every process calls this alike.
-    `about` joins the settings and `results.json`: what the training is for (see `transfer`).
-    Raises ValueError where a run of that name has other settings (it lists them), and where
-    `start` is a run of another network.
+    A finished run is returned as it is. An interrupted one resumes from its last checkpoint. Under
+    `torchrun` every process makes this call. The arguments and errors are those of `Trainer`.
     """
-    about = about or {}
-    system.keep_memory()
     with distributed.joined() as world:
-        if world.rank == 0:
-            prepare.prepare(config.data)
-        distributed.meet()
-        folder = paths.dataset(config.data)
-        config, settings, run = _asked(config, folder, about, world.ranks)
-        with exclusive(run.path) if world.rank == 0 else nullcontext():
-            if world.rank == 0:
-                labels = catalog.load_catalog(folder).attrs["classes"]
-                machine = distributed.resolved(config.precision, world)
-                runs.begin(run.name, settings, machine, labels)
+        return Trainer(config, about, folder, world).train()
+
+
+@dataclass
+class State:
+    """The progress of a training: with weights and momenta, all that a checkpoint holds."""
+
+    step: int = 0
+    clips: int = 0  # trained on, repeats counted
+    judged: int = 0  # `clips` at the last validation
+    cuts: int = 0  # of the rate, on a plateau
+    best_epoch: int = -1
+    best_hit1: float = -1.0
+    best_loss: float = float("inf")
+    seconds: float = 0.0  # in the loop, without validation and checkpoints
+    waited: float = 0.0  # of them, for data
+
+    def improve(self, epoch: int, loss: float, hit1: float) -> bool:
+        """Whether an epoch is the best so far; if not, the plateau schedule cuts the rate.
+
+        Best is the higher Hit@1 on the validation clips, of equals the lower loss. Without
+        validation clips (both nan) every epoch is.
+        """
+        if hit1 < self.best_hit1 or (hit1 == self.best_hit1 and loss >= self.best_loss):
+            self.cuts += 1
+            return False
+        self.best_epoch, self.best_hit1, self.best_loss = epoch, hit1, loss
+        return True
+
+
+class Trainer:
+    """One training: its run is known once it is made, `train` begins, resumes or returns it.
+
+    Args:
+        config: the settings; zeros stand for the recipe's values.
+        about: what the training is for; joins the settings and `results.json` (see `finetune`).
+        folder: the dataset's, if it is prepared; otherwise it is prepared here.
+        world: the processes that train together; by default this one alone.
+
+    Raises ValueError where `start` is a run of another network, or the dataset lacks clips.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        about: dict | None = None,
+        folder: Path | None = None,
+        world: distributed.World | None = None,
+    ):
+        self.world = world or distributed.alone()
+        if not folder:
+            if self.world.rank == 0:
+                prepare.prepare(config.data)
+            distributed.meet()
+        self.folder = folder or paths.dataset(config.data)
+        self.about, self.recipe = about or {}, RECIPES[config.recipe]
+        resolved = resolve(config, self.folder, self.about, self.world.ranks)
+        self.config, self.settings, self.run = resolved
+
+    def train(self) -> runs.Run:
+        """Train and score; returns the finished run.
+
+        Raises ValueError where a run of that name has other settings, and lists them.
+        """
+        run, first = self.run, self.world.rank == 0
+        system.keep_freed_memory()
+        with exclusive(run.path) if first else nullcontext():
+            machine = distributed.resolved(self.config.precision, self.world)
+            if first:
+                labels = catalog.load_catalog(self.folder).attrs["classes"]
+                runs.begin(run.name, self.settings, machine, labels)
             distributed.meet()
             if not run.finished:
-                precision, threads = _machine(run, config, world)
-                distributed.set_up(threads, config.deterministic)
-                state = _fit(run, config, folder, world, precision, threads)
+                self.set_up(machine)
+                self.fit()
                 distributed.meet()  # the best epoch is on the disk
-                _finish(run, config, folder, world, state, precision, threads, about)
+                self.score()
             distributed.meet()
-    return run
+        return run
+
+    # ------------------------------------------------------------------------------------ the loop
+
+    def fit(self) -> None:
+        """§3.3: stochastic gradient descent with momentum, to the last step."""
+        config, recipe, device = self.config, self.recipe, self.world.device
+        for batch in self.read_batches():
+            lr = config.lr * rate_share(recipe, batch.plan.step, self.steps, self.state.cuts)
+            for group in self.optimizer.param_groups:
+                group["lr"] = lr * group["share"]
+
+            frames = batch.frames.to(device, non_blocking=True)  # uint8 B×T×H×W×3
+            x = self.augment(frames, batch.plan.samples, batch.plan.epoch)  # B×3×T×S×S
+            dropout = step_dropout(recipe.dropout, config.seed, batch.plan)
+            with predict.autocast(device, self.precision):
+                logits = self.replica(x, dropout)  # B×classes
+            targets = batch.targets.to(device, non_blocking=True)  # B×classes
+            # The sum over the global batch divided by its size, whatever share of it is here.
+            loss = F.cross_entropy(logits.float(), targets, reduction="sum") / self.batch_size
+
+            self.optimizer.zero_grad(set_to_none=True)
+            (loss * self.world.ranks).backward()  # since replicas average their gradients
+            if recipe.clip_norm:
+                torch.nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip_norm)
+            self.optimizer.step()
+            self.after_step(batch.plan.epoch, lr, loss.detach())
+
+    # ---------------------------------------------------------------------------------- its set-up
+
+    def set_up(self, machine: dict) -> None:
+        """Build the network and its optimizer, and load the last checkpoint, if there is one.
+
+        A run keeps the precision and threads it began with, so that it ends in the same bits.
+        """
+        run, config, world, begun = self.run, self.config, self.world, self.run.config["machine"]
+        if world.rank == 0:
+            distributed.tell_changes(run.name, begun, machine)
+        self.precision = begun["precision"]
+        self.threads = (begun if begun["ranks"] == machine["ranks"] else machine)["threads"]
+        distributed.set_up(self.threads, config.deterministic)
+
+        self.net = self.build_network()
+        self.optimizer = torch.optim.SGD(
+            parameter_groups(self.net, config.start),
+            config.lr,
+            momentum=self.recipe.momentum,
+            weight_decay=self.recipe.decay,
+        )
+        self.state = self.load_checkpoint()
+        if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
+            require_space(run.path, 8 * sum(4 * p.numel() for p in self.net.parameters()))
+        distribute = torch.nn.parallel.DistributedDataParallel
+        self.replica = distribute(self.net) if world.ranks > 1 else self.net
+
+        self.augment = Augment(config.size, self.net.crop, config.seed)
+        self.train_clips = Shards(self.folder / "clips", "train")
+        self.val_clips = Shards(self.folder / "clips", "val")
+        self.samples, self.counts = loader.choose_few(self.train_clips, config.few, config.seed)
+        self.batch_size = min(config.batch_size, len(self.samples))
+        self.epoch_steps = len(self.samples) // self.batch_size
+        self.steps = self.epoch_steps * config.epochs
+
+        self.log = runs.Log(run, COLUMNS + TIMED, self.state.step) if world.rank == 0 else None
+        self.progress = Progress(f"training {config.model}", self.steps, "steps", self.state.step)
+        self.losses: list[torch.Tensor] = []  # of the steps since the last row
+        self.last_row = replace(self.state)
+
+    def build_network(self) -> models.Network:
+        """The network on its device, with the weights it starts from."""
+        config, classes = self.config, len(self.run.labels)
+        net = models.build(config.model, classes, config.width, config.size, config.seed)
+        net.scale.fill_(self.recipe.scale)
+        if config.start:
+            runs.load_all_but_last_layer(net, runs.load_run(config.start))
+        return net.to(self.world.device)
+
+    def load_checkpoint(self) -> State:
+        """Load the last checkpoint into the network and its optimizer; returns its state."""
+        state, tensors = runs.load_checkpoint(self.run)
+        if not state:
+            return State()
+        self.net.load_state_dict(tensors["weights"])
+        for name, p in self.net.named_parameters():
+            momentum = torch.empty_like(p).copy_(tensors["momenta"][name])
+            self.optimizer.state[p]["momentum_buffer"] = momentum
+        print(f"{self.run.name} resumes from step {state['step']}")
+        return State(**state)
+
+    def read_batches(self) -> Iterator[loader.Batch]:
+        """This process's part of every batch from the present step on; counts the time waited."""
+        config, (rank, ranks, device) = self.config, self.world
+        plan = loader.plan_batches(
+            self.counts, self.batch_size, config.seed, config.epochs, self.state.step, rank, ranks
+        )
+        plan = (each._replace(samples=self.samples[each.samples]) for each in plan)
+        self.clock = time.perf_counter()
+        for batch in loader.read_batches(
+            self.train_clips, self.net.frames, self.net.classes, plan, self.threads, device
+        ):
+            self.state.waited += time.perf_counter() - self.clock
+            yield batch
+
+    # ----------------------------------------------------------------------------- its bookkeeping
+
+    def after_step(self, epoch: int, lr: float, loss: torch.Tensor) -> None:
+        """Count the step. Some steps write a row of metrics.csv, validate or save a checkpoint."""
+        state = self.state
+        state.step, state.clips = state.step + 1, state.clips + self.batch_size
+        self.losses.append(loss)
+        epoch_ends = state.step % self.epoch_steps == 0
+        row_ends = epoch_ends or state.step % ROW == 0
+        mean_loss = mean_over_processes(self.losses) if row_ends else None
+        state.seconds += time.perf_counter() - self.clock
+
+        val_loss, val_hit1 = self.validate(epoch) if epoch_ends else (None, None)
+        if row_ends:
+            self.write_row(epoch, lr, mean_loss, val_loss, val_hit1)
+        if self.world.rank == 0:
+            if state.step % self.recipe.checkpoint == 0 or state.step == self.steps:
+                self.save_checkpoint()
+            self.progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
+        self.clock = time.perf_counter()
+
+    def write_row(self, epoch: int, lr: float, *losses: float | None) -> None:
+        """Write a row of metrics.csv: the steps since the last row."""
+        state, last = self.state, self.last_row
+        if self.log:
+            seconds = state.seconds - last.seconds
+            speed, wait = (
+                (state.clips - last.clips) / seconds,
+                (state.waited - last.waited) / seconds,
+            )
+            self.log.add(state.step, epoch, lr, *losses, state.seconds, speed, wait)
+        self.losses, self.last_row = [], replace(state)
+
+    def validate(self, epoch: int) -> tuple[float | None, float | None]:
+        """Loss and Hit@1 on the validation clips, and the weights saved if they are the best.
+
+        Where epochs are short, as with few videos, most are not validated (None, None): as many
+        clips must have been trained on as are validated.
+        """
+        state = self.state
+        if state.clips - state.judged < len(self.val_clips) and state.step < self.steps:
+            return None, None
+        state.judged = state.clips
+        loss, hit1 = predict.validate(self.net, self.val_clips, self.precision, self.threads)
+        if state.improve(epoch, loss, hit1) and self.world.rank == 0:
+            numbers = {"epoch": epoch, "val_hit1": hit1, "val_loss": loss, "step": state.step}
+            path = self.run.path / "model.safetensors"
+            runs.save_network(path, self.net, self.run.labels, numbers)
+        return loss, hit1
+
+    def save_checkpoint(self) -> None:
+        """A checkpoint. With the 1st, 2nd, 4th, 8th …, the first layer is kept for good (04)."""
+        step, every = self.state.step, self.recipe.checkpoint
+        if step % every == 0 and (step // every).bit_count() == 1:
+            runs.save_first_layer(self.run, step, self.net)
+        momenta = {
+            name: self.optimizer.state[p]["momentum_buffer"]
+            for name, p in self.net.named_parameters()
+        }
+        weights = self.net.state_dict()
+        runs.save_checkpoint(self.run, asdict(self.state), weights=weights, momenta=momenta)
+
+    def score(self) -> None:
+        """Score the best epoch on the test videos; writes predictions and `results.json`."""
+        run, folder, state = self.run, self.folder, self.state
+        if Shards(folder / "clips", "test").fingerprint != run.config["settings"]["clips"]:
+            raise RuntimeError(
+                f"the clips of {folder.name} were made anew while {run.name} trained on them; "
+                f"remove {run.path} and train again"
+            )
+        net = runs.load_network(run).to(self.world.device)
+        predict.score_split(run, net, folder, "test", self.precision, self.threads)
+        if self.world.rank == 0:
+            timing = state.seconds, state.waited, state.clips
+            predict.write_results(run, net, folder, state.best_epoch, *timing, self.about)
 
 
-def run_of(config: TrainConfig, about: dict | None = None) -> runs.Run:
-    """The run that `train` returns: finished, begun or not there yet.
-
-    Its dataset must be there: the clips are among the settings that a run is named by.
-    """
-    return _asked(config, paths.dataset(config.data), about)[2]
-
-
-def _asked(
-    config: TrainConfig, folder: Path, about: dict | None = None, ranks: int = 1
+def resolve(
+    config: TrainConfig, folder: Path, about: dict, ranks: int = 1
 ) -> tuple[TrainConfig, dict, runs.Run]:
-    """The config with its recipe's values, all that decides the weights as plain data, the run."""
-    sizes = {split: len(Shards(folder / "clips", split)) for split in ("train", "test")}
-    for split, clips_there in sizes.items():
-        if not clips_there:
+    """The config with its recipe's values, all settings that decide the weights, and the run.
+
+    The run need not exist. Its name holds a fingerprint of the settings, clips among them.
+    """
+    for split in ("train", "test"):
+        if not len(Shards(folder / "clips", split)):
             raise ValueError(
                 f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
-                "others to test on (ingest.statuses says what became of its videos)"
+                "others to test on (prepare.statuses lists what became of its videos)"
             )
     stored = Shards(folder / "clips", "train")
-    there = len(loader.few(stored, config.few, config.seed)[0]) if config.few else len(stored)
-    config = (_continued(config) if config.start else config).resolved(there)
-    if min(config.batch_size, there) < ranks:
+    clips = len(loader.choose_few(stored, config.few, config.seed)[0])
+    config = (_as_start(config) if config.start else config).resolved(clips)
+    if min(config.batch_size, clips) < ranks:
         raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
     settings = RECIPES[config.recipe]._asdict() | asdict(config)
     settings |= {"data": paths.name(folder), "clips": stored.fingerprint, "training": VERSION}
     if config.start:
-        settings["weights"] = runs.weights_print(runs.load_run(config.start))
-    for young in ("start", "few"):  # which the first runs did not know
+        settings["weights"] = runs.weights_digest(runs.load_run(config.start))
+    for young in ("start", "few"):  # settings that the first runs did not have
         if not settings[young]:
             del settings[young]
-    settings |= about or {}
+    settings |= Augment(config.size, config.size).settings() | about
     return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
 
 
-def _continued(config: TrainConfig) -> TrainConfig:
-    """The config with the width and size of the run it starts from; refuses another network."""
-    own = runs.network(runs.load_run(config.start))
+def _as_start(config: TrainConfig) -> TrainConfig:
+    """The config with the width and size of its start; refuses a start of another network."""
+    own = runs.network_facts(runs.load_run(config.start))
     for key in ("model", "width", "size"):
-        asked = getattr(config, key)
-        if asked and asked != own[key]:
+        wanted = getattr(config, key)
+        if wanted and wanted != own[key]:
             raise ValueError(
-                f"run {config.start!r} is a network of {key} {own[key]}, not {asked}; a training "
+                f"run {config.start!r} is a network of {key} {own[key]}, not {wanted}; a training "
                 f"starts from the same network: give {key} {own[key]}"
             )
     return replace(config, width=own["width"], size=own["size"])
 
 
-def _machine(run: runs.Run, config: TrainConfig, world: World) -> tuple[str, int]:
-    """The precision and threads of a run on this machine; says what a resumed run will miss."""
-    kept, now = run.config["machine"], distributed.resolved(config.precision, world)
-    if world.rank == 0:
-        distributed.tell_changes(run.name, kept, now)
-    return kept["precision"], (kept if kept["ranks"] == now["ranks"] else now)["threads"]
+def rate_share(recipe: Recipe, step: int, steps: int, cuts: int) -> float:
+    """The learning rate at a step (counted from 0), as a share of the recipe's."""
+    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
+    if recipe.schedule == "cosine":
+        return warm * (1 + cos(pi * step / steps)) / 2
+    return warm * 0.1**cuts  # §3.3: cut when validation stops improving
 
 
-@dataclass
-class State:
-    """Where a training stands: with the weights and momenta, all that a checkpoint holds."""
-
-    step: int = 0
-    clips: int = 0  # trained on, repeats counted
-    judged: int = 0  # of them, when the validation clips were scored last
-    cuts: int = 0  # of the rate, on a plateau
-    best_epoch: int = -1
-    best_hit1: float = -1.0
-    best_loss: float = float("inf")
-    seconds: float = 0.0  # in the loop, validation and checkpoints apart
-    waited: float = 0.0  # of them, for data
+def step_dropout(share: float, seed: int, plan: loader.Plan) -> models.Dropout:
+    """The dropout of a step: a clip's mask is a function of its place in the global batch."""
+    keys = keyed_uniform(seed, plan.step, DROPOUT, plan.rows).view("int64")
+    return models.Dropout(share, torch.from_numpy(keys))
 
 
-def _fit(
-    run: runs.Run, config: TrainConfig, folder: Path, world: World, precision: str, threads: int
-) -> State:
-    """The training loop: every step, every row of metrics.csv, every checkpoint."""
-    recipe, device = RECIPES[config.recipe], world.device
-    train_clips, val_clips = Shards(folder / "clips", "train"), Shards(folder / "clips", "val")
-    net = models.build(config.model, len(run.labels), config.width, config.size, config.seed)
-    net.scale.fill_(recipe.scale)
-    net.dropout = recipe.dropout
-    if config.start:
-        runs.adopt(net, runs.load_run(config.start))
-    net.to(device)
-    optimizer = torch.optim.SGD(
-        groups(net, config.start), config.lr, momentum=recipe.momentum, weight_decay=recipe.decay
-    )
-    state = _resume(run, net, optimizer)
-    if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
-        require_space(run.path, 8 * sum(4 * p.numel() for p in net.parameters()))
-    replica = net
-    if world.ranks > 1:
-        replica = torch.nn.parallel.DistributedDataParallel(net)
+def parameter_groups(net, start: str, trained: Sequence[str] = ("",)) -> list[dict]:
+    """The optimizer's groups of parameters, each with its share of the learning rate.
 
-    counts, kept = train_clips.counts, None
-    if config.few:
-        kept, counts = loader.few(train_clips, config.few, config.seed)
-    batch_size = min(config.batch_size, int(counts.sum()))
-    epoch_steps = int(counts.sum()) // batch_size
-    steps = epoch_steps * config.epochs
-    workers = max(1, threads - 1) if device.type == "cuda" else 0
-    data = loader.Clips(train_clips, net.frames, net.classes, 1 if workers else threads)
-    plan = loader.plans(counts, batch_size, config.seed, config.epochs, state.step, *world[:2])
-    if config.few:
-        plan = (each._replace(samples=kept[each.samples]) for each in plan)
-    log = runs.Log(run, COLUMNS + TIMED, state.step) if world.rank == 0 else None
-    progress = Progress(f"training {config.model}", steps, "steps", state.step)
-    losses, last, clock = [], replace(state), time.perf_counter()
-    for batch in loader.loader(data, plan, workers):
-        state.waited += time.perf_counter() - clock
-        step, epoch, rows, samples = batch.plan
-        rate = config.lr * _schedule(recipe, step, steps, state.cuts)
-        for group in optimizer.param_groups:
-            group["lr"] = rate * group["share"]
-        places = augment.crops(samples, config.seed, epoch, config.size, net.crop)
-        x = augment.augment(
-            batch.frames.to(device, non_blocking=True), places, config.size, net.crop
-        )
-        net.rows = augment.masks(config.seed, step, rows)
-        with predict.autocast(device, precision):
-            logits = replica(x)
-        # The sum over the global batch by its size, whatever share of the batch is here.
-        targets = batch.targets.to(device, non_blocking=True)
-        loss = F.cross_entropy(logits.float(), targets, reduction="sum") / batch_size
-        optimizer.zero_grad(set_to_none=True)
-        (loss * world.ranks).backward()  # since replicas average their gradients
-        if recipe.clip_norm:
-            torch.nn.utils.clip_grad_norm_(net.parameters(), recipe.clip_norm)
-        optimizer.step()
-        losses.append(loss.detach())
-        state.step, state.clips = state.step + 1, state.clips + batch_size
-
-        epoch_ends = state.step % epoch_steps == 0
-        row_ends = state.step % ROW == 0 or epoch_ends
-        mean_loss = _mean(losses) if row_ends else None
-        state.seconds += time.perf_counter() - clock
-        val = (None, None)
-        # Where epochs are short, as with few videos, not so often that it takes most of the time.
-        due = state.clips - state.judged >= len(val_clips) or state.step == steps
-        if epoch_ends and due:
-            state.judged = state.clips
-            val = predict.validate(net, val_clips, precision, threads)
-            _judge(run, state, net, epoch, *val, world)
-        if row_ends and log:
-            seconds = state.seconds - last.seconds
-            speed = (state.clips - last.clips) / seconds
-            wait = (state.waited - last.waited) / seconds
-            log.add(state.step, epoch, rate, mean_loss, *val, state.seconds, speed, wait)
-        if row_ends:
-            losses, last = [], replace(state)
-        if world.rank == 0:
-            if state.step % recipe.checkpoint == 0 or state.step == steps:
-                _save(run, net, optimizer, state, recipe.checkpoint)
-            progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
-        clock = time.perf_counter()
-    return state
-
-
-def groups(net, start: str, trained: Sequence[str] = ("",)) -> list[dict]:
-    """What an optimizer takes: the trained layers (by the start of their names), each group with
-    its share of the rate. With a `start`, the layers that come from it learn `SLOWER`."""
+    Only layers whose names begin with one of `trained` are in them. With a `start`, the layers that
+    come from it learn at `SLOWER`.
+    """
     named = [(n, p) for n, p in net.named_parameters() if n.startswith(tuple(trained))]
     if not start:
         return [{"params": [p for _, p in named], "share": 1.0}]
@@ -237,92 +375,11 @@ def groups(net, start: str, trained: Sequence[str] = ("",)) -> list[dict]:
     return [{"params": own, "share": share} for share, own in shares if own]
 
 
-def _schedule(recipe: Recipe, step: int, steps: int, cuts: int) -> float:
-    """The share of the learning rate at a step (counted from 0)."""
-    warm = min(1.0, (step + 1) / recipe.warmup) if recipe.warmup else 1.0
-    if recipe.schedule == "cosine":
-        return warm * (1 + cos(pi * step / steps)) / 2
-    return warm * 0.1**cuts
-
-
-def _mean(losses: list[torch.Tensor]) -> float:
-    """The mean loss of the global batches of a row, on every process alike."""
+def mean_over_processes(losses: list[torch.Tensor]) -> float:
+    """The mean loss of some global batches, the same on every process."""
     mean = distributed.total(torch.stack(losses).mean())
     if not isfinite(mean):
         raise FloatingPointError(
             f"the loss is {mean.item()}; try a lower rate (-p lr), or a recipe that clips gradients"
         )
     return mean.item()
-
-
-def _judge(run, state: State, net, epoch: int, loss: float, hit1: float, world: World) -> None:
-    """After a validation: keep the weights if they are the best, else (on a plateau) cut the rate.
-
-    Best is the higher Hit@1 on the validation clips, of equals the lower loss. Without validation
-    clips (both nan) every epoch is kept.
-    """
-    if hit1 < state.best_hit1 or (hit1 == state.best_hit1 and loss >= state.best_loss):
-        state.cuts += 1
-        return
-    state.best_epoch, state.best_hit1, state.best_loss = epoch, hit1, loss
-    if world.rank == 0:
-        numbers = {"epoch": epoch, "val_hit1": hit1, "val_loss": loss, "step": state.step}
-        runs.save_network(run.path / "model.safetensors", net, run.labels, numbers)
-
-
-def _save(run: runs.Run, net, optimizer, state: State, every: int) -> None:
-    """A checkpoint, and of the 1st, 2nd, 4th, 8th … (a short list) the first layer for good."""
-    if state.step % every == 0 and (state.step // every).bit_count() == 1:
-        runs.save_first_layer(run, state.step, net)
-    momenta = {n: optimizer.state[p]["momentum_buffer"] for n, p in net.named_parameters()}
-    runs.save_checkpoint(run, asdict(state), weights=net.state_dict(), momenta=momenta)
-
-
-def _resume(run: runs.Run, net, optimizer) -> State:
-    """Take the network and its optimizer up where the run's last checkpoint left them."""
-    state, tensors = runs.load_checkpoint(run)
-    if not state:
-        return State()
-    net.load_state_dict(tensors["weights"])
-    for name, p in net.named_parameters():
-        optimizer.state[p]["momentum_buffer"] = torch.empty_like(p).copy_(tensors["momenta"][name])
-    print(f"{run.name} goes on from step {state['step']}")
-    return State(**state)
-
-
-def _finish(
-    run: runs.Run,
-    config: TrainConfig,
-    folder: Path,
-    world: World,
-    state: State,
-    precision: str,
-    threads: int,
-    about: dict,
-) -> None:
-    """Score the best epoch on the test videos; write predictions and results.json."""
-    if Shards(folder / "clips", "test").fingerprint != run.config["settings"]["clips"]:
-        raise RuntimeError(
-            f"the clips of {folder.name} were made anew while {run.name} trained on them; remove "
-            f"{run.path} and train again"
-        )
-    net = runs.load_network(run).to(world.device)
-    predict.save(run, net, folder, "test", precision, threads)
-    if world.rank:
-        return
-    machine = run.config["machine"]
-    results = {
-        "model": config.model,
-        "data": run.config["settings"]["data"],
-        "classes": len(run.labels),
-        "seed": config.seed,
-        "parameters": sum(p.numel() for p in net.parameters()),
-        **predict.scores(run, folder),
-        "epoch": state.best_epoch,
-        "seconds": round(state.seconds, 3),
-        "train_clips_per_second": round(state.clips / state.seconds, 1),
-        "data_wait": round(state.waited / state.seconds, 4),
-        **{key: machine[key] for key in ("precision", "threads", "version", "commit")},
-        **about,
-    }
-    runs.write(run.path / "results.json", results)

@@ -67,7 +67,9 @@ def encode(
                     # BT.601, limited range, written into the stream so that no reader guesses
                     stream.codec_context.colorspace = 6
                     stream.codec_context.color_range = 1
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+                picture = av.VideoFrame.from_numpy_buffer(
+                    np.ascontiguousarray(image), format="rgb24"
+                )
                 container.mux(stream.encode(picture))
             if stream is None:
                 raise ValueError(f"no frames to write into {path}")

@@ -18,7 +18,8 @@ import pytest
 from s1m_lab.analysis import catalog as analysis_catalog
 from s1m_lab.data import catalog, datasets, splits
 from s1m_lab.figures import catalog as figures_catalog
-from s1m_lab.pocket import sports
+from s1m_lab.figures import style
+from s1m_lab.figures.tables import show_table
 
 HOSTILE = '<script>alert(1)</script> "><img src=x onerror=alert(2)> $x^2$ \u202e\x07 ' + "w" * 3000
 CLASSES = ["judo", "ice hockey", HOSTILE, "滑雪", "never seen"]
@@ -122,7 +123,7 @@ def test_pictures():
     given = [*sizes, (640, 480), (None, None), (640, None), (0, 480)]
     width, height = zip(*given, strict=True)
     df = make([("train", [0], "x", 1.0)] * len(given), width=width, height=height)
-    found = analysis_catalog.pictures(df)
+    found = analysis_catalog.frame_sizes(df)
     assert found["videos"].sum() == len(given) and found["share"].sum() == pytest.approx(1)
     shapes = {(r.width, r.height): r.shape for r in found.itertuples() if r.width == r.width}
     shapes = dict(
@@ -137,10 +138,10 @@ def test_splits_and_what_is_torn(rows):
     group = [None if n % 5 == 0 else f"g{n // 3}" for n in range(len(rows))]
     df = make(rows, group=group)
     df["id"] = df["id"].where(np.arange(len(df)) > 1, "v2")
-    found = analysis_catalog.splits(df)
+    found = analysis_catalog.split_sizes(df)
     assert found["videos"].to_dict() == Counter(r[0] for r in rows)
     assert found["share"].sum() == pytest.approx(1) and found["the paper's share"].sum() == 1
-    torn = analysis_catalog.torn(df)
+    torn = analysis_catalog.split_overlaps(df)
     for name, column in (("ids", df["id"]), ("groups", df["group"])):
         places = {}
         for value, split in zip(column, df["split"], strict=True):
@@ -151,7 +152,7 @@ def test_splits_and_what_is_torn(rows):
 
 
 def test_what_was_set_aside(df):
-    aside = analysis_catalog.set_aside(df)
+    aside = analysis_catalog.skipped_rows(df)
     assert aside["rows"].to_dict() == {"torn": 2}
     assert aside["share of the source"].tolist() == [2 / 302]
 
@@ -281,30 +282,33 @@ def test_an_empty_catalog_is_told_as_it_is(rows):
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
     assert sizes["videos"].sum() == len(rows) and len(pairs) == 0
     assert analysis_catalog.durations(df).loc["all", "unknown"] == len(rows)
-    assert set(analysis_catalog.pictures(df)["shape"]) <= {"unknown"}
+    assert set(analysis_catalog.frame_sizes(df)["shape"]) <= {"unknown"}
     assert len(analysis_catalog.characteristic_words(df)) == 0
     assert analysis_catalog.duplicate_counts(analysis_catalog.near_duplicates(df)).sum() == 0
     assert drawn(figures_catalog.draw_durations(df)) == [
-        "No duration is known: the source does not tell"
+        "No duration is known: the source has none"
     ]
-    assert drawn(figures_catalog.draw_pictures(analysis_catalog.pictures(df)))[0].startswith(
+    assert drawn(figures_catalog.draw_pictures(analysis_catalog.frame_sizes(df)))[0].startswith(
         "No size is known"
     )
-    assert drawn(figures_catalog.draw_together(pairs, sizes)) == ["No two labels share 1 videos"]
-    made = figures_catalog.cards(df, sizes, pairs, analysis_catalog.characteristic_words(df), {})
-    assert len(made) == len(CLASSES) and "median" not in "".join(made.values())
+    assert drawn(figures_catalog.draw_co_labels(pairs, sizes)) == ["No two labels share 1 videos"]
+    made = figures_catalog.make_cards(
+        df, sizes, pairs, analysis_catalog.characteristic_words(df), {}
+    )
+    assert len(made) == len(CLASSES)
+    assert not any("median" in card.data for card in made.values())
 
 
 def test_what_ingest_measured_fills_what_the_source_does_not_tell(tmp_path):
     rows = [("train", [0], "a", 7.0), ("train", [0], "b", None), ("test", [1], "c", None)]
     df = make(rows, width=[640, None, None], height=[480, None, None])
-    again, told = analysis_catalog.measured(df, tmp_path)
-    assert again is df and "1 of 3" in told and "no clips" in told
+    again, told = analysis_catalog.add_measured(df, tmp_path)
+    assert again is df and "durations: 1 from the source, 0 measured at ingest, 2 unk" in told
     (tmp_path / "clips").mkdir()
     status = {"id": ["v1", "v0"], "duration": [2.5, 9.0], "width": [320, 1], "height": [240, 1]}
     pq.write_table(pa.table(status), tmp_path / "clips" / "status.parquet")
-    full, told = analysis_catalog.measured(df, tmp_path)
-    assert full["duration"].tolist() == [7.0, 2.5, pd.NA] and "1 more" in told
+    full, told = analysis_catalog.add_measured(df, tmp_path)
+    assert full["duration"].tolist() == [7.0, 2.5, pd.NA] and "source, 1 measured" in told
     assert full["width"].tolist() == [640, 320, pd.NA]
     assert df["duration"].isna().sum() == 2, "the catalog itself stays as it is"
     assert full.dtypes["duration"] == df.dtypes["duration"] and full.attrs == df.attrs
@@ -354,7 +358,9 @@ def test_a_source_never_takes_the_place_of_another_dataset(home, tmp_path):
 def test_another_source_takes_no_datasets_place(home, tmp_path):
     folder = datasets.listed("pocket", source=str(write_sports1m(tmp_path / "one")))
     other = write_sports1m(tmp_path / "two", range(10))
-    with pytest.raises(ValueError, match=r"made of .*one, not of .*two; give data another name"):
+    with pytest.raises(
+        ValueError, match=r"made from .*one, not from .*two; give data another name"
+    ):
         datasets.listed("sports1m", source=str(other))
     assert len(catalog.load_catalog(folder)) == 30
 
@@ -424,19 +430,20 @@ def test_figures_say_what_they_show(df, classes):
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
     most = sizes["videos"].max()
     (title,) = drawn(figures_catalog.draw_sizes(sizes))
-    assert title.startswith(f"{classes} classes of 0 to {most}")
-    drawn(figures_catalog.draw_together(pairs, sizes, least=2))
+    assert title.startswith(f"{classes} classes have 0 to {most}")
+    drawn(figures_catalog.draw_co_labels(pairs, sizes, least=2))
     seconds = df["duration"].dropna().median()
     assert drawn(figures_catalog.draw_durations(df))[0].startswith(
-        f"Half of the videos last less than {figures_catalog.clock(seconds)}"
+        f"Half of the videos last less than {style.format_seconds(seconds)}"
     )
     df.attrs["classes"] = CLASSES
 
 
 def test_the_heat_map_holds_shares_of_its_rows(df, rows):
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
-    (ax,) = figures_catalog.draw_together(pairs, sizes).axes
-    share, labels = ax.images[0].get_array(), figures_catalog.entangled(pairs)
+    (ax,) = figures_catalog.draw_co_labels(pairs, sizes).axes
+    share, labels = ax.collections[0].get_array() / 100, figures_catalog.strongest_pairs(pairs)
+    share = np.reshape(share, (4, 4))
     assert sorted(labels) == [0, 1, 2, 3]
     for (m, a), (n, b) in combinations(enumerate(labels), 2):
         both = sum(a in r[1] and b in r[1] for r in rows)
@@ -445,31 +452,26 @@ def test_the_heat_map_holds_shares_of_its_rows(df, rows):
 
 
 def test_words_for_numbers():
-    assert figures_catalog.clock(3.75) == "3.8 s" and figures_catalog.clock(4.0) == "4 s"
-    assert figures_catalog.clock(75) == "1 min 15 s" and figures_catalog.clock(7260) == "2 h 1 min"
-    assert figures_catalog.clock(59.97) == "1 min" and figures_catalog.clock(3600) == "1 h"
-    assert figures_catalog.clock(math.nan) == "unknown"
-    assert (
-        figures_catalog.number(1133158) == "1,133,158"
-        and figures_catalog.number(0.04989) == "0.0499"
-    )
-    assert figures_catalog.number(68179.5) == "68,180" and figures_catalog.number(math.nan) == "–"
+    assert style.format_seconds(3.75) == "3.8 s" and style.format_seconds(4.0) == "4 s"
+    assert style.format_seconds(75) == "1 min 15 s" and style.format_seconds(7260) == "2 h 1 min"
+    assert style.format_seconds(59.97) == "1 min" and style.format_seconds(3600) == "1 h"
+    assert style.format_seconds(math.nan) == "unknown"
+    assert style.format_number(1133158) == "1,133,158" and style.format_number(0.04989) == "0.0499"
+    assert style.format_number(68179.5) == "68,180" and style.format_number(math.nan) == "–"
 
 
 @pytest.fixture(scope="module")
-def cards(df) -> dict[int, str]:
+def cards(df) -> dict:
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
-    return figures_catalog.cards(
+    return figures_catalog.make_cards(
         df, sizes, pairs, analysis_catalog.characteristic_words(df), {0: ["data:x"]}
     )
 
 
 def test_hostile_text_is_only_text(df, cards):
-    page = figures_catalog.page(cards, cards).data
-    table = figures_catalog.table(
-        analysis_catalog.class_sizes(df).set_index("class", append=True)
-    ).data
-    table += figures_catalog.table(df.head(20)[["title", "split"]]).data
+    page = figures_catalog.show_cards(cards, cards).data
+    table = show_table(analysis_catalog.class_sizes(df).set_index("class", append=True)).data
+    table += show_table(df.head(20)[["title", "split"]]).data
     for text in (page, table):
         assert "<script" not in text and "<img src=x" not in text and "\u202e" not in text
         assert "&lt;script&gt;" in text and "mathjax_ignore" in text
@@ -480,40 +482,39 @@ def test_hostile_text_is_only_text(df, cards):
 
 def test_a_card_tells_its_class(df, rows, cards):
     own = [r for r in rows if 0 in r[1]]
-    assert (
-        f"{len(own)} videos" in cards[0] and '<img alt="a frame of judo" src="data:x"' in cards[0]
-    )
-    titles = re.findall(r"<bdi>(.*?)</bdi>", cards[1])
-    known = {figures_catalog.line(r[2]) for r in rows if 1 in r[1] and r[2]}
+    first, second, last = (cards[label].data for label in (0, 1, 4))
+    assert f"{len(own)} videos" in first and '<img alt="a frame of judo" src="data:x"' in first
+    titles = re.findall(r"<bdi>(.*?)</bdi>", second)
+    known = {style.one_line(r[2]) for r in rows if 1 in r[1] and r[2]}
     assert len(titles) == 5 and {title.replace("&#x27;", "'") for title in titles} - known == {
         title for title in titles if "&lt;" in title
     }
-    assert "0 videos" in cards[4] and "<bdi>" not in cards[4]
+    assert "0 videos" in last and "<bdi>" not in last
 
 
 def test_the_explorer_shows_the_class_that_is_chosen(df, cards):
-    widget = figures_catalog.explorer(cards, analysis_catalog.class_sizes(df))
+    widget = figures_catalog.explore_classes(cards, analysis_catalog.class_sizes(df))
     choice, card = widget.children
     assert len(choice.options) == len(CLASSES)
     for label in (3, 0, 4):
         choice.value = label
-        assert card.value == cards[label]
+        assert card.value == cards[label].data
     widget.close_all()
 
 
 def test_chosen_classes(df):
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
-    some = figures_catalog.chosen(sizes, pairs, seed=3)
+    some = figures_catalog.choose_labels(sizes, pairs, seed=3)
     assert some[0] == sizes["videos"].idxmax() and some[1] == 4
     best = pairs.loc[pairs["jaccard"].idxmax()]
     assert {best["label_a"], best["label_b"]} <= set(some) and len(set(some)) == len(some)
-    assert some == figures_catalog.chosen(sizes, pairs, seed=3)
+    assert some == figures_catalog.choose_labels(sizes, pairs, seed=3)
 
 
 def test_frames_of_pocket_are_small_pictures(home):
     from s1m_lab.data.ingest import prepare
 
-    sports.make("pocket", videos=16)
+    datasets.make_pocket(videos=16)
     assert figures_catalog.thumbnails(datasets.listed("pocket")) == {}
     folder = prepare.prepare("pocket", clips=1)
     frames = figures_catalog.thumbnails(folder, each=2)

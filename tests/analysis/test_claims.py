@@ -11,31 +11,19 @@ from test_results import CLASSES, dataset, films, known, save, tuned
 from s1m_lab import paper
 from s1m_lab.analysis import claims, comparisons, intervals, results, run_groups, transfer
 from s1m_lab.analysis.comparisons import AGREES, DISAGREES, OPEN
+from s1m_lab.analysis.evidence import collect
 from s1m_lab.figures.results import _trade, show_claims
 from s1m_lab.training import metrics, predict, runs
 
-EARLY, SLOW_BEST = (
-    "Early fusion is worse than slow fusion",
-    "Slow fusion is the best single network",
-)
-VIEWS, AVERAGE = "Fovea alone < context alone < full frame", "The average beats each of its members"
-MULTIRES = "Two resolutions keep the accuracy at a fraction of the cost"
-MOTION, CAMERA = (
-    "Motion needs more than one frame",
-    "A moving camera hurts networks that see motion",
-)
-FEW = "A few classes gain a lot from motion, the mean little"
-RETRAINED = "Retraining beats training from scratch"
-THREE = "Of all ways, the top 3 layers are the best to retrain"
-OUTSIDE = "What three layers add to one, they add outside sports"
-HISTOGRAMS, VIDEO = "The networks beat the feature histograms", "A video is told better than a clip"
+# The ids of claims.
+EARLY, SLOW_BEST, VIEWS, AVERAGE, MULTIRES = "early", "slow", "views", "average", "multires"
+MOTION, CAMERA, FEW, HISTOGRAMS, VIDEO = "motion", "camera", "few", "histograms", "video"
+RETRAINED, THREE, OUTSIDE = "retraining", "three-layers", "outside-sports"
 
 
 def judged(names=""):
-    found = run_groups.find("pocket", names)
-    gains, mean = results.table2(found, draws=200)
-    transfers = results.transfers(found)
-    return claims.judge(found, run_groups.score(found), gains, mean, transfers).set_index("claim")
+    evidence = collect(run_groups.find("pocket", names), draws=200)
+    return claims.judge(evidence).set_index("id")
 
 
 def networks(home, n=120, **shares):
@@ -113,13 +101,13 @@ def test_two_seeds_of_one_network_refute_nothing(home):
     assert part.least == pytest.approx(min(slow) - max(early)) and part.least < 0 < part.low
     assert part.most == pytest.approx(max(slow) - min(early))
     assert row["verdict"] == OPEN and row["why"] == "seeds do not agree: slow − early"
-    assert row["seeds"] == "" and "by seed −" in comparisons.told(part)
+    assert row["seeds"] == "" and "by seed −" in comparisons.in_words(part)
     row = judged("pocket-slow-s0,pocket-slow-s1,pocket-early-s1").loc[EARLY]
     assert row["verdict"] == AGREES and row["seeds"] == "one seed of early"  # 0.55 and 0.75 > 0.45
     row = judged("pocket-slow-s1,pocket-early-s0,pocket-early-s1").loc[EARLY]
     assert row["verdict"] == OPEN and row["seeds"] == "one seed of slow"
     table = judged("pocket-slow-s0,pocket-early-s1").reset_index()
-    shown = show_claims(table[table["claim"] == EARLY]).data
+    shown = show_claims(table[table["id"] == EARLY]).data
     assert "✓ agrees</span><br><span" in shown and "one seed of early, slow" in shown
 
 
@@ -221,12 +209,9 @@ def test_speed_is_told_by_the_ratios_between_runs(home, multires, verdict):
     if verdict in (AGREES, DISAGREES):
         assert faster.low == pytest.approx(multires[0][0] / 101)
         assert faster.high == pytest.approx(multires[1][0] / 100)
-    assert fewer.low == fewer.high and "exactly" in comparisons.told(fewer)
-    found = run_groups.find("pocket")
-    table, ratio = (
-        results.table1(found, run_groups.score(found)),
-        comparisons.said(faster.value, "×"),
-    )
+    assert fewer.low == fewer.high and "exactly" in comparisons.in_words(fewer)
+    table = results.table1(collect(run_groups.find("pocket"), draws=20))
+    ratio = comparisons.with_unit(faster.value, "×")
     assert f"run at {ratio} the mean speed" in _trade(table, {n: 1.0 for n in table.index})
     speeds_of = [[speed for speed, _ in own] for own in (multires, [(100, 2), (101, 2)])]
     assert faster.value == pytest.approx(np.mean(speeds_of[0]) / np.mean(speeds_of[1]))
@@ -237,7 +222,7 @@ def test_one_run_of_either_does_not_tell_speed(home):
     speeds(home, labels, counts, single=[(100, 2)], single_multires=[(900, 2)])
     row = judged().loc[MULTIRES]
     assert row["verdict"] == OPEN and "a single measurement" in row["why"]
-    assert "9.00×" in comparisons.told(row["parts"][1])
+    assert "9.00×" in comparisons.in_words(row["parts"][1])
 
 
 def pocket(home):
@@ -312,7 +297,8 @@ def test_a_few_classes_or_all_of_them(home):
         found[n, 0] *= 0.68
     save(home, "single", 0, found, labels, counts, "one-loses")
     row = judged("pocket-slow-s0,one-loses").loc[FEW]
-    gains, mean = results.table2(run_groups.find("pocket", "pocket-slow-s0,one-loses"), draws=200)
+    evidence = collect(run_groups.find("pocket", "pocket-slow-s0,one-loses"), draws=200)
+    gains, mean = evidence.gains, evidence.mean_gain
     most, little = row["parts"]
     assert most.what == f"ΔAP of {CLASSES[0]}, picked of 6"
     assert most.value == gains["gain"].max() and most.high == gains["gain_high"].max()
@@ -326,19 +312,17 @@ def equal_networks(seed, n=400, k=16):
     rng, labels = np.random.default_rng(seed), [[v % k] for v in range(n)]
     own = metrics.truth(labels, k)
     hard = own * (2 + 0.5 * rng.normal(size=(n, 1)))  # the same for both
-    return labels, own, [hard + rng.normal(size=(n, k)) for _ in range(2)]
+    return labels, [hard + rng.normal(size=(n, k)) for _ in range(2)]
 
 
 def test_a_class_that_was_picked_is_judged_as_one_of_all():
     """Of two equal networks some class gains most: by its own interval it often gains a lot."""
     alone = picked = 0
     for seed in range(80):
-        labels, own, scores = equal_networks(seed)
-        pairs = [zip(found.T, own.T, strict=True) for found in scores]
-        exact = [[metrics.average_precision(*each) for each in pair] for pair in pairs]
-        gain, drawn = np.subtract(*exact), intervals.resampled_precision(scores, labels, seed, 200)
-        drawn = drawn[0] - drawn[1]
-        sure = intervals.together(gain, drawn)
+        labels, scores = equal_networks(seed)
+        one, other = intervals.resample_precision(scores, labels, seed, 200)
+        gain, drawn = (one - other)[0], (one - other)[1:]
+        sure = intervals.simultaneous_lower(gain, drawn)
         alone += np.percentile(drawn[:, gain.argmax()], 2.5) > claims.GAIN
         picked += sure.max() > claims.GAIN
         assert (sure < np.percentile(drawn, 2.5, axis=0) + 0.02).all()
@@ -347,12 +331,12 @@ def test_a_class_that_was_picked_is_judged_as_one_of_all():
 
 def test_lower_ends_of_one_value_are_those_of_its_interval():
     draws = np.random.default_rng(0).normal(3.0, 0.5, (20_000, 1))
-    (end,) = intervals.together(np.array([3.0]), draws)
+    (end,) = intervals.simultaneous_lower(np.array([3.0]), draws)
     assert end == pytest.approx(np.percentile(draws, 2.5), abs=0.02)
     many = np.random.default_rng(1).normal(3.0, 0.5, (20_000, 100))
-    far = (3 - intervals.together(np.full(100, 3.0), many)) / 0.5
+    far = (3 - intervals.simultaneous_lower(np.full(100, 3.0), many)) / 0.5
     assert far == pytest.approx(3.48, abs=0.1)  # a normal lies beyond once in 4,000 draws
-    unknown = intervals.together(
+    unknown = intervals.simultaneous_lower(
         np.array([np.nan, 1.0]), np.stack([draws[:, 0] * np.nan, many[:, 0]]).T
     )
     assert np.isnan(unknown[0]) and np.isfinite(unknown[1])
@@ -392,7 +376,9 @@ def test_retraining_is_judged_by_way_over_folds(slow, home):
     assert [table.loc[claim, "verdict"] for claim in (RETRAINED, THREE)] == [AGREES, AGREES]
     assert table.loc[RETRAINED, "seeds"] == "one seed of scratch, top, top3, all"
     parts = {part.what: part for part in table.loc[RETRAINED, "parts"]}
-    standings = transfer.standings(transfer.by_seed(results.transfers(run_groups.find("pocket"))))
+    standings = transfer.standings(
+        transfer.hit1_by_seed(run_groups.find_transfers(run_groups.find("pocket")))
+    )
     for way in ("top", "top3", "all"):
         part, row = parts[f"{way} − scratch"], standings.loc[way]
         ours = part.value, part.low, part.high
@@ -437,7 +423,7 @@ def test_ways_are_compared_on_the_folds_of_both(slow, home):
     retrained(home, {"scratch": 0.5}, folds=(1, 2, 3))
     retrained(home, {"top": 0.5, "top3": 0.9, "all": 0.9}, folds=(2,))
     table = judged()
-    told = transfer.hits(results.transfers(run_groups.find("pocket")))
+    told = transfer.hits(run_groups.find_transfers(run_groups.find("pocket")))
     parts = {part.what: part.value for part in table.loc[RETRAINED, "parts"]}
     second = told.loc[2].mean()
     assert parts["top − scratch"] == pytest.approx(second["top"] - second["scratch"])
@@ -467,8 +453,8 @@ def test_three_layers_help_outside_sports_or_in_sports(slow, home, better, verdi
             each.append([metrics.average_precision(scores[:, k], own[:, k]) for k in range(6)])
         means[way] = np.mean(each, axis=0)
     gain = means["top3"] - means["top"]
-    several = results.transfers(run_groups.find("pocket"))
-    for scores in transfer.precisions(several, [CLASSES[2:], CLASSES[:2]]).values():
+    several = run_groups.find_transfers(run_groups.find("pocket"))
+    for scores in transfer.group_precision(several, [CLASSES[2:], CLASSES[:2]]).values():
         assert scores[..., 1:].mean(-1) == pytest.approx(scores[..., 0]), "moved back"
     assert outside.value == pytest.approx(gain[2:].mean(), abs=1e-6)
     assert beyond.value == pytest.approx(gain[2:].mean() - gain[:2].mean(), abs=1e-6)
@@ -483,9 +469,9 @@ def test_average_precision_of_drawn_groups_by_a_plain_loop():
     labels = [[v % 3] for v in range(30)]
     scores, own = rng.random((30, 3)), metrics.truth(labels, 3)
     units = np.repeat(np.arange(6), 5)[rng.permutation(30)]
-    (found,) = intervals.resampled_precision([scores], labels, 4, 20, (units, 8))
+    (found,) = intervals.resample_precision([scores], labels, 4, 20, (units, 8))
     rng = np.random.default_rng(4)
-    for draw in found:
+    for draw in found[1:]:
         picked = np.concatenate([np.flatnonzero(units == u) for u in rng.integers(0, 8, 8)])
         for k in range(3):
             expected = metrics.average_precision(scores[picked, k], own[picked, k])
@@ -505,22 +491,22 @@ def test_nothing_can_be_told_without_runs(home):
 
 
 def test_a_comparison_is_told_with_its_unit():
-    part = comparisons.Part("slow − early", 0.028, 0.0191, -0.00004)
-    assert comparisons.told(part) == "slow − early: +2.8 (+1.9 to 0.0)"
-    part = comparisons.Part("x", 0.5, 0.44, 0.57, "", 0.6, above=False)
-    assert comparisons.told(part) == "x: 0.50 (0.44 to 0.57), to be below 0.60"
-    assert part.verdict == AGREES and comparisons.room(part) == pytest.approx(0.03)
+    part = comparisons.Comparison("slow − early", 0.028, 0.0191, -0.00004)
+    assert comparisons.in_words(part) == "slow − early: +2.8 (+1.9 to 0.0)"
+    part = comparisons.Comparison("x", 0.5, 0.44, 0.57, "", 0.6, above=False)
+    assert comparisons.in_words(part) == "x: 0.50 (0.44 to 0.57), to be below 0.60"
+    assert part.verdict == AGREES and comparisons.margin(part) == pytest.approx(0.03)
     assert part._replace(low=0.61, high=0.7).verdict == DISAGREES
     assert part._replace(high=0.7).verdict == OPEN
-    alone = comparisons.Part("speed", 2.0, np.nan, np.nan, "×", 1.0)
-    assert comparisons.told(alone) == "speed: 2.00×" and alone.verdict == OPEN
+    alone = comparisons.Comparison("speed", 2.0, np.nan, np.nan, "×", 1.0)
+    assert comparisons.in_words(alone) == "speed: 2.00×" and alone.verdict == OPEN
 
 
 def test_of_many_comparisons_those_closest_to_a_no_are_shown(home):
     networks(home, single=0.4, single_multires=0.42, single_fovea=0.1, single_context=0.2,
              early=0.45, late=0.5, slow=0.9)  # fmt: skip
     table = judged().reset_index()
-    row = table[table["claim"] == SLOW_BEST]
+    row = table[table["id"] == SLOW_BEST]
     shown = show_claims(row, most=2).data
     first, second = sorted(row["parts"].iloc[0], key=lambda part: part.low)[:2]
     assert shown.index(first.what) < shown.index(second.what)
@@ -529,8 +515,8 @@ def test_of_many_comparisons_those_closest_to_a_no_are_shown(home):
 
 def test_the_comparison_that_refutes_is_shown_first():
     """It may have more room than those that cannot be told; nor are these clearer."""
-    parts = [comparisons.Part(f"slow − {n}", 0.0, -0.03, 0.03) for n in range(5)]
-    parts.insert(3, comparisons.Part("slow − early", -0.01, -0.018, -0.002))
+    parts = [comparisons.Comparison(f"slow − {n}", 0.0, -0.03, 0.03) for n in range(5)]
+    parts.insert(3, comparisons.Comparison("slow − early", -0.01, -0.018, -0.002))
     row = dict(claim="c", paper="p", parts=parts, verdict=DISAGREES, why="", seeds="", commands=[])
     shown = show_claims(pd.DataFrame([row])).data
     assert 0 < shown.index("slow − early: −1.0 (−1.8 to −0.2)") < shown.index("slow − 0")

@@ -17,9 +17,12 @@ from s1m_lab.analysis import confusion, intervals
 from s1m_lab.data.ingest import prepare
 from s1m_lab.figures import confusion as figures_confusion
 from s1m_lab.figures import style
+from s1m_lab.figures.frames import data_uri
+from s1m_lab.figures.tables import inline
 from s1m_lab.training import metrics
 from s1m_lab.training.predict import Predictions
 
+COLOURS = "#D55E00", "#0072B2"
 HOSTILE = '<img src=x onerror="alert(1)"> $\\frac$ *bold* [a](javascript:b) \u202eesrever'
 
 
@@ -126,11 +129,11 @@ def test_the_interval_of_a_class_covers_its_precision():
             own = np.zeros((500, 60), bool)
             own[:positives] = True
             found = skill * own + rng.normal(size=own.shape)
-            some = intervals.resampled_precision([found], [*map(np.flatnonzero, own)], seed, 200)[0]
-            first = [metrics.average_precision(column, own[:, 0]) for column in found.T]
-            first, some = np.append(first, np.mean(first)), np.c_[some, some.mean(axis=1)]
+            labels = [*map(np.flatnonzero, own)]
+            (some,) = intervals.resample_precision([found], labels, seed, 200)
+            some = np.c_[some, some.mean(axis=1)]
             for moved in (False, True):
-                low, high = confusion._interval(first, some, moved)[:, :-1]
+                low, high = (end[:-1] for end in confusion._interval(some, moved))
                 covered += [(positives, moved, ((low <= true) & (true <= high)).mean())]
     table = pd.DataFrame(covered, columns=["positives", "moved", "share"])
     before, after = table.groupby("moved")["share"].mean()
@@ -155,8 +158,8 @@ def test_a_gain_at_the_top_excludes_0_no_more_often_than_it_says():
 
 def test_a_class_that_a_draw_has_not_is_left_out_of_it():
     labels = [[0]] + [[1]] * 11
-    some = intervals.resampled_precision([np.random.default_rng(0).random((12, 2))], labels)
-    missed = np.isnan(some[0, :, 0]).mean()
+    some = intervals.resample_precision([np.random.default_rng(0).random((12, 2))], labels)
+    missed = np.isnan(some[0, 1:, 0]).mean()
     assert missed == pytest.approx((11 / 12) ** 12, abs=0.05)
     assert not np.isnan(some[0, :, 1]).any()
 
@@ -296,46 +299,42 @@ def test_runs_are_called_by_what_sets_them_apart():
     assert confusion.called(slow, single) == ("slow", "single")
     assert confusion.called(slow, again) == ("mine", "again")
     assert (
-        figures_confusion.shades(slow, again)[1]
+        figures_confusion.run_colours(slow, again)[1]
         == style.INK
-        != figures_confusion.shades(slow, single)[1]
+        != figures_confusion.run_colours(slow, single)[1]
     )
 
 
 @pytest.fixture(scope="module")
 def large():
-    """Everything of 487 classes but the frames, and the seconds that took."""
+    """Everything of 487 classes but frames, and the core seconds that the matrices took."""
     both = [planted(487, 20, seed, 7)[0] for seed in (1, 2)]
-    start, classes = time.perf_counter(), names(487)
+    start, classes = time.process_time(), names(487)
     _, counts = confusion.matrices(both)
     labels = confusion.order(*counts)
     blocks = confusion.blocks(counts[0], labels)
-    overview = figures_confusion.draw(counts, labels, classes, ["", ""], blocks)
-    crops = figures_confusion.draw_crops(counts[0], blocks, classes)
+    overview = figures_confusion.draw_confusion(counts, labels, classes, ["", ""], blocks)
+    crops = figures_confusion.draw_blocks(counts[0], blocks, classes)
     pictures = [overview.png(), crops.png()]
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     table, mean = confusion.precisions(both, classes, draws=100)
-    ranks = [
-        figures_confusion.draw_precisions(table, mean, ("slow", "single"), ("#D55E00", "#0072B2"))
-    ]
-    ranks += [figures_confusion.draw_gains(table, ("slow", "single"), ("#D55E00", "#0072B2"))]
+    ranks = [figures_confusion.draw_precisions(table, mean, ("slow", "single"), COLOURS)]
+    ranks += [figures_confusion.draw_gains(table, mean, ("slow", "single"), COLOURS)]
     pictures += [figure.png() for figure in ranks]
     found = confusion.pairs(counts, classes)
-    made = figures_confusion.cards(counts, labels, classes, table, found, {}, ("slow", "single"))
+    runs = ("slow", "single")
+    seen = figures_confusion.Confusion(counts, labels, classes, runs, table, found, {})
     return SimpleNamespace(**locals())
 
 
 def test_487_classes_are_drawn_in_seconds_and_small(large):
     assert large.seconds < 10
-    twin = figures_confusion.page(
-        large.made, figures_confusion.chosen(large.labels, large.found)
-    ).data
-    assert sum(map(len, large.pictures)) * 4 / 3 + len(twin) < 350_000  # 500 KB with frames
-    assert {kind: len(group) for kind, group in large.made.items()} == {
-        "class": 487,
-        "pair": min(figures_confusion.PAIRS, len(large.found)),
-        "block": 41,
-    }
+    twin = figures_confusion.draw_first_look(large.seen).image().data
+    choice, shown = figures_confusion.explore_confusion(large.seen).children
+    size = sum(map(len, [*large.pictures, twin])) * 4 / 3 + len(shown.value)
+    assert size < 350_000, "500 KB with frames"
+    pairs = min(figures_confusion.PAIRS, len(large.found))
+    assert len(choice.options) == 487 + pairs + 41
 
 
 def test_the_names_of_a_crop_are_legible(large):
@@ -363,9 +362,11 @@ def test_the_overview_gives_every_class_whole_pixels(large):
 
 def test_few_classes_are_drawn_with_their_numbers():
     counts = [np.array([[3, 1], [0, 4]]), np.array([[4, 0], [4, 0]])]
-    figure = figures_confusion.draw(counts, np.array([1, 0]), ["a", "b"], ["one", "two"], [])
-    texts = [[text.get_text() for text in ax.texts] for ax in figure.axes[:2]]
-    assert texts == [["100", "25", "75"], ["0", "100", "100"]]
+    figure = figures_confusion.draw_confusion(
+        counts, np.array([1, 0]), ["a", "b"], ["one", "two"], []
+    )
+    texts = [sorted(text.get_text() for text in ax.texts) for ax in figure.axes[:2]]
+    assert texts == [["", "100", "25", "75"], ["", "0", "100", "100"]]
 
 
 def test_a_dataset_without_mistakes_or_videos_is_drawn_too():
@@ -376,21 +377,20 @@ def test_a_dataset_without_mistakes_or_videos_is_drawn_too():
         labels, said = confusion.order(*counts), names(classes)
         blocks = confusion.blocks(counts[0], labels)
         for figure in (
-            figures_confusion.draw(counts, labels, said, ["", ""], blocks),
-            figures_confusion.draw_crops(counts[0], blocks, said),
+            figures_confusion.draw_confusion(counts, labels, said, ["", ""], blocks),
+            figures_confusion.draw_blocks(counts[0], blocks, said),
         ):
             assert figure.png()
         table, mean = confusion.precisions([sure, sure], said, draws=20)
-        assert figures_confusion.draw_precisions(
-            table, mean, ("a", "b"), ("#D55E00", "#0072B2")
-        ).png()
-        assert figures_confusion.draw_gains(table, ("a", "b"), ("#D55E00", "#0072B2")).png()
+        assert figures_confusion.draw_precisions(table, mean, ("a", "b"), COLOURS).png()
+        assert figures_confusion.draw_gains(table, mean, ("a", "b"), COLOURS).png()
         assert confusion.beyond_chance(table) == (0, 0, 0)
-        found = confusion.pairs(counts, said)
-        made = figures_confusion.cards(counts, labels, said, table, found, {}, ("a", "b"))
-        assert "0 test videos" in made["class"][0][1] and not made["pair"]
-        figures_confusion.page(made, figures_confusion.chosen(labels, found))
-        figures_confusion.walk(made)
+        pairs = confusion.pairs(counts, said)
+        seen = figures_confusion.Confusion(counts, labels, said, ("a", "b"), table, pairs, {})
+        figure = figures_confusion.draw_class(seen, 0)
+        assert figure.get_suptitle().endswith("number 0: 0 test videos")
+        assert figures_confusion.draw_first_look(seen).image()
+        figures_confusion.explore_confusion(seen)
 
 
 def test_gains_are_full_where_chance_is_unlikely():
@@ -398,66 +398,106 @@ def test_gains_are_full_where_chance_is_unlikely():
     rows += [("c", -0.2, -0.3, -0.1, 0.05)]
     table = pd.DataFrame(rows, columns=["class", "gain", "gain_low", "gain_high", "p"])
     table["paper"] = [paper.TABLE_2.get(name) for name in table["class"]]
-    figure = figures_confusion.draw_gains(table, ("slow", "single"), ("#D55E00", "#0072B2"))
-    dots = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "o"]
-    dots = [dot for dot in dots if dot.get_color() != style.PAPER]
-    told = [(float(dot.get_xdata()[0]), dot.get_color(), dot.get_markerfacecolor()) for dot in dots]
-    assert told == [
+    mean = pd.Series({"gain": 0.03})
+    figure = figures_confusion.draw_gains(table, mean, ("slow", "single"), COLOURS)
+    dots = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    drawn = {
+        (round(float(x), 3), dot.get_color(), dot.get_markerfacecolor())
+        for dot in dots
+        if dot.get_color() != style.PAPER
+        for x in dot.get_xdata()
+        if not np.isnan(x)
+    }
+    assert drawn == {
         (0.2, "#D55E00", "#D55E00"),
         (0.1, "#D55E00", "white"),
         (-0.2, "#0072B2", "#0072B2"),
-    ]
+    }
+    lines = [line.get_xdata() for line in figure.axes[0].lines if line.get_marker() != "o"]
+    assert any(np.allclose(ends, (-0.1, 0.3)) for ends in lines if len(ends) == 2)
     (ring,) = [line for line in figure.axes[0].lines if line.get_markersize() == 10]
     assert ring.get_xdata()[0] == 0.06
     assert confusion.beyond_chance(table) == (1, 1, pytest.approx(0.15))
 
 
 @pytest.fixture
-def hostile():
+def seen():
+    """The confusion of two runs on 30 classes, the first of a hostile name, and a frame of each."""
     both, _ = zip(*[planted(30, 8, seed) for seed in (1, 2)], strict=True)
     classes = [HOSTILE, *names(30)[1:]]
     _, counts = confusion.matrices(both)
     table, _ = confusion.precisions(both, classes, draws=20)
-    found = confusion.pairs(counts, classes)
-    frames = dict.fromkeys(range(30), "data:image/jpeg;base64,AA")
-    labels = confusion.order(*counts)
-    return figures_confusion.cards(
-        counts, labels, classes, table, found, frames, (HOSTILE, "single")
-    )
+    frames = {k: np.full((12, 16, 3), 8 * k, np.uint8) for k in range(30)}
+    runs = (HOSTILE, "single")
+    labels, pairs = confusion.order(*counts), confusion.pairs(counts, classes)
+    return figures_confusion.Confusion(counts, labels, classes, runs, table, pairs, frames)
 
 
-def test_hostile_names_are_only_text(hostile):
-    for group in hostile.values():
-        for _, text in group.values():
-            assert set(re.findall(r"<(/?\w+)", text)) <= {
-                *("div", "/div", "span", "/span", "b", "/b", "i", "/i", "br", "img")
-            }
-            assert set(re.findall(r"<img (.*?)=", text)) <= {"alt"} and "\u202e" not in text
-            assert text.startswith('<div class="tex2jax_ignore mathjax_ignore"')
-    inline = figures_confusion.inline(HOSTILE)
-    assert not re.search(r"[*$\[\]\\]", inline) and inline.count("<") == 2
+def test_hostile_names_are_only_text(seen):
+    for figure in (figures_confusion.draw_class(seen, 0), figures_confusion.draw_first_look(seen)):
+        assert figure.image().data
+        assert "\u202e" not in figure.get_suptitle()
+    choice, shown = figures_confusion.explore_confusion(seen).children
+    assert re.fullmatch(r'<img alt="" +src="data:image/jpeg;base64,[\w+/=]+">', shown.value)
+    markdown = inline(HOSTILE)
+    assert not re.search(r"[*$\[\]\\]", markdown) and markdown.count("<") == 2
 
 
-def test_every_card_shows_its_part_of_both_matrices(hostile):
-    assert len(hostile["class"]) == 30 and len(hostile["block"]) == 3
-    for name, text in hostile["class"].values():
-        assert text.count("display:grid") == 2 and "<img" in text and name
-        assert text.count("background:#FFFFFF; color:#222222") == 2, "a dark page hides dark cells"
-    names_, _ = zip(*hostile["class"].values(), strict=True)
-    assert list(names_) == sorted(names_, key=str.casefold)
+def heats(figure) -> list[np.ndarray]:
+    """The shares of each matrix of a figure, its diagonal nan."""
+    return [
+        np.ma.filled(ax.collections[0].get_array().astype(float), np.nan)
+        for ax in figure.axes
+        if ax.collections
+    ]
 
 
-def test_walking_changes_the_card(hostile):
-    kind, choice, card = figures_confusion.walk(hostile).children
-    assert card.value == hostile["class"][choice.value][1]
-    choice.value = 7
-    assert card.value == hostile["class"][7][1]
-    kind.value = "pair"
-    assert card.value == hostile["pair"][0][1]
-    choice.value = 3
-    assert card.value == hostile["pair"][3][1]
-    kind.value = "block"
-    assert card.value == hostile["block"][0][1] and len(choice.options) == 3
+def test_a_class_is_shown_among_those_that_it_is_confused_with(seen):
+    both, order = [confusion.shares(matrix) for matrix in seen.counts], list(seen.labels)
+    for label in (3, 17):
+        near = {label}
+        for total in (sum(m[label] for m in both), sum(m[:, label] for m in both)):
+            best = sorted(
+                (k for k in range(30) if k != label and total[k]), key=lambda k: -total[k]
+            )
+            near |= (
+                set(best[:5]) if len(best) <= 5 else {k for k in best if total[k] > total[best[5]]}
+            )
+        figure = figures_confusion.draw_class(seen, label)
+        axes = [ax for ax in figure.axes if ax.collections]
+        shown = [text.get_text() for text in axes[0].get_xticklabels()]
+        bold = [t.get_text() for t in axes[0].get_xticklabels() if t.get_fontweight() == "bold"]
+        said = {style.clean(seen.classes[k], 18) for k in near}
+        assert said <= set(shown) and bold == [style.clean(seen.classes[label], 18)]
+        assert figure.axes[0].images[0].get_array()[0, 0, 0] == 8 * label, "its own frame first"
+    rows = sorted(figures_confusion._confused_with(seen, [3], 5).tolist(), key=order.index)
+    for drawn, share in zip(heats(figures_confusion.draw_class(seen, 3)), both, strict=True):
+        wanted = share[np.ix_(rows, rows)]
+        np.fill_diagonal(wanted, np.nan)
+        assert np.allclose(drawn.reshape(wanted.shape), wanted, equal_nan=True)
+
+
+def test_pairs_and_blocks_hold_both_matrices(seen):
+    both = [confusion.shares(matrix) for matrix in seen.counts]
+    first = seen.pairs.iloc[0]
+    title = figures_confusion.draw_pair(seen, 0).get_suptitle().replace("\n", " ")
+    assert f"takes {first['run']:.0%} for the other, single {first['versus']:.0%}" in title
+    block = seen.labels[12:24]
+    for drawn, share in zip(heats(figures_confusion.draw_block(seen, 1)), both, strict=True):
+        wanted = share[np.ix_(block, block)]
+        np.fill_diagonal(wanted, np.nan)
+        assert np.allclose(drawn.reshape(wanted.shape), wanted, equal_nan=True)
+
+
+def test_a_choice_changes_the_figure(seen):
+    choice, shown = figures_confusion.explore_confusion(seen).children
+    labels = [name for name, _ in choice.options]
+    assert labels == sorted(labels, key=str.casefold)
+    for kind in ("draw_class", "draw_pair", "draw_block"):
+        values = [value for _, value in choice.options if value[0].__name__ == kind]
+        before, choice.value = shown.value, values[-1]
+        assert shown.value != before
+        assert data_uri(values[-1][0](seen, values[-1][1]).image().data, "jpeg") in shown.value
 
 
 @pytest.fixture
@@ -488,7 +528,7 @@ def test_the_sheet_shows_the_clip_most_surely_of_the_pair(filmed):
     stored, saved = filmed
     found = saved.clip_probabilities
     pair = pd.DataFrame({"label_a": [0], "label_b": [1], "class_a": "judo", "class_b": "luge"})
-    figure = figures_confusion.sheet([saved, saved], pair, stored, ("slow", "single"))
+    figure = figures_confusion.draw_confused_clips([saved, saved], pair, stored, ("slow", "single"))
     for label, ax in enumerate(figure.axes[:2]):
         mine = [n for n, labels in enumerate(saved.clip_labels) if label in labels]
         best = min(mine, key=lambda n: found[n, 2])
@@ -510,17 +550,11 @@ def test_frames_are_those_the_runs_saw_or_none(filmed, capsys):
     assert confusion.stored(run) is None and "not on this machine" in capsys.readouterr().out
 
 
-def test_a_face_is_of_the_surest_clip_of_its_class(filmed):
-    import base64
-    import io
-
-    from PIL import Image
-
+def test_the_frame_of_a_class_is_of_its_surest_clip(filmed):
     stored, saved = filmed
-    faces = figures_confusion.faces([saved, saved], stored, height=32)
-    assert set(faces) == {0, 1}
-    for label, address in faces.items():
+    pictures = figures_confusion.class_frames([saved, saved], stored)
+    assert set(pictures) == {0, 1}
+    for label, picture in pictures.items():
         mine = [n for n, labels in enumerate(saved.clip_labels) if label in labels]
         best = max(mine, key=lambda n: saved.clip_probabilities[n, label])
-        image = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
-        assert np.abs(np.asarray(image, int) - frame(stored, best)).max() < 10
+        assert (picture == frame(stored, best)).all()

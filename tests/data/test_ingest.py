@@ -330,26 +330,31 @@ def test_clips_outlive_their_videos(source, home, capsys):
     assert prepare.prepare(source, workers=1) == folder
 
 
-def test_workers_do_not_change_the_bytes(source, home, monkeypatch, capfd):
+@pytest.mark.parametrize("little", [prepare.LITTLE, 0])  # without Dask, and with it
+def test_workers_do_not_change_the_bytes(source, home, monkeypatch, capfd, little):
+    monkeypatch.setattr(prepare, "LITTLE", little)
     one = digests(prepare.prepare(source, workers=1, **SMALL))
     monkeypatch.setenv("S1M_HOME", str(home / "two"))
     monkeypatch.setattr(prepare.system, "cores", lambda: 2)
     two = digests(prepare.prepare(source, workers=2, **SMALL))
     assert one == two
-    assert capfd.readouterr().err == ""
+    said = capfd.readouterr()
+    assert said.err == "" and ("Dask" in said.out) == (little == 0)
 
 
 KILLED = """
-from s1m_lab import prepare
+from s1m_lab.data.ingest import prepare
+prepare.LITTLE = {little}
 print("started", flush=True)
-print(prepare({source!r}, workers={workers}, **{settings}))
+print(prepare.prepare({source!r}, workers={workers}, **{settings}))
 """
 
 
-def run(source: Path, home: Path, workers: int = 1, cwd=None, **env) -> subprocess.Popen:
+def run(source: Path, home: Path, workers: int = 1, little=0, cwd=None, **env) -> subprocess.Popen:
     """`prepare` in a process of its own, as a script without a `__main__` guard."""
     script = home / "script.py"
-    script.write_text(KILLED.format(source=str(source), workers=workers, settings=SMALL))
+    told = {"workers": workers, "little": little, "settings": SMALL}
+    script.write_text(KILLED.format(source=str(source), **told))
     env = {**os.environ, "S1M_HOME": str(home), "PYTHONPATH": str(REPOSITORY), **env}
     pipe = subprocess.PIPE
     command = [sys.executable, script]
@@ -385,7 +390,8 @@ def test_alone_a_deadly_video_is_left_out_the_third_time(source, home, tmp_path)
 
 
 SLOW = """
-import sys, time, pathlib, s1m_lab.cutting as c, s1m_lab.video as v
+import sys, time, pathlib, s1m_lab.data.ingest.worker as c
+import s1m_lab.video.reader as v
 marks, probe = pathlib.Path({marks!r}), v.probe
 def slow(path):
     if 'slow' in str(path) and len(list(marks.glob('[0-9]*'))) < {times}:
@@ -425,7 +431,7 @@ def test_kills_from_outside_cost_no_video(source, home, tmp_path, monkeypatch, t
 
 
 DEADLY = """
-import os, signal, s1m_lab.video as v
+import os, signal, s1m_lab.video.reader as v
 probe = v.probe
 def deadly(path):
     if 'killer' in str(path):
@@ -435,11 +441,13 @@ v.probe = deadly
 """
 
 
-def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tmp_path):
-    """Two spawned workers; one video kills the process that reads it, twice."""
+@pytest.mark.parametrize("little", [prepare.LITTLE, 0])  # without Dask, and with it
+def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tmp_path, little):
+    """Spawned workers; one video kills the process that reads it, twice."""
     (source / "run" / "killer.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
     (tmp_path / "sitecustomize.py").write_text(DEADLY)
-    process = run(source, home, workers=2, PYTHONPATH=f"{tmp_path}{os.pathsep}{REPOSITORY}")
+    path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
+    process = run(source, home, workers=2, little=little, PYTHONPATH=path)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out.count("started") == 1 and "crashed 1" in out

@@ -1,5 +1,7 @@
 """Sampling as a pure function; the batched device step against a plain one."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -11,16 +13,16 @@ COUNTS = np.array([7, 30, 12, 25, 16, 9, 31, 2])
 
 
 def test_draws_are_uniform_and_a_function_of_all_their_keys():
-    numbers = keyed_random.draw(0, 1, 2, np.arange(20_000))
-    assert np.array_equal(numbers[:5], keyed_random.draw(0, 1, 2, np.arange(5)))
+    numbers = keyed_random.keyed_uniform(0, 1, 2, np.arange(20_000))
+    assert np.array_equal(numbers[:5], keyed_random.keyed_uniform(0, 1, 2, np.arange(5)))
     share = np.bincount((numbers % 10).astype(int)) / 20_000
     assert np.abs(share - 0.1).max() < 0.01
     for keys in ((0, 1, 3), (0, 2, 2), (1, 1, 2), (-1, 1, 2)):
-        other = keyed_random.draw(*keys, np.arange(20_000))
+        other = keyed_random.keyed_uniform(*keys, np.arange(20_000))
         assert np.intersect1d(numbers, other).size == 0
     corners = np.corrcoef(
-        (keyed_random.draw(np.arange(5000)) >> 40).astype(float)[:-1],
-        (keyed_random.draw(np.arange(5000)) >> 40).astype(float)[1:],
+        (keyed_random.keyed_uniform(np.arange(5000)) >> 40).astype(float)[:-1],
+        (keyed_random.keyed_uniform(np.arange(5000)) >> 40).astype(float)[1:],
     )
     assert abs(corners[0, 1]) < 0.05
 
@@ -28,22 +30,24 @@ def test_draws_are_uniform_and_a_function_of_all_their_keys():
 @pytest.mark.parametrize("window", [1, 3, 16])
 def test_an_epoch_sees_each_clip_at_most_once(window):
     for epoch in range(3):
-        plan = [p for p in loader.plans(COUNTS, 10, 5, 3, window=window) if p.epoch == epoch]
+        plan = [p for p in loader.plan_batches(COUNTS, 10, 5, 3, window=window) if p.epoch == epoch]
         seen = np.concatenate([p.samples for p in plan])
         assert len(plan) == 13 and len(np.unique(seen)) == 130 and seen.max() < COUNTS.sum()
         assert [p.step for p in plan] == list(range(epoch * 13, epoch * 13 + 13))
 
 
 def test_the_order_changes_with_epoch_and_seed():
-    first, second, *_ = np.split(np.stack([p.samples for p in loader.plans(COUNTS, 10, 5, 3)]), 3)
-    other = np.stack([p.samples for p in loader.plans(COUNTS, 10, 6, 1)])
+    first, second, *_ = np.split(
+        np.stack([p.samples for p in loader.plan_batches(COUNTS, 10, 5, 3)]), 3
+    )
+    other = np.stack([p.samples for p in loader.plan_batches(COUNTS, 10, 6, 1)])
     assert not np.array_equal(first, second) and not np.array_equal(first, other)
 
 
 @pytest.mark.parametrize("start", [0, 1, 12, 13, 20, 38])
 def test_a_resumed_order_is_the_rest_of_the_whole(start):
-    whole = list(loader.plans(COUNTS, 10, 5, 3, window=2))
-    rest = list(loader.plans(COUNTS, 10, 5, 3, start=start, window=2))
+    whole = list(loader.plan_batches(COUNTS, 10, 5, 3, window=2))
+    rest = list(loader.plan_batches(COUNTS, 10, 5, 3, start=start, window=2))
     assert len(rest) == 39 - start
     for a, b in zip(whole[start:], rest, strict=True):
         assert (a.step, a.epoch) == (b.step, b.epoch) and np.array_equal(a.samples, b.samples)
@@ -51,8 +55,8 @@ def test_a_resumed_order_is_the_rest_of_the_whole(start):
 
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_processes_share_the_same_global_batches(ranks):
-    whole = list(loader.plans(COUNTS, 10, 5, 2))
-    parts = [list(loader.plans(COUNTS, 10, 5, 2, rank=r, ranks=ranks)) for r in range(ranks)]
+    whole = list(loader.plan_batches(COUNTS, 10, 5, 2))
+    parts = [list(loader.plan_batches(COUNTS, 10, 5, 2, rank=r, ranks=ranks)) for r in range(ranks)]
     for step, plan in enumerate(whole):
         together = [part[step] for part in parts]
         assert np.array_equal(np.concatenate([p.samples for p in together]), plan.samples)
@@ -61,8 +65,9 @@ def test_processes_share_the_same_global_batches(ranks):
 
 def test_crops_depend_on_the_sample_and_reach_every_place():
     samples = np.arange(20_000)
-    places = augment.crops(samples, seed=0, epoch=1, size=170, crop=170)
-    assert np.array_equal(places[[3, 77]], augment.crops(samples[[3, 77]], 0, 1, 170, 170))
+    view = augment.Augment(170, 170, seed=0)
+    places = view.places(samples, epoch=1)
+    assert np.array_equal(places[[3, 77]], view.places(samples[[3, 77]], 1))
     assert places[:, :2].min() == 0 and places[:, :2].max() == 30
     assert len(np.unique(places[:, 0] * 31 + places[:, 1])) == 31 * 31
     assert places[:, 2].mean() == pytest.approx(0.5, abs=0.02)
@@ -71,8 +76,8 @@ def test_crops_depend_on_the_sample_and_reach_every_place():
 def test_the_batched_step_is_the_plain_one():
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (5, 3, 132, 132, 3), np.uint8)
-    places = augment.crops(np.arange(5), 0, 0, 112, 112)
-    x = augment.augment(torch.from_numpy(frames), places, 112, 112)
+    view = augment.Augment(112, 112)
+    places, x = view.places(np.arange(5), 0), view(torch.from_numpy(frames), np.arange(5), 0)
     assert x.shape == (5, 3, 3, 112, 112) and x.dtype == torch.float32
     for clip, (top, left, flip), ours in zip(frames, places, x, strict=True):
         for t in range(3):
@@ -85,7 +90,8 @@ def test_the_batched_step_is_the_plain_one():
 def test_other_stored_sizes_keep_the_field_of_view(height, width):
     ramp = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3))
     frames = ramp.astype(np.uint8)[None, None]
-    x = augment.augment(torch.from_numpy(frames), [(0, 0, 0)], 112, 132)[0, :, 0] + 117
+    (x,) = augment.fixed_views(torch.from_numpy(frames), 112, 132, n=1)
+    x = x[0, :, 0] + 117
     edge, left = min(height, width), (width - min(height, width)) // 2
     square = Image.fromarray(frames[0, 0][:, left : left + edge])
     expected = np.asarray(square.resize((132, 132), Image.BILINEAR)).astype(float)
@@ -93,8 +99,27 @@ def test_other_stored_sizes_keep_the_field_of_view(height, width):
 
 
 def test_the_four_passes_are_two_crops_and_two_flips():
-    assert augment.passes(170, 170) == [(0, 0, 0), (0, 0, 1), (30, 30, 0), (30, 30, 1)]
-    assert augment.passes(170, 178, n=1) == [(11, 11, 0)]
+    assert augment.fixed_places(170, 170) == [(0, 0, 0), (0, 0, 1), (30, 30, 0), (30, 30, 1)]
+    assert augment.fixed_places(170, 178, n=1) == [(11, 11, 0)]
+    frames = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (2, 1, 79, 79, 3), np.uint8)
+    )
+    views = list(augment.fixed_views(frames, 67, 67))
+    assert torch.equal(views[1], views[0].flip(-1)) and torch.equal(views[3], views[2].flip(-1))
+    assert torch.equal(views[2][0, :, 0], frames[0, 0, 12:, 12:].permute(2, 0, 1).float() - 117)
+
+
+@dataclass(frozen=True)
+class Jittered(augment.Augment):
+    brightness: float = 0.1
+
+
+def test_what_changes_an_augmentation_changes_names_and_fingerprints():
+    assert augment.Augment(112, 112, seed=3).settings() == {}, "names of older runs stay"
+    plain = augment.Augment(112, 112, flip=False)
+    assert plain.settings() == {"augment": {"flip": False}}
+    assert plain.places(np.arange(100), 0)[:, 2].sum() == 0
+    assert Jittered(112, 112).settings() == {"augment": {"brightness": 0.1}}
 
 
 class TwoLabels:
@@ -114,12 +139,12 @@ class TwoLabels:
 
 def test_several_labels_share_the_target():
     data = loader.Clips(TwoLabels(), [0], classes=3, threads=1)
-    batch = data[augment.Plan(0, 0, np.arange(3), np.array([1, 0, 2]))]
+    batch = data.take([1, 0, 2])
     assert batch.targets.tolist() == [[0.5, 0, 0.5], [0, 0, 1], [0, 1, 0]]
 
 
-def test_one_of_each_class_is_found_among_clips_of_one_label():
-    found = loader.one_of_each(TwoLabels(), seed=1)
+def test_an_example_of_each_class_is_found_among_clips_of_one_label():
+    found = loader.example_clips(TwoLabels(), seed=1)
     assert sorted(found) == [1, 2] and found[1].shape == (16, 4, 4, 3)
 
 
@@ -144,5 +169,5 @@ class Cut(TwoLabels):
 
 def test_the_clip_of_a_class_is_a_usual_one():
     for seed in range(5):
-        clip = loader.one_of_each(Cut(), seed)[0]
+        clip = loader.example_clips(Cut(), seed)[0]
         assert (clip[..., 0] == 0).all(), "neither another thing nor cut"

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from s1m_lab.data import shards
-from s1m_lab.data.augment import Plan
-from s1m_lab.data.loader import Clips
+from s1m_lab.data.loader import Clips, Plan
 
 
 def some_clips(n: int, seed: int = 0) -> list[shards.Clip]:
@@ -147,5 +146,5 @@ def test_index_and_labels(folder):
 
 
 def test_no_clips_says_how_to_make_them(tmp_path):
-    with pytest.raises(FileNotFoundError, match="ingest.prepare"):
+    with pytest.raises(FileNotFoundError, match="import prepare; prepare"):
         shards.Shards(tmp_path, "train")

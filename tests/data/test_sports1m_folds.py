@@ -38,7 +38,7 @@ def test_folds_reach_the_dataset(repository, home):
     counts = sports1m.overlap(folder)
     assert counts["in both"].to_dict() == {n: n for n in range(10)}
     assert counts.loc[9].tolist() == [10, 10, 9, 2]
-    df = sports1m.load(folder)
+    df = sports1m.load_folds(folder)
     assert list(df.columns) == ["fold", "split", "id", "labels"]
     assert df.groupby(["fold", "split"]).size().loc[9].to_dict() == {"test": 10, "train": 19}
     row = df[df["id"] == "train_____3"].iloc[0]
@@ -65,7 +65,7 @@ def test_half_a_fold_is_left_out_and_what_is_gone_goes(repository, home, capsys)
 def test_the_real_mids(real_data, home):
     source = real_data / "sports1m" / "test_videos.txt"
     folder = datasets.listed("sports1m", source=str(source))
-    mids, classes = sports1m.mids(folder), sports1m.read_labels(folder / "labels.txt")
+    mids, classes = sports1m.mids(folder), catalog.read_labels(folder / "labels.txt")
     assert len(mids) == 487 and mids["mid"].is_unique and mids["mid"][0] == "/m/010dmf"
     assert [classes[n] for n in mids["number"]] == mids["label"].tolist()
     assert sports1m.overlap(folder).empty

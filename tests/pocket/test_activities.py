@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from s1m_lab.common import files, paths
+from s1m_lab.common import paths, system
 from s1m_lab.data import ucf101
 from s1m_lab.pocket import activities, activities_far, sports_plan, sprites
 from s1m_lab.video import reader
@@ -15,7 +15,7 @@ from s1m_lab.video import reader
 def small(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("S1M_HOME", str(tmp_path_factory.mktemp("a home")))
-        patch.setattr(files, "cores", lambda: 2)
+        patch.setattr(system, "cores", lambda: 2)
         return activities.make("small", groups=4, workers=2)
 
 

@@ -4,7 +4,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from s1m_lab.common import files, paths
+from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive
 from s1m_lab.data import catalog, datasets
 from s1m_lab.pocket import render as pocket_render
@@ -21,8 +21,8 @@ def small(tmp_path_factory):
     """A pocket of 72 videos, made by two processes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("S1M_HOME", str(tmp_path_factory.mktemp("a home")))
-        patch.setattr(files, "cores", lambda: 2)
-        return sports.make("small", videos=64, workers=2)
+        patch.setattr(system, "cores", lambda: 2)
+        return datasets.make_pocket("small", videos=64, workers=2)
 
 
 def decoded(path):
@@ -154,7 +154,7 @@ def test_same_bytes_from_one_worker_and_an_interrupted_run(small, tmp_path, monk
     for path in kept:
         (folder / "videos" / path.name).write_bytes(path.read_bytes())
     times = {path.name: (folder / "videos" / path.name).stat().st_mtime_ns for path in kept}
-    sports.make("again", videos=64, workers=1)
+    datasets.make_pocket("again", videos=64, workers=1)
     for path in (p for p in small.rglob("*") if p.is_file() and p.name != ".lock"):
         assert (folder / path.relative_to(small)).read_bytes() == path.read_bytes(), path
     assert len(list(folder.rglob("*"))) == len(list(small.rglob("*")))
@@ -167,21 +167,22 @@ def test_make_again(small, monkeypatch, capsys):
     monkeypatch.setenv("S1M_HOME", str(small.parent.parent))
     calls = []
     render = pocket_render.render
-    monkeypatch.setattr(render, "render", lambda *a: (calls.append(a), render(*a)))
-    assert sports.make("small", videos=64) == small and sports.make("small") == small
+    monkeypatch.setattr(pocket_render, "render", lambda *a: (calls.append(a), render(*a)))
+    for videos in (64, 0):
+        assert datasets.make_pocket("small", videos=videos) == small
     assert not calls
     lost = next((small / "videos").glob("*.mp4"))
     whole = lost.read_bytes()
     lost.unlink()
-    sports.make("small")
+    datasets.make_pocket("small")
     assert lost.read_bytes() == whole and [len(call[4]) for call in calls] == [1]
-    monkeypatch.setattr(render, "render", lambda *a: (_ for _ in ()).throw(KeyError("work")))
+    monkeypatch.setattr(pocket_render, "render", lambda *a: (_ for _ in ()).throw(KeyError("work")))
     monkeypatch.setattr(sports, "VERSION", -1)
     with pytest.raises(KeyError, match="work"):
         with exclusive(small.parent / "elsewhere"):
             pocket_render.clear(small.parent / "elsewhere" / "videos", "old")
         (small.parent / "elsewhere" / "videos" / "old.mp4").write_bytes(b"old")
-        sports.make("elsewhere", videos=64)
+        datasets.make_pocket("elsewhere", videos=64)
     assert not (small.parent / "elsewhere" / "videos" / "old.mp4").exists()
     assert datasets.pairs(small) == sports_plan.PAIRS and datasets.pairs(small / "videos") == {}
 
@@ -190,10 +191,10 @@ def test_a_failing_worker_is_heard(tmp_path, monkeypatch):
     monkeypatch.setenv("S1M_HOME", str(tmp_path))
     (tmp_path / "data" / "bad" / "videos").mkdir(parents=True)
     script = sports_plan.plan(64, 0)
-    with pytest.raises(RuntimeError, match="run it again to go on:(.|\n)*Error"):
+    with pytest.raises(RuntimeError, match="run it again to resume:(.|\n)*Error"):
         pocket_render.render(sports, tmp_path / "data" / "bad" / "nowhere", 64, 0, script, 1)
     with pytest.raises(ValueError, match="not -5"):
-        sports.make("bad", videos=-5)
+        datasets.make_pocket("bad", videos=-5)
 
 
 # --------------------------------------------------------------------------- what a pair may tell

@@ -21,7 +21,7 @@ from s1m_lab import models
 from s1m_lab.analysis import confusion, intervals
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
-from s1m_lab.figures.confusion import sheet
+from s1m_lab.figures.confusion import draw_confused_clips
 from s1m_lab.training import config, metrics, predict, runs
 from s1m_lab.training.baseline import bag_of_words, descriptors, train
 from s1m_lab.training.baseline.bag_of_words import Codebook
@@ -41,7 +41,7 @@ def test_a_planted_word_is_found():
     rng = np.random.default_rng(0)
     planted = rng.normal(size=(6, 20)) * 5
     values = (planted[rng.integers(6, size=3000)] + rng.normal(size=(3000, 20))).astype(np.float32)
-    found = bag_of_words.codebook(values, 6, seed=1)
+    found = bag_of_words.fit_codebook(values, 6, seed=1)
     apart = np.linalg.norm(found.words[:, None] - planted, axis=-1)
     assert sorted(apart.argmin(axis=0)) == list(range(6))
     assert apart.min(axis=0).max() < 0.5
@@ -52,27 +52,27 @@ def test_a_planted_word_is_found():
 def test_few_descriptors_still_make_a_codebook():
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     for few in (values, values[:0]):
-        book = bag_of_words.codebook(few, 5, seed=0)
+        book = bag_of_words.fit_codebook(few, 5, seed=0)
         assert book.words.shape == (5, 3) and book.spread > 0
-        assert np.isfinite(bag_of_words.soft(values, book)).all()
+        assert np.isfinite(bag_of_words.assign_softly(values, book)).all()
 
 
 def test_soft_assignment_sums_to_one_and_is_its_formula():
     rng = np.random.default_rng(1)
     values, words = rng.normal(size=(50, 7)), rng.normal(size=(9, 7))
-    found = bag_of_words.soft(values, Codebook(words, 1.7))
+    found = bag_of_words.assign_softly(values, Codebook(words, 1.7))
     np.testing.assert_allclose(found.sum(axis=1), 1)
     for v, row in zip(values, found, strict=True):
         kernel = [np.exp(-sum((v - w) ** 2) / 1.7) for w in words]
         np.testing.assert_allclose(row, np.array(kernel) / sum(kernel), rtol=1e-6)
-    far = bag_of_words.soft(values + 1e4, Codebook(words, 1e-6))
+    far = bag_of_words.assign_softly(values + 1e4, Codebook(words, 1e-6))
     np.testing.assert_allclose(far.sum(axis=1), 1)
 
 
 def test_the_cells_of_the_pyramid_add_up_to_the_whole():
     rng = np.random.default_rng(2)
     shares, places = rng.random((200, 5)), rng.random((200, 2))
-    found = bag_of_words.pyramid(shares, places)
+    found = bag_of_words.count_pyramid(shares, places)
     np.testing.assert_allclose(found[1:].sum(axis=0), found[0])
     np.testing.assert_allclose(found[0], shares.sum(axis=0))
     cells = np.zeros((4, 5))
@@ -88,8 +88,8 @@ def test_every_histogram_of_a_vector_sums_to_one():
              for k in descriptors.KINDS}  # fmt: skip
     clips = rng.integers(0, 256, (2, 16, 40, 40, 3), np.uint8)
     clips[:, 1:] = clips[:, :1]  # still: no cuboid is interesting
-    total = sum(bag_of_words.counts(clip, books) for clip in clips)
-    found, layout = bag_of_words.vector(total, 2, 7), bag_of_words.layout(7)
+    total = sum(bag_of_words.count_clip(clip, books) for clip in clips)
+    found, layout = bag_of_words.normalise(total, 2, 7), bag_of_words.layout(7)
     assert len(found) == len(total) == layout["faces"].stop
     for block in bag_of_words.blocks(7):
         rows = found[layout[block.name]].reshape(block.rows, block.size)
@@ -153,56 +153,55 @@ def killed(process: subprocess.Popen, when, seconds: float = 120) -> None:
 
 
 def test_workers_and_kills_change_no_byte(folder, tmp_path):
-    made = bag_of_words.prepare(folder, WORDS, workers=1)
+    made = bag_of_words.make_vectors(folder, WORDS, workers=1)
     whole = digests(made)
     assert set(whole) == {"about.json", "codebooks.safetensors"} | {
         f"{split}.{kind}" for split in ("train", "val", "test") for kind in ("npy", "parquet")
     }
     before = (made / "train.npy").stat().st_mtime_ns
-    assert bag_of_words.prepare(folder, WORDS, workers=1) == made
+    assert bag_of_words.make_vectors(folder, WORDS, workers=1) == made
     assert (made / "train.npy").stat().st_mtime_ns == before, "made once"
     other = made.rename(tmp_path / "whole")
-    assert digests(bag_of_words.prepare(folder, WORDS, workers=2)) == digests(other)
+    assert digests(bag_of_words.make_vectors(folder, WORDS, workers=2)) == digests(other)
 
     made.rename(tmp_path / "two")
-    make = (
-        f"from pathlib import Path\nbag_of_words.prepare(Path({str(folder)!r}), {WORDS}, workers=1)"
-    )
+    program = f"bag_of_words.make_vectors(Path({str(folder)!r}), {WORDS}, workers=1)"
+    make = f"from pathlib import Path\n{program}"
     for prefix, pieces in (("sample-", 1), ("train-", 1)):
         killed(
             started(folder.parent.parent, make),
             lambda p=prefix, n=pieces: len(list(made.glob(f"{p}*.npy"))) >= n,
         )
         assert not (made / "about.json").exists()
-    assert digests(bag_of_words.prepare(folder, WORDS, workers=1)) == whole
+    assert digests(bag_of_words.make_vectors(folder, WORDS, workers=1)) == whole
 
 
 def test_vectors_are_those_of_the_videos_in_their_order(folder):
-    made = bag_of_words.prepare(folder, WORDS, workers=1)
-    books = bag_of_words.books(made)
+    made = bag_of_words.make_vectors(folder, WORDS, workers=1)
+    books = bag_of_words.load_codebooks(made)
     for split in ("train", "test"):
-        stored, found = Shards(folder / "clips", split), bag_of_words.load(made, split)
+        stored, found = Shards(folder / "clips", split), bag_of_words.load_vectors(made, split)
         index = [stored.index(n).to_pylist() for n in range(len(stored.counts))]
         assert found.ids == list(dict.fromkeys(row["video"] for rows in index for row in rows))
         assert found.counts.sum() == len(found.ids) == len(found.vectors)
         last = len(index) - 1
         own = [n for n, row in enumerate(index[last]) if row["video"] == found.ids[-1]]
-        total = sum(bag_of_words.counts(c, books) for c in stored.read(last, own, range(16)))
-        wanted = bag_of_words.vector(total, len(own), WORDS)
+        total = sum(bag_of_words.count_clip(c, books) for c in stored.read(last, own, range(16)))
+        wanted = bag_of_words.normalise(total, len(own), WORDS)
         np.testing.assert_allclose(found.vectors[-1], wanted, atol=1e-6)
         assert found.labels[-1] == index[last][own[0]]["labels"]
     assert len(Shards(folder / "clips", "train").counts) > 1
 
 
 def test_changed_settings_are_made_anew(folder, monkeypatch):
-    first = bag_of_words.prepare(folder, WORDS, workers=1)
+    first = bag_of_words.make_vectors(folder, WORDS, workers=1)
     other = bag_of_words.settings(folder, WORDS + 1)
     assert other != bag_of_words.settings(folder, WORDS)
     monkeypatch.setattr(bag_of_words, "VERSION", 99)
     assert bag_of_words.settings(folder, WORDS)["features"] == 99
-    second = bag_of_words.prepare(folder, 4, workers=1)
-    assert second != first and bag_of_words.load(second, "val").vectors.shape[1] != 0
-    assert len(bag_of_words.books(second)["hog grid"].words) == 4
+    second = bag_of_words.make_vectors(folder, 4, workers=1)
+    assert second != first and bag_of_words.load_vectors(second, "val").vectors.shape[1] != 0
+    assert len(bag_of_words.load_codebooks(second)["hog grid"].words) == 4
 
 
 # -------------------------------------------------------------------------------------- the tuning
@@ -218,7 +217,7 @@ def bits(run: runs.Run) -> dict:
 
 def test_the_network_beats_chance_and_its_run_is_like_any_other(folder, films):
     run = train.tune(films, WORDS, epochs=12, workers=1)
-    assert run == train.run_of(films, WORDS, 0, 12)
+    assert run == train.tune(films, WORDS, 0, 12, workers=1), "a finished run is found"
     assert run.name.startswith(f"{folder.name}-histograms-s0-")
     results = run.results
     saved = predict.load_predictions(run)
@@ -265,7 +264,7 @@ def test_a_killed_search_ends_in_the_same_bits(folder, films):
     )
     assert not run.finished
     assert bits(train.tune(films, WORDS, epochs=12, run="killed", workers=1)) == bits(whole)
-    with pytest.raises(ValueError, match="epochs: 12 there, 13 asked for"):
+    with pytest.raises(ValueError, match="epochs: 12 in the run, 13 now"):
         train.tune(films, WORDS, epochs=13, run="killed", workers=1)
 
 
@@ -279,7 +278,7 @@ def test_tuning_is_told_by_epoch_and_ends_at_all_of_them(home, capsys):
         pq.write_table(pa.table(columns), home / f"{split}.parquet")
     settings = {"model": train.MODEL, "data": "x", "seed": 0, "epochs": 4, "batch_size": 8}
     run = runs.begin("told", settings | {"patience": 1}, {"threads": 1}, ["a", "b"])
-    state, _ = train._search(run, home, torch.device("cpu"))
+    state, _ = train.search(run, home, torch.device("cpu"))
     n, trials = len(run.metrics), len(train.grid())
     assert state["step"] == n and trials < n < 4 * trials, "some trials ended early, some did not"
     told = [line for line in capsys.readouterr().out.splitlines() if "tuning" in line]
@@ -324,4 +323,4 @@ def test_it_compares_with_a_network_clip_by_clip(folder, films):
     np.testing.assert_allclose(found.video_probabilities, alone.video_probabilities, rtol=1e-6)
     pairs = confusion.pairs(confusion.matrices((network, found))[1], run.labels)
     stored = Shards(folder / "clips", "test")
-    assert sheet((network, found), pairs[:1], stored, ("single", "histograms"))
+    assert draw_confused_clips((network, found), pairs[:1], stored, ("single", "histograms"))

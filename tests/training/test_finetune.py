@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 
 from s1m_lab import models
-from s1m_lab.analysis import intervals, results, run_groups, transfer
-from s1m_lab.analysis.intervals import shares
+from s1m_lab.analysis import intervals, run_groups, transfer
 from s1m_lab.common import paths
+from s1m_lab.common.files import fingerprint
 from s1m_lab.data import augment, catalog, loader
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
@@ -154,7 +154,7 @@ def test_old_layers_learn_at_a_tenth_of_the_rate(lab):
     net = models.build("slow", 3, 1 / 16, 43)
     net.scale.fill_(1 / 58)
     first = {name: p.detach().clone() for name, p in net.named_parameters()}
-    optimizer = torch.optim.SGD(train.groups(net, "slow"), 1.0)
+    optimizer = torch.optim.SGD(train.parameter_groups(net, "slow"), 1.0)
     for group in optimizer.param_groups:
         group["lr"] = 0.01 * group["share"]
     x = torch.randn(2, 3, 10, 43, 43) * 58
@@ -163,8 +163,12 @@ def test_old_layers_learn_at_a_tenth_of_the_rate(lab):
     for name, p in net.named_parameters():
         rate = 0.01 if name.startswith("fc8.") else 0.001
         torch.testing.assert_close(first[name] - p.detach(), rate * p.grad, atol=1e-7, rtol=1e-4)
-    every = [p for group in train.groups(net, "slow") for p in group["params"]]
-    assert len(every) == len(list(net.parameters())) == len(train.groups(net, "")[0]["params"])
+    every = [p for group in train.parameter_groups(net, "slow") for p in group["params"]]
+    assert (
+        len(every)
+        == len(list(net.parameters()))
+        == len(train.parameter_groups(net, "")[0]["params"])
+    )
 
 
 @pytest.mark.parametrize("layer, split", [("fc7", "train"), ("fc7", "val"), ("pool5", "test")])
@@ -173,23 +177,25 @@ def test_kept_features_are_recomputed_bit_for_bit(lab, layer, split):
     machine = run.config["machine"]
     folder = paths.dataset("three-fold1")
     net = models.build("slow", 3, 1 / 16, 43)
-    runs.adopt(net, start := runs.load_run("slow"))
+    runs.load_all_but_last_layer(net, start := runs.load_run("slow"))
     made = sorted((folder / "features").iterdir())
-    kept = frozen_features.prepare(net, runs.weights_print(start), folder, split, layer, 0, machine)
+    kept = frozen_features.load_or_compute(
+        net, runs.weights_digest(start), folder, split, layer, 0, machine
+    )
     assert sorted((folder / "features").iterdir()) == made, "the run's own file was found"
     stored, done = Shards(folder / "clips", split), 0
     net.eval()
     data = loader.Clips(stored, net.frames, 3, 1)
     for first in range(0, len(stored), predict.BATCH):
         samples = np.arange(len(stored))[first : first + predict.BATCH]
-        frames = data[augment.Plan(0, 0, samples, samples)].frames
+        frames = augment.resize(data.take(samples).frames, augment.stored_side(43))
         if split == "train":
-            views = [augment.crops(samples, 0, 0, 43, 43)]
+            views = [augment.Augment(43, 43).places(samples, 0)]
         else:
-            views = [[place] * len(samples) for place in augment.passes(43, 43)]
+            views = [[place] * len(samples) for place in augment.fixed_places(43, 43)]
         for n, places in enumerate(views):
             with torch.no_grad(), predict.autocast(torch.device("cpu"), machine["precision"]):
-                x = augment.augment(frames, places, 43, 43)
+                x = augment.cut(frames, places, 43)
                 x = torch.cat([net.towers[s](v) for s, v in net.streams(x).items()], dim=2)
                 x = x.movedim(0, 1).flatten(1)
                 if layer == "fc7":
@@ -206,21 +212,23 @@ def test_the_last_hidden_layer_of_a_kept_pooling_has_the_bits_of_the_whole_netwo
 ):
     machine, folder = lab("top3", start=model).config["machine"], paths.dataset("three-fold1")
     net = models.build(model, 3, 1 / 16, 43)
-    runs.adopt(net, start := runs.load_run(model))
-    asked = runs.weights_print(start), folder, split
-    whole = frozen_features.computed(net, Shards(folder / "clips", split), "fc7", 0, machine)
+    runs.load_all_but_last_layer(net, start := runs.load_run(model))
+    asked = runs.weights_digest(start), folder, split
+    whole = frozen_features.compute(net, Shards(folder / "clips", split), "fc7", 0, machine)
     whole = np.concatenate(list(whole))
     old = {file: file.read_bytes() for file in (folder / "features").glob(f"fc7-{split}-*")}
     for file in old:
         file.unlink()
-    assert np.array_equal(frozen_features.prepare(net, *asked, "fc7", 0, machine), whole)
-    other = np.asarray(frozen_features.prepare(net, *asked, "pool5", 0, machine))
+    assert np.array_equal(frozen_features.load_or_compute(net, *asked, "fc7", 0, machine), whole)
+    other = np.asarray(frozen_features.load_or_compute(net, *asked, "pool5", 0, machine))
     (file,) = (folder / "features").glob(f"fc7-{split}-*")
     below = file.with_name(file.name.replace("fc7", "pool5"))
     kept = below.read_bytes()
     file.unlink()
     np.save(below, 2 * other)
-    assert not np.array_equal(frozen_features.prepare(net, *asked, "fc7", 0, machine), whole)
+    assert not np.array_equal(
+        frozen_features.load_or_compute(net, *asked, "fc7", 0, machine), whole
+    )
     file.unlink()
     below.write_bytes(kept)
     for file, content in old.items():
@@ -244,10 +252,12 @@ def test_other_weights_crops_or_machines_have_other_features(lab):
     run = lab("top")
     folder, machine = paths.dataset("three-fold1"), run.config["machine"]
     net = models.build("slow", 3, 1 / 16, 43)
-    runs.adopt(net, runs.load_run("slow"))
+    runs.load_all_but_last_layer(net, runs.load_run("slow"))
 
     def files(weights, split, seed, **other):
-        frozen_features.prepare(net, weights, folder, split, "fc7", seed, {**machine, **other})
+        frozen_features.load_or_compute(
+            net, weights, folder, split, "fc7", seed, {**machine, **other}
+        )
         return len(list((folder / "features").glob("*.npy")))
 
     before = files("a", "train", 0)
@@ -273,20 +283,20 @@ def test_predictions_from_features_are_those_of_the_whole_network(lab, way):
     assert run.results["video_hit1"] == pytest.approx(np.mean(own))
 
 
-def test_dropout_before_a_trained_layer_keeps_what_is_asked_for():
+def test_dropout_before_a_trained_layer_keeps_its_share(monkeypatch):
     net = models.build("slow", 3, 1 / 4, 43)
     x = torch.ones(64, net.fc6.in_features)
-    net.dropout, net.rows = 0.9, augment.masks(0, 0, np.arange(64))
-    net.train()
-    dropped = net.drop(x, layer=5)
+    numbers = np.arange(64)
+    dropout = train.step_dropout(0.9, 0, loader.Plan(0, 0, numbers, numbers))
+    dropped = models.drop(x, 5, dropout)
     assert (dropped != 0).float().mean().item() == pytest.approx(0.1, abs=0.01)
     assert dropped.unique().tolist() == pytest.approx([0, 10])
     seen = []
-    net.drop = lambda x, layer: seen.append(layer) or x
-    heads.classify(net, x, "pool5")
+    monkeypatch.setattr(models.Dropout, "__call__", lambda self, x, layer: seen.append(layer) or x)
+    heads.classify(net, x, "pool5", dropout)
     assert seen == [5, 6, 7], "before all three"
     seen.clear()
-    heads.classify(net, torch.ones(2, net.fc8.in_features), "fc7")
+    heads.classify(net, torch.ones(2, net.fc8.in_features), "fc7", dropout)
     assert seen == [7]
 
 
@@ -359,14 +369,16 @@ def test_few_are_so_many_videos_of_every_class_and_each_among_more(lab):
     owners = [(row["video"], row["labels"][0]) for row in rows_of]
     before = set()
     for n in (1, 2, 4):
-        numbers, counts = loader.few(stored, n, seed=3)
+        numbers, counts = loader.choose_few(stored, n, seed=3)
         assert counts.sum() == len(numbers) and len(counts) == len(stored.counts)
         videos = {owners[k] for k in numbers}
         assert [sum(label == k for _, label in videos) for k in range(3)] == [n] * 3
         assert len(numbers) == sum(v in videos for v in owners), "all clips of a video"
         assert before <= videos
         before = videos
-    assert set(loader.few(stored, 1, seed=4)[0]) != set(loader.few(stored, 1, seed=3)[0])
+    assert set(loader.choose_few(stored, 1, seed=4)[0]) != set(
+        loader.choose_few(stored, 1, seed=3)[0]
+    )
     run = lab("scratch", few=1)
     assert run.results["few"] == run.config["settings"]["few"] == 1
     steps = run.metrics["step"].iloc[-1]
@@ -384,7 +396,7 @@ def test_a_start_that_cannot_be_tuned_is_refused(lab):
     with pytest.raises(ValueError, match="is a network of width 0.0625, not 0.5"):
         train.train(config)
     with pytest.raises(ValueError, match="of model single-multires, not slow"):
-        train.run_of(TrainConfig(data="three-fold1", start="single-multires"))
+        train.Trainer(TrainConfig(data="three-fold1", start="single-multires"))
     with pytest.raises(ValueError, match="only the top is tuned"):
         lab("all", start="r3d_18")
 
@@ -392,11 +404,11 @@ def test_a_start_that_cannot_be_tuned_is_refused(lab):
 def test_runs_that_were_not_tuned_keep_their_names():
     """The names of before: settings that nobody asks for are not among them."""
     settings = {"data": "a", "model": "slow", "seed": 0}
-    assert runs.default_name(settings) == "a-slow-s0-" + runs.stages.fingerprint(**settings)[:8]
+    assert runs.default_name(settings) == "a-slow-s0-" + fingerprint(**settings)[:8]
     assert runs.default_name({**settings, "tune": "top"}).startswith("a-slow-top-s0-")
 
 
-# --------------------------------------------------------------------------------------- strangers
+# -------------------------------------------------------------------------- torchvision's networks
 
 
 def test_a_stranger_sees_clips_as_its_own_transform_would(tmp_path):
@@ -407,7 +419,7 @@ def test_a_stranger_sees_clips_as_its_own_transform_would(tmp_path):
     frames = torch.from_numpy(
         np.random.default_rng(0).integers(0, 256, (1, 16, 128, 128, 3), np.uint8)
     )
-    x = augment.augment(frames, [(8, 8, 0)], net.size, net.crop)
+    (x,) = augment.fixed_views(frames, net.size, net.crop, n=1)
     assert x.shape == (1, 3, 16, 112, 112)
     own = R3D_18_Weights.DEFAULT.transforms()
     own.resize_size = [128]  # of a square; theirs is made for films
@@ -441,10 +453,10 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
     monkeypatch.setattr(theirs, "get_model", lambda name, weights: Small())
     run = lab("top", start="r3d_18")
     assert (run.results["model"], run.results["start"]) == ("r3d_18", "r3d_18")
-    assert run not in results.transfers(run_groups.find("source"))
+    assert run not in run_groups.find_transfers(run_groups.find("source"))
     with pytest.raises(ValueError, match="last layer of r3d_18"):
         runs.load_network(run)
-    table = transfer.standings(transfer.by_seed([lab("scratch"), run]))
+    table = transfer.standings(transfer.hit1_by_seed([lab("scratch"), run]))
     assert list(table.index) == ["scratch", "r3d_18, random weights"]
     assert np.isnan(table["paper"].iloc[1]) and not np.isnan(table["gain"].iloc[1])
     draw_standings(table).savefig("/dev/null", format="png")
@@ -456,18 +468,16 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
 def test_tables_are_those_of_plain_loops(lab):
     several = [lab(way, fold) for fold in (1, 2) for way in ("scratch", "top", "all")]
     assert list(transfer.hits(several)) == ["scratch", "top", "all"]
-    table = transfer.standings(transfer.by_seed(several))
+    table = transfer.standings(transfer.hit1_by_seed(several))
     for way in table.index:
         each = [r.results["video_hit1"] for r in several if r.results["tune"] == way]
         assert table.loc[way, "folds"] == pytest.approx(each)
         assert table.loc[way, "ours"] == pytest.approx(np.mean(each))
         assert table.loc[way, "low"] <= table.loc[way, "ours"] <= table.loc[way, "high"]
     assert table.loc["top", "gain"] == pytest.approx(np.diff(table["ours"][["scratch", "top"]])[0])
-    third = results.table3(run_groups.find("source"), several)
-    assert third.index.get_level_values("data").unique().tolist() == ["three"]
-    assert third.loc[("three", "top"), "folds"] == [1, 2]
-    fourth = results.table4(several).loc["three"]
-    own = transfer.classes(several, "top", draws=20).set_index("class")
+    assert list(run_groups.by_dataset(several)) == ["three"]
+    fourth = transfer.precision_by_category(several)
+    own = transfer.class_precision(several, "top", draws=20).set_index("class")
     found = []
     for run in several:
         if run.results["tune"] == "top":
@@ -489,7 +499,7 @@ def test_tables_are_those_of_plain_loops(lab):
         draw_curve(transfer.curve([lab("scratch", few=1), *several]), 1 / 3),
     ):
         figure.savefig("/dev/null", format="png")
-    found = results.transfers(run_groups.find("source"))
+    found = run_groups.find_transfers(run_groups.find("source"))
     tuned = [{(r.results["tune"], r.results["fold"]) for r in own} for own in (found, several)]
     assert tuned[0] >= tuned[1] and not any("few" in r.results for r in found)
 
@@ -511,7 +521,11 @@ def test_intervals_of_classes_draw_whole_groups(lab):
                 scores = p.video_probabilities[rows, k]
                 precision[run, k] = metrics.average_precision(scores, true[rows, k])
         gains_drawn.append(precision[1] - precision[0])
-    own = transfer.classes(several, "top", draws=2000).set_index("class").loc[several[0].labels]
+    own = (
+        transfer.class_precision(several, "top", draws=2000)
+        .set_index("class")
+        .loc[several[0].labels]
+    )
     ends = np.nanpercentile(gains_drawn, [2.5, 97.5], axis=0)
     np.testing.assert_allclose(own[["gain_low", "gain_high"]].T, ends, atol=0.05)
 
@@ -531,10 +545,10 @@ def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):
 
 
 def standings(*seeds: pd.DataFrame, same: bool = False) -> pd.DataFrame:
-    """Of what `gains.hits` gives for the runs of each seed."""
-    counted = np.array([transfer._counted(told) for told in seeds])
+    """Of what `transfer.hits` gives for the runs of each seed."""
+    counted = np.array([transfer._counts(told) for told in seeds])
     ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
-    return transfer.standings({way: shares(own) for way, own in ways}, same)
+    return transfer.standings({way: intervals.resample_ratios(own) for way, own in ways}, same)
 
 
 def twins(**ways: float) -> pd.DataFrame:
@@ -580,7 +594,7 @@ def test_the_title_of_the_curve_tells_gains_at_both_ends():
 
 def test_the_stranger_and_titles_are_said():
     assert finetune.WAYS == tuple(NAMES)
-    assert torchvision_models.told("r3d_18-kinetics") == "r3d_18, Kinetics-400"
+    assert torchvision_models.display_name("r3d_18-kinetics") == "r3d_18, Kinetics-400"
 
 
 @pytest.mark.parametrize(

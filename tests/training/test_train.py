@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 import torch
 
-from s1m_lab import __main__, models
+from s1m_lab import __main__
 from s1m_lab.common import paths
 from s1m_lab.data.ingest import prepare
-from s1m_lab.training import distributed, predict, runs, train
+from s1m_lab.training import predict, runs, train
 from s1m_lab.training.config import RECIPES, TrainConfig
 from s1m_lab.video import writer
 
@@ -63,11 +63,11 @@ def test_the_dataset_of_a_run_is_found_again(films, home, tmp_path):
     outside = shutil.copytree(inside, tmp_path / "else.where" / "my.films")
     for given, folder in ((tmp_path / "my.films", inside), (outside, outside)):
         config = TrainConfig(**{**TINY, "data": str(given)})
-        _, settings, run = train._asked(config, paths.dataset(str(given)))
+        _, settings, run = train.resolve(config, paths.dataset(str(given)), {})
         assert paths.dataset(settings["data"]) == folder
         assert prepare.prepare(settings["data"]) == folder, "no dataset is made of a dataset"
         again = TrainConfig(**{**TINY, "data": settings["data"]})
-        assert train.run_of(again).path == run.path and run.name.startswith("my.films-")
+        assert train.Trainer(again).run.path == run.path and run.name.startswith("my.films-")
     assert not paths.is_path(inside.name) and paths.is_path("my.films")
     assert [folder.name for folder in (home / "data").iterdir() if folder.is_dir()] == [inside.name]
 
@@ -90,7 +90,7 @@ def bits(run: runs.Run) -> dict:
 
 def test_a_run_holds_what_it_says(lab):
     run = train.train(lab())
-    assert train.run_of(lab()) == run
+    assert train.Trainer(lab()).run == run
     results = run.results
     assert (results["model"], results["classes"], results["seed"]) == ("slow", 2, 0)
     net = runs.load_network(run)
@@ -121,11 +121,11 @@ def test_a_run_holds_what_it_says(lab):
 
 def test_a_finished_run_is_found_and_other_settings_stop(lab):
     run = train.train(lab(run="mine", epochs=1))
-    assert train.run_of(lab(run="mine", epochs=1)) == run
+    assert train.Trainer(lab(run="mine", epochs=1)).run == run
     before = (run.path / "results.json").stat().st_mtime_ns
     assert train.train(lab(run="mine", epochs=1)).path == run.path
     assert (run.path / "results.json").stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="epochs: 1 there, 2 asked for"):
+    with pytest.raises(ValueError, match="epochs: 1 in the run, 2 now"):
         train.train(lab(run="mine", epochs=2))
     assert train.train(lab(run="v1.1", epochs=1)).path == runs.load_run("v1.1").path
     with pytest.raises(ValueError, match="starts with a letter"):
@@ -154,7 +154,7 @@ def test_a_killed_training_ends_in_the_same_bits(lab):
         process.wait()
         assert not killed.finished, "the training was over before it was killed"
     log = subprocess.run(again, capture_output=True, text=True, timeout=300, check=True).stdout
-    assert "goes on from step 120" in log
+    assert "resumes from step 120" in log
     assert bits(killed) == bits(whole)
     steps = int(whole.metrics["step"].iloc[-1])
     kept = [f"{n:08d}.safetensors" for n in (60, 120, 240, 480) if n <= steps]  # 1st, 2nd, 4th, 8th
@@ -168,20 +168,21 @@ def traced(films, shared_home, tmp_path_factory):
     script.write_text(f"""
 import os, sys, torch
 from pathlib import Path
-from s1m_lab import TrainConfig, models, train
-from s1m_lab.data import augment
+from s1m_lab import TrainConfig, train
+from s1m_lab.data.augment import Augment
+from s1m_lab.training import train as training
 config = TrainConfig(data={str(films)!r}, run=sys.argv[1], precision="fp32", recipe="paper",
                            **{ {**TINY, "epochs": 1, "lr": 1e-4}!r})
-seen, places = [], augment.crops
-def crops(samples, *rest):
-    seen.append([samples.tolist(), places(samples, *rest).tolist()])
-    return places(samples, *rest)
-augment.crops = crops
-masks, keys = [], augment.masks
+seen, places = [], Augment.places
+def crops(self, samples, epoch):
+    seen.append([samples.tolist(), places(self, samples, epoch).tolist()])
+    return places(self, samples, epoch)
+Augment.places = crops
+masks, dropout = [], training.step_dropout
 def record(*arguments):
-    masks.append(keys(*arguments).tolist())
-    return keys(*arguments)
-augment.masks = record
+    masks.append(dropout(*arguments).keys.tolist())
+    return dropout(*arguments)
+training.step_dropout = record
 step, gradients = torch.optim.SGD.step, []
 def first(self, *rest):
     if not gradients:
@@ -242,23 +243,35 @@ def test_resolved_fills_in_the_recipe():
     assert TrainConfig(lr=1).lr == 1.0 and TrainConfig(width=1) == TrainConfig(width=1.0)
 
 
-def test_the_papers_rate_is_cut_where_validation_stops_improving(tmp_path):
+def test_the_papers_rate_is_cut_where_validation_stops_improving():
     recipe, state = RECIPES["paper"], train.State()
-    run, net = runs.Run(tmp_path), models.build("single", 2, 1 / 16, 43)
-    (tmp_path / "labels.txt").write_text("a\nb\n")
-    rates = []
+    rates, better = [], []
     for epoch, (loss, hit1) in enumerate([(2, 0.3), (1, 0.4), (1, 0.4), (0.9, 0.4), (0.5, 0.3)]):
-        train._judge(
-            run, state, net, epoch, loss, hit1, distributed.World(0, 1, torch.device("cpu"))
-        )
-        rates.append(train._schedule(recipe, 5, 10, state.cuts))
+        better.append(state.improve(epoch, loss, hit1))
+        rates.append(train.rate_share(recipe, 5, 10, state.cuts))
     assert rates == pytest.approx([1, 1, 0.1, 0.1, 0.01])
-    assert state.best_epoch == 3  # of equal Hit@1 the lower loss
+    assert better == [True, True, False, True, False]  # of equal Hit@1 the lower loss
+    assert state.best_epoch == 3
+
+
+def test_without_validation_clips_the_last_epoch_is_kept():
+    state, nan = train.State(), float("nan")
+    assert all(state.improve(epoch, nan, nan) for epoch in range(3))
+    assert (state.best_epoch, state.cuts) == (2, 0)
+
+
+def test_a_notebook_knows_the_run_before_it_is_trained(lab, monkeypatch):
+    config = lab(run="known-before", epochs=1)
+    folder = prepare.prepare(config.data)
+    monkeypatch.setattr(prepare, "prepare", None)  # it is not prepared again
+    trainer = train.Trainer(config, folder=folder)
+    assert not trainer.run.path.exists()
+    assert trainer.train() == trainer.run and trainer.run.finished
 
 
 def test_the_pocket_rate_rises_and_falls():
     pocket = RECIPES["pocket"]
-    rates = [train._schedule(pocket, step, 600, 0) for step in range(600)]
+    rates = [train.rate_share(pocket, step, 600, 0) for step in range(600)]
     assert rates[0] == pytest.approx(1 / 50) and max(rates) > 0.97 and rates[-1] < 1e-4
 
 

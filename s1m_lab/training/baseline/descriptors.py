@@ -1,13 +1,11 @@
-"""What is computed of one clip by hand: HOG, textons, cuboids, colour, faces.
-
-§5 of the paper names these features and little else; sizes and sources stand beside each. A clip is
-uint8 T×H×W×3. Local features are described wherever a dense grid and interest points fall; their
-descriptors become words in `histograms`:
+"""Hand-made descriptors of one clip: HOG, textons, cuboids, colour, faces.
 
     found = local(clip)["hog points"]
     found.values, found.places          # float32 N×36, and N×2: y and x, 0…1 of the frame
 
-numpy, scipy and scikit-image alone, on one thread: the same clip gives the same bits in any worker.
+§5 of the paper names these features and little else; sizes and sources stand beside each. A clip is
+uint8 T×H×W×3. Local descriptors are computed on a dense grid and at interest points, and become
+words in `bag_of_words`. With one thread, the same clip gives the same bits in any worker.
 """
 
 from functools import cache
@@ -16,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-STEP = 8  # frames; one of so many is described (the paper: all), for neighbours are nearly alike
+STEP = 8  # every 8th frame is described (the paper: all), since neighbours are nearly alike
 ANGLES, CELL = 9, 8  # Dalal and Triggs 2005: a cell of 8 pixels, blocks of 2×2 cells
 GRID = 4  # pixels between textons
 RADIUS = 8  # of a texton's filters, pixels
@@ -25,14 +23,14 @@ RATE = 0.6 / TAU  # cycles/frame; see `motion_energy`
 CUBOID = (np.arange(-4, 5, 2), np.arange(-6, 7, 3))  # where a cuboid is read: in time, in space
 SPACING = 12  # pixels between dense cuboids
 CORNERS, EVENTS = 60, 40  # interest points, at most: of a frame, of a clip
-FAINT = 1e-4  # squared response below which nothing has happened
+FAINT = 1e-4  # squared response below which there is no motion
 HUES, SATURATIONS, FACES = 24, 8, 4
 SIZES = {"hog": 4 * ANGLES, "texton": 26, "cuboid": 3 * 5 * 5 * 5}
 KINDS = tuple(f"{name} {where}" for name in SIZES for where in ("grid", "points"))
 
 
 class Local(NamedTuple):
-    """N descriptors and where in the frame they are."""
+    """N descriptors and their places in the frame."""
 
     values: np.ndarray  # float32 N×D
     places: np.ndarray  # float32 N×2: y and x of each, 0…1
@@ -43,7 +41,8 @@ def local(clip: np.ndarray) -> dict[str, Local]:
     T, H, W = clip.shape[:3]
     if T < 9 or min(H, W) < 24:
         raise ValueError(f"a clip of {T}×{H}×{W} has no room for features; 9×24×24 has")
-    volume, found = grey(clip), {kind: [] for kind in KINDS}
+    volume = grey(clip)
+    found: dict[str, list] = {kind: [] for kind in KINDS}
     for image in volume[chosen(T)]:
         dots = corners(image)
         sums, filtered = summed(image), textons(image)
@@ -55,18 +54,18 @@ def local(clip: np.ndarray) -> dict[str, Local]:
     for where, points in (("grid", _lattice(volume.shape)), ("points", events(smooth))):
         found[f"cuboid {where}"].append((cuboids(smooth, points), points[:, 1:]))
     joined = {kind: map(np.concatenate, zip(*parts, strict=True)) for kind, parts in found.items()}
-    size = np.float32([H, W])
+    size = np.array([H, W], np.float32)
     return {kind: Local(v.astype(np.float32), (p + 0.5) / size) for kind, (v, p) in joined.items()}
 
 
 def chosen(T: int) -> np.ndarray:
-    """Which frames of a clip's T are described where one is enough: of 16, the 4th and the 12th."""
+    """The numbers of the frames that are described one by one: of T = 16, 4 and 12."""
     return np.arange(STEP // 2, T, STEP)
 
 
 def grey(clip: np.ndarray) -> np.ndarray:
     """uint8 …×3 → float32 …, 0…1 (ITU-R BT.709)."""
-    return clip @ (np.float32([0.2125, 0.7154, 0.0721]) / 255)
+    return clip @ (np.array([0.2125, 0.7154, 0.0721], np.float32) / 255)
 
 
 def _grid(size: tuple[int, int], step: int, margin: int) -> np.ndarray:
@@ -81,9 +80,9 @@ def _grid(size: tuple[int, int], step: int, margin: int) -> np.ndarray:
 def hog(image: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Histograms of oriented gradients (float N×36) around pixels (N×2) at least 8 from the edge.
 
-    `image` is float H×W, 0…1. A block is 2×2 cells of 8×8 pixels around a point; 9 bins of 20° are
-    those of the gradient, the first from 0° to 20°, where 0° is dark to light along x. On the grid
-    of cells it is `skimage.feature.hog`, only that flat blocks stay near 0.
+    `image` is float H×W, 0…1. A block is 2×2 cells of 8×8 pixels around a point. Its 9 bins are
+    20° of the gradient's direction, from 0° (dark to light along x). On the grid of cells this is
+    `skimage.feature.hog`, except that flat blocks stay near 0.
     """
     return _blocks(summed(image), points)
 
@@ -109,7 +108,7 @@ def _blocks(sums: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def _bounded(values: np.ndarray, floor: float) -> np.ndarray:
-    """Rows of length 1, where they stand out of the `floor`."""
+    """Rows scaled to length 1; those far below the `floor` stay near 0."""
     return values / np.sqrt((values**2).sum(axis=-1, keepdims=True) + floor**2)
 
 
@@ -143,13 +142,13 @@ def bank() -> np.ndarray:
     for s in (1, 2):
         r = (x**2 + y**2) / (2 * s**2)
         filters.append((1 - r) * np.exp(-r))
-    filters = np.stack(filters, -1)
-    filters -= filters.mean(axis=(0, 1))
-    return (filters / np.abs(filters).sum(axis=(0, 1))).astype(np.float32)
+    bank = np.stack(filters, -1)
+    bank -= bank.mean(axis=(0, 1))
+    return (bank / np.abs(bank).sum(axis=(0, 1))).astype(np.float32)
 
 
 def textons(image: np.ndarray) -> np.ndarray:
-    """What the bank answers on a grid of 4 pixels: float H×W, 0…1 → float32 ⌈H/4⌉×⌈W/4⌉×26.
+    """Filter responses on a grid of 4 pixels: float H×W, 0…1 → float32 ⌈H/4⌉×⌈W/4⌉×26.
 
     Contrast is compressed as in Varma and Zisserman 2005 (Weber's law).
     """
@@ -171,20 +170,19 @@ def smoothed(volume: np.ndarray) -> np.ndarray:
 def motion_energy(smooth: np.ndarray) -> np.ndarray:
     """Dollár et al. 2005: the squared response of a pair of Gabor filters in time, T×H×W.
 
-    Their ω = 4/τ is above half a cycle a frame for any τ below 8, so that whole frames cannot tell
-    it from a slower one; here it is 0.6/τ, which leaves the even filter next to no constant part.
+    Their ω = 4/τ is above half a cycle a frame for any τ below 8, where frames cannot distinguish
+    it from a slower one. Here it is 0.6/τ, which leaves the even filter almost no constant part.
     """
     t = np.arange(-int(2 * TAU), int(2 * TAU) + 1)
     bell = np.exp(-(t**2) / TAU**2)
     even, odd = bell * np.cos(2 * np.pi * RATE * t), bell * np.sin(2 * np.pi * RATE * t)
-    even -= bell * even.sum() / bell.sum()  # what stands still gives nothing
+    even -= bell * even.sum() / bell.sum()  # a still image has no response
     pair = [ndimage.correlate1d(smooth, each / bell.sum(), 0) for each in (even, odd)]
     return pair[0] ** 2 + pair[1] ** 2
 
 
 def events(smooth: np.ndarray) -> np.ndarray:
-    """Where something happens: frame, row and column (N×3) of up to 40 maxima of the motion energy,
-    the strongest first."""
+    """Frame, row and column (N×3) of up to 40 maxima of the motion energy, the strongest first."""
     energy = motion_energy(smooth)
     best = (ndimage.maximum_filter(energy, (5, 9, 9)) == energy) & (energy > FAINT)
     inside = np.zeros_like(best)
@@ -210,8 +208,8 @@ def _lattice(shape: tuple[int, ...]) -> np.ndarray:
 def cuboids(smooth: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The gradients of blurred space-time around points (N×3): float32 N×375.
 
-    In time, y and x (3), at 5×5×5 places of 9 frames × 13×13 pixels. Dollár et al. keep every
-    pixel's and project them; blurred gradients lose little when they are read at every third.
+    In time, y and x (3), at 5×5×5 places of 9 frames × 13×13 pixels. Dollár et al. keep those of
+    every pixel and project them; blurred gradients lose little when read at every third pixel.
     """
     offsets = np.stack(np.meshgrid(CUBOID[0], CUBOID[1], CUBOID[1], indexing="ij"), -1)
     at, ends = points[:, None] + offsets.reshape(-1, 3), np.array(smooth.shape) - 1  # N×125×3
@@ -226,14 +224,14 @@ def cuboids(smooth: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 
 def quarters(places: np.ndarray) -> np.ndarray:
-    """Which of the 2×2 cells of the frame each place (N×2 of y, x, 0…1) is in: 0…3 by rows."""
+    """The number of the quarter of each place (N×2 of y, x, 0…1): 0…3, row by row."""
     return (places[:, 0] >= 0.5) * 2 + (places[:, 1] >= 0.5)
 
 
 def hue_saturation(clip: np.ndarray) -> np.ndarray:
-    """How many pixels of each quarter have which hue and saturation: float 4×192 counts.
+    """Counts of pixels in each quarter by 24 hues × 8 saturations: float 4×192.
 
-    24 hues × 8 saturations; what has no colour has hue 0 and saturation 0.
+    Grey pixels have hue 0 and saturation 0.
     """
     from skimage.color import rgb2hsv
 
@@ -245,8 +243,10 @@ def hue_saturation(clip: np.ndarray) -> np.ndarray:
 
 
 def colour_moments(clip: np.ndarray) -> np.ndarray:
-    """Stricker and Orengo 1995: float 5×3×3, of the frame and its quarters, by red, green, blue:
-    mean, standard deviation and cube root of the third central moment, all in 0…1 of full scale."""
+    """Colour moments (Stricker and Orengo 1995) of the frame and its quarters: float 5×3×3.
+
+    By red, green, blue: mean, standard deviation and cube root of the third central moment, in 0…1.
+    """
     frames = clip[chosen(len(clip))] / np.float32(255)
     powers = np.stack([frames**n for n in range(4)], -1)
     sums = np.array([own.sum(axis=(0, 1, 2), dtype=float) for own in _cells(powers)])
@@ -264,7 +264,7 @@ def _cells(frames: np.ndarray) -> list[np.ndarray]:
 
 
 def faces(clip: np.ndarray) -> int:
-    """How many frontal faces the middle frame shows, as scikit-image's own cascade finds them."""
+    """The number of frontal faces that scikit-image's own cascade finds in the middle frame."""
     found = _cascade().detect_multi_scale(
         clip[len(clip) // 2],
         scale_factor=1.3,

@@ -1,0 +1,112 @@
+"""Tables, cards and controls as HTML, for notebooks; every text from outside is escaped.
+
+    show_table(sizes)                          # a DataFrame, its numbers short
+    explore(draw, [("luge", 0), ("judo", 1)])  # a list, and below it what `draw(choice)` returns
+
+A control does nothing in a report, where no kernel runs, so its notebook shows beside it what it
+would show. HTML is marked so that MathJax leaves it alone.
+"""
+
+import html
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jinja2
+import pandas as pd
+from IPython.display import HTML
+
+from s1m_lab.figures.frames import data_uri
+from s1m_lab.figures.style import Drawing, format_number, one_line
+
+PLAIN = 'class="tex2jax_ignore mathjax_ignore"'  # MathJax leaves it as it is
+_TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def template(text: str) -> jinja2.Template:
+    """A jinja2 template that escapes every value it is given."""
+    return _TEMPLATES.from_string(text)
+
+
+# `notes` are (label, text) pairs, `frames` addresses of pictures, `titles` texts
+CARD = template("""\
+<div class="tex2jax_ignore mathjax_ignore"
+ style="max-width:56em; padding:.6em 0; border-top:1px solid #8A8A8A; line-height:1.5">
+<div><b>{{ name }}</b> · {{ about }}</div>
+<div>{{ facts }}</div>
+{% for label, text in notes if text %}
+<div><i>{{ label }}</i> {{ text }}</div>
+{% endfor %}
+{% for frame in frames %}
+<img alt="a frame of {{ name }}" src="{{ frame }}" style="display:inline-block; margin:0 3px 0 0">
+{% endfor %}
+{% if titles %}
+<ul style="margin:.2em 0">
+{% for title in titles %}
+<li><bdi>{{ title }}</bdi></li>
+{% endfor %}
+</ul>
+{% endif %}
+</div>
+""")
+
+
+def show_table(rows: pd.DataFrame) -> HTML:
+    """A table with short numbers, a line a text, and the first 60 rows of many."""
+
+    shown = rows.rename(columns=_text).rename_axis(
+        index=lambda name: name and _text(name), columns=lambda name: name and _text(name)
+    )
+    styler = shown.style.format(_cell).format_index(_text).set_table_attributes(PLAIN)
+    return HTML(styler.to_html(max_rows=60))
+
+
+def _text(value: object) -> str:
+    return html.escape(one_line(value))
+
+
+def _cell(value: Any) -> str:
+    number = pd.api.types.is_number(value) or (pd.api.types.is_scalar(value) and pd.isna(value))
+    return format_number(value) if number else _text(value)
+
+
+def explore(
+    draw: Callable[[Any], Drawing | HTML],
+    options: Sequence[tuple[str, Any]],
+    value: Any = None,
+    slider: bool = False,
+):
+    """A widget: a list (or a `slider`) of `options`, and below it what `draw` makes of the choice.
+
+    `options` are (name, value) pairs; `value` is the first choice, by default the first option.
+    """
+    import ipywidgets
+
+    kind = ipywidgets.SelectionSlider if slider else ipywidgets.Dropdown
+    first = options[0][1] if value is None else value
+    layout = ipywidgets.Layout(width="80%" if slider else "30em")
+    choice = kind(options=options, value=first, layout=layout)
+    choice.continuous_update = False  # of a slider: draw where it stops
+    # HTML and no Output widget: papermill can wait for ever at one, as `interact` makes
+    shown = ipywidgets.HTML()
+
+    def show(change: dict) -> None:
+        shown.value = _html(draw(change["new"]))
+
+    show({"new": first})
+    choice.observe(show, "value")
+    return ipywidgets.VBox([choice, shown])
+
+
+def _html(shown: Drawing | HTML) -> str:
+    """The HTML of a figure or of HTML."""
+    if isinstance(shown, HTML):
+        return shown.data
+    image = shown.image()
+    size = f'width="{image.width}"' if image.width else ""
+    return f'<img alt="" {size} src="{data_uri(image.data, image.format)}">'
+
+
+def inline(text: object, length: int = 40) -> str:
+    """Any text as HTML inside Markdown, which then reads no mark and no mathematics in it."""
+    safe = (c if c.isalnum() or c == " " else f"&#{ord(c)};" for c in one_line(text, length))
+    return f"<span {PLAIN}>{''.join(safe)}</span>"
