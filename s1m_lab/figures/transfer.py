@@ -18,7 +18,7 @@ from s1m_lab.figures import style
 SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
 MARKS = {"scratch": "o", "top": "^", "top3": "s", "all": "D"}
 NAMES = {"scratch": "from scratch", "top": "top layer", "top3": "top 3 layers", "all": "all layers"}
-RING = {"linestyle": "", "color": style.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
+RING: dict = {"linestyle": "", "color": style.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
 
 
 def _look(way: str) -> dict:
@@ -224,7 +224,8 @@ def _gains_at_both_ends(curve: pd.DataFrame) -> str:
     if known.empty:
         return "Hit@1 by the number of training videos"
     way = known.loc[known.index.get_level_values("videos").min()]["gain"].idxmax()
-    own, parts = known.xs(way, level="way").sort_index(), []
+    own = known.xs(way, level="way").sort_index()
+    parts: list[str] = []
     for videos, row in own.iloc[[0, -1] if len(own) > 1 else [0]].iterrows():
         gain, low, high = (signed(100 * row[key]) for key in GAIN)
         split = row["verdict"] == OPEN and not row["gain_low"] <= 0 <= row["gain_high"]
