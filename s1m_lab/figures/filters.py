@@ -8,7 +8,6 @@ Filters are float arrays N×3×T×11×11, a dict of them by stream; `tuning` mea
 drawn around mid-grey: 128 is zero, and its largest weight of all frames and colours is 0 or 255.
 """
 
-import base64
 import html
 import io
 
@@ -29,6 +28,7 @@ from s1m_lab.analysis.filters import (
     strongest_frames,
 )
 from s1m_lab.figures import style
+from s1m_lab.figures.frames import data_uri
 
 DPI = style.STYLE["figure.dpi"]
 PAGE = round(style.WIDTH * DPI)  # the text width of a report, pixels
@@ -143,11 +143,11 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     cut = [whole.crop((0, y, width, y + height + 2)) for y in range(0, whole.height, height + 2)]
     data, scale = io.BytesIO(), max(1, PAGE // width)
     cut[0].save(data, "GIF", save_all=True, append_images=cut[1:], duration=milliseconds, loop=0)
-    encoded = base64.b64encode(data.getvalue()).decode()
     size = f'width="{width * scale}" height="{(height + 2) * scale}"'
     style = f"image-rendering: pixelated; background: white; padding: {MARGIN}px"
     name = html.escape(label)
-    return HTML(f'<img src="data:image/gif;base64,{encoded}" {size} style="{style}" alt="{name}">')
+    source = data_uri(data.getvalue(), "gif")
+    return HTML(f'<img src="{source}" {size} style="{style}" alt="{name}">')
 
 
 def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Figure:
