@@ -160,7 +160,8 @@ def _each(function, x: Tensor) -> Tensor:
 
 def _tower(fusion: Fusion, width: float, last_pool: bool) -> nn.Sequential:
     """The convolutions of one stream: T×B×3×H×W → T'×B×(256·width)×h×w."""
-    steps, channels = OrderedDict(), 3
+    steps: OrderedDict[str, nn.Module] = OrderedDict()
+    channels = 3
     times = fusion.time + ((1, 1), (1, 1))
     for number, (layer, time) in enumerate(zip(LAYERS, times, strict=True), 1):
         filters = max(1, round(layer.filters * width))
@@ -211,6 +212,8 @@ class Network(nn.Module):
     - `crop`: the side of the crop that this network takes (§3.2: 178 for 170 with two streams)
     - `scale`: the factor of its input, saved with the weights, which fit no other
     """
+
+    scale: Tensor
 
     def __init__(self, name: str, classes: int, width: float, size: int):
         super().__init__()
@@ -284,7 +287,7 @@ def build(
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
-            nn.init.zeros_(module.bias)
+            nn.init.zeros_(module.get_parameter("bias"))
     nn.init.normal_(net.fc8.weight, std=0.01, generator=generator)
     return net.to(memory_format=torch.channels_last)
 

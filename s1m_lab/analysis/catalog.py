@@ -1,11 +1,10 @@
-"""What a catalog holds: classes, co-labels, titles, doubles.
+"""Numbers of a catalog: classes, labels that go together, durations, titles, near-duplicates.
 
-    df = catalog.load(datasets.listed("sports1m", source="downloads/sports1m_json.zip"))
-    sizes, pairs = explore.class_sizes(df), explore.co_labels(df)
+    df = load_catalog(prepare("pocket"))
+    sizes, pairs = class_sizes(df), co_labels(df)
 
-Functions take a catalog and give a tidy table; `browse` draws them. A class is known by its label.
-Labels, words and titles are Arrow columns and numpy arrays throughout, never a loop over videos, so
-that a million of them take seconds.
+Functions take a catalog and return a tidy table; `figures.catalog` draws them. Labels, words and
+titles are Arrow columns and numpy arrays, without a loop over videos: a million take seconds.
 """
 
 from pathlib import Path
@@ -20,43 +19,44 @@ from s1m_lab.data.splits import SPLITS
 from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS
 
 SHAPES = ("4:3", "16:9", "other landscape", "square", "portrait", "unknown")
-NEAR = 1000  # ms by which the durations of near-duplicates may differ
-COMMON = 100  # videos; a title that more of them bear says nothing about what they show
+NEAR = 1000  # ms: the largest difference between the durations of near-duplicates
+COMMON = 100  # videos: a title that more of them have does not identify a video
 TESTS = {"Sports-1M, published list": 218_667, "Sports-1M, published JSON": 201_309}
 LABELS = 1 << 16  # more than any dataset has
 # A word; three characters of a script that writes without spaces count as one.
 WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]{3}|[\p{L}\p{M}\p{N}]+"
 
 
-def measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
-    """The catalog with durations and sizes that the source does not tell as ingest measured them,
-    and a sentence that says which is which."""
-    told = int(df["duration"].notna().sum())
-    how = f"the source tells those of {told:,} of {len(df):,} videos"
-    status = Path(folder) / "clips" / "status.parquet"
-    if not status.is_file():
-        return df, f"{how}; no clips were made yet, so nothing was measured"
+def add_measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
+    """The catalog, with durations and sizes that the source lacks from `clips/status.parquet`,
+    where ingest measured them; and a sentence with the counts."""
+    status, full = Path(folder) / "clips" / "status.parquet", df
     names = ["duration", "width", "height"]
-    rows = pq.read_table(status, columns=["id", *names])
-    place = pc.index_in(_arrow(df, "id"), rows["id"].combine_chunks())
-    df = df.copy()
-    for name in names:
-        found = pc.take(rows[name].combine_chunks(), place)
-        both = pc.coalesce(_arrow(df, name), found.cast(df.dtypes[name].pyarrow_dtype))
-        df[name] = pd.Series(both, df.index, df.dtypes[name])
-    return df, f"{how}; {df['duration'].notna().sum() - told:,} more were measured at ingest"
+    if status.is_file():
+        rows, full = pq.read_table(status, columns=["id", *names]), df.copy()
+        place = pc.index_in(_arrow(df, "id"), rows["id"].combine_chunks())
+        for name in names:
+            found = pc.take(rows[name].combine_chunks(), place)
+            both = pc.coalesce(_arrow(df, name), found.cast(df.dtypes[name].pyarrow_dtype))
+            full[name] = pd.Series(both, df.index, df.dtypes[name])
+    parts = []
+    for what, name in (("durations", "duration"), ("sizes", "height")):
+        known, now = int(df[name].notna().sum()), int(full[name].notna().sum())
+        text = f"{what}: {known:,} from the source, {now - known:,} measured at ingest"
+        parts.append(f"{text}, {len(df) - now:,} unknown")
+    return full, "; ".join(parts)
 
 
-def set_aside(df: pd.DataFrame) -> pd.DataFrame:
-    """How many rows of the source are not in the catalog, by reason."""
+def skipped_rows(df: pd.DataFrame) -> pd.DataFrame:
+    """How many rows of the source the catalog lacks, by reason."""
     broken = pd.Series(df.attrs.get("broken", {}), dtype="int64").sort_values(ascending=False)
     share = broken / max(1, len(df) + broken.sum())
     return pd.DataFrame({"rows": broken, "share of the source": share}).rename_axis("reason")
 
 
 def class_sizes(df: pd.DataFrame) -> pd.DataFrame:
-    """A row a class, the largest first: its `videos`, of them in each split, `several` that carry
-    other labels too, and the median `duration` (s)."""
+    """A row a class, the largest first: `class`, `videos`, videos of each split, `several` (videos
+    that have other labels too) and the median `duration` (s)."""
     classes, (video, label) = df.attrs["classes"], members(df)
     split = pc.fill_null(pc.index_in(_arrow(df, "split"), pa.array(SPLITS)), 3).to_numpy()
     counts = np.bincount(label * 4 + split[video], minlength=4 * len(classes)).reshape(-1, 4)
@@ -64,22 +64,22 @@ def class_sizes(df: pd.DataFrame) -> pd.DataFrame:
     sizes[list(SPLITS)] = counts[:, :3]
     shared = np.bincount(video, minlength=len(df))[video] > 1
     sizes["several"] = np.bincount(label[shared], minlength=len(classes))
-    sizes["duration"] = pd.Series(_numbers(df, "duration")[video]).groupby(label).median()
+    sizes["duration"] = pd.Series(numbers(df, "duration")[video]).groupby(label).median()
     return sizes.sort_values("videos", ascending=False, kind="stable").rename_axis("label")
 
 
 def label_counts(df: pd.DataFrame) -> pd.DataFrame:
-    """How many videos carry one label, two, …"""
+    """How many videos have one label, two, …"""
     each = np.bincount(members(df)[0], minlength=len(df))
     counts = pd.Series(each).value_counts().sort_index().rename_axis("labels")
     return pd.DataFrame({"videos": counts, "share": counts / max(1, len(df))})
 
 
 def co_labels(df: pd.DataFrame, least: int = 1) -> pd.DataFrame:
-    """Pairs of labels that at least `least` videos carry together, the commonest first.
+    """Pairs of labels that at least `least` videos have together, the commonest first.
 
-    `jaccard` is the share among videos with either that carry both; `lift` how many times commoner
-    both are than if one said nothing of the other.
+    `jaccard` is the share of videos with both among those with either. `lift` is the share of
+    videos with both over the product of the shares of each: 1 if the labels were independent.
     """
     classes, (video, label) = pd.Series(df.attrs["classes"], dtype=str), members(df)
     sizes = np.bincount(label, minlength=len(classes))
@@ -96,9 +96,9 @@ def co_labels(df: pd.DataFrame, least: int = 1) -> pd.DataFrame:
 
 
 def durations(df: pd.DataFrame) -> pd.DataFrame:
-    """Videos, unknown durations, hours, mean and quantiles (s) of each split and of all; below them
-    what was published of Sports-1M (the paper's mean, the quantiles of its JSON)."""
-    seconds, rows = pd.Series(_numbers(df, "duration")), {}
+    """Videos, unknown durations, hours, mean and quantiles (s) of each split and of all. The last
+    row is Sports-1M as published: the paper's mean, the quantiles of its JSON."""
+    seconds, rows = pd.Series(numbers(df, "duration")), {}
     for name in (*SPLITS, "all"):
         s = seconds if name == "all" else seconds[(df["split"] == name).to_numpy(bool)]
         rows[name] = [len(s), s.isna().sum(), s.sum() / 3600, s.mean()]
@@ -108,10 +108,10 @@ def durations(df: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
 
 
-def pictures(df: pd.DataFrame) -> pd.DataFrame:
-    """How many videos have which `width` and `height` (pixels), the commonest first, and what shape
-    that is: 4:3 and 16:9 within 2 %."""
-    sizes = pd.DataFrame({side: _numbers(df, side) for side in ("width", "height")})
+def frame_sizes(df: pd.DataFrame) -> pd.DataFrame:
+    """How many videos have each `width` and `height` (pixels), the commonest first, and their
+    `shape`: 4:3 and 16:9 within 2 %."""
+    sizes = pd.DataFrame({side: numbers(df, side) for side in ("width", "height")})
     sizes = sizes.where((sizes > 0).all(axis=1)).value_counts(dropna=False)
     sizes = sizes.rename("videos").reset_index()
     ratio = sizes["width"] / sizes["height"]
@@ -122,15 +122,15 @@ def pictures(df: pd.DataFrame) -> pd.DataFrame:
     return sizes
 
 
-def splits(df: pd.DataFrame) -> pd.DataFrame:
-    """Videos and share of each split; beside them the share in the paper."""
+def split_sizes(df: pd.DataFrame) -> pd.DataFrame:
+    """Videos and share of each split, and the paper's share."""
     counts = df["split"].value_counts().reindex(SPLITS, fill_value=0).astype("int64")
     table = pd.DataFrame({"videos": counts, "share": counts / max(1, len(df))})
     return table.assign(**{"the paper's share": list(SHARES.values())}).rename_axis("split")
 
 
-def torn(df: pd.DataFrame) -> pd.DataFrame:
-    """How many ids and groups there are, and how many of them stand in several splits."""
+def split_overlaps(df: pd.DataFrame) -> pd.DataFrame:
+    """How many ids and groups there are, and how many of them are in several splits."""
     rows = {}
     for name in ("id", "group"):
         both = pa.table({"what": _arrow(df, name), "split": _arrow(df, "split")}).drop_null()
@@ -141,9 +141,11 @@ def torn(df: pd.DataFrame) -> pd.DataFrame:
 
 
 def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The published lists (`*_partition.txt` beside the JSON, or in `original` there) compared with
-    the catalog made of the JSON, a row a list; where there are not both, the catalog's test videos
-    beside the published numbers."""
+    """The published lists compared with the catalog made from the JSON: a row a list.
+
+    The lists are `*_partition.txt` beside the JSON, or in its folder `original`. Without lists or
+    JSON: the number of test videos here, and the published ones.
+    """
     place = Path(source).expanduser().resolve()
     place = place if place.is_dir() else place.parent
     files = sorted([*place.glob("*_partition.txt"), *place.glob("original/*_partition.txt")])
@@ -159,7 +161,7 @@ def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
         listed = pd.Series(pc.struct_field(found, "id"), dtype="string[pyarrow]")
         found = found.filter(pa.array(~listed.duplicated().to_numpy()))
         row = pc.index_in(pc.struct_field(found, "id"), names).cast(pa.int64())
-        row = pc.fill_null(row, -1).to_numpy()
+        row = pc.fill_null(row, -1).to_numpy()  # in the catalog, or −1
         mine = test if "test" in file.name else ~test
         here = row[row >= 0]
         both = int(mine[here].sum())
@@ -167,8 +169,8 @@ def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
         theirs = row[pc.list_parent_indices(theirs)] * LABELS + pc.list_flatten(theirs).to_numpy()
         ours = own[np.isin(own // LABELS, here)]
         differ = np.setxor1d(theirs[theirs >= 0], ours) // LABELS
-        counts = [len(row), int(mine.sum()), both, len(here) - both, len(row) - len(here)]
-        rows[file.name] = [*counts, int(mine.sum()) - both, len(np.unique(differ))]
+        listed_here = [len(row), int(mine.sum()), both, len(here) - both, len(row) - len(here)]
+        rows[file.name] = [*listed_here, int(mine.sum()) - both, len(np.unique(differ))]
     names = ["in the list", "in the JSON", "in both", "in the JSON's other part"]
     names += ["in the list alone", "in the JSON alone", "labels differ"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
@@ -177,13 +179,13 @@ def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
 def characteristic_words(
     df: pd.DataFrame, least: int = 5, top: int = 12, prior: float = 500.0
 ) -> pd.DataFrame:
-    """The words that set the titles of a class apart from all others: `label, word, videos, z`.
+    """The words that distinguish the titles of a class from all others: `label, word, videos, z`.
 
-    Log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, eq. 16 to 22): a
-    word counts once a title, in the class and in all other videos; the prior is worth `prior`
-    words, spread as in all titles. `z` is the log-odds ratio over its standard deviation, kept
-    where it is over 3, of words in at least `least` titles, the `top` of a class. Words are runs of
-    letters and digits, at least two; a phrase in a script without spaces is one word.
+    Log-odds with an informative Dirichlet prior (Monroe, Colaresi and Quinn 2008, eq. 16 to 22). A
+    word counts once a title, in the class and in all other videos. The prior is worth `prior`
+    words, distributed as in all titles. `z` is the log-odds ratio over its standard deviation. The
+    `top` words of each class with `z` over 3 and at least `least` titles are returned. Words are
+    two or more letters and digits; a phrase in a script without spaces is one word.
     """
     words = pc.utf8_split_whitespace(_normal(df))
     title, found = pc.list_parent_indices(words).to_numpy(), words.flatten().dictionary_encode()
@@ -210,7 +212,7 @@ def characteristic_words(
 
 
 def log_odds(own, size, total, whole, prior: float) -> np.ndarray:
-    """z of words found `own` times among `size` in a class, `total` times among `whole` in all."""
+    """z of words that occur `own` times among `size` in a class, `total` among `whole` in all."""
     alpha, rest = prior * total / max(1, whole), total - own
     odds = (own + alpha) / np.maximum(size + prior - own - alpha, 1e-9)
     others = (rest + alpha) / np.maximum(whole - size + prior - rest - alpha, 1e-9)
@@ -219,15 +221,15 @@ def log_odds(own, size, total, whole, prior: float) -> np.ndarray:
 
 def near_duplicates(df: pd.DataFrame) -> pd.DataFrame:
     """Videos with the same title whose durations differ by at most a second: the catalog's rows,
-    with their `group`, the largest first.
+    with their `group`, the largest group first.
 
-    Titles are compared without case, punctuation and leading zeros of numbers ("part 1" is not
-    "part 2"), and need three words. Videos of a title, by duration, are one group as long as each
-    is within a second of the next. Titles that more than `COMMON` videos bear are left out. `attrs`
-    counts the videos `compared`, the `pairs` within a second, how many `chance` alone would give,
-    and the `common` titles and the videos `left_out`.
+    Titles are compared without case, punctuation and leading zeros of numbers, so "part 1" is not
+    "part 2"; they need three words. Sorted by duration, videos of a title form one group as long as
+    each is within a second of the next. Titles of more than `COMMON` videos are left out. `attrs`:
+    the videos `compared`, the `pairs` within a second, the pairs expected by `chance`, the `common`
+    titles, and the videos `left_out` for them.
     """
-    titles, seconds = _normal(df), _numbers(df, "duration")
+    titles, seconds = _normal(df), numbers(df, "duration")
     words = pc.fill_null(pc.count_substring_regex(titles, WORD), 0).to_numpy(zero_copy_only=False)
     rows = np.flatnonzero((words >= 3) & np.isfinite(seconds))
     code = titles.take(pa.array(rows)).dictionary_encode().indices.to_numpy().astype(np.int64)
@@ -239,9 +241,10 @@ def near_duplicates(df: pd.DataFrame) -> pd.DataFrame:
     group = np.cumsum(np.diff(key, prepend=key[:1]) > NEAR)
     size = np.bincount(group, minlength=1)
     twin = size[group] > 1
-    _, group = np.unique(np.stack([-size[group], group])[:, twin], axis=1, return_inverse=True)
+    by_size = np.stack([-size[group], group])[:, twin]
+    _, number = np.unique(by_size, axis=1, return_inverse=True)
     found = df.take(rows[twin])[["id", "split", "title", "duration", "labels"]]
-    found.insert(0, "group", group)
+    found.insert(0, "group", number)
     every = np.sort(seconds[np.isfinite(seconds)] * 1000 + 0.5).astype(np.int64)
     some = borne[borne <= COMMON].astype(float)
     rate = _pairs(every) / max(1.0, len(every) * (len(every) - 1) / 2)
@@ -257,7 +260,7 @@ def _pairs(key: np.ndarray) -> int:
 
 
 def duplicate_counts(found: pd.DataFrame) -> pd.Series:
-    """What `near_duplicates` found, counted; a leak is a group in train or val and in test."""
+    """Counts over `near_duplicates`; a leak is a group in train or val and in test."""
     group, split = found["group"].to_numpy(), found["split"].to_numpy()
     groups = int(group.max(initial=-1)) + 1
     test = np.bincount(group[split == "test"], minlength=groups)
@@ -287,28 +290,28 @@ def _arrow(df: pd.DataFrame, name: str) -> pa.Array:
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
-def _numbers(df: pd.DataFrame, name: str) -> np.ndarray:
-    """float64, nan where nothing is known."""
+def numbers(df: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as float64, nan where it is unknown."""
     return df[name].to_numpy(np.float64, na_value=np.nan)
 
 
 def _distinct(keys: np.ndarray) -> np.ndarray:
-    """The different values of `keys`, none below 0, sorted; `np.unique` hashes them, which takes
-    many times as long."""
+    """The distinct values of `keys` (all ≥ 0), sorted; many times faster than `np.unique`, which
+    hashes them."""
     keys = np.sort(keys)
     return keys[np.diff(keys, prepend=-1) > 0]
 
 
 def members(df: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """(place of the video in the catalog, label) for each label of each video, in order."""
+    """(row of the video in the catalog, label) for each label of each video, in order."""
     labels = _arrow(df, "labels")
     video = pc.list_parent_indices(labels).to_numpy().astype(np.int64)
     return np.divmod(_distinct(video * LABELS + pc.list_flatten(labels).to_numpy()), LABELS)
 
 
 def _normal(df: pd.DataFrame) -> pa.Array:
-    """Titles as words between single spaces: without case, punctuation, apostrophes and the zeros
-    that numbers begin with; null where nothing is left."""
+    """Titles as words between single spaces, without case, punctuation, apostrophes and leading
+    zeros of numbers; null where nothing is left."""
     titles = pc.utf8_normalize(_arrow(df, "title").cast(pa.string()), "NFKC")
     titles = pc.utf8_lower(pc.utf8_upper(titles))  # ς and σ are both Σ
     titles = pc.replace_substring_regex(titles, r"['’ʼ]", "")

@@ -40,6 +40,8 @@ CHANCE = 0.6  # pair accuracy below which a network does no better than chance, 
 KEEPS = -0.02  # multires keeps the accuracy if it loses less than this
 GAIN = 0.05  # ΔAP: the least gain that Table 2 lists; a class gains a lot beyond it, a mean little
 
+Compare = Callable[[Evidence], list[Comparison]]
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -48,7 +50,7 @@ class Claim:
     id: str
     sentence: str
     paper: str  # the paper's evidence
-    compare: Callable[[Evidence], list[Comparison]]  # those that our runs allow
+    compare: Compare  # the comparisons that our runs allow
     rows: tuple[str, ...] = ()  # of Table 1 that it needs
     ways: tuple[str, ...] = ()  # of retraining that it needs
     otherwise: str = ""  # why there is no comparison although there are runs
@@ -72,20 +74,14 @@ def judge(evidence: Evidence) -> pd.DataFrame:
     for claim in CLAIMS:
         comparisons, missing = claim.compare(evidence), find_missing(claim, evidence)
         verdict = decide(comparisons, missing)
-        is_open = verdict == OPEN
-        rows.append(
-            {
-                "id": claim.id,
-                "claim": claim.sentence,
-                "paper": claim.paper,
-                "parts": comparisons,
-                "verdict": verdict,
-                "why": explain(claim, comparisons, missing) if is_open else "",
-                "seeds": single_seeds(comparisons),
-                "commands": commands(evidence, missing) if is_open else [],
-            }
-        )
-    return pd.DataFrame(rows)
+        why, help_ = "", []
+        if verdict == OPEN:
+            why = explain(claim, comparisons, missing)
+            help_ = commands(evidence, missing)
+        about = claim.id, claim.sentence, claim.paper
+        rows.append((*about, comparisons, verdict, why, single_seeds(comparisons), help_))
+    columns = ["id", "claim", "paper", "parts", "verdict", "why", "seeds", "commands"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def find_missing(claim: Claim, evidence: Evidence) -> Missing:
@@ -136,31 +132,14 @@ def commands(evidence: Evidence, missing: Missing) -> list[str]:
 # ----------------------------------------------------------------------- comparisons of networks
 
 
-def _hit1(evidence: Evidence, *pairs: tuple[str, str], bound: float = 0.0) -> list[Comparison]:
+def hit1_above(*pairs: tuple[str, str], bound: float = 0.0) -> Compare:
     """Video Hit@1 of the first row of each pair minus that of the second, where both have runs."""
-    there = [pair for pair in pairs if set(pair) <= evidence.rows.keys()]
-    return [compare_hit1(evidence, one, other, bound) for one, other in there]
 
+    def comparisons(evidence: Evidence) -> list[Comparison]:
+        there = [pair for pair in pairs if set(pair) <= evidence.rows.keys()]
+        return [compare_hit1(evidence, one, other, bound) for one, other in there]
 
-def networks_over_histograms(evidence: Evidence) -> list[Comparison]:
-    return _hit1(evidence, *((member, "histograms") for member in paper.MEMBERS))
-
-
-def slow_over_others(evidence: Evidence) -> list[Comparison]:
-    return _hit1(evidence, *(("slow", row) for row in paper.PARAMETERS if row != "slow"))
-
-
-def slow_over_early(evidence: Evidence) -> list[Comparison]:
-    return _hit1(evidence, ("slow", "early"))
-
-
-def context_over_fovea(evidence: Evidence) -> list[Comparison]:
-    pairs = ("single-context", "single-fovea"), ("single", "single-context")
-    return _hit1(evidence, *pairs)
-
-
-def average_over_members(evidence: Evidence) -> list[Comparison]:
-    return _hit1(evidence, *(("average", member) for member in paper.MEMBERS))
+    return comparisons
 
 
 def video_over_clip(evidence: Evidence) -> list[Comparison]:
@@ -179,7 +158,7 @@ def multires_saves(evidence: Evidence) -> list[Comparison]:
     runs of the two networks, about the ratio of their means.
     """
     names = ("single-multires", "single")
-    accuracy = _hit1(evidence, names, bound=KEEPS)
+    accuracy = hit1_above(names, bound=KEEPS)(evidence)
     if not accuracy:
         return []
     both = [[run.results for (run,) in evidence.rows[name].members] for name in names]
@@ -246,7 +225,8 @@ def camera_hurts(evidence: Evidence) -> list[Comparison]:
         counts = np.stack(np.broadcast_arrays(row.hits[..., 0], row.clips), axis=-1)
         counts = counts * counted[:, None]
         sides.append(Side(name, resample_ratios(counts[:, :, None], evidence.seed)))
-    gain = compare("slow − single, clips under a moving camera", *sides)
+    slow, single = sides
+    gain = compare("slow − single, clips under a moving camera", slow, single)
     return [gain._replace(above=False)]
 
 
@@ -288,44 +268,39 @@ def few_classes_gain(evidence: Evidence) -> list[Comparison]:
 # --------------------------------------------------------------------- comparisons of retraining
 
 
-def _tuned(evidence: Evidence) -> list[Run]:
-    """The tuned runs on the first dataset of Table 3."""
-    return next(iter(evidence.transfers.values()), [])
-
-
 def _tuned_scores(evidence: Evidence) -> dict[str, np.ndarray]:
-    """Their Hit@1 by way, in every resample."""
+    """Hit@1 by way on the first dataset of Table 3, in every resample."""
     return next(iter(evidence.transfer_scores.values()), {})
 
 
-def _ways(
-    scores: dict[str, np.ndarray], *pairs: tuple[str, str], what: str = ""
+def retrained_above(*pairs: tuple[str, str]) -> Compare:
+    """Video Hit@1 of the first way of each pair minus that of the second."""
+
+    def comparisons(evidence: Evidence) -> list[Comparison]:
+        scores = _tuned_scores(evidence)
+        return [each for pair in pairs for each in _difference(scores, *pair)]
+
+    return comparisons
+
+
+def _difference(
+    scores: dict[str, np.ndarray], one: str, other: str, what: str = ""
 ) -> list[Comparison]:
-    """The first way of each pair minus the second, on the folds of both, if there are any."""
-    out = []
-    for one, other in pairs:
-        if not {one, other} <= scores.keys():
-            continue
-        folds = [np.isfinite(scores[way][..., 0]).any(axis=0) for way in (one, other)]
-        if (folds[0] & folds[1]).any():
-            sides = Side(one, scores[one]), Side(other, scores[other])
-            out.append(compare(f"{one} − {other}{what}", *sides))
-    return out
-
-
-def retraining_over_scratch(evidence: Evidence) -> list[Comparison]:
-    pairs = ("top", "scratch"), ("top3", "scratch"), ("all", "scratch")
-    return _ways(_tuned_scores(evidence), *pairs)
-
-
-def three_layers_best(evidence: Evidence) -> list[Comparison]:
-    pairs = ("top3", "top"), ("top3", "all"), ("top3", "scratch")
-    return _ways(_tuned_scores(evidence), *pairs)
+    """One way minus another, on the folds of both; none where they have no fold in common."""
+    if not {one, other} <= scores.keys():
+        return []
+    folds = [np.isfinite(scores[way][..., 0]).any(axis=0) for way in (one, other)]
+    if not (folds[0] & folds[1]).any():
+        return []
+    sides = Side(one, scores[one]), Side(other, scores[other])
+    return [compare(f"{one} − {other}{what}", sides[0], sides[1])]
 
 
 def three_layers_outside_sports(evidence: Evidence) -> list[Comparison]:
     """What three layers add to one in mean average precision: outside sports, and beyond sports."""
-    tuned, sports, others = _tuned(evidence), [], []
+    tuned = next(iter(evidence.transfers.values()), [])  # on the first dataset of Table 3
+    sports: list[str] = []
+    others: list[str] = []
     for name, classes in transfer.categories(tuned).items():
         (sports if name == "Sports" else others).extend(classes)
     runs = [run for run in tuned if run.results["tune"] in ("top", "top3")]
@@ -334,10 +309,9 @@ def three_layers_outside_sports(evidence: Evidence) -> list[Comparison]:
     found = transfer.group_precision(runs, [others, sports], evidence.seed)
     outside = {way: scores[0] for way, scores in found.items()}
     beyond = {way: scores[0] - scores[1] for way, scores in found.items()}
-    pair = ("top3", "top")
     return [
-        *_ways(outside, pair, what=", mean AP outside sports"),
-        *_ways(beyond, pair, what=", mean AP outside minus in sports"),
+        *_difference(outside, "top3", "top", ", mean AP outside sports"),
+        *_difference(beyond, "top3", "top", ", mean AP outside minus in sports"),
     ]
 
 
@@ -353,14 +327,14 @@ CLAIMS = (
         "histograms",
         "The networks beat the feature histograms",
         f"video Hit@1 {VIDEO['early']} to {VIDEO['slow']} against {VIDEO['histograms']}",
-        networks_over_histograms,
+        hit1_above(*((member, "histograms") for member in paper.MEMBERS)),
         rows=(*paper.MEMBERS, "histograms"),
     ),
     Claim(
         "slow",
         "Slow fusion is the best single network",
         f"video Hit@1 {VIDEO['slow']}, the next {VIDEO['single-multires']}",
-        slow_over_others,
+        hit1_above(*(("slow", row) for row in paper.PARAMETERS if row != "slow")),
         rows=tuple(paper.PARAMETERS),
     ),
     Claim(
@@ -375,7 +349,7 @@ CLAIMS = (
         "early",
         "Early fusion is worse than slow fusion",
         f"video Hit@1 {VIDEO['early']} against {VIDEO['slow']}",
-        slow_over_early,
+        hit1_above(("slow", "early")),
         rows=("early", "slow"),
     ),
     Claim(
@@ -390,14 +364,14 @@ CLAIMS = (
         "views",
         "Fovea alone < context alone < full frame",
         f"video Hit@1 {VIDEO['single-fovea']} < {VIDEO['single-context']} < {VIDEO['single']}",
-        context_over_fovea,
+        hit1_above(("single-context", "single-fovea"), ("single", "single-context")),
         rows=("single", "single-fovea", "single-context"),
     ),
     Claim(
         "average",
         "The average beats each of its members",
         f"video Hit@1 {VIDEO['average']}, the best of them {VIDEO['slow']}",
-        average_over_members,
+        hit1_above(*(("average", member) for member in paper.MEMBERS)),
         rows=("average",),
     ),
     Claim(
@@ -426,7 +400,7 @@ CLAIMS = (
         "retraining",
         "Retraining beats training from scratch",
         f"UCF-101, Hit@1 {UCF101['all']} to {UCF101['top3']} against {UCF101['scratch']}",
-        retraining_over_scratch,
+        retrained_above(("top", "scratch"), ("top3", "scratch"), ("all", "scratch")),
         ways=paper.RETRAINED,
         otherwise=NO_FOLD,
     ),
@@ -434,7 +408,7 @@ CLAIMS = (
         "three-layers",
         "Of all ways, the top 3 layers are the best to retrain",
         f"UCF-101, Hit@1 {UCF101['top3']}, the next {UCF101['top']}",
-        three_layers_best,
+        retrained_above(("top3", "top"), ("top3", "all"), ("top3", "scratch")),
         ways=paper.RETRAINED,
         otherwise=NO_FOLD,
     ),

@@ -12,6 +12,7 @@ any number of classes:
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,7 +128,7 @@ def blocks(
     at = np.arange(len(labels) - size + 1)
     inside = total[at + size, at + size] - total[at, at + size] - total[at + size, at]
     inside += total[at, at]
-    found = []
+    found: list[np.ndarray] = []
     while len(found) < most and inside.max() > 1e-9:
         first = int(inside.argmax())
         found.append(labels[first : first + size])
@@ -167,10 +168,10 @@ def paper_pairs(found: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     for pair in PAPER_PAIRS:
         both = found[names[0].isin(pair) & names[1].isin(pair)]
         here = "both classes" if known.issuperset(pair) else "not in this dataset"
-        rank, run, versus = np.nan, np.nan, np.nan
+        numbers = [np.nan] * 3
         if len(both):
-            rank, run, versus = both.index[0] + 1, *both.iloc[0][["run", "versus"]]
-        rows.append((" | ".join(pair), here, rank, run, versus))
+            numbers = [both.index[0] + 1, both["run"].iloc[0], both["versus"].iloc[0]]
+        rows.append((" | ".join(pair), here, *numbers))
     return pd.DataFrame(rows, columns=["pair", "here", "rank", "run", "versus"]).set_index("pair")
 
 
@@ -181,8 +182,9 @@ def precisions(
     draws: int = intervals.PRECISION_DRAWS,
 ) -> tuple[pd.DataFrame, pd.Series]:
     """`compare_precision` of two runs: (a row a class, the mean over the classes)."""
-    run, versus = (p.video_probabilities for p in both)
-    return compare_precision([run], [versus], both[0].labels, classes, seed, draws)
+    run, versus = both
+    scores = [run.video_probabilities], [versus.video_probabilities]
+    return compare_precision(scores[0], scores[1], run.labels, classes, seed, draws)
 
 
 def compare_precision(
@@ -217,7 +219,7 @@ def compare_precision(
     sides = {"run": one.mean(axis=0), "versus": other.mean(axis=0)}
     sides["gain"] = sides["run"] - sides["versus"]
     counts = np.bincount([k for own in labels for k in set(own)], minlength=len(classes))
-    columns = {"class": [*classes, "mean"], "videos": [*counts, len(labels)]}
+    columns: dict[str, Any] = {"class": [*classes, "mean"], "videos": [*counts, len(labels)]}
     for name, side in sides.items():
         low, high = _interval(side, odds=name != "gain")
         columns |= {name: side[0], f"{name}_low": low, f"{name}_high": high}
@@ -226,7 +228,7 @@ def compare_precision(
     columns["gain_sure"] = np.append(sure, np.nan)
     columns["gain_least"] = one.min(axis=0) - other.max(axis=0)
     columns["gain_most"] = one.max(axis=0) - other.min(axis=0)
-    means = [sum(side) / len(side) for side in (run, versus)]
+    means = [np.asarray(sum(side) / len(side)) for side in (run, versus)]
     columns["p"] = np.append(intervals.permuted_precision(means, labels, seed), np.nan)
     columns["paper"] = [TABLE_2.get(name.casefold(), np.nan) for name in columns["class"]]
     table = pd.DataFrame(columns)[PRECISION_COLUMNS]

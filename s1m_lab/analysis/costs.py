@@ -1,20 +1,13 @@
-"""What a set of videos weighs, as originals and as clips.
+"""The size of a set of videos, as originals and as clips, and the time that ingest takes.
 
-A figure that is not certain is an array whose last axis is low, mid, high: uncertainty goes through
-every product, each figure at its low end at once, or at its high end, so that the range is wide
-rather than flattering. Where a figure comes from stands beside it: *measured* (here, by the
-command named), *published* (by others) or *assumed*.
+    own = costs.describe_videos(folder, videos, clips)     # duration, pixels, clips of each video
+    table = costs.remaining(own, limits)                   # what is left at each longest duration
+    costs.stored_bytes(table)                              # bytes, as originals and as clips
+    costs.price(videos=1160, clips=6960, rates=costs.calibrate())     # core-hours, seconds, bytes
 
-    own = costs.known(folder, videos, clips)           # s, pixels and clips of every video
-    table = costs.remaining(own, limits)               # what is left at each longest duration
-    costs.weights(table)                               # bytes, by what is kept of them
-
-What ingest takes: a film made, cut and timed on this machine, and the price of a job by that.
-
-    rates = timing.calibrate()
-    timing.price(videos=1160, clips=6960, rates=rates)     # core-hours, seconds, bytes
-
-As in `costs`, a figure that is not certain is an array whose last axis is low, mid, high.
+An uncertain number is an array whose last axis is low, mid, high. In a product all factors are at
+their low end, or all at their high end, so that the range is too wide rather than too narrow. Each
+number has its source: *measured* (here, by the command named), *published* or *assumed*.
 """
 
 import math
@@ -29,8 +22,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from s1m_lab.analysis.catalog import add_measured, members, numbers
 from s1m_lab.data import datasets, shards
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.splits import SPLITS
@@ -77,24 +70,15 @@ UNITS = {"B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}}
 UNITS["s"] = {"s": 1, "min": 60, "h": 3600}
 
 
-def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataFrame:
-    """What is known of each video: `duration` (s), `pixels`, `clips` (how many it has room for) and
-    `labels`, in the order of the catalog; nan where nobody knows.
+def describe_videos(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataFrame:
+    """`duration` (s), `pixels`, `clips` (how many fit into it) and `labels` of each video, in the
+    order of the catalog; nan where they are unknown.
 
-    What the catalog leaves open is taken from `clips/status.parquet`, where ingest measured it.
-    attrs: `source` is a sentence on whose durations and sizes these are, `classes` their number.
+    Durations and sizes that the catalog lacks are those that ingest measured (`add_measured`).
+    attrs: `source` is a sentence with the counts of both, `classes` the number of classes.
     """
-    sides = ["duration", "width", "height"]
-    own = pd.DataFrame({name: videos[name].to_numpy(float, na_value=math.nan) for name in sides})
-    said, status = own.notna().sum(), Path(folder) / "clips" / "status.parquet"
-    if status.is_file() and said.min() < len(own):
-        measured = pq.read_table(status, columns=["id", *sides]).to_pandas().set_index("id")
-        own = own.fillna(measured.reindex(videos["id"].astype(object)).reset_index(drop=True))
-    source = []
-    for what, name in (("durations", "duration"), ("sizes", "height")):
-        found = int(own[name].notna().sum())
-        text = f"{what}: {said[name]:,} as the catalog says, {found - said[name]:,} measured"
-        source.append(f"{text} at ingest, {len(own) - found:,} unknown")
+    videos, source = add_measured(videos, folder)
+    own = pd.DataFrame({name: numbers(videos, name) for name in ("duration", "width", "height")})
     rows = pa.Table.from_pandas(videos[["split", "labels"]], preserve_index=False)
     split = pc.index_in(rows["split"], pa.array(SPLITS)).to_numpy()
     wanted = np.array([clips[name] for name in SPLITS])[split]
@@ -103,48 +87,50 @@ def known(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataF
     own = pd.DataFrame({"duration": own["duration"], "pixels": own["width"] * own["height"]})
     own["clips"] = np.clip(places.fillna(np.inf), 0, wanted)
     own["labels"] = pd.Series(rows["labels"], dtype=pd.ArrowDtype(rows["labels"].type))
-    own.attrs = {"source": "; ".join(source), "classes": len(videos.attrs["classes"])}
+    own.attrs = {"source": source, "classes": len(videos.attrs["classes"])}
     return own
 
 
-def clips_a_video(folder: Path, clips: int = 0) -> dict[str, int]:
-    """By split: `clips`, or where that is 0 what the dataset was made with, or will be."""
+def clips_per_video(folder: Path, clips: int = 0) -> dict[str, int]:
+    """Clips a video by split: `clips`, or for 0 the setting of the dataset."""
     if clips:
         return dict.fromkeys(SPLITS, clips)
     if (Path(folder) / "clips" / "index.parquet").is_file():
         return shards.describe(Path(folder) / "clips")["settings"]["clips"]
-    return {**prepare.DEFAULTS["clips"], **datasets.own_settings(folder).get("clips", {})}
+    defaults = prepare.DEFAULTS["clips"]
+    return {**defaults, **datasets.own_settings(folder).get("clips", {})}
 
 
 def limits(own: pd.DataFrame, longest: float = 0.0) -> list[float]:
-    """The durations (s) to ask about: `LIMITS`, or where half of the videos are shorter than the
-    least of them, tenths of the set's own; `longest` too where it is above 0."""
-    seconds, found = own["duration"].dropna(), LIMITS
+    """The longest durations (s) to compare: `LIMITS`, or quantiles of the set where most of its
+    videos are shorter than all of these; and `longest`, unless it is 0."""
+    seconds, found = own["duration"].dropna(), list(LIMITS)
     if len(seconds) and seconds.median() < LIMITS[0]:
         found = [*seconds.quantile([0.1, 0.25, 0.5, 0.75, 0.9, 0.95]).round(1), math.inf]
     return sorted({*found, *([longest] if longest else [])})
 
 
 def slider_limits(own: pd.DataFrame, steps: int = 120) -> list[float]:
-    """Evenly spread on a log axis over the set's durations, each to three digits; at last all."""
+    """Limits (s) of a slider: even on a log axis over the set's durations, each of three digits;
+    the last one is infinite."""
     seconds = own["duration"].dropna()
     if not len(seconds):
         return [math.inf]
-    ends = np.maximum(seconds.quantile([0.001, 0.999]), 0.1)
-    return sorted({float(f"{limit:.3g}") for limit in np.geomspace(*ends, steps)}) + [math.inf]
+    low, high = (max(0.1, seconds.quantile(share)) for share in (0.001, 0.999))
+    return sorted({float(f"{limit:.3g}") for limit in np.geomspace(low, high, steps)}) + [math.inf]
 
 
 def remaining(own: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
-    """What is left of `known` videos when those longer than a limit (s, ascending) go: a row each.
+    """What is left of `describe_videos` when videos longer than a limit (s, ascending) are dropped:
+    a row a limit.
 
-    `videos`, their `share` of all whose duration is known, `thin` (classes with fewer than
+    Columns: `videos`, their `share` of all whose duration is known, `thin` (classes with fewer than
     `thin_below` videos), `hours`, `clips`, and `low`, `mid`, `high`: bytes of the originals at
-    their own size. A video of unknown duration is in none; sums are made once, whatever the number
-    of limits. Where no duration is known at all, a limit has nan, and without one (inf) all videos
-    stay, their hours and bytes nan.
+    their own size. A video of unknown duration is in no row. Where no duration is known, all
+    numbers are nan, but for a limit of inf: it keeps all videos, with hours and bytes nan.
     """
-    seconds, limits = own["duration"].to_numpy(), np.asarray(limits, float)
-    place = np.searchsorted(limits, seconds)  # the first limit that keeps it; behind all for nan
+    seconds, place = own["duration"].to_numpy(), np.searchsorted(limits, own["duration"])
+    # `place` is the first limit that keeps a video; for nan one past the last
 
     def kept(values: np.ndarray) -> np.ndarray:
         return np.bincount(place, values, len(limits) + 1)[:-1].cumsum()
@@ -154,7 +140,7 @@ def remaining(own: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
     table["thin"] = (_members(own, place, len(limits)) < thin_below(own)).sum(axis=0)
     seconds = np.nan_to_num(seconds)
     table |= {"hours": kept(seconds) / 3600, "clips": kept(own["clips"].to_numpy())}
-    rates = a_second(own["pixels"].to_numpy())
+    rates = bytes_per_second(own["pixels"].to_numpy())
     table |= {name: kept(seconds * rates[:, n]) for n, name in enumerate(("low", "mid", "high"))}
     table = pd.DataFrame(table, index=pd.Index(limits, name="longest"))
     return table if own["duration"].notna().any() or not len(own) else _unlimited(own, table)
@@ -171,44 +157,45 @@ def _unlimited(own: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 def _members(own: pd.DataFrame, place: np.ndarray, limits: int) -> np.ndarray:
     """Videos of each class that each limit keeps: classes × limits."""
-    labels = pa.Table.from_pandas(own[["labels"]], preserve_index=False)["labels"].combine_chunks()
-    video, label = pc.list_parent_indices(labels).to_numpy(), pc.list_flatten(labels).to_numpy()
-    cells = label.astype(np.int64) * (limits + 1) + place[video]
+    video, label = members(own)
+    cells = label * (limits + 1) + place[video]
     counts = np.bincount(cells, minlength=own.attrs["classes"] * (limits + 1))
     return counts.reshape(-1, limits + 1)[:, :-1].cumsum(axis=1)
 
 
 def thin_below(own: pd.DataFrame) -> int:
-    """A class is thin with fewer videos than this: 100, or in a small set half of what the median
-    class has."""
+    """A class is thin with fewer videos than this: 100, or half of the median class if that is
+    less."""
     everyone = _members(own, np.zeros(len(own), int), 1)
     return int(min(100, math.ceil(np.median(everyone) / 2)))
 
 
-def a_second(pixels: float | np.ndarray) -> np.ndarray:
-    """Bytes of a second of an original of `pixels` (width × height; any shape): …×3. Where they are
-    unknown (nan), the rate of the copy that the model stands on, as stored."""
+def bytes_per_second(pixels: float | np.ndarray) -> np.ndarray:
+    """Bytes of a second of an original of `pixels` (width × height; any shape): …×3.
+
+    bytes = STORED · (pixels / ANCHOR) ** EXPONENT; for unknown pixels (nan) STORED.
+    """
     ratio = np.asarray(pixels, float)[..., None] / ANCHOR
-    power = np.where(ratio > 1, EXPONENT, EXPONENT[::-1])  # what grows most shrinks most
+    power = np.where(ratio > 1, EXPONENT, EXPONENT[::-1])  # below the anchor low and high swap
     return STORED * np.where(np.isnan(ratio), 1.0, ratio**power)
 
 
-def a_clip(coding: str, size: str) -> np.ndarray:
-    """Bytes of a segment in a shard: 3. The tar adds a header and on average half a block to each
-    of its files, 16 in JPEG and else one, and a header and a block for its JSON."""
+def bytes_per_clip(coding: str, size: str) -> np.ndarray:
+    """Bytes of a clip in a shard: 3. The tar adds a header and on average half a block to each of
+    its files (16 in JPEG, else one), and a header and a block for its JSON."""
     files = 16 if coding.startswith("JPEG") else 1
     return CLIP_BYTES[coding, size] + shards.BLOCK * (1.5 * files + 2)
 
 
 def readings(seconds: np.ndarray, clips: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
-    """Bytes (…×3) of `seconds` of originals at each of `RESOLUTIONS`, and of so many `clips` in
+    """Bytes (…×3) of `seconds` of originals at each of `RESOLUTIONS`, and of `clips` (a number) in
     each coding and size; both …×1 or …×3."""
-    found = {("originals", name): seconds * a_second(n) for name, n in RESOLUTIONS.items()}
-    return found | {(f"segments, {k[0]}", k[1]): clips * a_clip(*k) for k in CLIP_BYTES}
+    found = {("originals", name): seconds * bytes_per_second(n) for name, n in RESOLUTIONS.items()}
+    return found | {(f"segments, {k[0]}", k[1]): clips * bytes_per_clip(*k) for k in CLIP_BYTES}
 
 
-def weights(table: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Bytes (rows × 3) of what `remaining` says is left: as originals at their own size, and in all
+def stored_bytes(table: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Bytes (rows × 3) of each row of `remaining`: as originals at their own size, and in all
     `readings`."""
     seconds, clips = (table[name].to_numpy()[:, None] for name in ("hours", "clips"))
     found = {("originals", "own size"): table[["low", "mid", "high"]].to_numpy()}
@@ -216,8 +203,8 @@ def weights(table: pd.DataFrame) -> dict[str, np.ndarray]:
     return {", ".join(name): sizes for name, sizes in found.items()}
 
 
-def written(sizes: np.ndarray, unit: str = "B") -> str:
-    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB": two digits, since no more are known; nan is
+def format_range(sizes: np.ndarray, unit: str = "B") -> str:
+    """`[11e12, 16e12, 22e12]` is "16 (11–22) TB": two digits, as no more are certain; nan is
     "–"."""
     if np.isnan(sizes[1]):
         return "–"
@@ -244,7 +231,7 @@ def in_words(table: pd.DataFrame, limit: float) -> str:
         return f"{at_most}: how many videos those are is not known"
     if math.isnan(row["hours"]):
         return f"{at_most}: {row['videos']:,.0f} videos; their durations are not known"
-    originals = written(row[["low", "mid", "high"]].to_numpy())
+    originals = format_range(row[["low", "mid", "high"]].to_numpy())
     return (
         f"{at_most}: {row['videos']:,.0f} videos ({row['share']:.1%}), {two_digits(row['hours'])} h"
         f", {originals} of originals, {row['thin']:.0f} thin classes"
@@ -252,7 +239,7 @@ def in_words(table: pd.DataFrame, limit: float) -> str:
 
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """`remaining` and `weights` to look at: a column a limit, what is uncertain with its range."""
+    """`remaining` and `stored_bytes` as text: a column a limit, uncertain numbers with a range."""
     rows = ["all" if math.isinf(s) else f"≤ {s:,.6g} s" for s in table.index]
 
     def column(name: str, form: str) -> list[str]:
@@ -263,14 +250,14 @@ def as_text(table: pd.DataFrame) -> pd.DataFrame:
     text["thin classes"] = column("thin", ".0f")
     text["hours"] = [two_digits(hours) for hours in table["hours"]]
     text["segments"] = column("clips", ",.0f")
-    return text.assign(**{k: list(map(written, v)) for k, v in weights(table).items()}).T
+    return text.assign(**{k: list(map(format_range, v)) for k, v in stored_bytes(table).items()}).T
 
 
 def sports1m_seconds(share: float) -> np.ndarray:
     """Seconds of the shortest `share` (up to 0.95) of Sports-1M: low, mid, high.
 
-    Between the published quantiles log(s) is interpolated against that of a normal distribution;
-    below the first it is such a distribution of each of the `WIDTHS`.
+    Between the published quantiles, log(s) is interpolated against the quantiles of a normal
+    distribution. Below the first it is a normal distribution of each of the `WIDTHS`.
     """
     part = (np.arange(20_000) + 0.5) / 20_000
     normal = statistics.NormalDist().inv_cdf
@@ -282,26 +269,28 @@ def sports1m_seconds(share: float) -> np.ndarray:
 
 
 def on_disk(folder: Path, videos: pd.DataFrame, own: pd.DataFrame, most: int = 1000) -> str:
-    """What up to `most` of the originals weigh that are on this disk, beside what the model says of
-    them; "" where there are none."""
+    """A sentence: the bytes of up to `most` originals on this disk, measured and by the model; ""
+    where there are none."""
     files = videos["path"].dropna().iloc[:: max(1, len(videos) // most)]
     files = {row: file for row, name in files.items() if (file := Path(folder, name)).is_file()}
     mine = own.loc[list(files)].dropna(subset=["duration"])
     if not len(mine):
         return ""
-    size = sum(files[row].stat().st_size for row in mine.index)
-    model = written((a_second(mine["pixels"]) * mine["duration"].to_numpy()[:, None]).sum(axis=0))
-    return f"{len(mine):,} originals on this disk: {written([size] * 3)}, by the model {model}"
+    size = np.full(3, sum(files[row].stat().st_size for row in mine.index))
+    rates = bytes_per_second(mine["pixels"].to_numpy())
+    model = format_range((rates * mine["duration"].to_numpy()[:, None]).sum(axis=0))
+    return f"{len(mine):,} originals on this disk: {format_range(size)}, by the model {model}"
 
 
 def claim(seconds: np.ndarray, clips: float) -> pd.DataFrame:
-    """The project page's "a large portion (90 %+) can thus add up to at most a few TB", a row for
-    each way to read it, of a portion of `seconds` (low, mid, high) and so many `clips`.
+    """The project page's "a large portion (90 %+) can thus add up to at most a few TB": a row for
+    each way to read it, for a portion of `seconds` (low, mid, high) and `clips`.
 
-    Columns `reading`, `size`, `low`, `mid`, `high` (bytes) and `verdict`: true where even the high
-    end is a few TB, false where not even the low end is, else open.
+    Columns: `reading`, `size`, `low`, `mid`, `high` (bytes) and `verdict`: true where the high end
+    is at most a few TB, false where the low end is more, else open.
     """
-    found = {("originals", "as stored"): seconds * STORED} | readings(seconds, clips)
+    stored = readings(seconds, np.array([clips]))
+    found = {("originals", "as stored"): seconds * STORED} | stored
     rows = [(*name, *sizes) for name, sizes in found.items()]
     table = pd.DataFrame(rows, columns=["reading", "size", "low", "mid", "high"])
     verdicts = np.select([table["high"] <= FEW, table["low"] > FEW], ["true", "false"], "open")
@@ -312,18 +301,19 @@ WORKERS = (1, 2, 8, 64, 512)
 
 
 class Rates(NamedTuple):
-    """What ingest takes on this machine; each low, mid, high of the repeats."""
+    """The time of ingest on this machine; each low, mid, high of the repeats."""
 
     video: np.ndarray  # s of one core to open a video
     clip: np.ndarray  # s of one core to sample and store a segment
 
 
 def calibrate(seconds: int = 60, repeats: int = 5, clips: int = 8) -> Rates:
-    """Make a YouTube-like film (640×360 H.264, a key frame every 5 s) and take `clips` segments of
-    200×200 out of it, as ingest does: median and range of the `repeats`, each of other segments.
+    """Measure ingest: encode a YouTube-like film (640×360 H.264, a key frame every 5 s), sample
+    `clips` segments of 200×200 from it and store them, `repeats` times at other places.
 
-    Seconds are those of the processor, so that other work on the machine counts little. To open a
-    film of five minutes takes longer than one of 60 s, since all its packets are looked at.
+    Returns the median and the range. Seconds are processor time, so that other work on the machine
+    counts little. A film of five minutes takes longer to open than one of 60 s: all its packets are
+    read.
     """
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -344,13 +334,15 @@ def calibrate(seconds: int = 60, repeats: int = 5, clips: int = 8) -> Rates:
 
 
 def _film(frames: int) -> Iterator[np.ndarray]:
-    """A camera that wanders over texture of all scales, with noise; uint8 360×640×3."""
+    """A camera that moves over texture of all scales, with noise: uint8 360×640×3 a frame."""
     from PIL import Image
 
     rng, world = np.random.default_rng(0), np.zeros((720, 1280, 3), np.float32)
     for octave in range(2, 9):
         cells = rng.normal(128, 40 / octave, (9 << octave - 2, 16 << octave - 2, 3)).clip(0, 255)
-        layer = Image.fromarray(cells.astype(np.uint8)).resize((1280, 720), Image.BICUBIC)
+        layer = Image.fromarray(cells.astype(np.uint8)).resize(
+            (1280, 720), Image.Resampling.BICUBIC
+        )
         world += np.asarray(layer, np.float32) - 128
     world = (128 + world).astype(np.int16)
     noise = rng.normal(0, 2, (368, 648, 3)).round().astype(np.int16)
@@ -361,13 +353,13 @@ def _film(frames: int) -> Iterator[np.ndarray]:
 
 
 def price(videos: float, clips: float, rates: Rates) -> dict[str, np.ndarray]:
-    """The price of `clips` segments (all together) out of `videos`, stored as ingest does:
-    core-hours, the seconds that each number of `WORKERS` takes, and bytes, each low, mid, high.
+    """The price of `clips` segments (in all) from `videos`, stored as ingest does: core-hours,
+    seconds for each number of `WORKERS`, and bytes; each low, mid, high.
 
-    Those are the seconds of one core over workers: nobody waits for a disk, a network or another
-    worker.
+    Seconds are those of one core divided by the workers, without waiting for a disk, a network or
+    another worker.
     """
     work = videos * rates.video + clips * rates.clip
     price = {"core-hours": work / 3600}
     price |= {f"{n} worker{'s' * (n > 1)}": work / n for n in WORKERS}
-    return price | {"bytes": clips * a_clip(*STORED_AS)}
+    return price | {"bytes": clips * bytes_per_clip(*STORED_AS)}

@@ -80,7 +80,9 @@ def score_rows(found: Found) -> dict[str, Row]:
     in parts. ValueError where they differ from a run's `results.json`, or where two runs were
     tested on different videos.
     """
-    by_row = {row: [(run,) for run in runs] for row, runs in found.runs.items()}
+    by_row: dict[str, list[tuple[Run, ...]]] = {
+        row: [(run,) for run in runs] for row, runs in found.runs.items()
+    }
     by_row["average"] = [
         tuple(run for m in paper.MEMBERS for run in found.runs[m] if run.results["seed"] == seed)
         for seed in run_groups.common_seeds(found)
@@ -160,7 +162,8 @@ def compare_hit1(evidence: Evidence, one: str, other: str, bound: float = 0.0) -
         seeds = evidence.rows[names[member]].seeds
         scores[member] = scores[member][[seeds.index(s) for s in evidence.rows["average"].seeds]]
         names[member] = ""  # one seed of the average is one of the member: named once
-    return compare(f"{one} − {other}", *map(Side, names, scores), bound, same)
+    sides = Side(names[0], scores[0]), Side(names[1], scores[1])
+    return compare(f"{one} − {other}", sides[0], sides[1], bound, same)
 
 
 # -------------------------------------------------------------------------------------- Table 2
@@ -180,10 +183,9 @@ def precision_gains(
     if not slow or not single:
         empty = pd.Series(np.nan, index=confusion.PRECISION_COLUMNS)
         return pd.DataFrame(columns=confusion.PRECISION_COLUMNS), empty
-    scores = [_video_scores(slow), _video_scores(single)]
-    return confusion.compare_precision(
-        *scores, slow[0].labels, found.runs["slow"][0].labels, seed, draws
-    )
+    labels, classes = slow[0].labels, found.runs["slow"][0].labels
+    run, versus = _video_scores(slow), _video_scores(single)
+    return confusion.compare_precision(run, versus, labels, classes, seed, draws)
 
 
 def _video_scores(saved: Sequence[Predictions]) -> list[np.ndarray]:

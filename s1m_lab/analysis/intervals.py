@@ -191,8 +191,9 @@ def permuted_precision(
         both, positive = np.concatenate(ranks), np.tile(own[:, k], 2)
         permuted = weighted_precision(both, positive, one)
         permuted -= weighted_precision(both, positive, other)
-        gain = np.subtract(*(metrics.average_precision(rank, own[:, k]) for rank in ranks))
-        p[k] = (1 + (np.abs(permuted) >= abs(gain) - 1e-9).sum()) / (1 + draws)
+        measured = [metrics.average_precision(rank, own[:, k]) for rank in ranks]
+        gain = abs(measured[0] - measured[1])
+        p[k] = (1 + (np.abs(permuted) >= gain - 1e-9).sum()) / (1 + draws)
     return p
 
 

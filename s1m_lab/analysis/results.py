@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def table1(evidence: Evidence) -> pd.DataFrame:
     best = max(scores, key=lambda row: scores[row][:, HIT1, 0].mean(), default="")
     for key in evidence.found.runs:
         printed = paper.TABLE_1.get(key, (np.nan,) * len(SCORES))
-        row = {"name": paper.ROWS.get(key, key)}
+        row: dict[str, Any] = {"name": paper.ROWS.get(key, key)}
         row |= {f"{s}_paper": p / 100 for s, p in zip(SCORES, printed, strict=True)}
         if key in evidence.rows:
             ties = compare_hit1(evidence, best, key).verdict != AGREES
@@ -59,10 +60,10 @@ def table1(evidence: Evidence) -> pd.DataFrame:
     return table.reindex(columns=["name", *columns])
 
 
-def _scores(row: Row, scores: np.ndarray) -> dict[str, object]:
+def _scores(row: Row, scores: np.ndarray) -> dict[str, Any]:
     """The scores of a row with their intervals (`scores` are S×3×(1+draws))."""
     by_clip = row.members[0][0].results["clip_hit1"] is not None  # features are of whole videos
-    out: dict[str, object] = {}
+    out: dict[str, Any] = {}
     for k, name in enumerate(SCORES):
         if name == "clip_hit1" and not by_clip:
             out[f"{name}_seeds"] = []
@@ -74,16 +75,17 @@ def _scores(row: Row, scores: np.ndarray) -> dict[str, object]:
     return out
 
 
-def _costs(row: Row) -> dict[str, object]:
+def _costs(row: Row) -> dict[str, Any]:
     """The size of a row's networks and the time they took, means over seeds; and its runs."""
     by_seed = [[run.results for run in runs] for runs in row.members]
-    out: dict[str, object] = {
+    out: dict[str, Any] = {
         key: np.mean([sum(each.get(key) or 0 for each in own) for own in by_seed])
         for key in ("parameters", "seconds")
     }
     speeds = [each.get("train_clips_per_second") for own in by_seed for each in own]
-    alone = len(by_seed[0]) == 1 and None not in speeds
-    out["clips_per_second"] = np.mean(speeds) if alone else np.nan
+    known = [speed for speed in speeds if speed is not None]
+    alone = len(by_seed[0]) == 1 and len(known) == len(speeds)
+    out["clips_per_second"] = np.mean(known) if alone else np.nan
     return out | {"seeds": row.seeds, "runs": [run.name for runs in row.members for run in runs]}
 
 
@@ -92,7 +94,7 @@ def multiply_adds(run: Run) -> float:
     settings, counted = run.config["settings"], []
     net = models.build(settings["model"], len(run.labels), settings["width"], settings["size"])
 
-    def count(layer, inputs, output):
+    def count(layer, inputs, output):  # of the layers with weights; not of normalisation
         counted.append(layer.weight.numel() * output.numel() / len(layer.weight))
 
     for layer in net.modules():
@@ -111,10 +113,10 @@ def table3(evidence: Evidence) -> pd.DataFrame:
     """
     rows = {}
     for data, runs in _by_dataset(evidence):
-        standings = transfer.standings(evidence.transfer_scores[data]) if runs else None
+        standings = transfer.standings(evidence.transfer_scores.get(data, {}))
         for tune, printed in paper.TABLE_3.items():
             own = [run.results for run in runs if run.results["tune"] == tune]
-            row = {"paper": printed / 100, "command": ""}
+            row: dict[str, Any] = {"paper": printed / 100, "command": ""}
             row |= {"folds": sorted({about["fold"] for about in own})}
             row |= {"seeds": sorted({about["seed"] for about in own})}
             if own:

@@ -154,7 +154,8 @@ def find_transfers(found: Found, model: str = "slow") -> list[Run]:
     counts only where its dataset is here, which says which videos belong to one group. Runs that do
     not count are printed with the reason.
     """
-    by_way, aside = {}, {}
+    by_way: dict[tuple[str, str], list[Run]] = {}
+    aside: dict[str, str] = {}
     starts = {run.name: run for run in found.runs[model]}
     network = next((_network(run) for run in starts.values()), None)
     for run in finished():
@@ -177,7 +178,8 @@ def find_transfers(found: Found, model: str = "slow") -> list[Run]:
 def _tuned_alike(runs: list[Run], aside: dict[str, str]) -> list[Run]:
     """The runs of one way that have the same settings, one for each fold and seed; the others go
     into `aside`. The epochs of a recipe depend on the fold's clips: they compare within a fold."""
-    same, out = trained_alike(runs, PER_FOLD), {}
+    same = trained_alike(runs, PER_FOLD)
+    out: dict[tuple[int, int], Run] = {}
     for run in runs:
         fold = [other for other in same if other.results["fold"] == run.results["fold"]]
         of_fold = trained_alike(fold, PER_FOLD - {"epochs"})
@@ -243,7 +245,7 @@ def command(found: Found, row: str, seed: int = 0) -> str:
     if row == "average":
         lacking = [m for m in paper.MEMBERS if seed not in map(_seed, found.runs[m])]
         return "\n".join(command(found, member, seed) for member in lacking)
-    parameters = {} if found.data == "pocket" else {"data": found.data}
+    parameters: dict[str, Any] = {} if found.data == "pocket" else {"data": found.data}
     if row != "histograms":
         parameters |= {"model": row} | _unlike_recipe(found)
     if seed:

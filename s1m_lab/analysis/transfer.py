@@ -11,7 +11,6 @@ for every pair of seeds. With few training videos the seed draws which, the same
 there each seed is compared with itself.
 """
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -124,8 +123,8 @@ def standings(scores: dict[str, np.ndarray], same: bool = False) -> pd.DataFrame
 
 
 def _compare(scores: dict[str, np.ndarray], one: str, other: str, same: bool) -> Comparison:
-    sides = [Side(name, scores[name]) for name in (one, other)]
-    return compare(f"{one} − {other}", *sides, same=same)
+    sides = Side(one, scores[one]), Side(other, scores[other])
+    return compare(f"{one} − {other}", sides[0], sides[1], same=same)
 
 
 def _best(scores: dict[str, np.ndarray]) -> str:
@@ -230,7 +229,8 @@ def precision_by_category(runs: Sequence[Run]) -> pd.DataFrame:
     Rows are the paper's categories, "all" the mean over all classes; columns are (way, "ours" or
     "paper"). Seeds are averaged in each fold first.
     """
-    names, out = categories(runs), {}
+    names = categories(runs)
+    out: dict[str, dict[tuple[str, str], float]] = {}
     for category, printed in paper.TABLE_4.items():
         for tune, theirs in printed.items():
             own = [run for run in runs if run.results["tune"] == tune]
@@ -245,11 +245,8 @@ def precision_by_category(runs: Sequence[Run]) -> pd.DataFrame:
 
 def categories(runs: Sequence[Run]) -> dict[str, list[str]]:
     """The classes of each category, from the `dataset.json` of the first run's dataset."""
-    for run in runs[:1]:
-        about = paths.dataset(run.results["data"]) / "dataset.json"
-        if about.is_file():
-            return json.loads(about.read_text("utf-8")).get("categories", {})
-    return {}
+    folders = [paths.dataset(run.results["data"]) for run in runs[:1]]
+    return paths.read_description(folders[0]).get("categories", {}) if folders else {}
 
 
 def _mean_precision(run: Run, names: list[str] | None, every: bool) -> float:

@@ -8,7 +8,7 @@
 The numbers behind a random view are a function of seed, epoch and sample. Needs torch and numpy.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -51,7 +51,7 @@ class Augment:
     def __call__(self, frames: Tensor, samples: np.ndarray, epoch: int) -> Tensor:
         """A random view of each clip: float B×3×T×crop×crop."""
         frames = resize(frames, stored_side(self.size))
-        return cut(frames, self.places(samples, epoch), self.crop)
+        return cut(frames, self.places(samples, epoch).tolist(), self.crop)
 
 
 def fixed_places(size: int, crop: int, n: int = 4) -> list[tuple[int, int, int]]:
@@ -78,7 +78,7 @@ def stored_side(size: int) -> int:
     return round(size * 200 / 170)
 
 
-def cut(frames: Tensor, places: Sequence[Sequence[int]], crop: int) -> Tensor:
+def cut(frames: Tensor, places: Iterable[Sequence[int]], crop: int) -> Tensor:
     """Crop, flip and subtract 117: B×T×side×side×3 → B×3×T×crop×crop.
 
     `places` holds top, left and flip of each clip.

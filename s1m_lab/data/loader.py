@@ -95,13 +95,14 @@ def choose_few(shards, videos_per_class: int, seed: int) -> tuple[np.ndarray, np
     if not videos_per_class:
         return np.arange(len(shards)), shards.counts
     video_of_clip = [row for s in range(len(shards.counts)) for row in _videos(shards, s)]
-    first = {}  # the label and the first clip of each video
+    first: dict[str, tuple[int, int]] = {}  # the label and the first clip of each video
     for number, (video, label) in enumerate(video_of_clip):
         first.setdefault(video, (label, number))
     order = sorted(
         first, key=lambda video: int(keyed_uniform(seed, FEW_VIDEOS, first[video][1])[0])
     )
-    chosen, of_class = set(), Counter()
+    chosen: set[str] = set()
+    of_class: Counter[int] = Counter()
     for video in order:
         label = first[video][0]
         of_class[label] += 1
@@ -137,7 +138,7 @@ class Clips(torch.utils.data.Dataset):
     def __init__(self, shards, frames: Sequence[int], classes: int, threads: int):
         self.shards, self.frames, self.classes, self.threads = shards, frames, classes, threads
         self.last = np.cumsum(shards.counts)
-        self.pool = None
+        self.pool: ThreadPoolExecutor | None = None
 
     def take(self, samples: Sequence[int]) -> Batch:
         """The clips of these numbers, in this order."""
@@ -156,7 +157,8 @@ class Clips(torch.utils.data.Dataset):
         targets = soft_targets(labels, self.classes).astype(np.float32)
         size = (len(row), len(self.frames), self.shards.height, self.shards.width, 3)
         frames = np.empty(size, np.uint8)
-        list(self.pool.map(self.shards.read_into, frames, shard, row, repeat(self.frames)))
+        read = self.pool.map(self.shards.read_into, frames, shard, row, repeat(self.frames))
+        list(read)  # waits, and raises the error of a thread
         return Batch(plan, torch.from_numpy(frames), torch.from_numpy(targets))
 
     def __getstate__(self):
@@ -189,19 +191,21 @@ def read_batches(
     return iter(loader)
 
 
-def _unchanged(batch: Batch) -> Batch:
+def _unchanged(batch):
     return batch
 
 
-def example_clips(shards, seed: int = 0) -> dict[int, np.ndarray]:
-    """A typical clip of each class, by label: uint8 T×H×W×3.
+def example_clips(
+    shards, seed: int = 0, most_shards: int = WINDOW, frames: Sequence[int] = ()
+) -> dict[int, np.ndarray]:
+    """A typical clip of each class, by label: uint8 T×H×W×3, whole or those `frames` of it.
 
     Of up to `CANDIDATES` clips of a class, it is the one whose first, middle and last frame have
     the most usual mean colours. That leaves out most clips that show something else or are cut. It
-    considers at most `WINDOW` shards and clips of a single label; other classes are left out.
+    considers at most `most_shards` shards and clips of a single label; other classes are left out.
     """
     candidates: dict[int, list[tuple[int, int]]] = {}
-    for shard in keyed_permutation(len(shards.counts), seed, EXAMPLES)[:WINDOW]:
+    for shard in keyed_permutation(len(shards.counts), seed, EXAMPLES)[:most_shards]:
         rows = keyed_permutation(shards.counts[shard], seed, EXAMPLES, shard)
         for row, own in zip(rows, shards.labels(shard, rows), strict=True):
             if len(own) == 1 and len(some := candidates.setdefault(own[0], [])) < CANDIDATES:
@@ -209,7 +213,7 @@ def example_clips(shards, seed: int = 0) -> dict[int, np.ndarray]:
     found, T = {}, shards.frames
     for label, some in sorted(candidates.items()):
         ends = [shards.read(s, [row], [0, T // 2, T - 1])[0] for s, row in some]
-        means = np.stack([frames.mean((1, 2)) for frames in ends])
+        means = np.stack([clip.mean((1, 2)) for clip in ends])
         s, row = some[np.abs(means[:, None] - means).sum((1, 2, 3)).argmin()]
-        found[label] = shards.read(s, [row], range(T))[0]
+        found[label] = shards.read(s, [row], frames or range(T))[0]
     return found

@@ -1,4 +1,8 @@
-"""What a training is asked for: TrainConfig, and the recipes that fill in what it leaves open."""
+"""The settings of a training: TrainConfig, and the recipes that fill in its zeros.
+
+TrainConfig(model="late", epochs=3).resolved()     # the recipe's values in place of zeros
+RECIPES["paper"].lr
+"""
 
 import difflib
 from dataclasses import dataclass, field, replace
@@ -27,8 +31,9 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    # §3.3. Silent: the factor of a cut (10), how long to wait for one (an epoch without a better
-    # validation error), dropout (AlexNet's 0.5). Ten passes over 50 M example frames are the 500 M.
+    # §3.3. The paper is silent on the factor of a cut (here 10), the wait for one (here an epoch
+    # without a better validation error) and dropout (here AlexNet's 0.5). Ten passes over 50 M
+    # example frames are its 500 M.
     "paper": Recipe(10, 0, 32, 1e-3, 1.0, 170, "plateau", 0, 0.0, 0.5, 1.0, 1000),
     # Learns to see motion in minutes on two cores. Without the clipped gradient one run in three
     # collapses at this rate; the scale brings pixels to unit variance.
@@ -37,31 +42,33 @@ RECIPES = {
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
-def _asked(default, text: str):
-    """A setting, and what `python -m s1m_lab train --help` says of it."""
+def _setting(default, text: str):
+    """A setting with the text that `python -m s1m_lab train --help` prints for it."""
     return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """What a training is asked for; 0 and "" stand for the recipe's value or the default."""
+    """The settings of a training; 0 and "" stand for the recipe's value or the default."""
 
-    data: str = _asked("pocket", "a dataset's name, or a path to videos or to a table of them")
-    model: str = _asked(
+    data: str = _setting("pocket", "a dataset's name, or a path to videos or to a table of them")
+    model: str = _setting(
         "slow", f"{', '.join(models.FUSIONS)}, alone or with -multires, -fovea or -context"
     )
-    recipe: str = _asked("pocket", "pocket learns in minutes, paper does as printed")
-    epochs: int = _asked(0, "passes over the training clips (0: the recipe's)")
-    batch_size: int = _asked(0, "clips a step, over all processes (0: the recipe's)")
-    lr: float = _asked(0.0, "learning rate (0: the recipe's)")
-    width: float = _asked(0.0, "of every layer, 1 is the paper's (0: the recipe's)")
-    size: int = _asked(0, "side of the full-frame crop, pixels (0: the recipe's)")
-    seed: int = _asked(0, "governs start, order, crops and dropout, never the dataset")
-    run: str = _asked("", "the run's name (default: made from the settings)")
-    precision: str = _asked("auto", ", ".join(PRECISIONS))
-    deterministic: bool = _asked(False, "the same bits on a GPU too, at some cost; a CPU always is")
-    start: str = _asked("", "a run whose weights it starts from, all but the last layer's")
-    few: int = _asked(0, "training videos a class (0: all)")
+    recipe: str = _setting("pocket", "pocket learns in minutes, paper does as printed")
+    epochs: int = _setting(0, "passes over the training clips (0: the recipe's)")
+    batch_size: int = _setting(0, "clips a step, over all processes (0: the recipe's)")
+    lr: float = _setting(0.0, "learning rate (0: the recipe's)")
+    width: float = _setting(0.0, "of every layer, 1 is the paper's (0: the recipe's)")
+    size: int = _setting(0, "side of the full-frame crop, pixels (0: the recipe's)")
+    seed: int = _setting(0, "governs start, order, crops and dropout, never the dataset")
+    run: str = _setting("", "the run's name (default: made from the settings)")
+    precision: str = _setting("auto", ", ".join(PRECISIONS))
+    deterministic: bool = _setting(
+        False, "the same bits on a GPU too, at some cost; a CPU always is"
+    )
+    start: str = _setting("", "a run whose weights it starts from, all but the last layer's")
+    few: int = _setting(0, "training videos a class (0: all)")
 
     def __post_init__(self):
         for name, known in (

@@ -17,7 +17,6 @@ A tuned run is a folder like any other run's. Its `results.json` also has `tune`
 dataset has none), `start` (a run's name, "" from scratch) and, with few videos, `few`.
 """
 
-import json
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -32,7 +31,6 @@ from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, frozen_features, heads, predict, runs, torchvision_models
 from s1m_lab.training.config import RECIPES, TrainConfig
-from s1m_lab.training.train import run_of as trained_run_of
 from s1m_lab.training.train import train
 
 WAYS = ("scratch", "top", "top3", "all")
@@ -78,18 +76,9 @@ def tune_all(tunings: Sequence[Tuning]) -> list[runs.Run]:
     return [done[each] for each in tunings]
 
 
-def run_of(tuning: Tuning) -> runs.Run:
-    """The run that `tune` returns: finished, begun or not there yet; the clips must be there."""
-    folder = paths.dataset(tuning.data)
-    if tuning.way in LAYERS:
-        return _settings(tuning, folder)[0]
-    return trained_run_of(*_config(tuning, folder))
-
-
 def fold_of(folder: Path) -> int:
     """The fold in a dataset's `dataset.json`; 0 where it has none."""
-    about = folder / "dataset.json"
-    return json.loads(about.read_text("utf-8")).get("fold", 0) if about.is_file() else 0
+    return paths.read_description(folder).get("fold", 0)
 
 
 def _purpose(tuning: Tuning, folder: Path, start: str) -> dict:
@@ -122,7 +111,7 @@ def _start(tuning: Tuning) -> tuple[runs.Run, dict]:
     if tuning.start in torchvision_models.NAMES:
         raise ValueError(f"of {tuning.start}, a network of torchvision's, only the top is tuned")
     run = runs.load_run(tuning.start)
-    return run, runs.network(run)
+    return run, runs.network_facts(run)
 
 
 def _recipe(run: runs.Run) -> str:
@@ -145,7 +134,7 @@ def _settings(tuning: Tuning, folder: Path) -> tuple[runs.Run, dict]:
     else:
         run, network = _start(tuning)
         model, size, recipe = network["model"], network["size"], _recipe(run)
-        start, weights = run.name, runs.weights_print(run)
+        start, weights = run.name, runs.weights_digest(run)
     stored = Shards(folder / "clips", "train")
     clips = len(loader.choose_few(stored, tuning.few, tuning.seed)[0])
     epochs = tuning.epochs or max(EPOCHS, ceil(MIN_STEPS / max(1, clips // BATCH)))
@@ -199,9 +188,9 @@ def _tune_top(tuning: Tuning, folder: Path) -> runs.Run:
         predict.write_predictions(run, "test", index, net.classes, found)
         keep, lr = settings["trials"][state["best"]["trial"]]
         more = {key: settings[key] for key in ("tune", "fold", "start", "few") if key in settings}
+        more |= {"keep": keep, "lr": lr}
         timing = state["seconds"], state["waited"], state["clips"]  # of all trials
-        epoch = state["best"]["epoch"]
-        predict.write_results(run, net, folder, epoch, *timing, **more, keep=keep, lr=lr)
+        predict.write_results(run, net, folder, state["best"]["epoch"], *timing, more)
     return run
 
 
@@ -211,7 +200,7 @@ def _network(tuning: Tuning, classes: int):
         return torchvision_models.build(tuning.start, classes, tuning.seed)
     run, own = _start(tuning)
     net = models.build(own["model"], classes, own["width"], own["size"], tuning.seed)
-    runs.adopt(net, run)
+    runs.load_all_but_last_layer(net, run)
     return net
 
 

@@ -38,7 +38,7 @@ def load_or_compute(
 
     Args:
         net: a `models.Network` with the dataset's number of classes, or one of torchvision's.
-        weights: an identifier of the weights below the layer (`runs.weights_print`).
+        weights: an identifier of the weights below the layer (`runs.weights_digest`).
         folder: of the dataset, its clips made.
         layer: one of `LAYERS`.
         seed: of the crops and flips of training clips.
@@ -88,10 +88,9 @@ def compute(net, shards: Shards, layer: str, seed: int, machine: dict) -> Iterat
     net.eval()
     for batch in loader.read_batches(shards, net.frames, net.classes, plan, threads, device):
         frames, out = batch.frames.to(device, non_blocking=True), []  # uint8 B×T×H×W×3
+        views = fixed_views(frames, net.size, net.crop)
         if shards.split == "train":
-            views = [augment(frames, batch.plan.samples, epoch=0)]
-        else:
-            views = fixed_views(frames, net.size, net.crop)
+            views = iter([augment(frames, batch.plan.samples, epoch=0)])
         for x in views:  # B×3×T×S×S
             with predict.autocast(device, machine["precision"]):
                 x = net.pooled(x)

@@ -132,8 +132,8 @@ def train_epochs(
 
         before = time.perf_counter()
         clips = samples[plan.samples]
-        targets = loader.soft_targets(labels.take(pa.array(clips)).to_pylist(), net.classes)
-        targets = torch.from_numpy(targets).float().to(device)  # B×classes
+        own = loader.soft_targets(labels.take(pa.array(clips)).to_pylist(), net.classes)
+        targets = torch.from_numpy(own).float().to(device)  # B×classes
         x = torch.from_numpy(features[clips, 0]).to(device)  # B×D
         waited += time.perf_counter() - before
 

@@ -16,7 +16,7 @@ parts, so that memory does not grow with the number of clips.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -184,7 +184,10 @@ def load_predictions(run: runs.Run, split: str = "test") -> Predictions:
 
 
 class _Mean:
-    """The mean of N×K arrays, computed for the rows that are read and no others."""
+    """The mean of N×K arrays, computed for the rows that are read and no others.
+
+    It stands in for an array in `Predictions`.
+    """
 
     def __init__(self, arrays: Sequence[np.ndarray]):
         self.arrays, self.shape, self.dtype = arrays, arrays[0].shape, arrays[0].dtype
@@ -221,7 +224,8 @@ def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
             raise ValueError(f"{both}{counts}{indexes[0].num_rows:,}")
         if not index.equals(indexes[0]):
             raise ValueError(f"{both}they were tested on other clips, or in another order")
-    return saved[0]._replace(clip_probabilities=_Mean([p.clip_probabilities for p in saved]))
+    mean: Any = _Mean([p.clip_probabilities for p in saved])
+    return saved[0]._replace(clip_probabilities=mean)
 
 
 def aligned(found: Sequence[Predictions]) -> tuple[Predictions, ...]:
@@ -230,11 +234,14 @@ def aligned(found: Sequence[Predictions]) -> tuple[Predictions, ...]:
     Where some have one row a video (those of histograms), every clip gets its video's row.
     """
     most = max(found, key=lambda p: len(p.clip_video))
-    clip = {"clip_video": most.clip_video, "clip_number": most.clip_number}
     return tuple(
         p
         if len(p.clip_video) == len(most.clip_video)
-        else p._replace(clip_probabilities=p.video_probabilities[most.clip_video], **clip)
+        else p._replace(
+            clip_probabilities=p.video_probabilities[most.clip_video],
+            clip_video=most.clip_video,
+            clip_number=most.clip_number,
+        )
         for p in found
     )
 
@@ -258,7 +265,14 @@ def scores(run: runs.Run, folder: Path) -> dict:
 
 
 def write_results(
-    run: runs.Run, net, folder: Path, epoch: int, seconds: float, waited: float, clips: int, **more
+    run: runs.Run,
+    net,
+    folder: Path,
+    epoch: int,
+    seconds: float,
+    waited: float,
+    clips: int,
+    more: dict[str, Any],
 ) -> None:
     """Write `results.json`, with which a run is finished.
 
@@ -305,7 +319,7 @@ def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CL
     progress = Progress("labelling", len(paths := list(paths)), "videos")
     for path in paths:
         name = _text(path)
-        row = {"path": name, "status": "ok"}
+        row: dict[str, str | float] = {"path": name, "status": "ok"}
         try:
             mean = _score(net, Path(path), n, device, precision)
             best = np.argsort(-mean, kind="stable")[:5]
@@ -331,7 +345,7 @@ def _text(path: str | Path) -> str:
 @torch.no_grad()
 def _score(net, path: Path, n: int, device, precision: str) -> np.ndarray:
     """The class probabilities (K) of one video file."""
-    side, total, passes = stored_side(net.size), 0.0, 0
+    side, total, passes = stored_side(net.size), np.zeros(net.classes, np.float32), 0
     info = reader.probe(path)
     starts = reader.starts(info.duration, n, _text(path.name))
     if not starts:

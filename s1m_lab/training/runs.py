@@ -1,9 +1,12 @@
-"""Save, load, list and compare runs.
+"""Runs: make, find and load the folder of a training.
 
-A run is a folder `runs/<name>/`: `config.json` (the settings asked for and what this machine made
-of them), `metrics.csv`, `model.safetensors` (the best validation epoch, with all that is needed to
-use it), `checkpoint/` (the last two), `filters/` (the first layer on its way), `labels.txt`,
-`predictions/` and `results.json`.
+    run = load_run("pocket-slow-s0-4fef3e43")
+    run.results["video_hit1"], run.metrics, load_network(run)
+
+A run is a folder `runs/<name>/`: `config.json` (its settings, and the facts of its machine),
+`metrics.csv`, `model.safetensors` (the best validation epoch, with all that is needed to use it),
+`checkpoint/` (the last two), `filters/` (the first layer during training), `labels.txt`,
+`predictions/` and `results.json`, with which it is finished.
 """
 
 import difflib
@@ -31,7 +34,7 @@ class Run:
 
     @cached_property
     def config(self) -> dict:
-        """`settings`, what was asked for; `machine`, what was resolved once, here."""
+        """`settings` decide the weights and the name; `machine` was resolved when the run began."""
         return json.loads((self.path / "config.json").read_text("utf-8"))
 
     @property
@@ -43,7 +46,7 @@ class Run:
         if not self.finished:
             raise FileNotFoundError(
                 f"run {self.name!r} has no results yet; repeat the command that made it, and it "
-                "goes on where it stopped"
+                "resumes from its last checkpoint"
             )
         return json.loads((self.path / "results.json").read_text("utf-8"))
 
@@ -81,11 +84,11 @@ def _all() -> list[Run]:
 
 
 def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
-    """Make the run, or take up the one of that name if its settings are the same.
+    """Make the run, or return the one of that name if its settings are the same.
 
-    Raises ValueError that lists the differences otherwise. An existing run keeps its `machine`:
-    precision and threads are resolved once, so that it ends in the same bits. The lab's version and
-    commit are written beside them.
+    Otherwise raises ValueError, which lists the differences. An existing run keeps its `machine`:
+    precision and threads are resolved once, so that it ends in the same bits. A new one also
+    records the lab's version and commit.
     """
     run = Run(paths.runs() / name)
     if not (run.path / "config.json").is_file():
@@ -96,7 +99,7 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
         return run
     found = run.config["settings"]
     differences = [
-        f"{key}: {found.get(key)!r} there, {settings.get(key)!r} asked for"
+        f"{key}: {found.get(key)!r} in the run, {settings.get(key)!r} now"
         for key in sorted(found.keys() | settings.keys())
         if found.get(key) != settings.get(key)
     ]
@@ -109,8 +112,10 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
 
 
 def default_name(settings: dict) -> str:
-    """`<data>-<model>-s<seed>-<8 hex of the settings>`, starting with a letter; of a run that was
-    tuned `<data>-<model>-<tune>-s<seed>-…`."""
+    """The name `<data>-<model>-s<seed>-<8 hex of the settings>`, starting with a letter.
+
+    A tuned run is named `<data>-<model>-<tune>-s<seed>-…`.
+    """
     digest, tuned = fingerprint(**settings)[:8], settings.get("tune", "")
     what = "-".join(filter(None, (Path(settings["data"]).name, settings["model"], tuned)))
     name = f"{what}-s{settings['seed']}-{digest}"
@@ -119,7 +124,10 @@ def default_name(settings: dict) -> str:
 
 
 def check_name(name: str) -> str:
-    """A run's name must start with a letter (`-p run 0012` would arrive as the number 12)."""
+    """Return a good name of a run; raises ValueError for a bad one.
+
+    It starts with a letter, since papermill turns `-p run 0012` into the number 12.
+    """
     if not (name[:1].isalpha() and all(c.isalnum() or c in "-_." for c in name)):
         raise ValueError(
             f"run {name!r}: a run's name starts with a letter and holds letters, digits, '-', '_' "
@@ -137,7 +145,7 @@ def write_file(path: Path, content: dict | str) -> None:
 
 
 class Log:
-    """`metrics.csv` as it grows; a resumed run first drops the rows past its checkpoint."""
+    """A growing `metrics.csv`; a resumed run first drops the rows past its checkpoint."""
 
     def __init__(self, run: Run, columns: tuple[str, ...], step: int):
         self.path = run.path / "metrics.csv"
@@ -152,9 +160,9 @@ class Log:
 
 
 def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
-    """Publish `checkpoint/<state["step"]>`, whole or not at all, and keep the one before it.
+    """Write `checkpoint/<state["step"]>` atomically, and keep the one before it.
 
-    Each of `tensors` is a dict of name → tensor, a file of its own.
+    Each of `tensors` is a dict of name → tensor and becomes one file.
     """
     from safetensors.torch import save_file
 
@@ -169,7 +177,7 @@ def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
 
 
 def save_first_layer(run: Run, step: int, net) -> None:
-    """Keep the weights of conv1 of every stream at a step: `filters/<step>.safetensors`."""
+    """Write the weights of conv1 of every stream at a step to `filters/<step>.safetensors`."""
     from safetensors.torch import save_file
 
     first = {k: v for k, v in net.state_dict().items() if k.endswith(".conv1.weight")}
@@ -222,23 +230,23 @@ def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
 def load_network(run: Run):
     """The network of the best validation epoch, on the CPU, in evaluation mode.
 
-    Raises ValueError as `network` does.
+    Raises ValueError as `network_facts` does.
     """
     from safetensors.torch import load_file
 
     from s1m_lab import models
 
-    about = network(run)
+    about = network_facts(run)
     net = models.build(about["model"], about["classes"], about["width"], about["size"])
     net.load_state_dict(load_file(run.path / "model.safetensors"))
     return net.eval()
 
 
-def network(run: Run) -> dict:
-    """What `save_network` says of a run's network: `model`, `classes`, `width`, `size`, …
+def network_facts(run: Run) -> dict:
+    """The facts that `save_network` wrote: `model`, `classes`, `width`, `size`, …
 
-    Raises ValueError for a run without one of the lab's own: the histogram baseline sees no frames,
-    and of another's network only the last layer was trained.
+    Raises ValueError for a run without one of the sixteen networks: the histogram baseline sees no
+    frames, and of torchvision's networks only the last layer is saved.
     """
     from safetensors import safe_open
 
@@ -258,14 +266,14 @@ def network(run: Run) -> dict:
         return json.loads(file.metadata()["s1m_lab"])
 
 
-def weights_print(run: Run) -> str:
-    """What the weights of a run are known by: a digest of their bytes."""
+def weights_digest(run: Run) -> str:
+    """A digest that identifies the weights of a run."""
     with open(run.path / "model.safetensors", "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def adopt(net, start: Run) -> None:
-    """Give a network the weights and the scale of another's, all but the last layer's."""
+def load_all_but_last_layer(net, start: Run) -> None:
+    """Load the weights and the scale of a run's network into `net`, except the last layer."""
     weights = load_network(start).state_dict()
     old = {key: value for key, value in weights.items() if not key.startswith("fc8.")}
     missing, unknown = net.load_state_dict(old, strict=False)
@@ -273,7 +281,7 @@ def adopt(net, start: Run) -> None:
 
 
 def commit() -> str:
-    """The commit of this code, with `+` if files were changed since; empty outside a repository."""
+    """The commit of this code, with `+` if files have changed; empty outside a repository."""
     git = ["git", "-C", str(paths.REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=12"]
     if not (paths.REPOSITORY / ".git").exists():
         return ""

@@ -29,6 +29,10 @@ def display_name(name: str) -> str:
 class VideoNetwork(nn.Module):
     """A network of torchvision with the interface of `models.Network`; `build` makes it."""
 
+    scale: Tensor
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, name: str, classes: int, body: nn.Module):
         super().__init__()
         self.name, self.classes, self.frames = name, classes, tuple(range(16))

@@ -49,53 +49,6 @@ def train(config: TrainConfig, about: dict | None = None, folder: Path | None = 
         return Trainer(config, about, folder, world).train()
 
 
-def run_of(config: TrainConfig, about: dict | None = None) -> runs.Run:
-    """The run that `train` returns: finished, begun or not there yet.
-
-    The dataset must be there, since its clips are among the settings that name a run.
-    """
-    return resolve(config, paths.dataset(config.data), about or {})[2]
-
-
-def resolve(
-    config: TrainConfig, folder: Path, about: dict, ranks: int = 1
-) -> tuple[TrainConfig, dict, runs.Run]:
-    """The config with its recipe's values, all settings that decide the weights, and the run."""
-    for split in ("train", "test"):
-        if not len(Shards(folder / "clips", split)):
-            raise ValueError(
-                f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
-                "others to test on (prepare.statuses lists what became of its videos)"
-            )
-    stored = Shards(folder / "clips", "train")
-    clips = len(loader.choose_few(stored, config.few, config.seed)[0])
-    config = (_as_start(config) if config.start else config).resolved(clips)
-    if min(config.batch_size, clips) < ranks:
-        raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
-    settings = RECIPES[config.recipe]._asdict() | asdict(config)
-    settings |= {"data": paths.name(folder), "clips": stored.fingerprint, "training": VERSION}
-    if config.start:
-        settings["weights"] = runs.weights_print(runs.load_run(config.start))
-    for young in ("start", "few"):  # settings that the first runs did not have
-        if not settings[young]:
-            del settings[young]
-    settings |= Augment(config.size, config.size).settings() | about
-    return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
-
-
-def _as_start(config: TrainConfig) -> TrainConfig:
-    """The config with the width and size of its start; refuses a start of another network."""
-    own = runs.network(runs.load_run(config.start))
-    for key in ("model", "width", "size"):
-        wanted = getattr(config, key)
-        if wanted and wanted != own[key]:
-            raise ValueError(
-                f"run {config.start!r} is a network of {key} {own[key]}, not {wanted}; a training "
-                f"starts from the same network: give {key} {own[key]}"
-            )
-    return replace(config, width=own["width"], size=own["size"])
-
-
 @dataclass
 class State:
     """The progress of a training: with weights and momenta, all that a checkpoint holds."""
@@ -236,7 +189,8 @@ class Trainer:
 
         self.log = runs.Log(run, COLUMNS + TIMED, self.state.step) if world.rank == 0 else None
         self.progress = Progress(f"training {config.model}", self.steps, "steps", self.state.step)
-        self.losses, self.last_row = [], replace(self.state)
+        self.losses: list[torch.Tensor] = []  # of the steps since the last row
+        self.last_row = replace(self.state)
 
     def build_network(self) -> models.Network:
         """The network on its device, with the weights it starts from."""
@@ -244,7 +198,7 @@ class Trainer:
         net = models.build(config.model, classes, config.width, config.size, config.seed)
         net.scale.fill_(self.recipe.scale)
         if config.start:
-            runs.adopt(net, runs.load_run(config.start))
+            runs.load_all_but_last_layer(net, runs.load_run(config.start))
         return net.to(self.world.device)
 
     def load_checkpoint(self) -> State:
@@ -347,7 +301,49 @@ class Trainer:
         predict.score_split(run, net, folder, "test", self.precision, self.threads)
         if self.world.rank == 0:
             timing = state.seconds, state.waited, state.clips
-            predict.write_results(run, net, folder, state.best_epoch, *timing, **self.about)
+            predict.write_results(run, net, folder, state.best_epoch, *timing, self.about)
+
+
+def resolve(
+    config: TrainConfig, folder: Path, about: dict, ranks: int = 1
+) -> tuple[TrainConfig, dict, runs.Run]:
+    """The config with its recipe's values, all settings that decide the weights, and the run.
+
+    The run need not exist. Its name holds a fingerprint of the settings, clips among them.
+    """
+    for split in ("train", "test"):
+        if not len(Shards(folder / "clips", split)):
+            raise ValueError(
+                f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
+                "others to test on (prepare.statuses lists what became of its videos)"
+            )
+    stored = Shards(folder / "clips", "train")
+    clips = len(loader.choose_few(stored, config.few, config.seed)[0])
+    config = (_as_start(config) if config.start else config).resolved(clips)
+    if min(config.batch_size, clips) < ranks:
+        raise ValueError(f"a batch of {config.batch_size} is too small for {ranks} processes")
+    settings = RECIPES[config.recipe]._asdict() | asdict(config)
+    settings |= {"data": paths.name(folder), "clips": stored.fingerprint, "training": VERSION}
+    if config.start:
+        settings["weights"] = runs.weights_digest(runs.load_run(config.start))
+    for young in ("start", "few"):  # settings that the first runs did not have
+        if not settings[young]:
+            del settings[young]
+    settings |= Augment(config.size, config.size).settings() | about
+    return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
+
+
+def _as_start(config: TrainConfig) -> TrainConfig:
+    """The config with the width and size of its start; refuses a start of another network."""
+    own = runs.network_facts(runs.load_run(config.start))
+    for key in ("model", "width", "size"):
+        wanted = getattr(config, key)
+        if wanted and wanted != own[key]:
+            raise ValueError(
+                f"run {config.start!r} is a network of {key} {own[key]}, not {wanted}; a training "
+                f"starts from the same network: give {key} {own[key]}"
+            )
+    return replace(config, width=own["width"], size=own["size"])
 
 
 def rate_share(recipe: Recipe, step: int, steps: int, cuts: int) -> float:

@@ -123,7 +123,7 @@ def test_pictures():
     given = [*sizes, (640, 480), (None, None), (640, None), (0, 480)]
     width, height = zip(*given, strict=True)
     df = make([("train", [0], "x", 1.0)] * len(given), width=width, height=height)
-    found = analysis_catalog.pictures(df)
+    found = analysis_catalog.frame_sizes(df)
     assert found["videos"].sum() == len(given) and found["share"].sum() == pytest.approx(1)
     shapes = {(r.width, r.height): r.shape for r in found.itertuples() if r.width == r.width}
     shapes = dict(
@@ -138,10 +138,10 @@ def test_splits_and_what_is_torn(rows):
     group = [None if n % 5 == 0 else f"g{n // 3}" for n in range(len(rows))]
     df = make(rows, group=group)
     df["id"] = df["id"].where(np.arange(len(df)) > 1, "v2")
-    found = analysis_catalog.splits(df)
+    found = analysis_catalog.split_sizes(df)
     assert found["videos"].to_dict() == Counter(r[0] for r in rows)
     assert found["share"].sum() == pytest.approx(1) and found["the paper's share"].sum() == 1
-    torn = analysis_catalog.torn(df)
+    torn = analysis_catalog.split_overlaps(df)
     for name, column in (("ids", df["id"]), ("groups", df["group"])):
         places = {}
         for value, split in zip(column, df["split"], strict=True):
@@ -152,7 +152,7 @@ def test_splits_and_what_is_torn(rows):
 
 
 def test_what_was_set_aside(df):
-    aside = analysis_catalog.set_aside(df)
+    aside = analysis_catalog.skipped_rows(df)
     assert aside["rows"].to_dict() == {"torn": 2}
     assert aside["share of the source"].tolist() == [2 / 302]
 
@@ -282,13 +282,13 @@ def test_an_empty_catalog_is_told_as_it_is(rows):
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
     assert sizes["videos"].sum() == len(rows) and len(pairs) == 0
     assert analysis_catalog.durations(df).loc["all", "unknown"] == len(rows)
-    assert set(analysis_catalog.pictures(df)["shape"]) <= {"unknown"}
+    assert set(analysis_catalog.frame_sizes(df)["shape"]) <= {"unknown"}
     assert len(analysis_catalog.characteristic_words(df)) == 0
     assert analysis_catalog.duplicate_counts(analysis_catalog.near_duplicates(df)).sum() == 0
     assert drawn(figures_catalog.draw_durations(df)) == [
         "No duration is known: the source has none"
     ]
-    assert drawn(figures_catalog.draw_pictures(analysis_catalog.pictures(df)))[0].startswith(
+    assert drawn(figures_catalog.draw_pictures(analysis_catalog.frame_sizes(df)))[0].startswith(
         "No size is known"
     )
     assert drawn(figures_catalog.draw_co_labels(pairs, sizes)) == ["No two labels share 1 videos"]
@@ -302,13 +302,13 @@ def test_an_empty_catalog_is_told_as_it_is(rows):
 def test_what_ingest_measured_fills_what_the_source_does_not_tell(tmp_path):
     rows = [("train", [0], "a", 7.0), ("train", [0], "b", None), ("test", [1], "c", None)]
     df = make(rows, width=[640, None, None], height=[480, None, None])
-    again, told = analysis_catalog.measured(df, tmp_path)
-    assert again is df and "1 of 3" in told and "no clips" in told
+    again, told = analysis_catalog.add_measured(df, tmp_path)
+    assert again is df and "durations: 1 from the source, 0 measured at ingest, 2 unk" in told
     (tmp_path / "clips").mkdir()
     status = {"id": ["v1", "v0"], "duration": [2.5, 9.0], "width": [320, 1], "height": [240, 1]}
     pq.write_table(pa.table(status), tmp_path / "clips" / "status.parquet")
-    full, told = analysis_catalog.measured(df, tmp_path)
-    assert full["duration"].tolist() == [7.0, 2.5, pd.NA] and "1 more" in told
+    full, told = analysis_catalog.add_measured(df, tmp_path)
+    assert full["duration"].tolist() == [7.0, 2.5, pd.NA] and "source, 1 measured" in told
     assert full["width"].tolist() == [640, 320, pd.NA]
     assert df["duration"].isna().sum() == 2, "the catalog itself stays as it is"
     assert full.dtypes["duration"] == df.dtypes["duration"] and full.attrs == df.attrs
@@ -358,7 +358,9 @@ def test_a_source_never_takes_the_place_of_another_dataset(home, tmp_path):
 def test_another_source_takes_no_datasets_place(home, tmp_path):
     folder = datasets.listed("pocket", source=str(write_sports1m(tmp_path / "one")))
     other = write_sports1m(tmp_path / "two", range(10))
-    with pytest.raises(ValueError, match=r"made of .*one, not of .*two; give data another name"):
+    with pytest.raises(
+        ValueError, match=r"made from .*one, not from .*two; give data another name"
+    ):
         datasets.listed("sports1m", source=str(other))
     assert len(catalog.load_catalog(folder)) == 30
 

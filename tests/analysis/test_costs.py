@@ -50,7 +50,7 @@ def videos() -> pd.DataFrame:
 
 def test_sums_are_those_of_a_plain_loop(videos, tmp_path):
     limits = [0.5, 30.0, 60.0, 500.0, math.inf]
-    own = costs.known(tmp_path, videos, CLIPS)
+    own = costs.describe_videos(tmp_path, videos, CLIPS)
     table = costs.remaining(own, limits)
     assert costs.thin_below(own) == math.ceil(
         np.median([sum(k in labels for labels in videos["labels"]) for k in range(5)]) / 2
@@ -66,7 +66,7 @@ def test_sums_are_those_of_a_plain_loop(videos, tmp_path):
         assert row.thin == sum(n < costs.thin_below(own) for n in members)
         for n, weight in enumerate((row.low, row.mid, row.high)):
             sizes = [math.nan if pd.isna(v["width"]) else v["width"] * v["height"] for v in kept]
-            each = [costs.a_second(size)[n] for size in sizes]
+            each = [costs.bytes_per_second(size)[n] for size in sizes]
             assert weight == pytest.approx(
                 sum(v["duration"] * rate for v, rate in zip(kept, each, strict=True))
             )
@@ -74,18 +74,16 @@ def test_sums_are_those_of_a_plain_loop(videos, tmp_path):
 
 
 def test_what_the_catalog_leaves_open_is_what_ingest_measured(videos, tmp_path):
-    own = costs.known(tmp_path, videos, CLIPS)
+    own = costs.describe_videos(tmp_path, videos, CLIPS)
     gone = int(videos["duration"].isna().sum())
-    assert (
-        f"durations: {300 - gone} as the catalog says, 0 measured at ingest, {gone} unknown"
-        in (own.attrs["source"])
-    )
+    counts = f"durations: {300 - gone} from the source, 0 measured at ingest, {gone} unknown"
+    assert counts in own.attrs["source"]
     rows = [
         {"id": f"v{n}", "duration": 7.0, "width": 10, "height": 20} for n in reversed(range(299))
     ]
     (tmp_path / "clips").mkdir()
     pq.write_table(pa.Table.from_pylist(rows, worker.STATUS), tmp_path / "clips/status.parquet")
-    more = costs.known(tmp_path, videos, CLIPS)
+    more = costs.describe_videos(tmp_path, videos, CLIPS)
     was = own["duration"].isna().to_numpy()
     assert (more["duration"][was][:-1] == 7).all() and more["duration"][~was].equals(
         own["duration"][~was]
@@ -97,7 +95,7 @@ def test_what_the_catalog_leaves_open_is_what_ingest_measured(videos, tmp_path):
 
 def test_nothing_known_is_said_and_drawn(videos, tmp_path):
     videos["duration"] = pd.array([None] * 300, videos["duration"].dtype)
-    own = costs.known(tmp_path, videos, CLIPS)
+    own = costs.describe_videos(tmp_path, videos, CLIPS)
     assert costs.slider_limits(own) == [math.inf]
     table = costs.remaining(own, costs.limits(own))
     assert costs.in_words(table, math.inf) == "all: 300 videos; their durations are not known"
@@ -110,7 +108,7 @@ def test_nothing_known_is_said_and_drawn(videos, tmp_path):
     assert (text["all"].filter(like="originals") == "–").all()
     assert not text["all"].filter(like="segments").str.startswith(("–", "0")).any()
     figures = (
-        durations.draw_remaining(table, costs.weights(table), title="no"),
+        durations.draw_remaining(table, costs.stored_bytes(table), title="no"),
         durations.draw_durations([], "no"),
     )
     assert all(figure.axes[0].get_title("left") == "no" for figure in figures)
@@ -118,7 +116,7 @@ def test_nothing_known_is_said_and_drawn(videos, tmp_path):
 
 
 def test_limits_suit_the_set(videos, tmp_path):
-    own = costs.known(tmp_path, videos, CLIPS)
+    own = costs.describe_videos(tmp_path, videos, CLIPS)
     assert costs.limits(own) == list(costs.LIMITS)
     assert costs.limits(own, 100.5) == sorted([*costs.LIMITS, 100.5])
     own["duration"] /= 20
@@ -129,18 +127,18 @@ def test_limits_suit_the_set(videos, tmp_path):
 
 
 def test_clips_a_video_are_those_of_the_dataset(tmp_path):
-    assert costs.clips_a_video(tmp_path) == prepare.DEFAULTS["clips"]
-    assert costs.clips_a_video(tmp_path, 3) == {"train": 3, "val": 3, "test": 3}
+    assert costs.clips_per_video(tmp_path) == prepare.DEFAULTS["clips"]
+    assert costs.clips_per_video(tmp_path, 3) == {"train": 3, "val": 3, "test": 3}
     (tmp_path / "dataset.json").write_text('{"ingest": {"clips": {"train": 6}}}')
-    assert costs.clips_a_video(tmp_path) == {**prepare.DEFAULTS["clips"], "train": 6}
+    assert costs.clips_per_video(tmp_path) == {**prepare.DEFAULTS["clips"], "train": 6}
 
 
 def test_a_second_grows_with_the_picture_and_so_does_what_is_not_known():
-    low, mid, high = costs.a_second(list(costs.RESOLUTIONS.values())).T
+    low, mid, high = costs.bytes_per_second(list(costs.RESOLUTIONS.values())).T
     assert (np.diff(low) > 0).all() and (low < mid).all() and (mid < high).all()
-    assert np.array_equal(costs.a_second(math.nan), costs.STORED)
-    assert costs.a_second(640 * 480)[1] == costs.STORED[1]
-    assert costs.a_second(4 * 640 * 480)[1] == pytest.approx(costs.STORED[1] * 4**0.8)
+    assert np.array_equal(costs.bytes_per_second(math.nan), costs.STORED)
+    assert costs.bytes_per_second(640 * 480)[1] == costs.STORED[1]
+    assert costs.bytes_per_second(4 * 640 * 480)[1] == pytest.approx(costs.STORED[1] * 4**0.8)
     # every corner of what is assumed lies within
     for pixels in costs.RESOLUTIONS.values():
         corners = [
@@ -149,7 +147,7 @@ def test_a_second_grows_with_the_picture_and_so_does_what_is_not_known():
             for anchor in costs.ANCHOR
             for power in costs.EXPONENT
         ]
-        found = costs.a_second(pixels)
+        found = costs.bytes_per_second(pixels)
         assert found[0] == pytest.approx(min(corners)) and found[2] == pytest.approx(max(corners))
 
 
@@ -268,24 +266,24 @@ def test_both_prices_weigh_a_shard_as_it_is_on_disk(videos, tmp_path, monkeypatc
     assert weight > 1.2 * coded.sum()  # else the tar would not matter
     rates = costs.Rates(*np.ones((2, 3)))
     assert costs.price(1, 40, rates)["bytes"] == pytest.approx(weight, rel=0.02)
-    own = costs.known(tmp_path, videos, CLIPS)
+    own = costs.describe_videos(tmp_path, videos, CLIPS)
     table = costs.remaining(own, [math.inf])
     price = costs.price(len(own), table["clips"].iloc[0], rates)["bytes"]
     name = f"segments, {', '.join(costs.STORED_AS)}"
-    assert costs.weights(table)[name][0] == pytest.approx(price)
+    assert costs.stored_bytes(table)[name][0] == pytest.approx(price)
     claim = costs.claim(np.ones(3), 40).set_index(["reading", "size"])
     assert claim.loc[("segments, JPEG q90", "200×200"), "mid"] == pytest.approx(weight, rel=0.02)
 
 
 def test_originals_on_disk_are_weighed(videos, tmp_path):
-    own = costs.known(tmp_path, videos, CLIPS)
+    own = costs.describe_videos(tmp_path, videos, CLIPS)
     assert costs.on_disk(tmp_path, videos, own) == ""
     (tmp_path / "a.mp4").write_bytes(bytes(3_000_000))
     paths = [None] * 300
     paths[4], paths[5] = "a.mp4", "gone.mp4"
     videos["path"] = pd.array(paths, videos["path"].dtype)
     said = costs.on_disk(tmp_path, videos, own)
-    model = costs.written(30 * costs.a_second(own["pixels"][4]))
+    model = costs.format_range(30 * costs.bytes_per_second(own["pixels"][4]))
     assert said == f"1 originals on this disk: 3.0 MB, by the model {model}"
 
 
@@ -301,11 +299,11 @@ def test_originals_on_disk_are_weighed(videos, tmp_path):
     ],
 )
 def test_written(sizes, unit, text):
-    assert costs.written(np.array(sizes, float), unit) == text
+    assert costs.format_range(np.array(sizes, float), unit) == text
 
 
 def test_the_slider_draws_what_it_stands_on(videos, tmp_path):
-    own, drawn = costs.known(tmp_path, videos, CLIPS), []
+    own, drawn = costs.describe_videos(tmp_path, videos, CLIPS), []
     limits = costs.slider_limits(own)
 
     def draw(limit):
@@ -322,9 +320,10 @@ def test_the_slider_draws_what_it_stands_on(videos, tmp_path):
 
 
 def test_figures_draw_any_text(videos, tmp_path):
-    own = costs.known(tmp_path, videos, CLIPS)
+    own = costs.describe_videos(tmp_path, videos, CLIPS)
     table, text = costs.remaining(own, costs.slider_limits(own)), "$\\frac{1$ <b>\n中文"
-    sizes = {f"{text} {n}": size for n, size in enumerate(list(costs.weights(table).values())[:4])}
+    sizes = list(costs.stored_bytes(table).values())[:4]
+    sizes = {f"{text} {n}": size for n, size in enumerate(sizes)}
     durations.draw_remaining(table, sizes, 30.0, text).savefig(tmp_path / "a.png")
     seconds = own["duration"].dropna().to_numpy()
     durations.draw_durations(seconds, text, sports1m.QUANTILES).savefig(tmp_path / "b.png")

@@ -217,7 +217,7 @@ def bits(run: runs.Run) -> dict:
 
 def test_the_network_beats_chance_and_its_run_is_like_any_other(folder, films):
     run = train.tune(films, WORDS, epochs=12, workers=1)
-    assert run == train.run_of(films, WORDS, 0, 12)
+    assert run == train.tune(films, WORDS, 0, 12, workers=1), "a finished run is found"
     assert run.name.startswith(f"{folder.name}-histograms-s0-")
     results = run.results
     saved = predict.load_predictions(run)
@@ -264,7 +264,7 @@ def test_a_killed_search_ends_in_the_same_bits(folder, films):
     )
     assert not run.finished
     assert bits(train.tune(films, WORDS, epochs=12, run="killed", workers=1)) == bits(whole)
-    with pytest.raises(ValueError, match="epochs: 12 there, 13 asked for"):
+    with pytest.raises(ValueError, match="epochs: 12 in the run, 13 now"):
         train.tune(films, WORDS, epochs=13, run="killed", workers=1)
 
 

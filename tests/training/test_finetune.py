@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from s1m_lab import models
 from s1m_lab.analysis import intervals, run_groups, transfer
 from s1m_lab.common import paths
+from s1m_lab.common.files import fingerprint
 from s1m_lab.data import augment, catalog, loader
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
@@ -176,10 +177,10 @@ def test_kept_features_are_recomputed_bit_for_bit(lab, layer, split):
     machine = run.config["machine"]
     folder = paths.dataset("three-fold1")
     net = models.build("slow", 3, 1 / 16, 43)
-    runs.adopt(net, start := runs.load_run("slow"))
+    runs.load_all_but_last_layer(net, start := runs.load_run("slow"))
     made = sorted((folder / "features").iterdir())
     kept = frozen_features.load_or_compute(
-        net, runs.weights_print(start), folder, split, layer, 0, machine
+        net, runs.weights_digest(start), folder, split, layer, 0, machine
     )
     assert sorted((folder / "features").iterdir()) == made, "the run's own file was found"
     stored, done = Shards(folder / "clips", split), 0
@@ -211,8 +212,8 @@ def test_the_last_hidden_layer_of_a_kept_pooling_has_the_bits_of_the_whole_netwo
 ):
     machine, folder = lab("top3", start=model).config["machine"], paths.dataset("three-fold1")
     net = models.build(model, 3, 1 / 16, 43)
-    runs.adopt(net, start := runs.load_run(model))
-    asked = runs.weights_print(start), folder, split
+    runs.load_all_but_last_layer(net, start := runs.load_run(model))
+    asked = runs.weights_digest(start), folder, split
     whole = frozen_features.compute(net, Shards(folder / "clips", split), "fc7", 0, machine)
     whole = np.concatenate(list(whole))
     old = {file: file.read_bytes() for file in (folder / "features").glob(f"fc7-{split}-*")}
@@ -251,7 +252,7 @@ def test_other_weights_crops_or_machines_have_other_features(lab):
     run = lab("top")
     folder, machine = paths.dataset("three-fold1"), run.config["machine"]
     net = models.build("slow", 3, 1 / 16, 43)
-    runs.adopt(net, runs.load_run("slow"))
+    runs.load_all_but_last_layer(net, runs.load_run("slow"))
 
     def files(weights, split, seed, **other):
         frozen_features.load_or_compute(
@@ -395,7 +396,7 @@ def test_a_start_that_cannot_be_tuned_is_refused(lab):
     with pytest.raises(ValueError, match="is a network of width 0.0625, not 0.5"):
         train.train(config)
     with pytest.raises(ValueError, match="of model single-multires, not slow"):
-        train.run_of(TrainConfig(data="three-fold1", start="single-multires"))
+        train.Trainer(TrainConfig(data="three-fold1", start="single-multires"))
     with pytest.raises(ValueError, match="only the top is tuned"):
         lab("all", start="r3d_18")
 
@@ -403,7 +404,7 @@ def test_a_start_that_cannot_be_tuned_is_refused(lab):
 def test_runs_that_were_not_tuned_keep_their_names():
     """The names of before: settings that nobody asks for are not among them."""
     settings = {"data": "a", "model": "slow", "seed": 0}
-    assert runs.default_name(settings) == "a-slow-s0-" + runs.stages.fingerprint(**settings)[:8]
+    assert runs.default_name(settings) == "a-slow-s0-" + fingerprint(**settings)[:8]
     assert runs.default_name({**settings, "tune": "top"}).startswith("a-slow-top-s0-")
 
 

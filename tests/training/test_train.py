@@ -67,7 +67,7 @@ def test_the_dataset_of_a_run_is_found_again(films, home, tmp_path):
         assert paths.dataset(settings["data"]) == folder
         assert prepare.prepare(settings["data"]) == folder, "no dataset is made of a dataset"
         again = TrainConfig(**{**TINY, "data": settings["data"]})
-        assert train.run_of(again).path == run.path and run.name.startswith("my.films-")
+        assert train.Trainer(again).run.path == run.path and run.name.startswith("my.films-")
     assert not paths.is_path(inside.name) and paths.is_path("my.films")
     assert [folder.name for folder in (home / "data").iterdir() if folder.is_dir()] == [inside.name]
 
@@ -90,7 +90,7 @@ def bits(run: runs.Run) -> dict:
 
 def test_a_run_holds_what_it_says(lab):
     run = train.train(lab())
-    assert train.run_of(lab()) == run
+    assert train.Trainer(lab()).run == run
     results = run.results
     assert (results["model"], results["classes"], results["seed"]) == ("slow", 2, 0)
     net = runs.load_network(run)
@@ -121,11 +121,11 @@ def test_a_run_holds_what_it_says(lab):
 
 def test_a_finished_run_is_found_and_other_settings_stop(lab):
     run = train.train(lab(run="mine", epochs=1))
-    assert train.run_of(lab(run="mine", epochs=1)) == run
+    assert train.Trainer(lab(run="mine", epochs=1)).run == run
     before = (run.path / "results.json").stat().st_mtime_ns
     assert train.train(lab(run="mine", epochs=1)).path == run.path
     assert (run.path / "results.json").stat().st_mtime_ns == before
-    with pytest.raises(ValueError, match="epochs: 1 there, 2 asked for"):
+    with pytest.raises(ValueError, match="epochs: 1 in the run, 2 now"):
         train.train(lab(run="mine", epochs=2))
     assert train.train(lab(run="v1.1", epochs=1)).path == runs.load_run("v1.1").path
     with pytest.raises(ValueError, match="starts with a letter"):

@@ -215,7 +215,8 @@ def _make_codebooks(folder: Path, here: Path, words: int, workers: int, schedule
     for _ in cluster.run(sample_shard, jobs, workers, scheduler):
         progress.update()
     pieces = [np.load(piece, allow_pickle=False) for piece in sorted(here.glob("sample-*.npy"))]
-    tensors, first = {}, 0
+    tensors: dict[str, np.ndarray] = {}
+    first = 0
     for kind in KINDS:
         size = descriptors.SIZES[kind.split()[0]]
         own = np.concatenate([p[:, first : first + size] for p in pieces])
@@ -289,14 +290,21 @@ def load_codebooks(folder: Path) -> dict[str, Codebook]:
 def describe_shard(job: dict) -> int:
     """Save the vectors of a shard's videos (float32 V×D), in its order; returns its clips."""
     stored, codebooks = Shards(job["clips"], job["split"]), load_codebooks(Path(job["codebooks"]))
-    words, rows, last = len(codebooks[KINDS[0]].words), [], None
+    words, last = len(codebooks[KINDS[0]].words), None
+    totals: list[np.ndarray] = []  # of each video
+    clips: list[int] = []
     with _one_thread():
         for _, video, clip in _read_clips(stored, job["shard"], 0):
-            if video != last:
-                rows.append([0.0, 0])
-                last = video
-            rows[-1] = [rows[-1][0] + count_clip(clip, codebooks), rows[-1][1] + 1]
-        _save_piece(job["piece"], np.stack([normalise(total, n, words) for total, n in rows]))
+            counts = count_clip(clip, codebooks)
+            if video == last:
+                totals[-1] += counts
+                clips[-1] += 1
+            else:
+                totals.append(counts)
+                clips.append(1)
+            last = video
+        rows = [normalise(total, n, words) for total, n in zip(totals, clips, strict=True)]
+        _save_piece(job["piece"], np.stack(rows))
     return job["size"]
 
 

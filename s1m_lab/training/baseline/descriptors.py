@@ -41,7 +41,8 @@ def local(clip: np.ndarray) -> dict[str, Local]:
     T, H, W = clip.shape[:3]
     if T < 9 or min(H, W) < 24:
         raise ValueError(f"a clip of {T}×{H}×{W} has no room for features; 9×24×24 has")
-    volume, found = grey(clip), {kind: [] for kind in KINDS}
+    volume = grey(clip)
+    found: dict[str, list] = {kind: [] for kind in KINDS}
     for image in volume[chosen(T)]:
         dots = corners(image)
         sums, filtered = summed(image), textons(image)
@@ -53,7 +54,7 @@ def local(clip: np.ndarray) -> dict[str, Local]:
     for where, points in (("grid", _lattice(volume.shape)), ("points", events(smooth))):
         found[f"cuboid {where}"].append((cuboids(smooth, points), points[:, 1:]))
     joined = {kind: map(np.concatenate, zip(*parts, strict=True)) for kind, parts in found.items()}
-    size = np.float32([H, W])
+    size = np.array([H, W], np.float32)
     return {kind: Local(v.astype(np.float32), (p + 0.5) / size) for kind, (v, p) in joined.items()}
 
 
@@ -64,7 +65,7 @@ def chosen(T: int) -> np.ndarray:
 
 def grey(clip: np.ndarray) -> np.ndarray:
     """uint8 …×3 → float32 …, 0…1 (ITU-R BT.709)."""
-    return clip @ (np.float32([0.2125, 0.7154, 0.0721]) / 255)
+    return clip @ (np.array([0.2125, 0.7154, 0.0721], np.float32) / 255)
 
 
 def _grid(size: tuple[int, int], step: int, margin: int) -> np.ndarray:
@@ -141,9 +142,9 @@ def bank() -> np.ndarray:
     for s in (1, 2):
         r = (x**2 + y**2) / (2 * s**2)
         filters.append((1 - r) * np.exp(-r))
-    filters = np.stack(filters, -1)
-    filters -= filters.mean(axis=(0, 1))
-    return (filters / np.abs(filters).sum(axis=(0, 1))).astype(np.float32)
+    bank = np.stack(filters, -1)
+    bank -= bank.mean(axis=(0, 1))
+    return (bank / np.abs(bank).sum(axis=(0, 1))).astype(np.float32)
 
 
 def textons(image: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ class Trial(NamedTuple):
 
 def grid() -> list[Trial]:
     """The trials, in order: `GRID` with each linear model once."""
-    every = [Trial(*values) for values in product(*GRID.values())]
+    every = [Trial(*values) for values in product(*GRID.values())]  # type: ignore[arg-type]
     plain = [trial if trial.depth else trial._replace(width=0, dropout=0.0) for trial in every]
     return list(dict.fromkeys(plain))
 
@@ -75,8 +75,12 @@ class Network(nn.Module):
     number, which is then limited to five standard deviations.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, mean: Tensor, scale: Tensor, classes: int, trial: Trial):
         super().__init__()
+        self.classes = classes
         self.register_buffer("mean", mean)
         self.register_buffer("scale", scale)
         layers, dims = [], len(mean)
@@ -124,11 +128,6 @@ def tune(
             state, best = search(found, vectors, world.device)
             _score(found, folder, vectors, state, best, world.device)
     return found
-
-
-def run_of(data: str | Path, words: int, seed: int, epochs: int, run: str = "") -> runs.Run:
-    """The run that `tune` returns: finished, begun or not there yet; the clips must be there."""
-    return _settings(paths.dataset(data), words, seed, epochs, run)[1]
 
 
 def _settings(folder: Path, words: int, seed: int, epochs: int, run: str) -> tuple[dict, runs.Run]:
@@ -201,7 +200,7 @@ def search(run: runs.Run, vectors: Path, device) -> tuple[dict, dict[str, dict]]
 
 def train_epochs(net: Network, trial: Trial, train: Vectors, settings: dict) -> Iterator[Epoch]:
     """Train one trial; yields after every epoch. Videos come in the order that clips would."""
-    device, classes = net.mean.device, net.layers[-1].out_features
+    device = net.mean.device
     optimizer = torch.optim.AdamW(net.parameters(), trial.lr, weight_decay=trial.decay)
     batch_size = min(settings["batch_size"], len(train.ids))
     epoch_steps = len(train.ids) // batch_size
@@ -209,8 +208,8 @@ def train_epochs(net: Network, trial: Trial, train: Vectors, settings: dict) -> 
     for plan in loader.plan_batches(train.counts, batch_size, settings["seed"], settings["epochs"]):
         before = time.perf_counter()
         x = torch.from_numpy(train.vectors[plan.samples]).to(device)  # B×D
-        targets = loader.soft_targets([train.labels[n] for n in plan.samples], classes)
-        targets = torch.from_numpy(targets).float().to(device)  # B×classes
+        own = loader.soft_targets([train.labels[n] for n in plan.samples], net.classes)
+        targets = torch.from_numpy(own).float().to(device)  # B×classes
         waited += time.perf_counter() - before
 
         loss = F.cross_entropy(net(x), targets)
@@ -248,23 +247,20 @@ def _mean_and_scale(train: Vectors) -> tuple[Tensor, Tensor]:
 
 def _score(run: runs.Run, folder: Path, vectors: Path, state: dict, weights: dict, device) -> None:
     """Write the weights, the predictions of the network and the linear model, `results.json`."""
-    test, classes, settings = (
-        bag_of_words.load_vectors(vectors, "test"),
-        len(run.labels),
-        run.config["settings"],
-    )
+    test, settings = bag_of_words.load_vectors(vectors, "test"), run.config["settings"]
     none = np.zeros(len(test.ids))  # a video has one vector and no clips
     labels = pa.array(test.labels, pa.list_(pa.int16()))
     columns = {"video": test.ids, "clip": none.astype(np.int16), "start": none, "labels": labels}
     for kind, split in (("linear", "linear"), ("network", "test")):
         best, own = state["best"][kind], weights[kind]
-        net = Network(own["mean"], own["scale"], classes, trial := grid()[best["trial"]])
+        trial = grid()[best["trial"]]
+        net = Network(own["mean"], own["scale"], len(run.labels), trial)
         net.load_state_dict(own)
         found = probabilities(net.to(device), test)
-        predict.write_predictions(run, split, pa.table(columns), classes, found)
+        predict.write_predictions(run, split, pa.table(columns), net.classes, found)
     about = {
         "model": MODEL,
-        "classes": classes,
+        "classes": net.classes,
         "words": settings["words"],
         "features": settings["features"],
         **trial._asdict(),
@@ -272,11 +268,10 @@ def _score(run: runs.Run, folder: Path, vectors: Path, state: dict, weights: dic
         "numbers": best,
     }
     runs.save_weights(run.path / "model.safetensors", net.state_dict(), about)
-    # As in Table 1, clips have no score of their own.
-    clips = {"clip_hit1": None, "clips": len(Shards(folder / "clips", "test"))}
+    clips = len(Shards(folder / "clips", "test"))
+    more = {"clip_hit1": None, "clips": clips, "train_clips_per_second": None}  # as in Table 1
     timing = state["seconds"], state["waited"], 0  # of all trials
-    more = clips | {"train_clips_per_second": None}
-    predict.write_results(run, net, folder, best["epoch"], *timing, **more)
+    predict.write_results(run, net, folder, best["epoch"], *timing, more)
 
 
 def trials(run: runs.Run) -> pd.DataFrame:
