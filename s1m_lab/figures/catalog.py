@@ -187,7 +187,7 @@ def draw_pictures(pictures: pd.DataFrame, most: int = 8) -> Figure:
     title = title if len(known) > 1 else f"{names[0]} is the only size"
     rows = max(len(names), len(shapes), 3)
     fig, ((left, right),) = style.new_figure(1, 2, 0.7 + 0.28 * rows)
-    fig.get_layout_engine().set(wspace=0.06)
+    fig.set_layout_engine("constrained", wspace=0.06)
     shares = f"{best.max():.1%} are {best.idxmax()}"
     both = (left, top["share"], names, title), (right, shapes, list(shapes.index), shares)
     for ax, share, ticks, title in both:
@@ -205,14 +205,15 @@ def thumbnails(folder: Path, each: int = 5, height: int = 84) -> dict[int, list[
 
     Empty where no clips were made. At most `SHOWN` shards are searched.
     """
-    found, places = defaultdict(list), defaultdict(list)
+    found: dict[int, list[str]] = defaultdict(list)
+    places: dict[int, list[tuple[int, int]]] = defaultdict(list)
     if not (Path(folder) / "clips" / "index.parquet").is_file():
         return found
     stored = Shards(Path(folder) / "clips", "train")
     for shard in range(min(SHOWN, len(stored.names))):
         index = stored.index(shard)
         labels = pc.list_element(index["labels"], 0).to_numpy()
-        for row in np.flatnonzero(pc.equal(index["clip"], 0).to_numpy()):
+        for row in np.flatnonzero(pc.equal(index["clip"], 0).to_numpy()).tolist():
             if len(places[labels[row]]) < each:
                 places[labels[row]].append((shard, row))
     for label, wanted in places.items():
@@ -245,7 +246,9 @@ def make_cards(
 
     `pictures` are those of `thumbnails`; `seed` draws the titles.
     """
-    own_words, others, titles = (defaultdict(list) for _ in range(3))
+    own_words: dict[int, list[str]] = defaultdict(list)
+    others: dict[int, list[str]] = defaultdict(list)
+    titles: dict[int, list[str]] = defaultdict(list)
     for label, word in zip(words["label"], words["word"], strict=True):
         own_words[label].append(style.one_line(word, 30))
     for a, b, n in zip(pairs["label_a"], pairs["label_b"], pairs["videos"], strict=True):
@@ -259,8 +262,8 @@ def make_cards(
         facts = [f"{videos:,} videos", f"{train:,} train, {val:,} val, {test:,} test"]
         facts += [f"{several / max(1, videos):.1%} with other labels too"]
         facts += [f"median {format_seconds(seconds)}"] if np.isfinite(seconds) else []
-        notes = ("words", own_words[label]), ("together with", others[label])
-        notes = [(head, ", ".join(texts)) for head, texts in notes]
+        notes = [("words", ", ".join(own_words[label]))]
+        notes.append(("together with", ", ".join(others[label])))
         text = tables.CARD.render(
             name=style.one_line(name, 80), about=f"label {label}", facts=" · ".join(facts),
             notes=notes, frames=pictures.get(label, []), titles=titles[label],

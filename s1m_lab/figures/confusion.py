@@ -10,7 +10,7 @@ never happened is white.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -21,7 +21,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from s1m_lab import paper
@@ -78,7 +77,8 @@ def _heat(ax: Axes, share: np.ndarray, top: float, numbers: bool = False) -> Qua
     for spine in ax.spines.values():
         spine.set(visible=True, color=style.FAINT)
     ax.tick_params(length=0)
-    return ax.collections[0]
+    image: Any = ax.collections[0]
+    return image
 
 
 def largest_share(*matrices: np.ndarray) -> float:
@@ -209,7 +209,7 @@ def draw_blocks(
 
 def _middle_frames(stored: Shards, clips: Sequence[int], classes: int) -> np.ndarray:
     """Frame 8 of these clips, N×H×W×3."""
-    taken = loader.Clips(stored, [8], classes, threads=1).take(np.array(clips, int))
+    taken = loader.Clips(stored, [8], classes, threads=1).take([int(clip) for clip in clips])
     return taken.frames[:, 0].numpy()
 
 
@@ -249,7 +249,7 @@ def draw_confused_clips(
             captions.append(f"{name}\n{taken}?\n{each}")
     frames = _middle_frames(stored, clips, own.shape[1])
     title = f"Clips of confused pairs, and how likely they are the other ({' | '.join(names)})"
-    return contact_sheet(frames, captions, title)
+    return contact_sheet(list(frames), captions, title)
 
 
 # ----------------------------------------------------------------------- one class, pair or block
@@ -294,7 +294,7 @@ def _confused_with(seen: Confusion, labels: list[int], most: int) -> np.ndarray:
 
     They stand in the order of the matrix.
     """
-    both = sum(shares(matrix) for matrix in seen.counts)
+    both = np.sum([shares(matrix) for matrix in seen.counts], axis=0)
     near = set(labels)
     for label in labels:
         for share in (both[label].copy(), both[:, label].copy()):
@@ -311,9 +311,9 @@ def _draw_part(seen: Confusion, labels: np.ndarray, marked: list[int], title: st
     heights = [1.25, 2.1 + 0.235 * len(labels)]
     fig = plt.figure(figsize=(style.WIDTH, sum(heights) + 0.4), FigureClass=style.Photographs)
     plt.close(fig)
-    below = fig
+    below: Any = fig
     if shown:
-        above, below = fig.subfigures(2, 1, height_ratios=heights)
+        (above,), (below,) = fig.subfigures(2, 1, height_ratios=heights, squeeze=False)
         pictures = above.subplots(1, 6)
         for ax in pictures[len(shown) :]:
             ax.axis("off")
@@ -339,7 +339,7 @@ def draw_first_look(seen: Confusion) -> Figure:
 def explore_confusion(seen: Confusion):
     """A widget: a list of classes, pairs (a | b) and blocks (a … b), and a figure of the choice."""
     names = [style.one_line(name, 40) for name in seen.classes]
-    options = [(name, (draw_class, label)) for label, name in enumerate(names)]
+    options: list[tuple[str, Any]] = [(name, (draw_class, k)) for k, name in enumerate(names)]
     pairs = zip(seen.pairs["label_a"][:PAIRS], seen.pairs["label_b"][:PAIRS], strict=True)
     options += [(f"{names[a]} | {names[b]}", (draw_pair, n)) for n, (a, b) in enumerate(pairs)]
     for n in range(-(-len(names) // BLOCK)):
@@ -387,16 +387,12 @@ def draw_precisions(
     title = f"Mean average precision {mean['run']:.3f} ({mean['run_low']:.3f} to "
     title += f"{mean['run_high']:.3f}); {style.clean(names[1], 30)} has {mean['versus']:.3f}"
     style.headline(fig, title)
-    keys = [_dot(style.clean(name), color=shade, markerfacecolor=fill) for name, shade, fill in
-            zip(names, colours, (colours[0], "white"), strict=True)]  # fmt: skip
+    keys = [
+        style.legend_dot(style.clean(names[0]), color=colours[0]),
+        style.legend_dot(style.clean(names[1]), color=colours[1], markerfacecolor="white"),
+    ]
     fig.legend(handles=keys, loc="outside lower left", ncols=2, fontsize=9)
     return fig
-
-
-def _dot(label: str, **look) -> Line2D:
-    """An entry of a legend."""
-    look = {"color": style.INK, "marker": "o", "linestyle": "", "markersize": 6} | look
-    return Line2D([], [], label=label, **look)
 
 
 @style.styled
@@ -439,7 +435,10 @@ def draw_gains(
     what = " over ".join(style.clean(name, 30) for name in names)
     title = f"{what}: {up} of {len(ranked)} classes gain and {down} lose (p ≤ 0.05); chance alone "
     style.headline(fig, title + f"would give {chance:.1f}")
-    handles = [_dot("p ≤ 0.05"), _dot("may be chance", markerfacecolor="white")]
-    handles.append(_dot("the paper", **style.RING | {"markersize": 8}))
+    handles = [
+        style.legend_dot("p ≤ 0.05"),
+        style.legend_dot("may be chance", markerfacecolor="white"),
+    ]
+    handles.append(style.legend_dot("the paper", **style.RING | {"markersize": 8}))
     fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
     return fig

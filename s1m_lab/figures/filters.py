@@ -8,7 +8,6 @@ A filter is drawn around mid-grey: 128 is zero, and its largest weight of all fr
 0 or 255.
 """
 
-import base64
 import html
 import io
 
@@ -29,6 +28,7 @@ from s1m_lab.analysis.filters import (
     strongest_frames,
 )
 from s1m_lab.figures import style
+from s1m_lab.figures.frames import data_uri
 
 DPI = style.STYLE["figure.dpi"]
 TILED = 690  # px, the width of tiled filters beside their caption
@@ -132,7 +132,7 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     )
     data = io.BytesIO()
     first.save(data, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-    source = f"data:image/gif;base64,{base64.b64encode(data.getvalue()).decode()}"
+    source = data_uri(data.getvalue(), "gif")
     look = f"width:{4 * first.width}px; image-rendering:pixelated; background:white; padding:10px"
     return HTML(f'<img src="{source}" style="{look}" alt="{html.escape(label)}">')
 

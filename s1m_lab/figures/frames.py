@@ -63,7 +63,7 @@ def strips(
     height, width = clips[0].shape[1:3] if len(clips) else (1, 1)
     tall = rows * ((style.WIDTH - 1.4) / columns * height / width + 0.06) + 0.6
     fig, axes = style.new_figure(rows, columns, tall, FigureClass=style.Photographs)
-    fig.get_layout_engine().set(w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
+    fig.set_layout_engine("constrained", w_pad=0.03, h_pad=0.02, wspace=0, hspace=0)
     for ax in axes[:, len(picks) :].flat:
         ax.axis("off")
     for row, clip, caption in zip(axes, clips, captions, strict=False):

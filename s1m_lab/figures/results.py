@@ -14,7 +14,6 @@ import pandas as pd
 from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from s1m_lab import paper
 from s1m_lab.analysis import comparisons
@@ -179,10 +178,10 @@ def draw_table1(table: pd.DataFrame) -> Figure:
     right.set(xlabel="video Hit@1 (points)", title="Above a single frame")
     right.axvline(0, color=style.INK, linewidth=1)
     handles = [
-        _key("clips, 95 % interval", "o", 5, linestyle="-"),
-        _key("videos, 95 % interval", "o", 8, linestyle="-"),
-        _key("each seed", "|", 6),
-        _key("the paper, on Sports-1M (487 classes)", "o", 9, **RING),
+        style.legend_dot("clips, 95 % interval", markersize=5, linestyle="-"),
+        style.legend_dot("videos, 95 % interval", markersize=8, linestyle="-"),
+        style.legend_dot("each seed", marker="|"),
+        style.legend_dot("the paper, on Sports-1M (487 classes)", markersize=9, **RING),
     ]
     fig.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=9)
     style.headline(fig, summarize(table))
@@ -194,12 +193,6 @@ def _ours(
 ) -> None:
     if len(rows):
         style.draw_intervals(ax, rows, name, y, shades, markersize=size)
-
-
-def _key(label: str, marker: str, size: int, **look) -> Line2D:
-    """An entry of a legend."""
-    look = {"color": style.INK, "linestyle": ""} | look
-    return Line2D([], [], marker=marker, markersize=size, label=label, **look)
 
 
 def summarize(table: pd.DataFrame) -> str:
@@ -255,6 +248,6 @@ def _trade(shown: pd.DataFrame, sums: dict[str, float]) -> str:
     if not {"single", "single-multires"} <= set(shown.index):
         return "Accuracy over cost"
     both = ["single-multires", "single"]
-    speed = np.divide(*shown.loc[both, "clips_per_second"])
-    less = np.divide(*(sums[key] for key in both))
+    several, one = shown.loc[both, "clips_per_second"]
+    speed, less = several / one, sums[both[0]] / sums[both[1]]
     return f"Two resolutions take {less:.2f}× the arithmetic and run at {speed:.2f}× the mean speed"

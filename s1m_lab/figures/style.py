@@ -23,15 +23,20 @@ from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import LoadFlags
+from matplotlib.lines import Line2D
 
 COLOURS = {"single": "#0072B2", "early": "#E69F00", "late": "#009E73", "slow": "#D55E00"}
 HISTOGRAMS = "#7A5195"
 PAPER, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
 COLOURS |= {"histograms": HISTOGRAMS, "average": INK}  # rows of Table 1 without a fusion
 OTHER = "#CC79A7"  # a fusion that has no colour here yet
-RING = {"color": PAPER, "fillstyle": "none", "markeredgewidth": 1.5}  # a number of the paper
+RING: dict[str, Any] = {
+    "color": PAPER,
+    "fillstyle": "none",
+    "markeredgewidth": 1.5,
+}  # a number of the paper
 KINDS = {"motion": "#CC79A7", "detail": "#56B4E9", "surround": "#B8A800", "camera": "#777777"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "figure.dpi": 90,
     "figure.constrained_layout.use": True,
     "font.family": "DejaVu Sans",
@@ -168,13 +173,14 @@ def _width(character: str) -> float:
 
 def new_figure(
     rows: int = 1, columns: int = 1, height: float = 3.0, **more: Any
-) -> tuple[Figure, np.ndarray]:
+) -> tuple[Drawing, np.ndarray]:
     """A figure of the report's width and its axes (rows × columns).
 
     The figure is closed for pyplot, so a notebook shows it once: where a cell ends with it.
     """
-    more = {"figsize": (WIDTH, height), "squeeze": False, "FigureClass": Drawing} | more
-    fig, axes = plt.subplots(rows, columns, **more)
+    fig: Any
+    look: dict[str, Any] = {"figsize": (WIDTH, height), "squeeze": False, "FigureClass": Drawing}
+    fig, axes = plt.subplots(rows, columns, **look | more)
     plt.close(fig)
     return fig, axes
 
@@ -217,7 +223,7 @@ def draw_intervals(
     rows: pd.DataFrame,
     name: str,
     y: Sequence[float] | np.ndarray | None = None,
-    colour: str | Sequence[str] = INK,
+    colour: str | Sequence[str] | np.ndarray = INK,
     **look: Any,
 ) -> None:
     """A point a row at `rows[name]`, on a line from `<name>_low` to `<name>_high`.
@@ -229,14 +235,15 @@ def draw_intervals(
     # seaborn makes point and interval from the values of a row: here the first, and the others
     values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
     long = pd.DataFrame({"value": values.ravel(), "y": np.repeat(y, 3)})
-    shades = {"color": colour}
+    shades: dict[str, Any] = {"color": colour}
     if not isinstance(colour, str):
         shades = {"hue": np.repeat(np.arange(len(rows)), 3), "palette": list(colour)}
     look = {"markersize": 6, "markeredgewidth": 1.2} | look
     sns.pointplot(
         long, x="value", y="y", ax=ax, orient="y", native_scale=True, linestyle="none",
         legend=False, err_kws={"linewidth": 1.4, "alpha": 0.6}, **shades, **look,
-        estimator=lambda each: each.iloc[0], errorbar=lambda each: (each.iloc[1:].min(), each.iloc[1:].max()),
+        estimator=lambda each: each.iloc[0],
+        errorbar=lambda each: (each.iloc[1:].min(), each.iloc[1:].max()),
     )  # fmt: skip
     ax.set(xlabel="", ylabel="")
 
@@ -247,6 +254,12 @@ def name_rows(ax: Axes, names: Sequence[str], length: float = 26, rows: int = 0)
     ax.set_ylim(max(len(names), rows) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
+
+
+def legend_dot(label: str, **look: Any) -> Line2D:
+    """A dot for a legend, black unless `look` says otherwise."""
+    dot: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "", "markersize": 6}
+    return Line2D([], [], label=label, **dot | look)
 
 
 def log_seconds(ax: Axes) -> None:
