@@ -236,7 +236,7 @@ def readme_claims(judged: pd.DataFrame) -> str:
         own = [claim.rstrip(".") for claim in judged.loc[judged["verdict"] == verdict, "claim"]]
         sides.append(f"{verb} {len(own)}" + (f" (*{'*; *'.join(own)}*)" if own else ""))
     return (f"Of {len(judged)} claims of the paper these runs {' and '.join(sides)}; "
-            f"{(judged['verdict'] == OPEN).sum()} cannot be told.")  # fmt: skip
+            f"{(judged['verdict'] == OPEN).sum()} undecided.")  # fmt: skip
 
 
 def _percent(share: float) -> str:
