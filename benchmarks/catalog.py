@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from s1m_lab.common import system
 from s1m_lab.common.files import atomic
-from s1m_lab.data import sports1m
+from s1m_lab.data.catalog import read_labels
 from s1m_lab.training import runs
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,7 +60,7 @@ def published(real: Path | None, rng: np.random.Generator) -> tuple[list, list, 
         lines = (folder / "test_videos.txt").read_text("utf-8").splitlines()
         pairs = [line.split() for line in lines]
         labels = [[int(n) for n in numbers.split(",")] for _, numbers in pairs]
-        return sports1m.read_labels(folder / "labels.txt"), [name for name, _ in pairs], labels
+        return read_labels(folder / "labels.txt"), [name for name, _ in pairs], labels
     first = rng.integers(0, 487, 10_000)
     labels = [[int(n)] if k % 20 else sorted({int(n), int(n) // 2}) for k, n in enumerate(first)]
     return [f"sport {n}" for n in range(487)], [], labels

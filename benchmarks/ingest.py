@@ -36,6 +36,7 @@ from PIL import Image
 from s1m_lab.common import system
 from s1m_lab.data import catalog, shards
 from s1m_lab.data.ingest import prepare, worker
+from s1m_lab.data.locate import Source
 from s1m_lab.video import reader as video_reader
 from s1m_lab.video import writer
 
@@ -133,18 +134,16 @@ def memory(files: list[Path], folder: Path, total: int) -> list[float]:
     settings = {**prepare.DEFAULTS, "data_seed": 0, "version": prepare.VERSION, "height": 112}
     settings["width"] = 112
     for n in range(total // size):
-        videos, now = [], []
+        videos = []
         for k in range(n * size, (n + 1) * size):
             path = files[k % len(files)]
             about = path.stat()
-            state = [about.st_size, about.st_mtime_ns]
-            videos.append([f"{k:016x}", f"video {k}", [0], None, ["file", str(path), state]])
-            now.append(state)
-        job = {"store": str(folder), "name": f"train-{n:05d}", "split": "train", "clips": 4}
-        job |= {"settings": settings, "videos": videos, "now": now, "retry": False, "old": []}
-        jobs.append(job | {"inputs": f"{n}", "cut": "0"})
+            source = Source("file", str(path), [about.st_size, about.st_mtime_ns])
+            videos.append(worker.Video(f"{k:016x}", f"video {k}", [0], None, source))
+        name = f"train-{n:05d}"
+        jobs.append(worker.ShardJob(str(folder), name, "train", 4, settings, videos, f"{n}", "0"))
     for n, job in enumerate(jobs):
-        _, stem, _ = worker.make(job)
+        _, stem, _ = worker.cut_shard(job)
         if n % max(1, len(jobs) // 20) == 0:
             found.append(round(resident(), 1))
         (folder / f"{stem}.tar").unlink()

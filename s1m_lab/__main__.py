@@ -1,21 +1,23 @@
-"""The doctor, ingest, train, predict, report, suite, exhibits, classes.
+"""The commands of the lab: the doctor, ingest, train, predict, report, suite, exhibits, classes.
 
-python -m s1m_lab                               what is here, what is broken, what mends it
+python -m s1m_lab                               what is installed, what is broken, how to fix it
 python -m s1m_lab ingest <data> …               videos → clips, here or on a Dask cluster
 python -m s1m_lab train --model slow …          the settings of TrainConfig; under torchrun too
-python -m s1m_lab predict <run> <folder>        label the videos of a folder into a CSV
+python -m s1m_lab predict <run> <folder>        classify the videos of a folder into a CSV
 python -m s1m_lab report <notebook> …           executed notebooks → HTML beside them
 python -m s1m_lab suite <suite.toml>            every report of a suite, and an index of them
-python -m s1m_lab exhibits <suite.toml>         its small ones into the repository, for others
-python -m s1m_lab classes <data>                every class with a thumbnail, as one HTML page
+python -m s1m_lab exhibits <suite.toml>         its small reports into the repository
+python -m s1m_lab classes <data>                every class with a picture, as one HTML page
 """
 
 import argparse
 import dataclasses
 import importlib
 import importlib.metadata as packages
+import json
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
@@ -30,15 +32,14 @@ INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c cons
 if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ and os.name == "posix":
     INSTALL = f'cd "{paths.REPOSITORY}" && make setup && . .venv/bin/activate'
 
-EXHIBITS = """: what the suite has made, as it would be made now, is copied to
-reports/<suite>-<report>.ipynb without what is of this machine, and Table 1 of 09_results and what
-becomes of the paper's claims into the README. What is missing, out of date or too large is left out
-and named; make it with suite first.
+EXHIBITS = """: reports that are up to date are copied to reports/<suite>-<report>.ipynb without
+paths of this machine. Table 1 of 09_results and the paper's claims go into README. Reports that are
+missing, out of date or too large are left out and named; make them with suite first.
 """
 
 
 class Broken(Exception):
-    """What is wrong; `mend` is the command, or the words, that put it right."""
+    """What is broken; `mend` is the command, or the words, that fix it."""
 
     def __init__(self, what: str, mend: str = INSTALL):
         super().__init__(what)
@@ -46,20 +47,20 @@ class Broken(Exception):
 
 
 def doctor() -> int:
-    """Print a line a check, below each broken one what mends it; returns how many are broken."""
+    """Print a line per check, and below a broken one its fix; returns how many are broken."""
     print(f"s1m_lab {__version__} · {platform.platform()} · {sys.executable}\n")
-    cures = []
+    fixes: list[str] = []
     for check in (python, installed, torch, device, decoder, notebooks, home):
         try:
             print(f"  ok      {check.__name__:<10} {check()}", flush=True)
-        except Exception as error:  # whatever is broken is what the doctor is there to report
+        except Exception as error:  # of any kind: the doctor reports it
             what = " ".join(f"{type(error).__name__}: {error}".split()).removeprefix("Broken: ")
             print(f"  BROKEN  {check.__name__:<10} {what}")
-            cures.append(getattr(error, "mend", INSTALL))
-            told = "as above" if cures[-2:-1] == cures[-1:] else cures[-1]
-            print(f"          mend it:   {told}", flush=True)
-    print(f"\n{len(cures)} broken" if cures else "\nall well; next: make demo")
-    return len(cures)
+            fixes.append(getattr(error, "mend", INSTALL))
+            fix = "as above" if fixes[-2:-1] == fixes[-1:] else fixes[-1]
+            print(f"          fix it:    {fix}", flush=True)
+    print(f"\n{len(fixes)} broken" if fixes else "\neverything works; next: make demo")
+    return len(fixes)
 
 
 def python() -> str:
@@ -72,13 +73,13 @@ def python() -> str:
 
 
 def installed() -> str:
-    """Every package that the lab requires is there, in a version it allows."""
+    """Every package that the lab requires is installed, in a version it allows."""
     from packaging.requirements import Requirement
 
     wrong = []
-    wanted = [Requirement(line) for line in packages.requires("s1m_lab") or []]
-    wanted = [need for need in wanted if need.marker is None or need.marker.evaluate()]
-    for need in wanted:
+    required = [Requirement(line) for line in packages.requires("s1m_lab") or []]
+    required = [need for need in required if need.marker is None or need.marker.evaluate()]
+    for need in required:
         try:
             if (found := packages.version(need.name)) not in need.specifier:
                 wrong.append(f"{need.name} {found} is not {need.specifier}")
@@ -86,7 +87,7 @@ def installed() -> str:
             wrong.append(f"{need.name} is missing")
     if wrong:
         raise Broken("; ".join(wrong))
-    return f"{len(wanted)} packages, all in versions that the lab allows"
+    return f"{len(required)} packages, all in versions that the lab allows"
 
 
 def torch() -> str:
@@ -111,7 +112,7 @@ def device() -> str:
     if not torch.cuda.is_available():
         if shutil.which("nvidia-smi"):
             raise Broken(
-                f"an NVIDIA driver is here, but torch {torch.__version__} finds no GPU",
+                f"an NVIDIA driver is installed, but torch {torch.__version__} finds no GPU",
                 "update the driver for CUDA " + (torch.version.cuda or "(this torch has none)"),
             )
         return f"CPU, {cores}; trains in {'bf16' if system.has_bf16('cpu') else 'fp32'}"
@@ -120,7 +121,7 @@ def device() -> str:
 
 
 def decoder() -> str:
-    """Half a second of video is written, and read back as it was."""
+    """Write half a second of video, and read it back."""
     import numpy as np
 
     from s1m_lab.video import reader, writer
@@ -131,17 +132,17 @@ def decoder() -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.mp4"
         writer.encode(path, frames)
-        (seen,) = reader.segments(path, [0.0])
-        by = reader.probe(path).decoder
-    off = np.abs(seen.astype(int) - frames).mean()
-    if off > 4:
-        raise Broken(f"frames read by {by} differ from those written by {off:.0f} of 255 levels")
+        (decoded,) = reader.segments(path, [0.0])
+        name = reader.probe(path).decoder
+    difference = np.abs(decoded.astype(int) - frames).mean()
+    if difference > 4:
+        raise Broken(f"frames read by {name} differ from those written by {difference:.0f} of 255")
     versions = packages.version("av"), packages.version("decord2")
-    return "av {}, decord2 {}; a video written and read back by {}".format(*versions, by)
+    return "av {}, decord2 {}; a video written and read back by {}".format(*versions, name)
 
 
 def notebooks() -> str:
-    """papermill is here, and the kernel that it starts is this Python."""
+    """papermill is installed, and the kernel that it starts is this Python."""
     from jupyter_client.kernelspec import KernelSpecManager
 
     command = KernelSpecManager().get_kernel_spec("python3").argv
@@ -156,7 +157,7 @@ def notebooks() -> str:
 
 def home() -> str:
     folder = paths.home()
-    mend = "set S1M_HOME to a folder on a disk that has room and may be written"
+    mend = "set S1M_HOME to a folder that can be written, on a disk with free space"
     near = next(p for p in (folder, *folder.parents) if p.is_dir())
     if not os.access(near, os.W_OK):
         raise Broken(f"{folder} cannot be written", mend)
@@ -167,7 +168,7 @@ def home() -> str:
 
 
 def predict(run: str, folder: Path, out: Path | None) -> int:
-    """Write path, status and the five likeliest labels of every video file in a folder."""
+    """Write path, status and the five most likely labels of every video file in a folder."""
     from s1m_lab.training import runs
     from s1m_lab.training.predict import predict_videos
     from s1m_lab.video import reader
@@ -193,26 +194,36 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     return 0 if read else 1
 
 
-def report(notebooks: list[Path]) -> int:
-    """Write the HTML of executed notebooks beside them; says what a run made there has reached."""
+def report(notebook: list[Path]) -> int:
+    """Write the HTML of executed notebooks beside them, and print the scores of their runs."""
     from s1m_lab.reports import html
-    from s1m_lab.reports.report import reached
 
-    for notebook in notebooks:
-        if not notebook.is_file():
-            sys.exit(f"there is no notebook {notebook}")
+    for path in notebook:
+        if not path.is_file():
+            sys.exit(f"there is no notebook {path}")
         try:
-            page = html.html(notebook)
+            page = html.html(path)
         except ValueError as error:
-            sys.exit(f"{notebook} is no notebook: {' '.join(str(error).split())[:200]}")
-        print(*reached(notebook), f"report: {page}", sep="\n")
+            sys.exit(f"{path} is no notebook: {' '.join(str(error).split())[:200]}")
+        print(*_scores(path), f"report: {page}", sep="\n")
     return 0
 
 
-def train(settings: dict) -> int:
-    """Train a network from the shell, as the notebook does; prints the run and its scores.
+def _scores(notebook: Path) -> list[str]:
+    """A line for each finished run whose folder an executed notebook names."""
+    text, lines = notebook.read_text("utf-8"), []
+    for file in sorted(paths.runs().glob("*/results.json")):
+        if re.search(re.escape(json.dumps(str(file.parent))[1:-1]) + r"(?![\w.-])", text):
+            scores = json.loads(file.read_text("utf-8"))
+            clips = scores["clip_hit1"]  # null for histograms, which classify whole videos
+            of_clips = "" if clips is None else f", of clips {clips:.1%}"
+            reached = f"video Hit@1 {scores['video_hit1']:.1%}{of_clips}"
+            lines.append(f"{scores['model']}: {reached}, in {file.parent}")
+    return lines
 
-    2 where a setting cannot be meant."""
+
+def train(**settings) -> int:
+    """Train a network as the notebook does, and print its scores; 2 if a setting is wrong."""
     from s1m_lab.training import train as training_train
     from s1m_lab.training.config import TrainConfig
 
@@ -232,7 +243,7 @@ def train(settings: dict) -> int:
 
 
 def ingest(data: str, **settings) -> int:
-    """Make the clips of a dataset; says what became of its videos."""
+    """Make the clips of a dataset, and print how many videos have which status."""
     from s1m_lab.data.ingest import prepare
 
     try:
@@ -243,7 +254,7 @@ def ingest(data: str, **settings) -> int:
 
 
 def suite(file: Path, workers: int) -> int:
-    """Make the reports of a suite; 1 where one failed, and then those that need it."""
+    """Make the reports of a suite; 1 if one failed."""
     from s1m_lab.reports.suite import run
 
     try:
@@ -251,21 +262,20 @@ def suite(file: Path, workers: int) -> int:
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:  # threads wait for kernels, which end with this process
-        print("\nstopped; the same command goes on from here", flush=True)
+        print("\ninterrupted; rerun the command to resume", flush=True)
         os._exit(130)
     print(paths.home() / "reports" / "index.html")
     return int(any(how.status in ("failed", "skipped") for how in ended.values()))
 
 
 def exhibits(file: Path) -> int:
-    """Copy the small reports of a suite into the repository; 1 where one had to be left out."""
+    """Copy the small reports of a suite into the repository; 1 if one was left out."""
     from s1m_lab.reports.exhibits import write
 
     try:
-        left_out = write(file)
+        return int(write(file) > 0)
     except (FileNotFoundError, ValueError) as error:
         sys.exit(str(error))
-    return int(left_out)
 
 
 def classes(data: str, network: bool) -> int:
@@ -291,28 +301,30 @@ def parser() -> argparse.ArgumentParser:
     names = "ingest | train | predict | report | suite | exhibits | classes"
     commands = parser.add_subparsers(dest="command", metavar=names)
 
-    def command(name: str, told: str, more: str = "") -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=told, description=f"{told}{more}")
+    def command(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=text, description=f"{text}{more}")
 
-    cut = command("ingest", "videos → clips, here or on a Dask cluster")
-    cut.add_argument("data", help="a dataset's name, a folder or address of class folders, a table")
-    cut.add_argument("--clips", type=int, help="segments a video")
-    cut.add_argument("--size", type=int, help="side of the stored frames, pixels")
-    cut.add_argument("--max-duration", type=float, help="leave out longer videos, s (0: none)")
-    cut.add_argument("--files", help="folder or address (s3://…) of a catalog's files")
-    cut.add_argument("--output", help="address for the shards (default: in the dataset)")
-    cut.add_argument("--workers", type=int, help="processes here (default and most: the cores)")
-    cut.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")
-    cut.add_argument("--fetch", action="store_true", help="follow the catalog's own addresses")
-    cut.add_argument("--retry", action="store_true", help="try again those that failed")
-    cut.add_argument("--forget", action="store_true", help="let go of videos no longer in a folder")
+    clips = command("ingest", "videos → clips, here or on a Dask cluster")
+    clips.add_argument(
+        "data", help="a dataset's name, a folder or address of class folders, a table"
+    )
+    clips.add_argument("--clips", type=int, help="segments a video")
+    clips.add_argument("--size", type=int, help="side of the stored frames, pixels")
+    clips.add_argument("--max-duration", type=float, help="leave out longer videos, s (0: none)")
+    clips.add_argument("--files", help="folder or address (s3://…) of a catalog's files")
+    clips.add_argument("--output", help="address for the shards (default: in the dataset)")
+    clips.add_argument("--workers", type=int, help="processes here (default and most: the cores)")
+    clips.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")
+    clips.add_argument("--fetch", action="store_true", help="follow the catalog's own addresses")
+    clips.add_argument("--retry", action="store_true", help="try failed videos again")
+    clips.add_argument("--forget", action="store_true", help="remove videos that left the folder")
     training = command("train", "train one network, data-parallel under torchrun")
-    label = command("predict", "label the videos of a folder into a CSV")
-    label.add_argument("run", help="a run's name, or its folder")
-    label.add_argument("folder", type=Path, help="a folder of videos, or one video")
-    label.add_argument("--out", type=Path, help="the CSV (default: in the run's folder)")
-    report = command("report", "executed notebooks → HTML beside them")
-    report.add_argument("notebook", type=Path, nargs="+", help="such as reports/mine.ipynb")
+    prediction = command("predict", "classify the videos of a folder into a CSV")
+    prediction.add_argument("run", help="a run's name, or its folder")
+    prediction.add_argument("folder", type=Path, help="a folder of videos, or one video")
+    prediction.add_argument("--out", type=Path, help="the CSV (default: in the run's folder)")
+    pages = command("report", "executed notebooks → HTML beside them")
+    pages.add_argument("notebook", type=Path, nargs="+", help="such as reports/mine.ipynb")
     listed = "a TOML file that lists reports, such as notebooks/pocket.toml"
     several = command("suite", "every report of a suite, and an index of them")
     several.add_argument("file", type=Path, help=listed)
@@ -321,32 +333,25 @@ def parser() -> argparse.ArgumentParser:
     )
     shown = command("exhibits", "small reports of a suite → the repository", EXHIBITS)
     shown.add_argument("file", type=Path, help=listed)
-    page = command("classes", "every class with a thumbnail, as one HTML page")
+    page = command("classes", "every class with a picture, as one HTML page")
     page.add_argument("data", help="a dataset's name, a folder of class folders, or a table")
-    page.add_argument(
-        "--network", action="store_true", help="let the page fetch what pictures are missing"
-    )
+    page.add_argument("--network", action="store_true", help="let the page fetch missing pictures")
     if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
         from s1m_lab.training.config import TrainConfig
 
         for field in dataclasses.fields(TrainConfig):
             kind = {"action": "store_true"} if field.type is bool else {"type": field.type}
-            told = field.metadata["help"] + f" (default: {field.default})" * bool(field.default)
+            text = field.metadata["help"] + f" (default: {field.default})" * bool(field.default)
             name = f"--{field.name.replace('_', '-')}"
-            training.add_argument(name, default=field.default, help=told, **kind)
+            training.add_argument(name, default=field.default, help=text, **kind)
     return parser
 
 
 def main() -> int:
-    given = vars(parser().parse_args())
-    command = given.pop("command")
-    if command == "train":
-        return train(given)
-    if command == "report":
-        return report(given["notebook"])
-    takers = (ingest, predict, suite, exhibits, classes)
-    by_name = {taker.__name__: taker for taker in takers}
-    return by_name[command](**given) if command else min(doctor(), 1)
+    settings = vars(parser().parse_args())
+    functions = {f.__name__: f for f in (ingest, train, predict, report, suite, exhibits, classes)}
+    command = settings.pop("command")
+    return functions[command](**settings) if command else min(doctor(), 1)
 
 
 if __name__ == "__main__":

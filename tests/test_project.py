@@ -290,7 +290,7 @@ def test_the_doctor_names_what_is_broken_and_what_mends_it(tmp_path):
     assert done.returncode == 1 and lines[-1] == "2 broken"
     at = next(i for i, line in enumerate(lines) if line.startswith("  BROKEN  decoder"))
     assert "libavcodec is gone" in lines[at]
-    assert "mend it:" in lines[at + 1] and "-m pip install" in lines[at + 1]
+    assert "fix it:" in lines[at + 1] and "-m pip install" in lines[at + 1]
     at = next(i for i, line in enumerate(lines) if line.startswith("  BROKEN  home"))
     assert "S1M_HOME" in lines[at + 1]
 
@@ -307,7 +307,7 @@ def test_the_doctor_knows_who_forgot_to_activate(tmp_path):
     env["PYTHONPATH"] = os.pathsep.join(map(str, (tmp_path, ROOT)))
     done = subprocess.run(outside, env=env, capture_output=True, text=True)
     assert "make setup && . .venv/bin/activate" in done.stdout, done.stderr
-    assert "pip install" not in done.stdout and "mend it:   as above" in done.stdout
+    assert "pip install" not in done.stdout and "fix it:    as above" in done.stdout
 
 
 def command(monkeypatch, *arguments) -> int:

@@ -187,16 +187,6 @@ def describe_test(seen: ShuffleTest) -> str:
 Streams = dict[str, np.ndarray]
 
 
-EDGE = ((0, 2), (0, 2), (0, 0))  # below and right of a stream in an animation
-MEASURES = {
-    "colourfulness": "colourfulness (share)",
-    "frequency": "spatial frequency (cycles/pixel)",
-    "orientation": "orientation (degrees)",
-    "speed": "speed (pixels/frame)",
-    "direction_selectivity": "space-time orientation",
-}
-
-
 def first_layer(net) -> Streams:
     """The filters of conv1 by stream, N×3×T×11×11 (`models.TimeConv` stacks T as channels)."""
     weights = {s: tower.conv1.weight.detach().cpu().numpy() for s, tower in net.towers.items()}

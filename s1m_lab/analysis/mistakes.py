@@ -1,4 +1,8 @@
-"""TODO analysis/mistakes."""
+"""Where a run fails: accuracy on pairs of classes, its clearest clips and its worst mistakes.
+
+mistakes.pair_table(predictions, datasets.pairs(folder), classes)
+mistakes.hardest_videos(predictions)
+"""
 
 import numpy as np
 import pandas as pd
@@ -11,8 +15,10 @@ from s1m_lab.training.predict import Predictions
 def pair_table(
     saved: Predictions, pairs: dict[str, list[list[str]]], classes: list[str]
 ) -> pd.DataFrame:
-    """A row a pair: `kind`, `pair`, its `accuracy` over so many `videos`, and the 95 % interval
-    from `low` to `high`; a pair without videos is left out. `pairs` are those of `pocket.pairs`."""
+    """One row per pair: `kind`, `pair`, `accuracy`, its 95 % interval `low` to `high`, `videos`.
+
+    `pairs` are those of `datasets.pairs`, by kind. A pair without test videos is left out.
+    """
     scores, rows = saved.video_probabilities, []
     for kind, group in pairs.items():
         for a, b in group:
@@ -24,8 +30,10 @@ def pair_table(
 
 
 def clearest_clips(saved: Predictions, labels: list[int]) -> dict[int, int]:
-    """By label, the clip that shows it best to the network: of the class's video to which it is
-    likeliest, the clip to which it is. A class without videos is left out."""
+    """By label, the number of the clip that the network classifies most surely as that label.
+
+    It is of the class's video with the highest probability. A class without videos is left out.
+    """
     scores, found = saved.video_probabilities, {}
     for k in labels:
         mine = [v for v, own in enumerate(saved.labels) if k in own]
@@ -35,11 +43,11 @@ def clearest_clips(saved: Predictions, labels: list[int]) -> dict[int, int]:
 
 
 def hardest_videos(saved: Predictions, most: int = 12) -> pd.DataFrame:
-    """The videos in which a class that is none of their own leads by most, a row each: mistakes,
-    whose `lead` is not below 0, or where there is none the closest calls.
+    """The worst mistakes, one row per video; where there are none, the closest calls.
 
-    `own` is the likeliest of a video's classes, `other` of the rest, `own_gets` and `other_gets`
-    what they get; `clip` is the clip to which the winner is likeliest.
+    `own` is the likeliest of the video's true classes and `other` of all others, with probabilities
+    `own_gets` and `other_gets`. `lead` is their difference, from 0 up for a mistake. `clip` is the
+    clip with the highest probability of the winner.
     """
     scores = saved.video_probabilities
     other, lead = metrics.leads(scores, saved.labels)

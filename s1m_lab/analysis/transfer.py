@@ -11,7 +11,6 @@ for every pair of seeds. With few training videos the seed draws which, the same
 there each seed is compared with itself.
 """
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -246,11 +245,8 @@ def precision_by_category(runs: Sequence[Run]) -> pd.DataFrame:
 
 def categories(runs: Sequence[Run]) -> dict[str, list[str]]:
     """The classes of each category, from the `dataset.json` of the first run's dataset."""
-    for run in runs[:1]:
-        about = paths.dataset(run.results["data"]) / "dataset.json"
-        if about.is_file():
-            return json.loads(about.read_text("utf-8")).get("categories", {})
-    return {}
+    folders = [paths.dataset(run.results["data"]) for run in runs[:1]]
+    return paths.read_description(folders[0]).get("categories", {}) if folders else {}
 
 
 def _mean_precision(run: Run, names: list[str] | None, every: bool) -> float:

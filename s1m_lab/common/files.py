@@ -1,9 +1,13 @@
-"""What every long stage stands on: atomic files, one owner at a time, fingerprints, progress.
+"""Atomic files, exclusive folders, fingerprints, checks of disk space.
 
-A stage (making videos, ingest, training, prediction) is run again at will. It recognises finished
-work by a `fingerprint` of its inputs and settings, publishes a file or folder only when it is whole
-(`atomic`), lets one process work at a time and takes over from a dead one (`exclusive`), and looks
-at the disk before it starts (`require_space`).
+    with exclusive(folder):                        # one process at a time
+        if fingerprint(videos=videos) != before:
+            with atomic(folder / "result.json") as temporary:
+                temporary.write_text(text)
+
+Every long stage (rendering, ingest, training, prediction) is built on these. A stage may be rerun
+at will. It recognises finished work by a fingerprint of its inputs and settings, publishes a file
+or folder only when it is complete, and takes over from a dead process.
 """
 
 import hashlib
@@ -15,22 +19,22 @@ from contextlib import contextmanager
 from math import prod
 from pathlib import Path
 
-UMASK = os.umask(0)  # read by setting it, once: it is the process's, not the thread's
+UMASK = os.umask(0)  # can only be read by setting it; once, since all threads share it
 os.umask(UMASK)
 
 
 def fingerprint(**inputs) -> str:
-    """16 hex digits that change when any of the JSON-able `inputs` does, on every machine alike."""
+    """16 hex digits that change with any of the JSON-able `inputs`; the same on every machine."""
     text = json.dumps(inputs, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that becomes it when the block ends well.
+    """Yield a temporary path beside `path`, which replaces `path` when the block succeeds.
 
-    The block may make a file or a folder there. An exception or a kill leaves `path` as it was;
-    what a killed process left behind is cleared by the next one that writes the same path.
+    The block may write a file or a folder there. After an exception or a kill, `path` is unchanged.
+    Leftovers of a killed process are removed when the same path is written again.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
@@ -39,12 +43,12 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         for file in [temporary, *temporary.rglob("*")]:
             if file.is_file():
-                os.chmod(file, 0o666 & ~UMASK)  # safetensors makes files for their owner alone
+                os.chmod(file, 0o666 & ~UMASK)  # safetensors writes files only their owner can read
         if temporary.is_file():
-            with open(temporary, "rb+") as file:
-                os.fsync(file.fileno())
+            with open(temporary, "rb+") as opened:
+                os.fsync(opened.fileno())
         elif path.is_dir():
-            _remove(path)  # os.replace cannot put a folder over a folder that is not empty
+            _remove(path)  # os.replace cannot replace a folder that is not empty
         os.replace(temporary, path)
     finally:
         _remove(temporary)
@@ -59,9 +63,9 @@ def _remove(path: Path) -> None:
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process: wait for a live owner (saying so), take over from a dead one.
+    """Lock `folder` for this process; wait, with a printed line, while another process holds it.
 
-    The lock is the operating system's, so it ends with its owner, however that ends.
+    The lock belongs to the operating system, so it ends with its process, however that ends.
     """
     from filelock import FileLock, Timeout
 
@@ -78,8 +82,14 @@ def exclusive(folder: Path) -> Iterator[None]:
         lock.release()
 
 
+def write_json(path: Path, value: object, end: str = "", **options) -> None:
+    """Write a JSON file atomically; `options` are those of `json.dumps`."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(value, **options) + end, "utf-8")
+
+
 def require_space(folder: Path, size: float) -> None:
-    """Raise `OSError` unless the disk of `folder` can hold `size` bytes more."""
+    """Raise `OSError` unless the disk of `folder` has `size` bytes free."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if free < size:

@@ -1,14 +1,27 @@
-"""Where data, runs and reports live.
+"""Where data, runs and reports live, and which folder a `data` argument stands for.
 
-One variable moves everything: `S1M_HOME`. Without it the lab lives in its repository, and where
-there is no repository (an installed package) in the working directory.
+    paths.home()                             # S1M_HOME, the repository or the current folder
+    paths.dataset("pocket")                  # <home>/data/pocket
+    ref = paths.parse_dataset("/my/videos")  # ref.kind, ref.folder, ref.source
+
+Nothing is made or read here.
 """
 
 import hashlib
+import json
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class DatasetRef(NamedTuple):
+    """What a `data` argument stands for."""
+
+    kind: str  # "name", "dataset" (the path of a dataset's folder), "path" or "address"
+    folder: Path  # the dataset's folder; it may not exist yet
+    source: Path | str | None  # what a "path" or "address" is made from: a folder, a table, a URL
 
 
 def home() -> Path:
@@ -19,13 +32,14 @@ def home() -> Path:
 
 
 def runs() -> Path:
+    """The folder of all runs."""
     return home() / "runs"
 
 
 def is_path(value: str) -> bool:
-    """Whether a `data` argument is a path (it has a separator or a suffix) and not a name.
+    """Whether an argument is a path (it has a separator or a suffix) and not a name.
 
-    A suffix makes no path of a dataset in `data/`: that of `my.videos` is `my.videos-<8 hex>`.
+    The name of a dataset may have a suffix: `my.videos` becomes the dataset `my.videos-<8 hex>`.
     """
     value = str(value)
     if "/" in value or os.sep in value:
@@ -38,29 +52,45 @@ def is_url(value: str | Path) -> bool:
     return "://" in str(value)
 
 
+def parse_dataset(data: str | Path) -> DatasetRef:
+    """Parse a `data` argument: the name of a dataset, its folder, a path or an address.
+
+    A name is `data/<name>`. A folder with a `catalog.parquet` is itself a dataset. The dataset of
+    any other path or address is `data/<basename>-<8 hex of the path>`: the source is never
+    written, and two folders with one name get two datasets.
+    """
+    if not is_path(str(data)):
+        return DatasetRef("name", home() / "data" / str(data), None)
+    if is_url(data):
+        address = str(data).rstrip("/")
+        return DatasetRef("address", _folder_for(address, Path(address).stem), str(data))
+    path = Path(data).expanduser().resolve()
+    if (path / "catalog.parquet").is_file():
+        return DatasetRef("dataset", path, None)
+    name = path.stem if path.is_file() else path.name
+    return DatasetRef("path", _folder_for(str(path), name or "data"), path)
+
+
+def _folder_for(source: str, name: str) -> Path:
+    digest = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()
+    return home() / "data" / f"{name}-{digest[:8]}"
+
+
+def dataset(data: str | Path) -> Path:
+    """The dataset folder of a name, a path or an address; see `parse_dataset`."""
+    return parse_dataset(data).folder
+
+
 def name(folder: Path) -> str:
-    """What `dataset` finds a dataset's folder by: its name in `data/`, elsewhere its path."""
+    """The `data` argument for a dataset folder: its name in `data/`, elsewhere its path."""
     folder = folder.resolve()
     return folder.name if folder.parent == (home() / "data").resolve() else str(folder)
 
 
-def dataset(data: str | Path) -> Path:
-    """The dataset folder that a name or a path stands for; nothing is made.
+def read_description(folder: Path) -> dict:
+    """`dataset.json` of a dataset, which describes it beyond its catalog; {} where there is none.
 
-    A name is `data/<name>`. A path that is itself a dataset (it holds `catalog.parquet`) is that
-    folder; any other path, or an address (`s3://…`), is ingested into
-    `data/<basename>-<8 hex of the resolved path>`, so that the source is never written and two
-    folders of one name never meet.
+    Entries: `ingest` (default settings), `pairs` and `categories` (of classes), `fold`, `folds`.
     """
-    if not is_path(str(data)):
-        return home() / "data" / str(data)
-    if is_url(data):
-        address = str(data).rstrip("/")
-        digest = hashlib.sha256(address.encode()).hexdigest()[:8]
-        return home() / "data" / f"{Path(address).stem}-{digest}"
-    source = Path(data).expanduser().resolve()
-    if (source / "catalog.parquet").is_file():
-        return source
-    digest = hashlib.sha256(str(source).encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    name = source.stem if source.is_file() else source.name
-    return home() / "data" / f"{name or 'data'}-{digest}"
+    path = Path(folder) / "dataset.json"
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

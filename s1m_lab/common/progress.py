@@ -1,4 +1,9 @@
-"""TODO common/progress."""
+"""One line of progress for a long stage, in a terminal, a notebook or a log file.
+
+progress = Progress("training", total=250, unit="clips")
+for batch in batches:
+    progress.update(len(batch), note=f"loss {loss:.3f}")
+"""
 
 import builtins
 import sys
@@ -9,9 +14,9 @@ from collections.abc import Iterable, Iterator
 class Progress:
     """One throttled line: `training 120/250 · 48% · 171 clips/s · 0:24 left · loss 1.23`.
 
-    On a terminal the line is rewritten in place. Elsewhere (a log file) a new line is printed, at
-    most one every `every` seconds, and always the last; a notebook's end in a carriage return, so
-    that JupyterLab and the report keep the last alone, and papermill's log shows each.
+    A terminal shows one line, rewritten in place. A log file gets a new line at most every `every`
+    seconds, and always the last one. In a notebook a line ends in a carriage return: JupyterLab and
+    the report keep only the last, and papermill's log shows each.
     """
 
     def __init__(self, what: str, total: int, unit: str = "", done: int = 0, every: float = 10.0):
@@ -19,7 +24,7 @@ class Progress:
         self.done, self.first, self.start = done, done, time.monotonic()
         self.terminal = sys.stderr.isatty()
         self.end = "\r" if hasattr(builtins, "__IPYTHON__") else "\n"
-        self.width = 0  # of the line that the next covers
+        self.width = 0  # of the printed line, which the next must cover
         self.printed = self.start if not self.terminal else 0.0
 
     def over(self, parts: Iterable) -> Iterator:
@@ -29,6 +34,7 @@ class Progress:
             self.update(len(part))
 
     def update(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more units as done, and print the line when it is due."""
         self.done += n
         now = time.monotonic()
         last = self.done >= self.total
@@ -51,7 +57,7 @@ class Progress:
 
 
 def clock(seconds: float) -> str:
-    """75 is `1:15`, 7260 is `2:01:00`."""
+    """Seconds as text: 75 is `1:15`, 7260 is `2:01:00`."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -1,25 +1,32 @@
-"""A folder of files, on this disk or in a bucket.
+"""The files of one folder, on this disk or in a bucket.
 
-    store = Store("s3://bucket/clips")              # or a path, or what else fsspec knows
-    store.publish(path, "train-00000.tar")          # whole or not at all
+    store = Store("s3://bucket/clips")                # or a path, or another address of fsspec's
+    store.publish(path, "train-00000.tar")            # complete or not at all
     store.read("train-00000.tar", start=512, length=9000)
+    list_files("s3://bucket/videos")                  # all files below a folder or an address
 
-Files on this disk are read and written as such; all else goes through fsspec, which brings the
-protocols of its optional packages (`s3fs`, `gcsfs`). A store holds no connection and no open file,
-so it may be pickled, forked and shared between threads.
+Files on this disk are read and written directly. Others go through fsspec, whose optional packages
+bring the protocols (`s3fs`, `gcsfs`).
 """
 
 import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from s1m_lab.common.files import atomic
 from s1m_lab.common.paths import is_url
 
+if TYPE_CHECKING:
+    import numpy as np
+
 
 class Store:
-    """The files right in `root`, a folder or an address; errors are those of files (`OSError`)."""
+    """The files directly in `root`, a folder or an address; errors are `OSError`.
+
+    A store holds no connection and no open file, so it may be pickled, forked and shared.
+    """
 
     def __init__(self, root: str | Path):
         self.root = str(root).rstrip("/") if is_url(root) else str(root)
@@ -27,74 +34,80 @@ class Store:
 
     @property
     def fs(self):
-        """The file system of an address; `ImportError` says which package it needs."""
+        """The file system of an address; `ImportError` names the package that is missing."""
         import fsspec
 
-        return fsspec.core.url_to_fs(self.root)[0]  # kept by fsspec, anew after a fork
+        return fsspec.core.url_to_fs(self.root)[0]  # cached by fsspec, per process
 
-    def where(self, name: str) -> str:
+    def path_of(self, name: str) -> str:
+        """The path or address of a file."""
         return f"{self.root}/{name}" if not self.local else os.path.join(self.root, name)
 
     def publish(self, path: Path, name: str) -> None:
-        """Make a finished file of this disk (of the store's own, where that is local) `name`."""
+        """Move a finished file to `name`; a local store takes files of its own disk only."""
         if not self.local:
-            self.fs.put_file(str(path), self.where(name))
+            self.fs.put_file(str(path), self.path_of(name))
             return
         with open(path, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(path, self.where(name))
+        os.replace(path, self.path_of(name))
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        """`length` bytes of a file from `start` on, or all of it."""
+        """`length` bytes of a file from `start` on; by default all of them."""
         if not self.local:
             end = None if length is None else start + length
-            return self.fs.cat_file(self.where(name), start=start, end=end)
-        with open(self.where(name), "rb", buffering=0) as file:
+            return self.fs.cat_file(self.path_of(name), start=start, end=end)
+        with open(self.path_of(name), "rb", buffering=0) as file:
             file.seek(start)
             return file.read(-1 if length is None else length)
 
-    def pieces(self, name: str, starts: Sequence[int], lengths: Sequence[int]) -> list[bytes]:
-        """Pieces of a file: from this disk each by itself, from a bucket all in one request."""
+    def read_parts(
+        self, name: str, starts: "Sequence[int] | np.ndarray", lengths: "Sequence[int] | np.ndarray"
+    ) -> list[bytes]:
+        """Parts of a file: one read each from this disk, one request for all from a bucket."""
         if self.local:
-            with open(self.where(name), "rb", buffering=0) as file:
-                return [self._piece(file, *piece) for piece in zip(starts, lengths, strict=True)]
+            with open(self.path_of(name), "rb", buffering=0) as file:
+                return [self._read_part(file, *part) for part in zip(starts, lengths, strict=True)]
         first, end = int(min(starts)), int(max(s + n for s, n in zip(starts, lengths, strict=True)))
         data = self.read(name, first, end - first)
         return [data[s - first : s - first + n] for s, n in zip(starts, lengths, strict=True)]
 
     @staticmethod
-    def _piece(file, start: int, length: int) -> bytes:
+    def _read_part(file, start: int, length: int) -> bytes:
         file.seek(int(start))
         return file.read(int(length))
 
     def write(self, name: str, data: bytes) -> None:
+        """Write a small file atomically."""
         if not self.local:
-            self.fs.pipe_file(self.where(name), data)
+            self.fs.pipe_file(self.path_of(name), data)
             return
-        with atomic(Path(self.where(name))) as temporary:
+        with atomic(Path(self.path_of(name))) as temporary:
             temporary.write_bytes(data)
 
     def remove(self, *names: str) -> None:
-        """Remove files; one that is not there is no error."""
+        """Remove files; a missing one is no error."""
         for name in names:
             if self.local:
-                Path(self.where(name)).unlink(missing_ok=True)
-            elif self.fs.exists(self.where(name)):
-                self.fs.rm_file(self.where(name))
+                Path(self.path_of(name)).unlink(missing_ok=True)
+            elif self.fs.exists(self.path_of(name)):
+                self.fs.rm_file(self.path_of(name))
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file, None where there is none."""
+        """Bytes of a file; None where there is none."""
         try:
             if self.local:
-                return os.stat(self.where(name)).st_size
+                return os.stat(self.path_of(name)).st_size
             self.fs.invalidate_cache()
-            return self.fs.size(self.where(name))
+            return self.fs.size(self.path_of(name))
         except FileNotFoundError:
             return None
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of every file that lies right in the folder, by name; those of others' work in
-        progress may be missing."""
+        """Bytes of every file directly in the folder, by name.
+
+        Files that another process is writing may be missing.
+        """
         if self.local:
             names = os.listdir(self.root) if os.path.isdir(self.root) else ()
             found = {name: self.size(name) for name in names}
@@ -103,9 +116,47 @@ class Store:
         found = self.fs.find(self.root, maxdepth=1, detail=True).values()
         return {file["name"].rpartition("/")[2]: file["size"] for file in found}
 
-    def clear(self, folder: str) -> None:
-        """Remove a folder in the store and all in it, if there is one."""
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder of the store with all its files, if there is one."""
         if self.local:
-            shutil.rmtree(self.where(folder), ignore_errors=True)
-        elif self.fs.exists(self.where(folder)):
-            self.fs.rm(self.where(folder), recursive=True)
+            shutil.rmtree(self.path_of(folder), ignore_errors=True)
+        elif self.fs.exists(self.path_of(folder)):
+            self.fs.rm(self.path_of(folder), recursive=True)
+
+
+def list_files(root: str) -> dict[str, list]:
+    """All files below a folder or an address: relative name → state.
+
+    The state of a file in a bucket is its size and tag or date, which change with its content. For
+    a file of this disk it is `[]`, since reading it takes time. Links to folders are followed once.
+
+    Raises OSError for a folder that cannot be read: its videos are not gone.
+    """
+    if is_url(root):
+        import fsspec
+
+        fs, top = fsspec.core.url_to_fs(root)
+        fs.invalidate_cache()
+        found = fs.find(top, detail=True)
+        return {name[len(top) :].lstrip("/"): _state(about) for name, about in found.items()}
+    names: dict[str, list] = {}
+    seen: set[str] = set()
+    for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
+        if os.path.realpath(folder) in seen:
+            folders[:] = []
+            continue
+        seen.add(os.path.realpath(folder))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inner = os.path.relpath(folder, root).replace(os.sep, "/")
+        names |= {name if inner == "." else f"{inner}/{name}": [] for name in files}
+    return names
+
+
+def _raise(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _state(about: dict) -> list:
+    tags = "ETag etag md5Hash content_md5 LastModified last_modified mtime updated created".split()
+    return [about.get("size"), next((str(about[tag]) for tag in tags if about.get(tag)), "")]

@@ -1,4 +1,8 @@
-"""TODO common/system."""
+"""What this machine offers: cores, bf16, and how its C library keeps memory.
+
+workers = system.cores()
+system.keep_freed_memory()  # before a training
+"""
 
 import ctypes
 import os
@@ -6,14 +10,14 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """How many cores this process may use: the budget that trainer, loaders and workers share."""
+    """How many cores this process may use; trainer, loaders and workers share them."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def has_bf16(device: str = "cpu") -> bool:
-    """Whether bf16 pays on this device: GPUs since Ampere, CPUs whose flags name bf16 products."""
+    """Whether bf16 is fast on `device`: on GPUs since Ampere, on CPUs with bf16 instructions."""
     if device == "cuda":
         import torch
 
@@ -24,14 +28,16 @@ def has_bf16(device: str = "cpu") -> bool:
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory instead of returning every large block to the system.
+    """Make glibc keep freed memory instead of returning every large block to the system.
 
-    A training step frees and asks for the same blocks again; returning them costs a third of the
-    step. Does nothing on other C libraries.
+    A training step frees and requests the same blocks again. Returning them costs a third of the
+    step. Other C libraries are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, TypeError, AttributeError):
         return
-    for option, value in ((-3, 1 << 30), (-1, 1 << 30), (-2, 64 << 20)):  # mmap, trim, top pad
-        mallopt(option, value)
+    mmap_threshold, trim_threshold, top_pad = -3, -1, -2
+    mallopt(mmap_threshold, 1 << 30)
+    mallopt(trim_threshold, 1 << 30)
+    mallopt(top_pad, 64 << 20)

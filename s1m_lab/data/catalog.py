@@ -1,13 +1,12 @@
-"""Sports-1M, UCF-101, folders and tables as one tidy DataFrame.
+"""The catalog: one row per video, whatever the source.
 
-A catalog holds a row a video (`SCHEMA`). It is backed by Arrow, without object columns, so that a
-million rows stay small and fast. What belongs to the whole set is in `.attrs`: `classes` (their
-names, by number), `data_seed`, `split` (a sentence on how the split came about) and `broken` (how
-many rows of the source were set aside, by reason).
+    df = load_catalog(folder)          # the columns of `SCHEMA`
+    df.attrs["classes"]                # class names, by number
+    save_catalog(df, folder)           # catalog.parquet and labels.txt
 
-    df = catalog.read_folder("my_videos")        # class folders, perhaps under train/ val/ test/
-    df = catalog.read_table("videos.csv")        # path, labels, and if known split, group
-    catalog.save(df, folder); df = catalog.load(folder)
+Columns are backed by Arrow, so that a million rows stay small and fast. `.attrs` describes the
+whole set: `classes`, `data_seed`, `split` (a sentence on how the split was made) and `broken` (rows
+of the source that were set aside, by reason).
 """
 
 import hashlib
@@ -23,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s1m_lab.common.files import atomic
-from s1m_lab.data import splits, sports1m
+from s1m_lab.data import splits
 
 SCHEMA = pa.schema(
     [
@@ -40,8 +39,15 @@ SCHEMA = pa.schema(
         ("group", pa.string()),  # videos that must not be split (one person, one recording)
     ]
 )
-LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]  # few values
-PARQUET = {  # ids do not compress, and packing titles takes longest
+LOW = [
+    "split",
+    "labels.list.element",
+    "duration",
+    "width",
+    "height",
+    "group",
+]  # columns with few values
+PARQUET = {  # ids do not compress, and compressing titles is slowest
     "compression": dict.fromkeys([*SCHEMA.names, "labels.list.element"], "snappy")
     | {"id": "none", "title": "none"},
     "use_dictionary": LOW,
@@ -51,7 +57,7 @@ PARQUET = {  # ids do not compress, and packing titles takes longest
 
 
 def table(columns: dict) -> pa.Table:
-    """An Arrow table of `SCHEMA` from lists or arrays by column name; what is left out is null."""
+    """An Arrow table of `SCHEMA` from lists or arrays by column name; missing columns are null."""
     rows = len(columns["id"])
     arrays = []
     for field in SCHEMA:
@@ -66,18 +72,17 @@ def table(columns: dict) -> pa.Table:
 
 
 def frame(rows: pa.Table, **attrs) -> pd.DataFrame:
-    """The catalog of an Arrow table of `SCHEMA`; `attrs` are at least `classes`, `data_seed` and
-    `split`."""
+    """A catalog from an Arrow table of `SCHEMA`.
+
+    `attrs` are at least `classes`, `data_seed` and `split`.
+    """
     df = rows.select(SCHEMA.names).cast(SCHEMA).to_pandas(types_mapper=pd.ArrowDtype)
     df.attrs = attrs
     return df
 
 
 def save_catalog(df: pd.DataFrame, folder: Path) -> None:
-    """Write `catalog.parquet` (attrs as JSON in its schema) and `labels.txt` (a class a line).
-
-    The catalog comes last: where it stands, all of it stands.
-    """
+    """Write `labels.txt` (one class per line), then `catalog.parquet` (attrs in its schema)."""
     folder = Path(folder)
     rows = pa.Table.from_pandas(df, SCHEMA, preserve_index=False)
     rows = rows.replace_schema_metadata({"s1m": json.dumps(df.attrs, ensure_ascii=False)})
@@ -98,23 +103,23 @@ def update_catalog(df: pd.DataFrame, folder: Path) -> bool:
 
 
 def load_catalog(folder: Path) -> pd.DataFrame:
-    """The catalog of a dataset folder, as `save` was given it."""
+    """The catalog of a dataset folder, as `save_catalog` was given it."""
     path = Path(folder) / "catalog.parquet"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{folder} is no dataset (it holds no catalog.parquet); "
+            f"no dataset in {folder} (it has no catalog.parquet); "
             "make one: python -c \"from s1m_lab import prepare; prepare('pocket')\""
         )
     rows = pq.read_table(path)
     about = json.loads((rows.schema.metadata or {}).get(b"s1m", "{}"))
-    if not about:  # somebody else's catalog
-        classes = sports1m.read_labels(path.with_name("labels.txt"))
+    if not about:  # a catalog that another program wrote
+        classes = read_labels(path.with_name("labels.txt"))
         about = {"classes": classes, "data_seed": 0, "split": "as given", "broken": {}}
     return frame(rows, **about)
 
 
 def finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> pd.DataFrame:
-    """The catalog of `rows`, with a split where none or only a part is known."""
+    """A catalog of `rows`, in which missing splits are made and empty reasons are left out."""
     split, how = splits.complete(rows, data_seed)
     place = rows.schema.get_field_index("split")
     rows = rows.set_column(place, SCHEMA.field("split"), split)
@@ -125,8 +130,8 @@ def finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> 
 def unique_ids(names: list[str]) -> list[str]:
     """Unique ids of letters, digits, `_`, `-` and `.` from relative paths.
 
-    `bend/p0.avi` is `bend-p0`. Where that loses anything (an odd character, two files that differ
-    in their suffix, a very long name), 8 hex digits of a hash of the whole path are added.
+    `bend/p0.avi` becomes `bend-p0`. An odd character, a very long name, or two files that differ
+    only in their suffix add 8 hex digits of a hash of the path.
     """
     plain = [os.path.splitext(name)[0].replace(os.sep, "/") for name in names]
     safe = [re.sub(r"[^\w.-]+", "_", name.replace("/", "-"), flags=re.ASCII) for name in plain]
@@ -141,7 +146,29 @@ def unique_ids(names: list[str]) -> list[str]:
 
 
 def keep_rows(rows: pa.Table, good: pa.Array, broken: Counter, reason: str) -> pa.Table:
-    """The rows that are good; the others are counted."""
+    """The good rows; the others are counted in `broken` under `reason`."""
     kept = rows.filter(pc.fill_null(good, False))
     broken[reason] += len(rows) - len(kept)
     return kept
+
+
+def read_labels(path: Path) -> list[str]:
+    """The class names of `labels.txt`, one per line; empty lines are skipped."""
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no file {path}")
+    lines = Path(path).read_text("utf-8-sig").splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def distinct(labels: pa.ListArray) -> pa.ListArray:
+    """The lists (int16) without nulls, each value once, in order."""
+    several = labels.filter(pc.greater(pc.list_value_length(labels), 1)).to_pylist()
+    if not labels.flatten().null_count and all(len(set(row)) == len(row) for row in several):
+        return labels
+    rows = [row and [n for n in dict.fromkeys(row) if n is not None] for row in labels.to_pylist()]
+    return pa.array([row or [] for row in rows], labels.type)
+
+
+def one_line(text: str) -> str:
+    """A text on one line, without control characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

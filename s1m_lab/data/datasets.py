@@ -1,36 +1,56 @@
-"""What `data` names, as a dataset's folder with a catalog.
+"""Datasets: from a name, a path or an address to a folder with a catalog.
 
     folder = datasets.listed("pocket")             # a name in `data/`
     folder = datasets.listed("/path/to/videos")    # a folder of class folders, or a table
     folder = datasets.listed("sports1m", source="sports1m_json.zip")    # Sports-1M's metadata
-    df = catalog.load(folder)
+    df = catalog.load_catalog(folder)
 
-`pocket` and `pocket101` (UCF-101's twin; a fold of it is `pocket101-fold2`) are made where they are
-not there. The dataset of a folder or a table is a folder of its own,
-and its catalog follows its source, which is never written. Clips are not made here: see `ingest`.
+`pocket` and `pocket101` are rendered if they are missing; `pocket101-fold2` is a fold of the
+second. The dataset of a folder or a table is a folder of its own. Its catalog follows the source,
+which is never written. `ingest` cuts the clips. To read a new kind of source, write a reader and
+add a line to `READERS`.
 """
 
-import json
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from s1m_lab import __version__
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
-from s1m_lab.common.paths import is_url
+from s1m_lab.common.paths import DatasetRef
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
 from s1m_lab.pocket import sports, sports_plan
 
 
+class Reader(NamedTuple):
+    """How one kind of source becomes a catalog."""
+
+    name: str  # for error messages
+    accepts: Callable[[Path | str], bool]
+    read: Callable[[Path | str, int, Iterable[str]], pd.DataFrame]  # source, data_seed, known paths
+
+
+READERS = (  # the first that accepts a source reads it
+    Reader("a folder", folder_reader.accepts, folder_reader.read_folder),
+    Reader("a table (.csv, .parquet)", table_reader.accepts, table_reader.read_table),
+)
+
+
 def pairs(folder: Path) -> dict[str, list[list[str]]]:
     """The class pairs of a dataset by kind, `{"motion": [[A, B], …], …}`; {} where it has none."""
-    return sports.read_about(folder).get("pairs", {})
+    return paths.read_description(folder).get("pairs", {})
+
+
+def own_settings(folder: Path) -> dict:
+    """The default ingest settings of a dataset, from its `dataset.json`."""
+    return paths.read_description(folder).get("ingest", {})
 
 
 def make_pocket(
@@ -44,7 +64,7 @@ def make_pocket(
     The arguments are those of `pocket.sports.make`.
     """
     folder = sports.make(name, videos, data_seed, workers)
-    about = sports.read_about(folder)
+    about = paths.read_description(folder)
     rows = sports.rows(about["videos"], about["data_seed"])
     df = catalog.frame(
         catalog.table({key: [row[key] for row in rows] for key in rows[0]}),
@@ -58,48 +78,49 @@ def make_pocket(
 
 
 def listed(data: str | Path, data_seed: int | None = None, source: str = "") -> Path:
-    """The dataset folder of a name or a path with its catalog up to date; clips are not made.
+    """The dataset folder of a name, a path or an address, with its catalog up to date.
 
-    With a `source`, the path of Sports-1M's metadata, it is that of the metadata: called
-    `sports1m`, unless `data` names another than `pocket`. Raises as `held` does.
+    With a `source`, the path of Sports-1M's metadata, the dataset is made from that. It is called
+    `sports1m`, unless `data` names another than `pocket`. Clips are not cut. Raises as `locked`.
     """
     if source:
         return _sports1m(source, "sports1m" if data == "pocket" else data)
-    with held(data, data_seed, system.cores()) as (folder, _):
+    with locked(data, data_seed, system.cores()) as (folder, _):
         return folder
 
 
 @contextmanager
-def held(
+def locked(
     data: str | Path, data_seed: int | None, workers: int, forget: bool = False
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
-    """A dataset's folder, this process's alone until the block ends, and its catalog up to date.
+    """A dataset's folder and its up-to-date catalog, locked for this process within the block.
 
-    `data_seed` governs the split, None for that of before; a pocket dataset is made by so many
-    `workers`. Videos that were in a folder and are not there now stay in its catalog, with their
-    classes and clips, since a disk may be away for a moment; with `forget` they go. A table is
-    taken at its word: a row that is not there is no video.
+    Args:
+        data: a name, a path or an address.
+        data_seed: governs the split; None keeps that of before.
+        workers: processes that render a pocket dataset.
+        forget: drop videos that left the source folder. By default they keep their place, classes
+            and clips, since a disk may be away for a moment. Rows of a table are dropped at once.
 
     Raises:
         FileNotFoundError: there is no such dataset, folder or table.
-        ValueError: a source that cannot be read, or a `data_seed` that is another than it was.
+        ValueError: a source that cannot be read, or another `data_seed` than before.
     """
-    folder = _folder(data, data_seed, workers)
-    with _alone(folder):
-        yield folder, _catalog(data, folder, data_seed, forget)
-
-
-def own_settings(folder: Path) -> dict:
-    """The settings of ingest that a dataset comes with: the `ingest` entry of `dataset.json`."""
-    about = Path(folder) / "dataset.json"
-    return json.loads(about.read_text("utf-8")).get("ingest", {}) if about.is_file() else {}
+    ref = paths.parse_dataset(data)
+    folder = _make_rendered(str(data), data_seed, workers) or ref.folder
+    _check_exists(ref)
+    with _locked_folder(folder):
+        if ref.source is None:
+            yield folder, _load(folder, data_seed)
+        else:
+            yield folder, _update(folder, ref.source, data_seed, forget)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """`stages.exclusive`, but where the block fails and has put nothing into the folder, it goes.
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder. If the block fails and has written nothing there, the folder is removed.
 
-    Who waits for the lock sees that its file is gone, and takes a new one (filelock does).
+    Whoever waits for the lock sees that its file is gone, and takes a new one (filelock does).
     """
     with exclusive(folder):
         try:
@@ -110,37 +131,83 @@ def _alone(folder: Path) -> Iterator[None]:
             raise
 
 
-def _folder(data: str | Path, data_seed: int | None, workers: int) -> Path:
-    """The folder of a dataset; a pocket dataset is made if it is not there, or not whole."""
-    folder = paths.dataset(data)
-    there = (folder / "catalog.parquet").is_file()
-    if str(data) == "pocket":
+def _make_rendered(name: str, data_seed: int | None, workers: int) -> Path | None:
+    """The folder of a rendered dataset, made if it is missing or incomplete; else None."""
+    if name == "pocket":
         return make_pocket(data_seed=data_seed, workers=workers)
-    if re.fullmatch("pocket101(-fold[123])?", str(data)):
+    if re.fullmatch("pocket101(-fold[123])?", name):
         from s1m_lab.data import ucf101
 
-        return ucf101.pocket(str(data), data_seed=data_seed, workers=workers)
-    if not (there or is_url(data)) and paths.is_path(str(data)):
-        _kind(Path(data).expanduser().resolve())
-    if there or paths.is_path(str(data)):
-        return folder
-    there = {
-        "pocket",
-        "pocket101",
-        *(p.parent.name for p in folder.parent.glob("*/catalog.parquet")),
-    }
-    near = f"for the folder write ./{data}; " if Path(data).is_dir() else ""
+        return ucf101.make_pocket101(name, data_seed=data_seed, workers=workers)
+    return None
+
+
+def _check_exists(ref: DatasetRef) -> None:
+    """Raise where there is neither a dataset nor a source to make it from."""
+    if (ref.folder / "catalog.parquet").is_file() or ref.kind == "address":
+        return
+    if ref.source is not None:
+        _reader(ref.source)
+        return
+    name, place = ref.folder.name, ref.folder.parent
+    made = {path.parent.name for path in place.glob("*/catalog.parquet")}
+    names = sorted({"pocket", "pocket101", *made})
+    near = f"for the folder write ./{name}; " if Path(name).is_dir() else ""
     raise FileNotFoundError(
-        f'no dataset "{data}" in {folder.parent} (there: {", ".join(sorted(there))}); {near}'
+        f'no dataset "{name}" in {place} (there: {", ".join(names)}); {near}'
         "for your own videos give a path: a folder of class folders, or a table (.csv, .parquet) "
         "with the columns path and labels"
     )
 
 
-def _sports1m(source: str, data: str | Path) -> Path:
-    """The dataset folder of Sports-1M's metadata, read only if its files have changed since.
+def _reader(source: Path | str) -> Reader:
+    """The reader of a source; raises where it does not exist or no reader accepts it."""
+    if isinstance(source, Path) and not source.exists():
+        raise FileNotFoundError(f"no folder or table {source}")
+    for reader in READERS:
+        if reader.accepts(source):
+            return reader
+    raise ValueError(f"{source} is neither {' nor '.join(reader.name for reader in READERS)}")
 
-    Raises ValueError where the dataset was made of anything else: it is never written over.
+
+def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
+    """The catalog of a dataset that has no source."""
+    df = catalog.load_catalog(folder)
+    if data_seed not in (None, df.attrs["data_seed"]):
+        raise ValueError(
+            f"{folder} was made with data_seed {df.attrs['data_seed']}; "
+            f"for data_seed {data_seed} make another dataset, or delete that folder"
+        )
+    return df
+
+
+def _update(folder: Path, source: Path | str, data_seed: int | None, forget: bool) -> pd.DataFrame:
+    """The catalog of a dataset, brought up to date with its source."""
+    old = catalog.load_catalog(folder) if (folder / "catalog.parquet").is_file() else None
+    if old is not None and isinstance(source, Path) and not source.exists():
+        print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
+        return old
+    if data_seed is None:
+        data_seed = 0 if old is None else old.attrs["data_seed"]
+    known = () if forget or old is None else old["path"]
+    df = _reader(source).read(source, data_seed, known)
+    if gone := df.attrs.get("gone"):
+        command = f"python -m s1m_lab ingest {shlex.quote(str(source))} --forget"
+        print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {command}")
+    if catalog.update_catalog(df, folder):
+        dropped = 0 if old is None else len(set(old["id"]) - set(df["id"]))
+        if dropped:
+            print(f"{source} has {dropped:,} videos less than it had; their clips go too")
+        facts = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
+        facts += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
+        print(f"{source}: {' · '.join(facts)}", flush=True)
+    return df
+
+
+def _sports1m(source: str, data: str | Path) -> Path:
+    """The dataset folder of Sports-1M's metadata, read again only if its files have changed.
+
+    Raises ValueError where the dataset was made from anything else: it is never overwritten.
     """
     path = Path(source).expanduser().resolve()
     if not path.exists():
@@ -151,67 +218,19 @@ def _sports1m(source: str, data: str | Path) -> Path:
     files += sports1m.fold_files(path)
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     now = {"path": str(path), "state": fingerprint(files=states, version=__version__)}
-    with _alone(folder):
+    with _locked_folder(folder):
         if (folder / "catalog.parquet").is_file():
-            was = catalog.load_catalog(folder).attrs.get("source")
-            if was == now:
+            before = catalog.load_catalog(folder).attrs.get("source")
+            if before == now:
                 return folder
-            if was is None or was["path"] != now["path"]:
-                made = f"of {was['path']}" if was else "otherwise"
+            if before is None or before["path"] != now["path"]:
+                made = f"from {before['path']}" if before else "otherwise"
                 raise ValueError(
-                    f"{folder} was made {made}, not of {path}; give data another name, or delete it"
+                    f"{folder} was made {made}, not from {path}; give data another name, "
+                    "or delete that folder"
                 )
         df = sports1m.read_sports1m(path)
         df.attrs["source"] = now
         sports1m.save_folds(path, folder, df.attrs["classes"])
         catalog.save_catalog(df, folder)
     return folder
-
-
-def _catalog(data: str | Path, folder: Path, data_seed: int | None, forget: bool) -> pd.DataFrame:
-    """The dataset's catalog, brought up to date with the folder or table it was made from."""
-    old = catalog.load_catalog(folder) if (folder / "catalog.parquet").is_file() else None
-    source = data if is_url(data) else Path(data).expanduser().resolve()
-    if not paths.is_path(str(data)) or source == folder:
-        if data_seed not in (None, old.attrs["data_seed"]):
-            raise ValueError(
-                f"{folder} was made with data_seed {old.attrs['data_seed']}; "
-                f"for data_seed {data_seed} make another dataset, or delete that folder"
-            )
-        return old
-    if not is_url(source) and not source.exists():
-        print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
-        return old
-    if data_seed is None:
-        data_seed = 0 if old is None else old.attrs["data_seed"]
-    df = _read(source, data_seed, () if forget or old is None else old["path"])
-    if gone := df.attrs.get("gone"):
-        again = f"python -m s1m_lab ingest {shlex.quote(str(data))} --forget"
-        print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {again}")
-    if old is None or df.attrs != old.attrs or not df.equals(old):
-        catalog.save_catalog(df, folder)
-        gone = 0 if old is None else len(set(old["id"]) - set(df["id"]))
-        if gone:
-            print(f"{source} has {gone:,} videos less than it had; their clips go too", flush=True)
-        about = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
-        about += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-        print(f"{source}: {' · '.join(about)}", flush=True)
-    return df
-
-
-def _read(source: str | Path, data_seed: int, known: Iterable[str]) -> pd.DataFrame:
-    """The catalog of a folder, of the address of one, or of a table."""
-    if is_url(source) or _kind(source) == "folder":
-        return folder_reader.read_folder(source, data_seed, known)
-    return table_reader.read_table(source, data_seed)
-
-
-def _kind(source: Path) -> str:
-    """Whether a path is a "folder" or a "table"; raises where it is neither."""
-    if source.is_dir():
-        return "folder"
-    if not source.exists():
-        raise FileNotFoundError(f"no folder or table {source}")
-    if source.suffix.lower() not in (".csv", ".parquet"):
-        raise ValueError(f"{source} is neither a folder nor a table (.csv, .parquet)")
-    return "table"

@@ -195,15 +195,17 @@ def _unchanged(batch):
     return batch
 
 
-def example_clips(shards, seed: int = 0) -> dict[int, np.ndarray]:
-    """A typical clip of each class, by label: uint8 T×H×W×3.
+def example_clips(
+    shards, seed: int = 0, most_shards: int = WINDOW, frames: Sequence[int] = ()
+) -> dict[int, np.ndarray]:
+    """A typical clip of each class, by label: uint8 T×H×W×3, whole or those `frames` of it.
 
     Of up to `CANDIDATES` clips of a class, it is the one whose first, middle and last frame have
     the most usual mean colours. That leaves out most clips that show something else or are cut. It
-    considers at most `WINDOW` shards and clips of a single label; other classes are left out.
+    considers at most `most_shards` shards and clips of a single label; other classes are left out.
     """
     candidates: dict[int, list[tuple[int, int]]] = {}
-    for shard in keyed_permutation(len(shards.counts), seed, EXAMPLES)[:WINDOW]:
+    for shard in keyed_permutation(len(shards.counts), seed, EXAMPLES)[:most_shards]:
         rows = keyed_permutation(shards.counts[shard], seed, EXAMPLES, shard)
         for row, own in zip(rows, shards.labels(shard, rows), strict=True):
             if len(own) == 1 and len(some := candidates.setdefault(own[0], [])) < CANDIDATES:
@@ -211,7 +213,7 @@ def example_clips(shards, seed: int = 0) -> dict[int, np.ndarray]:
     found, T = {}, shards.frames
     for label, some in sorted(candidates.items()):
         ends = [shards.read(s, [row], [0, T // 2, T - 1])[0] for s, row in some]
-        means = np.stack([frames.mean((1, 2)) for frames in ends])
+        means = np.stack([clip.mean((1, 2)) for clip in ends])
         s, row = some[np.abs(means[:, None] - means).sum((1, 2, 3)).argmin()]
-        found[label] = shards.read(s, [row], range(T))[0]
+        found[label] = shards.read(s, [row], frames or range(T))[0]
     return found

@@ -1,16 +1,15 @@
-"""Clips on disk: tar shards with an index, O(1) access.
-
-A split is a row of tar files that WebDataset can read as they are: a clip is `<key>.00.jpg` …
-`<key>.15.jpg` and `<key>.json` with its video, start and labels, the key `<hash of id>-<clip>`.
-`index.parquet` beside them holds a row a clip, a row group a shard; it says where each clip lies,
-so that any frame of any clip costs one read:
+"""Clips on disk: tar shards with an index, so that any frame of any clip costs one read.
 
     shards = Shards(folder / "clips", "train")
     shards.counts                                  # clips in each shard, e.g. [384 384 371]
     shards.read(0, rows=[7, 7, 300], frames=range(10))     # uint8 3×10×H×W×3
 
-JPEG is what `benchmarks/clip_coding.py` chose: H.264 takes a tenth of the space, but gives a
-network of one frame its clips seven times slower, and one of ten frames a third slower.
+WebDataset can read the tar files too. A clip is `<key>.00.jpg` … `<key>.15.jpg` and `<key>.json`
+with its video, start and labels; the key is `<hash of id>-<clip>`. `index.parquet` beside the tar
+files has one row per clip and one row group per shard.
+
+Why JPEG: see `benchmarks/clip_coding.py`. H.264 takes a tenth of the space, but a network of one
+frame gets its clips seven times slower, and one of ten frames a third slower.
 """
 
 import io
@@ -42,9 +41,9 @@ SCHEMA = pa.schema(
 
 
 class Clip(NamedTuple):
-    """One segment of a video on its way into a shard."""
+    """One segment of a video, to be written into a shard."""
 
-    name: str  # of the video in file names, [0-9a-z]: its own never becomes the name of a file
+    name: str  # of the video in file names, [0-9a-z]; ids never become names of files
     video: str
     clip: int
     start: float
@@ -57,7 +56,7 @@ class Clip(NamedTuple):
 
 
 def write(path: Path, clips: Iterable[Clip], quality: int = 90) -> pa.Table:
-    """Write a shard and return its part of the index; the same clips give the same bytes."""
+    """Write a shard and return its part of the index. The same clips give the same bytes."""
     rows, offset = [], 0
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
         for clip in clips:
@@ -73,7 +72,7 @@ def write(path: Path, clips: Iterable[Clip], quality: int = 90) -> pa.Table:
             sizes = [len(data) for data in images]
             rows.append((*clip[1:5], offset, sizes))
             offset = tar.offset
-    columns = list(zip(*rows, strict=True)) or [[] for _ in SCHEMA]
+    columns = list(zip(*rows, strict=True)) or [() for _ in SCHEMA]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
     return pa.Table.from_arrays(arrays, schema=SCHEMA)
 
@@ -93,8 +92,10 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
 
 
 class Shards:
-    """The clips of one split. Holds no open file, so that it may be forked, pickled and shared
-    between threads."""
+    """The clips of one split.
+
+    It holds no open file, so it may be forked, pickled and shared between threads.
+    """
 
     def __init__(self, folder: Path, split: str):
         self.folder, self.split = Path(folder), split
@@ -120,7 +121,7 @@ class Shards:
         return int(self.counts.sum())
 
     def _load(self, shard: int) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-        """(index, first byte of every frame N×T, bytes of every frame N×T) of one shard."""
+        """Index of one shard, first byte of every frame (N×T), bytes of every frame (N×T)."""
         path = self.folder / "index.parquet"
         self._footer = self._footer or pq.read_metadata(path)
         with pq.ParquetFile(path, metadata=self._footer) as file:
@@ -129,16 +130,17 @@ class Shards:
         return table, firsts(table["offset"].to_numpy()[:, None], sizes), sizes
 
     def index(self, shard: int) -> pa.Table:
-        """A row a clip, see `SCHEMA`."""
+        """One row per clip, in the columns of `SCHEMA`."""
         return self._table(shard)[0]
 
     def labels(self, shard: int, rows: Sequence[int]) -> list[list[int]]:
+        """The labels of the clips at `rows` of a shard."""
         return self.index(shard)["labels"].take(pa.array(rows, pa.int64())).to_pylist()
 
     def read(self, shard: int, rows: Sequence[int], frames: Sequence[int]) -> np.ndarray:
-        """The clips at `rows` of a shard, of each the given frames: uint8 N×T×H×W×3.
+        """The given frames of the clips at `rows` of a shard: uint8 N×T×H×W×3.
 
-        Only those frames are read and decoded.
+        No other frame is read or decoded.
         """
         out = np.empty((len(rows), len(frames), self.height, self.width, 3), np.uint8)
         for row, clip in zip(rows, out, strict=True):
@@ -146,23 +148,24 @@ class Shards:
         return out
 
     def read_into(self, out: np.ndarray, shard: int, row: int, frames: Sequence[int]) -> None:
-        """One clip's frames into `out`, uint8 T×H×W×3; most of it without the interpreter's lock,
-        so that threads may share a batch.
+        """Read frames of one clip into `out` (uint8 T×H×W×3).
 
-        Raises OSError where the shard cannot be read, ValueError where a picture is cut off or has
-        another size, or `out` room for another number of frames.
+        Most of the work releases the interpreter's lock, so threads may share a batch.
+
+        Raises OSError where the shard cannot be read. Raises ValueError where a picture is cut off
+        or has another size, or `out` has room for another number of frames.
         """
         _, first, sizes = self._table(shard)
         frames = list(frames)
-        data = self.store.pieces(self.names[shard], first[row, frames], sizes[row, frames])
+        data = self.store.read_parts(self.names[shard], first[row, frames], sizes[row, frames])
         for picture, into in zip(data, out, strict=True):
             _decode(picture, into)
 
 
 def _decode(data: bytes, out: np.ndarray) -> None:
-    """A JPEG into `out`, uint8 H×W×3; `ValueError` where it has another size, or is cut off.
+    """Decode a JPEG into `out` (uint8 H×W×3); `ValueError` if it has another size or is cut off.
 
-    Where simplejpeg is not installed Pillow makes the same bytes, in half as long again.
+    Without simplejpeg, Pillow gives the same bytes and takes half as long again.
     """
     height, width, _ = out.shape
     try:
@@ -186,8 +189,11 @@ def firsts(offset, sizes: np.ndarray) -> np.ndarray:
 
 
 def describe(folder: Path) -> dict:
-    """What `index.parquet` of a folder of shards says of the whole: `settings`, `fingerprint`, and
-    `shards` in the order of its row groups, each with `name`, `split` and `clips`."""
+    """The metadata of `index.parquet` in a folder of shards.
+
+    It holds `settings`, `fingerprint`, and `shards` in the order of the row groups, each with
+    `name`, `split` and `clips`.
+    """
     path = Path(folder) / "index.parquet"
     if not path.is_file():
         raise FileNotFoundError(

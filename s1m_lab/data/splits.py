@@ -1,10 +1,9 @@
-"""How videos are parted into train, val and test, groups kept whole.
-
-A source that names train and test, or none, is completed: a group, or a video without one, goes
-where a hash of its name puts it among those of its class. So the split is a function of
-`data_seed` and the names, and a whole group is on one side of it.
+"""Videos are split into train, val and test, with every group kept whole.
 
     split, how = splits.complete(rows, data_seed=0)     # rows of a catalog; `how` is a sentence
+
+Missing splits are made by class: a hash of (data_seed, name) orders the groups of a class, or its
+videos where no groups are known. So a split depends on `data_seed` and names alone.
 """
 
 import hashlib
@@ -14,17 +13,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SPLITS = ("train", "val", "test")
-NAMES = {**{name: name for name in SPLITS}, "validation": "val", "valid": "val"}  # as users write
+NAMES = {
+    **{name: name for name in SPLITS},
+    "validation": "val",
+    "valid": "val",
+}  # spellings of users
 UNGROUPED = (
     "; no groups are known, so videos of one person or scene may stand in several splits: a table "
     "with a column group keeps them together"
 )
 
 
-def named(split: pa.ChunkedArray, source: str) -> pa.Array | None:
-    """train, val or test for each text, or None where all are null.
+def parse_splits(split: pa.ChunkedArray, source: str) -> pa.Array | None:
+    """train, val or test for each text; None where all are null.
 
-    Raises ValueError, which names the `source`, for texts that are no name of a split.
+    Raises ValueError, naming the `source`, for other texts.
     """
     if split.null_count == len(split):
         return None
@@ -39,10 +42,12 @@ def named(split: pa.ChunkedArray, source: str) -> pa.Array | None:
 
 
 def complete(rows: pa.Table, data_seed: int) -> tuple[pa.Array, str]:
-    """The split of every row (`id, split, labels, group` of a catalog), and a sentence on how it
-    came about: as given where train, val and test are, else what is missing is made.
+    """The split of every row, and a sentence on how it was made.
 
-    Raises ValueError where but one of the splits is given.
+    `rows` has the columns `id, split, labels, group` of a catalog. A given split stays as it is,
+    and what is missing of train, val and test is made.
+
+    Raises ValueError where only one of the splits is given.
     """
     known = set(pc.unique(rows["split"]).to_pylist()) - {None}
     split = rows["split"].to_numpy().astype(object)
@@ -74,7 +79,7 @@ def complete(rows: pa.Table, data_seed: int) -> tuple[pa.Array, str]:
 
 
 def _torn(group: pa.ChunkedArray, split: pa.Array) -> int:
-    """How many groups stand in several splits."""
+    """How many groups have videos in several splits."""
     groups = pa.table({"group": group, "split": split}).drop_null()
     each = groups.group_by("group").aggregate([("split", "count_distinct")])
     return pc.sum(pc.greater(each["split_count_distinct"], 1)).as_py() or 0
@@ -83,12 +88,12 @@ def _torn(group: pa.ChunkedArray, split: pa.Array) -> int:
 def _assign(rows: pa.Table, data_seed: int, test: float, val: float) -> np.ndarray:
     """train, val or test for every row, by class, with every group in one of them.
 
-    A unit is a group, or a video without one. Units of the same set of classes are put in the
-    order of a hash of (data_seed, unit); the first fifth is test, the next tenth val: of 9 units
-    2, 1 and 6; of 3 units 1, 1 and 1; of 2 units 1 test and 1 train. Sets of classes with a single
-    unit are dealt with together.
+    A unit is a group, or a video without one. Units with the same set of classes are ordered by a
+    hash of (data_seed, unit). The first share of them is test, the next val. With shares 0.2 and
+    0.1, 9 units give 2 test, 1 val and 6 train; 3 units 1, 1 and 1; 2 units 1 test and 1 train.
+    All sets of classes with a single unit are split together.
     """
-    import pandas as pd  # not above: a worker wants the names of the splits alone
+    import pandas as pd  # not above: workers need only SPLITS, and pandas is slow to import
 
     own = pc.binary_join_element_wise("video", rows["id"], ":")
     shared = pc.binary_join_element_wise("group", rows["group"], ":")

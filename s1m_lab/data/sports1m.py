@@ -33,7 +33,8 @@ import pyarrow.parquet as pq
 
 from s1m_lab.common import system
 from s1m_lab.common.files import atomic, require_space
-from s1m_lab.data import catalog, keyed_random
+from s1m_lab.data import catalog
+from s1m_lab.data.keyed_random import keyed_uniform
 
 # As published: sizes, the paper's shares of the splits, quantiles of the JSON's durations (s)
 CLASSES, VIDEOS = 487, 1_133_158
@@ -116,20 +117,12 @@ def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFr
     )
 
 
-def read_labels(path: Path) -> list[str]:
-    """The class names of `labels.txt`, one per line; empty lines are skipped."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"no file {path}")
-    lines = Path(path).read_text("utf-8-sig").splitlines()
-    return [line.strip() for line in lines if line.strip()]
-
-
 def _class_names(path: Path, labels: str) -> list[str]:
     """The classes of the file `labels`, or of the `labels.txt` in `path` or beside it, or none."""
     places = [Path(labels)] if labels else [path / "labels.txt", path.parent / "labels.txt"]
     for place in places:
         if labels or place.is_file():
-            return read_labels(place)
+            return catalog.read_labels(place)
     return []
 
 
@@ -289,7 +282,7 @@ def _columns(
     columns = {
         "id": ids,
         "split": pc.if_else(val, "val", split),
-        "labels": distinct(rows["label487"].cast(pa.list_(pa.int16()), safe=False)),
+        "labels": catalog.distinct(rows["label487"].cast(pa.list_(pa.int16()), safe=False)),
         "title": rows["stitle"],
         "duration": seconds,
         "thumbnail": _null_unless(http, image),
@@ -316,15 +309,6 @@ def parse_seconds(duration: pa.Array) -> pa.Array:
     return _null_unless(number, duration).cast(pa.float32())
 
 
-def distinct(labels: pa.ListArray) -> pa.ListArray:
-    """The lists (int16) without nulls, each value once, in order."""
-    several = labels.filter(pc.greater(pc.list_value_length(labels), 1)).to_pylist()
-    if not labels.flatten().null_count and all(len(set(row)) == len(row) for row in several):
-        return labels
-    rows = [row and [n for n in dict.fromkeys(row) if n is not None] for row in labels.to_pylist()]
-    return pa.array([row or [] for row in rows], labels.type)
-
-
 def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
     """uint64 of every id: `keyed_uniform` over the seed and its bytes, eight at a time.
 
@@ -335,9 +319,9 @@ def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
     words = -(-longest // 8)
     padded = pc.ascii_rpad(pc.fill_null(ids, ""), 8 * words, "\0").cast(pa.binary(8 * words))
     values = np.frombuffer(padded.buffers()[1] or b"", "<i8")[: len(ids) * words]
-    hashes = np.full(len(ids), keyed_random.keyed_uniform(seed % 2**63))
+    hashes = np.full(len(ids), keyed_uniform(seed % 2**63))
     for word in values.reshape(len(ids), words).T:
-        hashes = np.where(word == 0, hashes, keyed_random.keyed_uniform(hashes, word))
+        hashes = np.where(word == 0, hashes, keyed_uniform(hashes, word))
     return hashes
 
 
@@ -472,6 +456,6 @@ def mids(folder: Path) -> pd.DataFrame:
 def _read_mids(path: Path, classes: list[str]) -> pa.Table:
     """The lines `/m/01cgz,boxing` of `sports_mids.txt`."""
     number = {name: n for n, name in enumerate(classes)}
-    pairs = [map(str.strip, line.partition(",")[::2]) for line in read_labels(path)]
+    pairs = [map(str.strip, line.partition(",")[::2]) for line in catalog.read_labels(path)]
     rows = [{"mid": mid, "label": label, "number": number.get(label)} for mid, label in pairs]
     return pa.Table.from_pylist(rows, MIDS)

@@ -1,13 +1,12 @@
-"""A user's table of videos, read and checked: its rows, and labels as numbers.
+"""A table of videos becomes a catalog.
 
-    rows = tables.rows(Path("videos.csv"))             # path, labels, perhaps split, group, title
-    codes, classes = tables.codes(rows["labels"], Path("labels.txt"))
-
-What becomes of them is said at `catalog.read_table`.
+df = read_table(Path("videos.csv"))   # columns path, labels; perhaps split, group, title
+df.attrs["broken"]                    # rows set aside, by reason
 """
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -17,24 +16,36 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s1m_lab.common.paths import is_url
-from s1m_lab.data import catalog, splits, sports1m
+from s1m_lab.data import catalog, splits
+
+# Labels that are numbers: `168,169`, or `168.0` as pandas writes it beside an empty cell
+NUMBERS = r"^[,;| ]*\d+(\.0*)?([,;| ]+\d+(\.0*)?)*[,;| ]*$"
 
 
-def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
-    """A `.csv` or `.parquet` with `path, labels` and, if known, `split, group, title`.
+def accepts(source: Path | str) -> bool:
+    """Whether a source has the suffix of a table."""
+    return Path(source).suffix.lower() in (".csv", ".parquet")
 
-    Columns of a `.csv` are parted by commas, semicolons or tabs.
-    A relative path is relative to the table. `labels` is a class name, or several joined by `|`;
-    in Parquet also a list. Where all are whole numbers (joined by `|`, `,`, `;` or a space; `3.0`
-    is 3), they are numbers from 0 on into the `labels.txt` beside the table, or without one into
-    `class 0`, `class 1`, … A video listed twice gets the labels of both rows, a label named twice
-    counts once. Rows without a path or a label are set aside and counted.
+
+def read_table(path: Path | str, data_seed: int = 0, known: Iterable[str] = ()) -> pd.DataFrame:
+    """The catalog of a `.csv` or `.parquet` with `path, labels`, perhaps `split, group, title`.
+
+    - Columns of a `.csv` are separated by commas, semicolons or tabs.
+    - A relative path is relative to the table.
+    - `labels` is a class name, or several joined by `|`; in Parquet also a list.
+    - If all labels are whole numbers, they index the `labels.txt` beside the table, from 0 on.
+      Without that file the classes are `class 0`, `class 1`, … Numbers are joined by `|`, `,`, `;`
+      or a space, and `3.0` is 3.
+    - A video listed twice gets the labels of both rows. A label named twice counts once.
+    - Rows without a path or a label are set aside and counted.
+
+    `known` is ignored: a row that left the table is no video any more.
     """
     path = Path(path).resolve()
     rows = read_rows(path)
-    broken = Counter()
-    for column, some in (("path", r"\S"), ("labels", r"[^\s|,;]")):
-        good = pc.match_substring_regex(rows[column], some)
+    broken: Counter = Counter()
+    for column, content in (("path", r"\S"), ("labels", r"[^\s|,;]")):
+        good = pc.match_substring_regex(rows[column], content)
         rows = catalog.keep_rows(rows, good, broken, f"without {column}")
     if not rows.num_rows:
         raise ValueError(f"{path} has no row with both a path and labels")
@@ -45,7 +56,7 @@ def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
         name: rows[name] for name in ("split", "group", "title") if name in rows.schema.names
     }
     if "split" in columns:
-        columns["split"] = splits.named(columns["split"], str(path))
+        columns["split"] = splits.parse_splits(columns["split"], str(path))
     df = catalog.table(
         {
             "id": rows["path"],
@@ -68,12 +79,8 @@ def read_table(path: Path, data_seed: int = 0) -> pd.DataFrame:
     return catalog.finish(rows, classes, data_seed, broken)
 
 
-# labels that are numbers, as `168,169`, or as pandas writes them beside an empty cell: `168.0`
-NUMBERS = r"^[,;| ]*\d+(\.0*)?([,;| ]+\d+(\.0*)?)*[,;| ]*$"
-
-
 def read_rows(path: Path) -> pa.Table:
-    """The rows of a table: its text columns as text, its labels as text joined by `|`."""
+    """The rows of a table, all columns as text, several labels joined by `|`."""
     import pyarrow.csv
 
     if not path.is_file():
@@ -103,7 +110,7 @@ def read_rows(path: Path) -> pa.Table:
         )
     text = [name for name in ("path", "split", "group", "title") if name in found.column_names]
     if twice := [name for name in [*text, "labels"] if found.column_names.count(name) > 1]:
-        raise ValueError(f"{path} has several columns {' and '.join(twice)}; name the others anew")
+        raise ValueError(f"{path} has several columns {' and '.join(twice)}; rename the others")
     for name in text:
         found = found.set_column(
             found.column_names.index(name), name, found[name].cast(pa.string())
@@ -112,8 +119,10 @@ def read_rows(path: Path) -> pa.Table:
 
 
 def _delimiter(path: Path) -> str:
-    """What parts the columns of a text table: a comma, or what parts its header into path and
-    labels, a semicolon (as Excel writes it in many countries) or a tab."""
+    """The separator of a text table: a comma, semicolon or tab, whichever splits its header.
+
+    Excel writes semicolons in many countries.
+    """
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         header = file.readline(100_000).replace('"', "").strip()
     found = [mark for mark in ";\t" if {"path", "labels"} <= set(header.split(mark))]
@@ -121,40 +130,40 @@ def _delimiter(path: Path) -> str:
 
 
 def _joined(labels: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels as text, several of them joined by `|`."""
+    """Labels as text, several joined by `|`."""
     if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
         return pc.binary_join(labels.cast(pa.list_(pa.string())), "|")
     return labels.cast(pa.string())
 
 
 def label_codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:
-    """(list<int16> of class numbers, class names) of labels as text; empty names give no number."""
+    """Class numbers (list<int16>) and class names of labels as text.
+
+    `names` is the path of a `labels.txt`, which may not exist. Empty names give no number.
+    """
     text = labels.combine_chunks()
     if pc.all(pc.match_substring_regex(text, NUMBERS)).as_py():
         parts = pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+")
-        numbers = [
+        numbers: list = [
             int(n) for n in pc.replace_substring_regex(parts.flatten(), r"\.0*$", "").to_pylist()
         ]
-        most = max(numbers)
-        if most > np.iinfo(np.int16).max:
-            raise ValueError(f"label {most} is beyond the 32,768 classes that a dataset may have")
+        highest = max(numbers)
+        if highest > np.iinfo(np.int16).max:
+            raise ValueError(
+                f"label {highest} is beyond the 32,768 classes that a dataset may have"
+            )
         classes = (
-            sports1m.read_labels(names)
+            catalog.read_labels(names)
             if names.is_file()
-            else [f"class {n}" for n in range(most + 1)]
+            else [f"class {n}" for n in range(highest + 1)]
         )
-        if most >= len(classes):
-            raise ValueError(f"label {most} is beyond the {len(classes)} classes of {names}")
+        if highest >= len(classes):
+            raise ValueError(f"label {highest} is beyond the {len(classes)} classes of {names}")
     else:
         parts = pc.split_pattern(text, "|")
-        called = [clean(name) for name in parts.flatten().to_pylist()]
-        classes = sorted(set(called) - {""})
+        written = [catalog.one_line(name) for name in parts.flatten().to_pylist()]
+        classes = sorted(set(written) - {""})
         number = {name: n for n, name in enumerate(classes)}
-        numbers = [number.get(name) for name in called]
+        numbers = [number.get(name) for name in written]
     codes = pa.ListArray.from_arrays(parts.offsets, pa.array(numbers, pa.int16()))
-    return sports1m.distinct(codes), classes
-
-
-def clean(text: str) -> str:
-    """A name on one line."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return catalog.distinct(codes), classes

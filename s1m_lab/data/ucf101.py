@@ -1,60 +1,37 @@
-"""UCF-101's own files: the official lists, the folders of its classes, its five categories.
+"""UCF-101: the official lists, the class folders, and one dataset per fold.
 
-    rows, classes, about = ucflists.read("ucfTrainTestlist", fold=2)    # what a catalog is made of
-
-`classInd.txt` has a class a line (`1 ApplyEyeMakeup`), `trainlist0k.txt` and `testlist0k.txt` a
-clip a line: `Class/v_Class_gGG_cCC.avi`, and a 1-based label that test lists leave out. Lines end
-in CRLF or LF, and names agree but for case: `HandstandPushups/v_HandStandPushups_g01_c01.avi`.
-A group is what one person, place or recording gave; its clips must not be split.
-
-UCF-101, and its pocket twin, as datasets: one a fold.
-
+    df = read_ucf101("ucfTrainTestlist", videos="UCF-101", fold=2)  # a catalog
     folder = ucf101.dataset("pocket101", fold=2)                    # data/pocket101-fold2
     folder = ucf101.dataset("/path/to/UCF-101", fold=1, lists="/path/to/ucfTrainTestlist")
-    ingest.prepare(folder)                                          # its clips
+    prepare(folder)                                                 # its clips
 
-The name `pocket101` alone is fold 1 too, for whoever wants to train on it and no more. The folds
-share films and no clips: a clip is what a split takes of a film, and splits differ. The twin's
-clips take 0.3 GB a fold. Those of UCF-101, at 50 clips a training video and 20 of the others, are
-about 520,000 of 197 kB each (measured on four of its videos): 100 GB a fold, less with fewer
-`clips`. What `transfer` keeps of slow fusion at full width would be about 40 GB a fold and start
-for `top3`, 14 for `top` (reckoned: 50 and 16 kB for each pass of a clip).
+`classInd.txt` has one class per line (`1 ApplyEyeMakeup`). `trainlist0k.txt` and `testlist0k.txt`
+have one clip per line: `Class/v_Class_gGG_cCC.avi`, in train lists with a label that counts from 1.
+Lines end in CRLF or LF. Names agree but for case: `HandstandPushups/v_HandStandPushups_g01_c01.avi`
+is published so. A group holds the clips of one person, place or recording, and is never split.
+
+The name `pocket101` alone is fold 1 too. Folds share films and no clips, since their splits differ.
+Clips of a fold of `pocket101` take 0.3 GB. Those of UCF-101 take 100 GB a fold: 50 for a training
+video and 20 for the others make 520,000 clips of 197 kB (measured on four videos). The frozen
+features of slow fusion at full width would take 40 GB a fold for `top3` and 14 GB for `top`
+(computed: 50 and 16 kB for each pass of a clip).
 """
 
-import json
 import os
 import re
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from s1m_lab.common import paths
-from s1m_lab.common.files import atomic, exclusive
+from s1m_lab.common.files import exclusive, write_json
 from s1m_lab.data import catalog
 from s1m_lab.pocket import activities
 from s1m_lab.video.reader import SUFFIXES
-
-
-def read_ucf101(
-    lists: str | Path, videos: str | Path = "", fold: int = 1, data_seed: int = 0
-) -> pd.DataFrame:
-    """One fold of UCF-101 by its official lists, whose folder is `lists`: 13,320 rows.
-
-    `videos` is the folder of the class folders or the one above; "" is `lists` itself, its parent,
-    or a folder `UCF-101` in either, and where none has them paths are null. `group` is the class
-    and group of a clip (`Fencing-g07`). An eighth of the groups of each class in train becomes val,
-    by a hash of `data_seed`. `.attrs["missing"]` and `["unlisted"]` count listed clips without a
-    file, and files without a line, by class; `broken` has their sums. Raises ValueError for a fold
-    without lists, a line of no class, and a group on both sides.
-    """
-    columns, classes, about = read(lists, str(videos or ""), fold)
-    df = catalog.finish(catalog.table(columns), classes, data_seed, about.pop("broken"))
-    df.attrs |= about
-    return df
-
 
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
 FOLDS = 3
@@ -80,47 +57,82 @@ CATEGORIES = {
         Skijet SkyDiving SoccerPenalty StillRings SumoWrestling Surfing TableTennisShot TennisSwing
         ThrowDiscus UnevenBars VolleyballSpiking""".split(),
 }  # fmt: skip
+INGEST = {"clips": {"train": 50, "val": 20, "test": 20}}  # §4.3: 50 a video; tested as Sports-1M
 
 
-def read(lists: Path, videos: str = "", fold: int = 1) -> tuple[dict, list[str], dict]:
-    """Columns of a catalog (`split` train or test), the names of the classes, and about the files:
-    `broken`, how many by reason; `missing` and `unlisted`, how many by class.
+class ListedClip(NamedTuple):
+    """One line of a list."""
 
-    A listed clip without a file keeps its row, its path null; all have null where there are no
-    class folders. Files that no list of the fold names are counted. See `catalog.read_ucf101`.
+    id: str  # v_Class_gGG_cCC
+    label: int
+    split: str  # train or test
+    group: str  # g01
+    clip: str  # c02
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """Equal for a line and its file, which may differ in case."""
+        return self.label, self.id.lower()
+
+
+# ------------------------------------------------------------------------------ lists and folders
+
+
+def read_ucf101(
+    lists: str | Path, videos: str | Path = "", fold: int = 1, data_seed: int = 0
+) -> pd.DataFrame:
+    """The catalog of one fold of UCF-101: 13,320 rows.
+
+    Args:
+        lists: the folder of the official lists.
+        videos: the folder of the class folders, or the one above. By default `lists`, its parent,
+            or a folder `UCF-101` in either. Without class folders, all paths are null.
+        fold: 1 to 3.
+        data_seed: governs which eighth of the groups of each class moves from train to val.
+
+    `group` is the class and group of a clip (`Fencing-g07`). A listed clip without a file keeps its
+    row, with a null path. `.attrs["missing"]` counts these by class, `.attrs["unlisted"]` files
+    without a line, and `broken` has both sums.
+
+    Raises ValueError for a fold without lists, a line of no class, and a group on both sides.
     """
-    folder, fold = lists_in(Path(lists)), int(fold)
+    folder, fold = find_lists(Path(lists)), int(fold)
     names = {split: folder / f"{split}list{fold:02}.txt" for split in ("train", "test")}
-    if gone := [path.name for path in names.values() if not path.is_file()]:
+    if missing_lists := [path.name for path in names.values() if not path.is_file()]:
         there = sorted(int(path.stem[-2:]) for path in folder.glob("trainlist[0-9][0-9].txt"))
-        there = ", ".join(map(str, there)) or "none"
-        raise ValueError(f"fold is {fold}, and {folder} has no {gone[0]}; its folds are {there}")
+        raise ValueError(
+            f"fold is {fold}, and {folder} has no {missing_lists[0]}; its folds are "
+            f"{', '.join(map(str, there)) or 'none'}"
+        )
     classes = read_classes(folder / CLASS_FILE)
-    broken, rows = Counter(), []
-    for split, path in names.items():
-        rows += _read_list(path, split, classes, broken)
-    rows = _once(rows, broken)
+    broken: Counter = Counter()
+    rows = [
+        row for split, path in names.items() for row in _read_list(path, split, classes, broken)
+    ]
+    rows = _drop_repeats(rows, broken)
     _check_groups(rows, folder, fold)
-    root = _videos(folder, videos, classes)
-    files = _files(root, classes) if root else {}
-    unlisted = Counter(classes[label] for label, _ in set(files) - {key(row) for row in rows})
-    missing = Counter(classes[row["label"]] for row in rows if root and key(row) not in files)
+    root = _find_videos(folder, str(videos or ""), classes)
+    files = _list_files(root, classes) if root else {}
+    unlisted = Counter(classes[label] for label, _ in set(files) - {row.key for row in rows})
+    missing = Counter(classes[row.label] for row in rows if root and row.key not in files)
     broken["listed, but without a file (they stay)"] = missing.total()
     broken["in a class folder, but in no list of this fold"] = unlisted.total()
     columns = {
-        "id": [row["id"] for row in rows],
-        "split": [row["split"] for row in rows],
-        "labels": [[row["label"]] for row in rows],
-        "title": [f"{classes[row['label']]}, {row['group']}, {row['clip']}" for row in rows],
-        "path": [files.get(key(row)) for row in rows],
-        "group": [f"{classes[row['label']]}-{row['group']}" for row in rows],
+        "id": [row.id for row in rows],
+        "split": [row.split for row in rows],
+        "labels": [[row.label] for row in rows],
+        "title": [f"{classes[row.label]}, {row.group}, {row.clip}" for row in rows],
+        "path": [files.get(row.key) for row in rows],
+        "group": [f"{classes[row.label]}-{row.group}" for row in rows],
     }
-    about = {"fold": fold, "missing": dict(sorted(missing.items()))}
-    about |= {"unlisted": dict(sorted(unlisted.items())), "broken": broken}
-    return columns, classes, about
+    df = catalog.finish(catalog.table(columns), classes, data_seed, broken)
+    df.attrs["fold"] = fold
+    df.attrs["missing"] = dict(sorted(missing.items()))
+    df.attrs["unlisted"] = dict(sorted(unlisted.items()))
+    return df
 
 
-def lists_in(path: Path) -> Path:
+def find_lists(path: Path) -> Path:
     """The folder of the official lists: `path`, or `ucfTrainTestlist` in it or beside it."""
     path = path.expanduser().resolve()
     places = [path, path / LISTS, path.parent / LISTS, path.parent]
@@ -134,7 +146,7 @@ def lists_in(path: Path) -> Path:
 
 
 def read_classes(path: Path) -> list[str]:
-    """The classes of `classInd.txt` (`1 ApplyEyeMakeup`), by number from 0 on."""
+    """The class names of `classInd.txt` (`1 ApplyEyeMakeup`), by number from 0 on."""
     lines = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
     numbers = [words[0] for words in lines]
     if any(len(words) != 2 for words in lines) or numbers != [
@@ -145,7 +157,7 @@ def read_classes(path: Path) -> list[str]:
 
 
 def categories(classes: list[str]) -> dict[str, list[str]]:
-    """Those of `classes` that belong to each of the five categories of UCF-101."""
+    """Which of `classes` belong to each of the five categories of UCF-101."""
     own = {name.lower(): name for name in classes}
     return {
         category: [own[name.lower()] for name in names if name.lower() in own]
@@ -153,12 +165,8 @@ def categories(classes: list[str]) -> dict[str, list[str]]:
     }
 
 
-def key(row: dict) -> tuple[int, str]:
-    """What a clip of a list and its file agree in."""
-    return row["label"], row["id"].lower()
-
-
-def _read_list(path: Path, split: str, classes: list[str], broken: Counter) -> list[dict]:
+def _read_list(path: Path, split: str, classes: list[str], broken: Counter) -> list[ListedClip]:
+    """The clips of a list; lines that name none are counted in `broken`."""
     number, rows = {name.lower(): n for n, name in enumerate(classes)}, []
     for n, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
         name, _, label = line.strip().partition(" ")
@@ -170,24 +178,25 @@ def _read_list(path: Path, split: str, classes: list[str], broken: Counter) -> l
         given = int(label) - 1 if label.strip().isdigit() else known
         if given is None or not 0 <= given < len(classes) or known not in (None, given):
             raise ValueError(f"{path}, line {n}: {line.strip()!r} is of no class of {CLASS_FILE}")
-        row = {"id": clip["id"], "label": given, "split": split}
-        rows.append(row | {"group": f"g{clip['group']}", "clip": f"c{clip['clip']}"})
+        group, take = f"g{clip['group']}", f"c{clip['clip']}"
+        rows.append(ListedClip(clip["id"], given, split, group, take))
     return rows
 
 
-def _once(rows: list[dict], broken: Counter) -> list[dict]:
+def _drop_repeats(rows: list[ListedClip], broken: Counter) -> list[ListedClip]:
     """Each clip once, as it is listed first."""
-    first = {}
+    first: dict[tuple[str, str], ListedClip] = {}
     for row in rows:
-        first.setdefault((row["id"].lower(), row["split"]), row)
+        first.setdefault((row.id.lower(), row.split), row)
     broken["listed twice"] = len(rows) - len(first)
     return list(first.values())
 
 
-def _check_groups(rows: list[dict], folder: Path, fold: int) -> None:
-    sides = {}
+def _check_groups(rows: list[ListedClip], folder: Path, fold: int) -> None:
+    """Raise ValueError where a group stands in both lists."""
+    sides: dict[tuple[int, str], dict[str, str]] = {}  # group → split → one of its clips
     for row in rows:
-        sides.setdefault((row["label"], row["group"]), {}).setdefault(row["split"], row["id"])
+        sides.setdefault((row.label, row.group), {}).setdefault(row.split, row.id)
     torn = [sorted(ids.values()) for ids in sides.values() if len(ids) == 2]
     if torn:
         raise ValueError(
@@ -197,19 +206,19 @@ def _check_groups(rows: list[dict], folder: Path, fold: int) -> None:
         )
 
 
-def _videos(lists: Path, videos: str, classes: list[str]) -> Path | None:
-    """The folder of the class folders: `videos`, else by the lists; None where there is none."""
+def _find_videos(lists: Path, videos: str, classes: list[str]) -> Path | None:
+    """The folder of the class folders: in `videos`, else near the lists; None without any."""
     roots = [Path(videos).expanduser().resolve()] if videos else [lists, lists.parent]
     for place in [place for root in roots for place in (root, root / VIDEOS)]:
-        if place.is_dir() and _folders(place, classes):
+        if place.is_dir() and _class_folders(place, classes):
             return place
     if not videos:
         return None
     raise ValueError(f"{roots[0]} holds no folder with the name of a class, such as {classes[0]}")
 
 
-def _folders(root: Path, classes: list[str]) -> dict[Path, int]:
-    """The class folders in `root`, and their labels."""
+def _class_folders(root: Path, classes: list[str]) -> dict[Path, int]:
+    """The class folders in `root` and their labels."""
     number = {name.lower(): n for n, name in enumerate(classes)}
     there = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
     return {
@@ -217,17 +226,17 @@ def _folders(root: Path, classes: list[str]) -> dict[Path, int]:
     }
 
 
-def _files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:
-    """The videos in the class folders, by label and name in small letters."""
+def _list_files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:
+    """The videos in the class folders, by label and lower-case name."""
     return {
         (label, path.stem.lower()): str(path)
-        for folder, label in _folders(root, classes).items()
+        for folder, label in _class_folders(root, classes).items()
         for path in sorted(folder.iterdir())
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     }
 
 
-INGEST = {"clips": {"train": 50, "val": 20, "test": 20}}  # §4.3: 50 a video; evaluated as Sports-1M
+# ---------------------------------------------------------------------------- datasets of the folds
 
 
 def dataset(
@@ -239,14 +248,14 @@ def dataset(
     """The dataset folder of a fold of UCF-101, with its catalog up to date; clips are not made.
 
     Args:
-        data: `pocket101` (rendered if it is not there), a name in `data/`, or the path of the
-            folder that holds UCF-101's class folders, or of the one above.
+        data: `pocket101` (rendered if it is missing), a name in `data/`, or the path of the folder
+            with UCF-101's class folders, or of the one above.
         fold: 1 to 3.
-        lists: the folder of the official lists; "": `data` itself, a folder `ucfTrainTestlist` in
-            it, or either of its parent.
-        clips: segments a video, for all splits or by split, where not the dataset's own default.
+        lists: the folder of the official lists. By default `data`, a folder `ucfTrainTestlist` in
+            it, or either in its parent.
+        clips: segments per video, for all splits or by split, in place of the dataset's default.
 
-    Its `dataset.json` names `categories` (classes by group), `fold`, `folds`, and `ingest`.
+    Its `dataset.json` holds `categories` (classes by group), `fold`, `folds` and `ingest`.
 
     Raises:
         FileNotFoundError: there is no such dataset or folder.
@@ -256,19 +265,20 @@ def dataset(
         raise ValueError(f"fold is {fold}; UCF-101 has folds 1 to {FOLDS}")
     if str(data) == "pocket101":
         activities.make()
-    where = paths.is_path(str(data))
-    source = Path(data).expanduser().resolve() if where else paths.dataset(data)
+    ref = paths.parse_dataset(data)
+    source = Path(ref.source or ref.folder)
     if not source.is_dir():
         raise FileNotFoundError(
             f"no folder {source}; data is pocket101, or the path of UCF-101's class folders"
         )
-    name = f"{paths.dataset(data).name}-fold{fold}"
-    return _write(paths.dataset(name), source, fold, lists, clips)
+    return _write_fold(paths.dataset(f"{ref.folder.name}-fold{fold}"), source, fold, lists, clips)
 
 
 def lost(folder: Path) -> pd.DataFrame:
-    """Videos that gave no clips, by class: a row a class that has such, columns `missing` and
-    `unreadable`; the clips of the fold must be made."""
+    """Videos without clips, one row per class that has such: columns `missing` and `unreadable`.
+
+    The clips of the fold must have been made.
+    """
     df = catalog.load_catalog(folder)
     rows = pq.read_table(folder / "clips" / "status.parquet", columns=["id", "status"]).to_pandas()
     status = rows.set_index("id")["status"][df["id"]].to_numpy()
@@ -278,15 +288,15 @@ def lost(folder: Path) -> pd.DataFrame:
     return counts[counts.any(axis=1)]
 
 
-def pocket(name: str, data_seed: int | None = None, workers: int | None = None) -> Path:
-    """The dataset that `pocket101`, which is fold 1, or `pocket101-fold2` stands for."""
+def make_pocket101(name: str, data_seed: int | None = None, workers: int | None = None) -> Path:
+    """The dataset called `pocket101` (fold 1) or `pocket101-fold2`, rendered if it is missing."""
     source = activities.make(data_seed=data_seed, workers=workers)
-    return _write(paths.dataset(name), source, int(name[-1]) if "-" in name else 1)
+    return _write_fold(paths.dataset(name), source, int(name[-1]) if "-" in name else 1)
 
 
-def _write(folder: Path, source: Path, fold: int, lists: str = "", clips=None) -> Path:
-    """The catalog of a fold, and what is said of it, written where they have changed."""
-    own = _about(source)
+def _write_fold(folder: Path, source: Path, fold: int, lists: str = "", clips=None) -> Path:
+    """Write the catalog and the description of a fold, each only if it has changed."""
+    own = paths.read_description(source)
     df = read_ucf101(lists or source, source, fold, own.get("data_seed", 0))
     df["path"] = _relative(df["path"], folder)
     about = {"categories": categories(df.attrs["classes"]), "ingest": INGEST} | own
@@ -295,29 +305,18 @@ def _write(folder: Path, source: Path, fold: int, lists: str = "", clips=None) -
         clips = dict.fromkeys(("train", "val", "test"), clips) if isinstance(clips, int) else clips
         about["ingest"] = about["ingest"] | {"clips": about["ingest"]["clips"] | clips}
     with exclusive(folder):
-        old = catalog.load_catalog(folder) if (folder / "catalog.parquet").is_file() else None
-        if _about(folder) != about:
-            with atomic(folder / "dataset.json") as temporary:
-                temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False), "utf-8")
-        if old is None or old.attrs != df.attrs or not old.equals(df):
-            catalog.save_catalog(df, folder)
-            said = [
-                f"{len(df):,} videos",
-                *(f"{n:,} {why}" for why, n in df.attrs["broken"].items()),
-            ]
-            print(f"{folder.name}: {' · '.join(said)}", flush=True)
+        if paths.read_description(folder) != about:
+            write_json(folder / "dataset.json", about, indent=1, ensure_ascii=False)
+        if catalog.update_catalog(df, folder):
+            facts = [f"{n:,} {reason}" for reason, n in df.attrs["broken"].items()]
+            print(f"{folder.name}: {' · '.join([f'{len(df):,} videos', *facts])}", flush=True)
     return folder
 
 
 def _relative(files: pd.Series, folder: Path) -> pd.Series:
-    """Paths in the home's `data/` relative to the dataset's folder, so that a home may move."""
+    """Paths in the home's `data/` become relative to the dataset's folder, so the home may move."""
     inside = f"{folder.parent}{os.sep}"
     return files.map(
         lambda path: os.path.relpath(path, folder) if path.startswith(inside) else path,
         na_action="ignore",
     ).astype(files.dtype)
-
-
-def _about(folder: Path) -> dict:
-    path = folder / "dataset.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

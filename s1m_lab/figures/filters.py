@@ -1,11 +1,11 @@
-"""First-layer filters: how they look, move and are tuned.
+"""First-layer filters: how they look, how they change, and how they are tuned.
 
-    now, before = first_layer(runs.load_network(run)), at_start(run)
-    new = learnt(now, before)       # what training added to the random start
-    draw_grid(new, "…")             # and draw_strips, animate, draw_sorted, draw_motion, …
+    now, start = filters.first_layer(runs.load_network(run)), filters.initial_filters(run)
+    draw_grid(filters.learnt(now, start), "…")            # and draw_strips, animate, draw_sorted, …
 
-Filters are float arrays N×3×T×11×11, a dict of them by stream; `tuning` measures them. A filter is
-drawn around mid-grey: 128 is zero, and its largest weight of all frames and colours is 0 or 255.
+Filters are float arrays N×3×T×11×11, a dict of them by stream; `analysis.filters` measures them.
+A filter is drawn around mid-grey: 128 is zero, and its largest weight of all frames and colours is
+0 or 255.
 """
 
 import base64
@@ -14,12 +14,12 @@ import io
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
+from torchvision.utils import make_grid
 
 from s1m_lab.analysis.filters import (
-    EDGE,
-    MEASURES,
     ShuffleTest,
     Streams,
     learnt,
@@ -31,9 +31,15 @@ from s1m_lab.analysis.filters import (
 from s1m_lab.figures import style
 
 DPI = style.STYLE["figure.dpi"]
-PAGE = round(style.WIDTH * DPI)  # the text width of a report, pixels
-MARGIN = 10  # around figures of tiles, pixels: the page may be dark
-GAP = 1  # between tiles, in pixels of a filter
+TILED = 690  # px, the width of tiled filters beside their caption
+TALLEST = 700  # px, of a figure of filters
+MEASURES = {
+    "colourfulness": "colourfulness\n(share)",
+    "frequency": "spatial frequency\n(cycles/pixel)",
+    "orientation": "orientation\n(degrees)",
+    "speed": "speed\n(pixels/frame)",
+    "direction_selectivity": "space-time\norientation",
+}
 
 
 def pictures(w: np.ndarray, largest: np.ndarray | None = None) -> np.ndarray:
@@ -44,84 +50,56 @@ def pictures(w: np.ndarray, largest: np.ndarray | None = None) -> np.ndarray:
     return np.clip(128 + 127 * share, 0, 255).round().astype(np.uint8).transpose(0, 2, 3, 4, 1)
 
 
-def tiles(images: np.ndarray, columns: int, gap: int = GAP) -> np.ndarray:
-    """N×h×w×3 → one white image, row by row, `gap` pixels between its tiles."""
-    n, h, w = images.shape[:3]
-    rows = -(-n // columns)
-    sheet = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, 3), 255, np.uint8)
-    for i, image in enumerate(images):
-        y, x = i // columns * (h + gap), i % columns * (w + gap)
-        sheet[y : y + h, x : x + w] = image
-    return sheet
+def _strongest_pictures(w: np.ndarray) -> np.ndarray:
+    """Of each filter the frame with most energy: N×H×W×3."""
+    return pictures(w)[np.arange(len(w)), strongest_frames(w)]
+
+
+def tile(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
+    """N×h×w×3 uint8 → one picture, row by row, with `gap` white pixels around each image."""
+    batch = torch.from_numpy(images).permute(0, 3, 1, 2)
+    return make_grid(batch, columns, gap, pad_value=255).permute(1, 2, 0).numpy()
 
 
 @style.styled
-def _sheet(rows: list[list[tuple[str, np.ndarray]]], title: str, beside: int = 0) -> Figure:
-    """Rows of captioned images, every pixel as it is; captions above, or `beside` pixels wide."""
-    above = 0 if beside else 20
-    least = 28 if beside else 0  # two lines of caption
-    heights = [max(least, *(len(image) for _, image in row)) + above + 6 for row in rows]
-    wide, top = PAGE + 2 * MARGIN, 32 + sum(heights) + 2 * MARGIN
-    fig = style.Drawing(figsize=(wide / DPI, top / DPI), layout="none")
-    fig.density = 1
-    y = top - MARGIN
-    fig.text(MARGIN / wide, y / top, style.clean(title, 105), fontweight="bold", fontsize=11,
-             va="top")  # fmt: skip
-    y -= 26
-    for row, height in zip(rows, heights, strict=True):
-        for i, (caption, image) in enumerate(row):
-            x = MARGIN + i * PAGE // len(row)
-            text = "\n".join(style.clean(line, 105) for line in caption.split("\n"))
-            fig.text(x / wide, (y - 2) / top, text, fontsize=9, va="top", linespacing=1.3)
-            fig.figimage(image, x + beside, y - above - image.shape[0])
-        y -= height
+def _draw_rows(rows: dict[str, np.ndarray], title: str) -> Figure:
+    """Groups of images (N×h×w×3 each) by caption, at the largest scale at which all fit."""
+    h, w = next(iter(rows.values())).shape[1:3] if rows else (1, 1)
+    for scale in (4, 3, 2):
+        columns = max(1, TILED // ((w + 1) * scale))
+        lines = [-(-len(images) // columns) for images in rows.values()]
+        height = scale * sum(2 + n * (h + 1) for n in lines)
+        if height <= TALLEST:
+            break
+    heights, inches = [2 + n * (h + 1) for n in lines], height / DPI + 0.4 + 0.05 * len(rows)
+    fig, axes = style.new_figure(max(1, len(rows)), 1, inches, height_ratios=heights or [1])
+    fig.density = 1  # more pixels would only enlarge the notebook
+    for ax in axes[:, 0]:
+        ax.set(xticks=[], yticks=[], anchor="W")
+        ax.spines[:].set_visible(False)
+    for ax, (caption, images) in zip(axes[:, 0], rows.items(), strict=False):
+        ax.imshow(tile(images, columns), interpolation="nearest")
+        ax.set_ylabel(caption, rotation=0, ha="right", va="center", fontsize=9)
+    style.headline(fig, title)
     return fig
 
 
-def _grown(image: np.ndarray, scale: int) -> np.ndarray:
-    return image.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def _grid(w: np.ndarray, width: int) -> tuple[int, int]:
-    """Columns and scale of a grid of N filters that fills `width` pixels."""
-    side = w.shape[-1] + GAP
-    rows = -(-len(w) // (width // (4 * side)))
-    columns = -(-len(w) // rows)
-    return columns, min(6, width // (columns * side))
-
-
 def draw_grid(streams: Streams, title: str) -> Figure:
-    """Every filter in its order, the streams side by side; of several frames the strongest."""
-    row = []
-    for stream, w in streams.items():
-        columns, scale = _grid(w, PAGE // len(streams))
-        image = pictures(w)[np.arange(len(w)), strongest_frames(w)]
-        row.append((f"{stream}: {len(w)} filters", _grown(tiles(image, columns), scale)))
-    return _sheet([row], title)
+    """Every filter in its order, one group per stream; of several frames the strongest."""
+    rows = {f"{stream}:\n{len(w)} filters": _strongest_pictures(w) for stream, w in streams.items()}
+    return _draw_rows(rows, title)
 
 
 def draw_strips(streams: Streams, title: str, picks=None) -> Figure:
     """The frames of each filter side by side, time running right; of `picks`, or of all.
 
-    At most 480 frames, to keep a notebook small: 96 filters of slow fusion, 48 of early.
+    At most 400 frames, to keep a notebook small: 96 filters of slow fusion, 40 of early.
     """
     w = stack_streams(streams)
     w = w if picks is None else w[np.asarray(picks, int)]
-    strips = np.stack([tiles(one, len(one)) for one in pictures(w[: 480 // w.shape[2]])])
-    side = strips.shape[2] + 3
-    scale = next((s for s in (4, 3) if -(-len(strips) // (PAGE // (side * s))) * 14 * s < 700), 2)
-    columns = PAGE // (side * scale)
-    caption = f"{len(strips)} of {len(w)} filters, {w.shape[2]} frames each, first to last"
-    return _sheet([[(caption, _grown(tiles(strips, columns, 3), scale))]], title)
-
-
-def _moment(streams: Streams, t: int, most: int) -> np.ndarray:
-    """Frame t of up to `most` filters of each stream, the streams side by side."""
-    sides = []
-    for w in streams.values():
-        columns, _ = _grid(w, PAGE // len(streams))
-        sides.append(np.pad(tiles(pictures(w[:most])[:, t], columns), EDGE, constant_values=255))
-    return np.concatenate(sides, axis=1)
+    strips = np.stack([tile(one, len(one)) for one in pictures(w[: 400 // w.shape[2]])])
+    caption = f"{len(strips)} of {len(w)}\nfilters,\n{w.shape[2]} frames each,\nfirst to last"
+    return _draw_rows({caption: strips}, title)
 
 
 def animate(streams: Streams, label: str, milliseconds: int = 250):
@@ -132,55 +110,53 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
     """
     from IPython.display import HTML
 
-    depths = [w.shape[2] for w in streams.values()]
-    images = [_moment(streams, t, most=960 // sum(depths)) for t in range(depths[0])]
-    height, width = images[0].shape[:2]
-    bars = [np.full((2, width, 3), 225, np.uint8) for _ in images]
-    for t, bar in enumerate(bars):
-        bar[:, width * t // len(bars) : width * (t + 1) // len(bars)] = 80
-    stack = np.concatenate([np.concatenate([i, b]) for i, b in zip(images, bars, strict=True)])
-    whole = Image.fromarray(stack).quantize(32, kmeans=1)
-    cut = [whole.crop((0, y, width, y + height + 2)) for y in range(0, whole.height, height + 2)]
-    data, scale = io.BytesIO(), max(1, PAGE // width)
-    cut[0].save(data, "GIF", save_all=True, append_images=cut[1:], duration=milliseconds, loop=0)
-    encoded = base64.b64encode(data.getvalue()).decode()
-    size = f'width="{width * scale}" height="{(height + 2) * scale}"'
-    style = f"image-rendering: pixelated; background: white; padding: {MARGIN}px"
-    name = html.escape(label)
-    return HTML(f'<img src="data:image/gif;base64,{encoded}" {size} style="{style}" alt="{name}">')
+    frames = next(iter(streams.values())).shape[2]
+    shown = [pictures(w[: 960 // (frames * len(streams))]) for w in streams.values()]
+    columns = min(len(shown[0]), 16)
+    images = []
+    for t in range(frames):
+        image = np.concatenate([tile(filters[:, t], columns) for filters in shown])
+        bar = np.full((2, image.shape[1], 3), 225, np.uint8)
+        bar[:, bar.shape[1] * t // frames : bar.shape[1] * (t + 1) // frames] = 80
+        images.append(np.concatenate([image, bar]))
+    palette = Image.fromarray(np.concatenate(images)).quantize(32, kmeans=1)
+    plain = {"palette": palette, "dither": Image.Dither.NONE}
+    first, *others = (Image.fromarray(image).quantize(**plain) for image in images)
+    data = io.BytesIO()
+    first.save(data, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+    source = f"data:image/gif;base64,{base64.b64encode(data.getvalue()).decode()}"
+    look = f"width:{4 * first.width}px; image-rendering:pixelated; background:white; padding:10px"
+    return HTML(f'<img src="{source}" style="{look}" alt="{html.escape(label)}">')
 
 
 def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Figure:
-    """The grid once for every measure, from its lowest to its highest, and the value of both.
+    """The filters once for every measure, from its lowest to its highest, and the value of both.
 
-    Of more than 48 filters 48 stand for all, evenly apart. Filters of zeros have no place in it.
+    Of more than 36 filters 36 stand for all, evenly apart. Filters of zeros are left out.
     """
-    w, rows = stack_streams(streams), []
-    there = w.any(axis=(1, 2, 3, 4))
-    w, measured = w[there], measured[there]
-    picks = np.linspace(0, len(w) - 1, min(len(w), 48)).round().astype(int)
-    images = pictures(w)[np.arange(len(w)), strongest_frames(w)]
+    w, rows = stack_streams(streams), {}
+    nonzero = w.any(axis=(1, 2, 3, 4))
+    w, measured = w[nonzero], measured[nonzero]
+    picks = np.linspace(0, len(w) - 1, min(len(w), 36)).round().astype(int)
+    images = _strongest_pictures(w)
     for measure, name in MEASURES.items():
         values = measured[measure].to_numpy()
         if len(values) and not np.isnan(values).any():
             order = np.argsort(values, kind="stable")
             ends = f"{values[order[0]]:.2f} to {values[order[-1]]:.2f}"
-            rows.append([(f"{name}\n{ends}", _grown(tiles(images[order[picks]], 24), 2))])
-    return _sheet(rows, title, beside=PAGE - 2 * 24 * (w.shape[-1] + GAP))
+            rows[f"{name}\n{ends}"] = images[order[picks]]
+    return _draw_rows(rows, title)
 
 
 def draw_growth(found: dict[int, Streams], title: str) -> Figure:
-    """What was learnt by step, a row each: the ten filters that changed most, on one scale each."""
-    steps = list(found)
-    new = [stack_streams(learnt(found[step], found[0])) for step in steps]
-    largest = np.abs(new[-1]).max(axis=(1, 2, 3, 4))
-    picks = np.argsort(-(new[-1] ** 2).sum(axis=(1, 2, 3, 4)), kind="stable")[:10]
-    frame = strongest_frames(new[-1])[picks]
-    rows = []
-    for step, w in zip(steps, new, strict=True):
-        image = pictures(w[picks], largest[picks])[np.arange(len(picks)), frame]
-        rows.append([(f"step {step:,}", _grown(tiles(image, len(picks)), 5))])
-    return _sheet(rows, title, beside=PAGE - 5 * 10 * (w.shape[-1] + GAP))
+    """What was learnt, one row per step: the ten filters that changed most, on one scale each."""
+    new = {step: stack_streams(learnt(streams, found[0])) for step, streams in found.items()}
+    last = new[max(new)]
+    largest = np.abs(last).max(axis=(1, 2, 3, 4))
+    picks = np.argsort(-(last**2).sum(axis=(1, 2, 3, 4)), kind="stable")[:10]
+    numbers, frames = np.arange(len(picks)), strongest_frames(last)[picks]
+    rows = {f"step {step:,}": pictures(w[picks], largest[picks]) for step, w in new.items()}
+    return _draw_rows({step: images[numbers, frames] for step, images in rows.items()}, title)
 
 
 @style.styled
@@ -224,15 +200,16 @@ def draw_evidence(tests: dict[str, ShuffleTest], colour: str, title: str) -> Fig
                         step="post", color=style.FAINT, linewidth=0)  # fmt: skip
         ax.vlines(seen.limit, row - 0.3, row + 0.3, color=style.INK, linewidth=1)
         ax.plot(seen.mean, row, "o", color=colour, markersize=8)
-        told = (f"{seen.mean:.3f}", f"{np.mean(seen.null):.3f}", f"{seen.p:.4f}")
+        numbers = (f"{seen.mean:.3f}", f"{np.mean(seen.null):.3f}", f"{seen.p:.4f}")
         heads = ("here", "shuffled", "p")
-        for place, text, head in zip((1.02, 1.09, 1.19), told, heads, strict=True):
+        for place, text, head in zip((1.02, 1.09, 1.19), numbers, heads, strict=True):
             ax.annotate(text, (place, row), xycoords=right, va="center", fontsize=9)
             if not row:
                 ax.annotate(head, (place, -0.5), xycoords=right, fontsize=9, color=style.PAPER)
     ax.set_yticks(range(len(tests)), [style.clean(name) for name in tests])
-    ax.set(ylim=(len(tests) - 0.5, -0.6), xlim=(0, None), title=style.clean(title, 100))
+    ax.set(ylim=(len(tests) - 0.5, -0.6), xlim=(0, None))
     ax.set_xlabel("mean space-time orientation; grey: frames shuffled, 95 % of it left of its line")
+    style.headline(fig, title)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     return fig

@@ -226,7 +226,7 @@ def draw_intervals(
     `look` goes to the points.
     """
     y = np.arange(len(rows)) if y is None else np.asarray(y, float)
-    # seaborn makes point and interval from the values of a row: here the first, and the extremes
+    # seaborn makes point and interval from the values of a row: here the first, and the others
     values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
     long = pd.DataFrame({"value": values.ravel(), "y": np.repeat(y, 3)})
     shades = {"color": colour}
@@ -236,7 +236,7 @@ def draw_intervals(
     sns.pointplot(
         long, x="value", y="y", ax=ax, orient="y", native_scale=True, linestyle="none",
         legend=False, err_kws={"linewidth": 1.4, "alpha": 0.6}, **shades, **look,
-        estimator=lambda each: each.iloc[0], errorbar=lambda each: (each.min(), each.max()),
+        estimator=lambda each: each.iloc[0], errorbar=lambda each: (each.iloc[1:].min(), each.iloc[1:].max()),
     )  # fmt: skip
     ax.set(xlabel="", ylabel="")
 

@@ -1,22 +1,21 @@
-"""pocket101: rendered activities that stand for UCF-101, in its own layout.
+"""The dataset `pocket101`: rendered activities that stand for UCF-101, in its own layout.
 
-    folder = pocket101.make()         # data/pocket101: 912 films of 24 classes, in about a minute
+    folder = activities.make()        # data/pocket101: 912 videos of 24 classes, in about a minute
 
-Other activities than those of `pocket`, in all five categories of UCF-101, as AVI files of 192×144
-at 25 frames a second: `UCF-101/<Class>/v_<Class>_gGG_cCC.avi`, and the official lists' like in
-`ucfTrainTestlist/`, with their CRLF and their `HandstandPushups/v_HandStandPushups_…`. A group is
-one or two films of the same people in the same place and colours; 7 of its 25 groups of a class are
-the test of fold 1, the next 7 that of fold 2, and so on.
+The activities are other than those of `pocket`, in all five categories of UCF-101. Files are AVI,
+192×144 at 25 frames a second: `UCF-101/<Class>/v_<Class>_gGG_cCC.avi`. `ucfTrainTestlist/` has
+lists like the official ones, with CRLF and `HandstandPushups/v_HandStandPushups_…`. A group is one
+or two videos of the same people, place and colours. Of the 25 groups of a class, 7 are the test set
+of fold 1, the next 7 of fold 2, and so on.
 
-Places and clothes say little of most classes: three are done in the same hall. Of six pairs of
-classes any one frame is equally likely in both: five are each other backwards, as rappelling is
-climbing, and runners on the beach are walkers in a hurry. Their films are twins, of the same groups
-and frames, coded frame by frame as those of `pocket` are. Five of the pairs are seen from as far as
-`pocket` sees its sports: other people on other ground, but moving as those do, so that what was
-learnt there can be of use here. The other classes are seen from near, as nothing in `pocket` is.
+Places and clothes reveal little of most classes: three are done in the same hall. In six pairs of
+classes any one frame is equally likely in both. Five of them are each other backwards, as
+rappelling is climbing; in the sixth, runners on the beach are walkers in a hurry. Their videos are
+twins, of the same groups and frames, coded like the motion pairs of `pocket`. Five pairs are filmed
+from as far as the sports of `pocket`: other people on other ground, but the same motion, so that
+training on `pocket` can help here. The other classes are filmed from near, unlike `pocket`.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,19 +24,19 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from s1m_lab.common import paths, system
-from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
+from s1m_lab.common.files import atomic
 from s1m_lab.pocket import activities_far, activities_near, backgrounds, render
 from s1m_lab.pocket.people import CLOTHES, dress
 from s1m_lab.pocket.sports_scenes import wander
 from s1m_lab.pocket.sprites import Pen, Sprite, paste
 
-VERSION = 2  # of all that decides a pixel; a new one renders every film again
-BYTES = 250_000  # what a film takes, rather too much than too little
+VERSION = 2  # raise it when a pixel changes: every video is rendered again
+BYTES = 250_000  # of a video, at most
 WIDTH, HEIGHT, FPS = 192, 144, 25
 SHORTEST, LONGEST = 50, 75  # frames
 POSES, MARGIN = 24, 8  # drawings a round; px that the camera may swing
-GROUPS = 25
+DEFAULT = 25  # groups of a class
+SIZE, ABOUT = "groups", "Rendered activities that stand for UCF-101; made by s1m_lab.pocket101."
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # the names of UCF-101
 FOLDS = 3
 OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"
@@ -45,14 +44,16 @@ MUSIC, SPORTS = "Playing Musical Instruments", "Sports"
 
 
 class Stage(NamedTuple):
-    """What is done where; a class, or two twin classes, with the frames that a round takes: as many
-    below 0 is the same backwards."""
+    """An activity in a place: one class, or two twin classes.
+
+    `rounds` are the frames of one round of the motion; a negative number plays it backwards.
+    """
 
     act: Callable
     place: Callable
     rounds: dict[str, int]
-    travel: int = 0  # px that the world goes by in a round
-    far: bool = False  # seen from far: one of `outings`
+    travel: int = 0  # px that the world moves in a round
+    far: bool = False  # an act of `activities_far`
 
 
 STAGES = (
@@ -99,12 +100,13 @@ CATEGORIES = {
     ],
 }
 PAIRS = {"motion": [list(stage.rounds) for stage in STAGES if len(stage.rounds) == 2]}
-# UCF-101 takes 50, 20 and 20 (§4.3); so few that four ways × three folds end in minutes
+# UCF-101 has 50, 20 and 20 (§4.3). With 4, four ways of tuning × three folds end in minutes.
 INGEST = {"height": 132, "width": 132, "clips": {"train": 4, "val": 4, "test": 4}}
+DETAILS = {"categories": CATEGORIES, "pairs": PAIRS, "ingest": INGEST}
 
 
 class Scene(NamedTuple):
-    """What is filmed at one go: a group of a class, or of two twin classes."""
+    """One scene: a group of a class, or of two twin classes."""
 
     stage: int
     group: int  # from 1
@@ -116,7 +118,7 @@ class Scene(NamedTuple):
 
     @property
     def files(self) -> list[str]:
-        """The files, a class after the other."""
+        """The names of its files, class by class."""
         return [
             f"{name}/{stem(name, self.group, clip + 1)}.avi"
             for name in STAGES[self.stage].rounds
@@ -125,7 +127,7 @@ class Scene(NamedTuple):
 
 
 def stem(name: str, group: int, clip: int) -> str:
-    """`v_Biking_g01_c02`; UCF-101 itself writes HandstandPushups otherwise in files."""
+    """`v_Biking_g01_c02`. UCF-101 itself spells HandstandPushups differently in file names."""
     name = "HandStandPushups" if name == "HandstandPushups" else name
     return f"v_{name}_g{group:02}_c{clip:02}"
 
@@ -136,42 +138,23 @@ def make(
     data_seed: int | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Render the films and lists in `data/<name>` unless they are there, and return its folder.
+    """Render the videos and lists of `data/<name>` unless they are there; returns its folder.
 
-    `groups` are those of a class, at least 4, so that every fold has groups to test and to train;
-    0 is as many as there are, or 25. The same `data_seed` gives the same bytes on every machine,
-    whatever `workers` (processes; at most, and by default, the cores). The catalogs of the folds
-    are made by `ucf101.dataset`.
+    Args:
+        groups: of each class, 4 to 99, so that every fold has groups to test and to train. 0 is as
+            many as the dataset has, or 25.
+        data_seed: the same seed gives the same bytes on every machine.
+        workers: processes; by default, and at most, one per core.
+
+    `data.ucf101.dataset` makes the catalogs of the folds.
     """
-    folder = paths.dataset(name)
     if groups and not 4 <= groups <= 99:
         raise ValueError(f"groups is {groups}; a class has 4 to 99 of them")
-    with exclusive(folder):
-        about = _about(folder)
-        groups = groups or about.get("groups", GROUPS)
-        data_seed = about.get("data_seed", 0) if data_seed is None else data_seed
-        mark = fingerprint(version=VERSION, groups=groups, data_seed=data_seed)
-        script, files = plan(groups, data_seed), folder / VIDEOS
-        if about.get("fingerprint") == mark and not render.missing(files, script):
-            return folder
-        (folder / "dataset.json").unlink(missing_ok=True)
-        render.clear(files, mark)
-        missing = render.missing(files, script)
-        require_space(folder, sum(len(scene.files) for scene in missing) * BYTES)
-        if missing:
-            workers = min(workers or 999, system.cores())
-            render.render(sys.modules[__name__], files, groups, data_seed, missing, workers)
-        _write_lists(folder / LISTS, script, groups)
-        about = {"about": "Rendered activities that stand for UCF-101; made by s1m_lab.pocket101."}
-        about |= {"groups": groups, "data_seed": data_seed, "fingerprint": mark}
-        about |= {"categories": CATEGORIES, "pairs": PAIRS, "ingest": INGEST}
-        with atomic(folder / "dataset.json") as temporary:  # last: all else is whole
-            temporary.write_text(json.dumps(about, indent=1) + "\n", "utf-8")
-    return folder
+    return render.make(sys.modules[__name__], name, groups, data_seed, workers)
 
 
 def plan(groups: int, data_seed: int) -> list[Scene]:
-    """Every scene, decided by the two numbers alone; every other group has two clips a class."""
+    """Every scene, a function of the two numbers. Every other group has two clips of a class."""
     return [
         Scene(stage, group, tuple(map(int, chance(data_seed, stage, group, 0).integers(
             SHORTEST, LONGEST + 1, 1 + group % 2))))
@@ -181,7 +164,7 @@ def plan(groups: int, data_seed: int) -> list[Scene]:
 
 
 def chance(data_seed: int, stage: int, group: int, purpose: int) -> np.random.Generator:
-    """The dice of a group for one purpose: 0 the lengths, 1 the picture, 2 and on a clip."""
+    """The random generator of a group: purpose 0 the lengths, 1 the picture, 2 and up a clip."""
     return np.random.default_rng([data_seed, 101, stage, group, purpose])
 
 
@@ -205,7 +188,7 @@ def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _far(stage: Stage, world: np.ndarray, rng) -> Callable:
-    """An outing: the camera swings, those whom it films go their own ways."""
+    """An act seen from far: the camera swings, the actors go their own ways."""
     cast = rng.integers(2**32)
 
     def shoot(dice, rounds, camera) -> np.ndarray:
@@ -217,11 +200,11 @@ def _far(stage: Stage, world: np.ndarray, rng) -> Callable:
 
 
 def _near(stage: Stage, world: np.ndarray, rng, facing: int) -> Callable:
-    """An act: the actors stay in the middle, and the world goes by."""
+    """An act seen from near: the actors stay in the middle, and the world moves."""
     people, tones = [dress(rng) for _ in range(2)], rng.permutation(len(CLOTHES))
     tones = [CLOTHES[k] for k in tones[:2]]
     poses = [_pose(stage.act, people, tones, k / POSES, facing) for k in range(POSES)]
-    if stage.travel:  # a world that has no end: it goes on as its own mirror image
+    if stage.travel:  # the world continues as its own mirror image
         world = np.concatenate([world, world[:, ::-1]], 1)
 
     def shoot(dice, rounds, camera) -> np.ndarray:
@@ -244,21 +227,22 @@ def _pose(act: Callable, people: list, tones: list, u: float, facing: int) -> Sp
 
 
 def coding(kind: str) -> dict:
-    """How `video.encode` is told to code the films of a kind; see `pocket.coding`."""
+    """Options of `video.writer.encode` for the videos of a kind; see `sports.coding`."""
     return {"fps": FPS, "crf": 20, "gop": 1 if kind == "motion" else FPS}
 
 
 def tested(fold: int, groups: int) -> range:
-    """The groups that are the test of a fold: of 25, 1 to 7, 8 to 14, and 15 to 21."""
-    each = max(1, groups * 7 // GROUPS)
+    """The test groups of a fold: of 25, groups 1 to 7, 8 to 14, and 15 to 21."""
+    each = max(1, groups * 7 // DEFAULT)
     return range(1 + each * (fold - 1), 1 + each * fold)
 
 
-def _write_lists(folder: Path, script: list[Scene], groups: int) -> None:
-    """`classInd.txt`, and `trainlist0k.txt` and `testlist0k.txt` of every fold."""
+def write_lists(folder: Path, groups: int, data_seed: int) -> None:
+    """Write `classInd.txt`, and `trainlist0k.txt` and `testlist0k.txt` of every fold."""
     number = {name: n for n, name in enumerate(CLASSES, 1)}
     texts = {CLASS_FILE: [f"{n} {name}" for name, n in number.items()]}
-    clips = sorted((file, scene.group) for scene in script for file in scene.files)
+    scenes = plan(groups, data_seed)
+    clips = sorted((file, scene.group) for scene in scenes for file in scene.files)
     for fold in range(1, FOLDS + 1):
         test = tested(fold, groups)
         texts[f"trainlist{fold:02}.txt"] = [
@@ -266,10 +250,5 @@ def _write_lists(folder: Path, script: list[Scene], groups: int) -> None:
         ]
         texts[f"testlist{fold:02}.txt"] = [file for file, group in clips if group in test]
     for name, lines in texts.items():
-        with atomic(folder / name) as temporary:
+        with atomic(folder / LISTS / name) as temporary:
             temporary.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
-
-
-def _about(folder: Path) -> dict:
-    path = Path(folder) / "dataset.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}

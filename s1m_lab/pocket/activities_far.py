@@ -1,9 +1,9 @@
-"""What the actors of pocket101 do out of doors, small and many: sports as `pocket` films its own.
+"""The activities of `pocket101` seen from far: outdoors, many small figures, as in `pocket`.
 
-An outing is a function `(out, cast, dice, moments)` that draws on the frames `out`, which show its
-place. `cast` are the dice of how all look, which a group shares, `dice` those of where they are;
-`moments` are the rounds that each frame is from the start. Every motion is periodic with a uniform
-phase: no frame tells which way it goes, or how fast.
+An act is a function `(out, cast, dice, moments)` that draws on the frames `out`, which already show
+the place. The generator `cast` decides how the figures look and is shared by a group; `dice`
+decides where they are. `moments` counts, for each frame, the rounds since the start. Every motion
+is periodic with a uniform phase, so no frame reveals its direction or speed.
 """
 
 import numpy as np

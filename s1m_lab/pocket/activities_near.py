@@ -1,11 +1,8 @@
-"""What the actors of pocket101 do at home and in the gym, alone and with each other.
+"""The activities of `pocket101` seen from near: at home, in the gym, with instruments, sports.
 
-An act is a function `(pen, people, tones, u)`: the two people and two colours that a group has, and
-the moment `u` in [0, 1) of a motion that goes round without end. All face right.
-
-What the actors of pocket101 have learnt: instruments and sports.
-
-Acts like those of `acts`, and drawn by the same rules.
+An act is a function `(pen, people, tones, u)`. `people` and `tones` are the two persons and two
+colours of a group; `u` in [0, 1) is the moment within one round of a periodic motion. All persons
+face right.
 """
 
 import numpy as np

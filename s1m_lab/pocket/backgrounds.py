@@ -1,8 +1,8 @@
-"""The places of pocket101: rooms and halls, parks and streets, a cliff and a river.
+"""The places of `pocket101`: rooms and halls, parks and streets, a cliff and a river.
 
-A place is a function `(rng, width, height) -> Pen`, drawn on: all that stands still behind the
-actors, its ground `GROUND` pixels below the top of the frame. Each group of clips has a place of
-its own, in colours of its own.
+A place is a function `(rng, width, height) -> Pen` that draws everything behind the actors. Its
+ground is `GROUND` pixels below the top of the frame. Each group of clips has its own place and
+colours.
 """
 
 import numpy as np

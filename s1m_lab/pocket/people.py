@@ -1,7 +1,7 @@
-"""The actors of pocket101: a figure with joints, in clothes of its own.
+"""The actors of `pocket101`: figures with joints and clothes.
 
-    who = actors.dress(rng)
-    actors.body(pen, who, hip=(96, 80), neck=(98, 48), hands=[…], feet=[…])
+    who = people.dress(rng)
+    people.body(pen, who, hip=(96, 80), neck=(98, 48), hands=[…], feet=[…])
 
 A pose is where the hips, neck, hands and feet are, in pixels of the frame; elbows and knees follow
 from the lengths of the limbs. Everyone faces right and is mirrored afterwards; of two hands or feet
@@ -34,7 +34,7 @@ SIDES = (1, -1)  # knees or elbows that point outwards, seen from the front
 
 def dress(rng, **more) -> dict:
     """A person: `skin, hair, shirt, trousers, shoes` and whether the hair is long."""
-    who = {"skin": pick(rng, SKINS), "hair": pick(rng, HAIRS), "shirt": pick(rng, CLOTHES)}
+    who: dict = {"skin": pick(rng, SKINS), "hair": pick(rng, HAIRS), "shirt": pick(rng, CLOTHES)}
     who |= {"trousers": pick(rng, TROUSERS), "shoes": pick(rng, [INK, WHITE, *CLOTHES[:2]])}
     who |= {"long": bool(rng.integers(2)), "sleeves": bool(rng.integers(2)), "mask": None}
     return who | more
@@ -72,15 +72,15 @@ def limb(start: Point, end: Point, upper: float, lower: float, bend: float) -> l
     `bend` 1 puts the joint to the right of the way from start to end on the screen, as one walks
     it, -1 to the left: of an arm that hangs (down the screen) 1 is an elbow at the left.
     """
-    start, end = np.array(start, float), np.array(end, float)
-    way = end - start
+    first = np.array(start, float)
+    way = np.array(end, float) - first
     length = max(np.hypot(*way), 1e-6)
     way /= length
     length = float(np.clip(length, abs(upper - lower) + 0.5, upper + lower - 0.2))
     along = (upper**2 - lower**2 + length**2) / (2 * length)
     aside = bend * np.sqrt(max(upper**2 - along**2, 0))
-    joint = start + way * along + aside * np.array([-way[1], way[0]])
-    return [tuple(start), tuple(joint), tuple(start + way * length)]
+    joint = first + way * along + aside * np.array([-way[1], way[0]])
+    return [tuple(first), tuple(joint), tuple(first + way * length)]
 
 
 def body(

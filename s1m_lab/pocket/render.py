@@ -1,11 +1,15 @@
-"""Films rendered by several processes, resumed where they stopped.
+"""Make a rendered dataset: several processes film its plan, and resume an interrupted rendering.
 
-    filming.clear(folder, mark)                # films made otherwise go
-    filming.render(pocket, folder, size, data_seed, missing, workers)
+    folder = render.make(sports, "pocket", size=1160, data_seed=0, workers=2)
 
-A studio is a module with `plan(size, data_seed)`, the scenes of a dataset; `film(scene,
-data_seed)`, which yields (name, frames) for each of `scene.files`; and `coding(scene.kind)`, how
-`video.encode` is told to code them.
+A module describes the dataset:
+
+- `plan(size, data_seed)`: its scenes, each with the names of its `files` and a `kind`;
+- `film(scene, data_seed)`: (name, frames) for each of `scene.files`;
+- `coding(kind)`: options of `video.writer.encode`;
+- `write_lists(folder, size, data_seed)`: writes its metadata files;
+- `VERSION`, `BYTES` (of a video, at most), `VIDEOS` (the folder of the videos), `SIZE` (what its
+  size counts), `DEFAULT` (size), `ABOUT` and `DETAILS` (of its `dataset.json`).
 """
 
 import os
@@ -17,17 +21,51 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from s1m_lab.common import paths, system
+from s1m_lab.common.files import exclusive, fingerprint, require_space, write_json
 from s1m_lab.common.progress import Progress
 from s1m_lab.video import writer
 
 
-def missing(files: Path, script: list) -> list:
-    """The scenes of which a film is not in the folder `files`."""
-    return [scene for scene in script if not all((files / name).is_file() for name in scene.files)]
+def make(
+    dataset: ModuleType, name: str, size: int, data_seed: int | None, workers: int | None
+) -> Path:
+    """Render `data/<name>` unless it is complete, and return its folder.
+
+    A `size` of 0 and a `data_seed` of None are what the dataset has, or its defaults. Videos of an
+    interrupted rendering are kept. `dataset.json` is written last: it marks a complete dataset.
+    """
+    folder = paths.dataset(name)
+    with exclusive(folder):
+        before = paths.read_description(folder)
+        size = size or before.get(dataset.SIZE, dataset.DEFAULT)
+        data_seed = before.get("data_seed", 0) if data_seed is None else data_seed
+        inputs = {"version": dataset.VERSION, dataset.SIZE: size, "data_seed": data_seed}
+        mark = fingerprint(**inputs)
+        scenes, files = dataset.plan(size, data_seed), folder / dataset.VIDEOS
+        if before.get("fingerprint") == mark and not missing(files, scenes):
+            return folder
+        (folder / "dataset.json").unlink(missing_ok=True)
+        clear(files, mark)
+        todo = missing(files, scenes)
+        require_space(folder, sum(len(scene.files) for scene in todo) * dataset.BYTES)
+        if todo:
+            workers = min(workers or system.cores(), system.cores())
+            render(dataset, files, size, data_seed, todo, workers)
+        dataset.write_lists(folder, size, data_seed)
+        about = {"about": dataset.ABOUT, dataset.SIZE: size, "data_seed": data_seed}
+        about |= {"fingerprint": mark} | dataset.DETAILS
+        write_json(folder / "dataset.json", about, end="\n", indent=1, ensure_ascii=False)
+    return folder
+
+
+def missing(files: Path, scenes: list) -> list:
+    """The scenes of which a video is missing in the folder `files`."""
+    return [scene for scene in scenes if not all((files / name).is_file() for name in scene.files)]
 
 
 def clear(files: Path, mark: str) -> None:
-    """Keep the films of an interrupted rendering with the same fingerprint, and nothing else."""
+    """Keep the videos of an interrupted rendering with the fingerprint `mark`, and nothing else."""
     seal = files / ".fingerprint"
     if not seal.is_file() or seal.read_text() != mark:
         if files.is_dir():
@@ -39,13 +77,12 @@ def clear(files: Path, mark: str) -> None:
 
 
 def render(
-    studio: ModuleType, files: Path, size: int, data_seed: int, scenes: list, workers: int
+    dataset: ModuleType, files: Path, size: int, data_seed: int, scenes: list, workers: int
 ) -> None:
-    """Film `scenes`, those of the studio's plan that are missing, in `workers` processes, each
-    every so-manieth scene of the plan.
+    """Film `scenes`, the missing ones of the plan, in `workers` processes.
 
-    They are started by command line and not by `multiprocessing`, which would import the caller's
-    script anew in every child, or fork a notebook's kernel with its threads.
+    Process k films scenes k, k + workers, … of the plan. Processes are started by command line:
+    `multiprocessing` would import the caller's script again, or fork a notebook with its threads.
     """
     code = "import sys; from s1m_lab.pocket import render; render.work(*sys.argv[1:])"
     library = str(Path(__file__).resolve().parents[2])
@@ -53,10 +90,10 @@ def render(
     around["PYTHONPATH"] = os.pathsep.join([library, *filter(None, [os.environ.get("PYTHONPATH")])])
     workers = min(workers, len(scenes))
     progress = Progress("rendering", sum(len(scene.files) for scene in scenes), "videos")
-    told = (studio.__name__, files, size, data_seed)
+    arguments = (dataset.__name__, files, size, data_seed)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, (*told, k, workers))],
+            [sys.executable, "-c", code, *map(str, (*arguments, k, workers))],
             env=around,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -66,13 +103,14 @@ def render(
     ]
 
     def watch(process: subprocess.Popen) -> str:
-        said = []
-        for line in process.stdout:
+        """The error of a process, "" if there was none."""
+        output: list[str] = []
+        for line in process.stdout or ():
             if line.startswith("filmed "):
                 progress.update(int(line.split()[1]))
             else:
-                said.append(line)
-        return "" if process.wait() == 0 else "".join(said[-20:]) or "it was killed"
+                output.append(line)
+        return "" if process.wait() == 0 else "".join(output[-20:]) or "it was killed"
 
     with ThreadPoolExecutor(workers) as pool:
         try:
@@ -81,27 +119,28 @@ def render(
             for process in processes:
                 process.kill()
                 process.wait()
-                process.stdout.close()
+                if process.stdout:
+                    process.stdout.close()
     if problems:
-        raise RuntimeError(f"a rendering process failed; run it again to go on:\n{problems[0]}")
+        raise RuntimeError(f"a rendering process failed; run it again to resume:\n{problems[0]}")
 
 
-def work(studio: str, files: str, size: str, data_seed: str, worker: str, workers: str) -> None:
-    """A rendering process: film its part of the scenes whose files are missing."""
-    studio, folder, seed = import_module(studio), Path(files), int(data_seed)
-    scratch = folder / f".work-{os.getpid()}"  # an orphan of a killed run has its own
+def work(dataset: str, files: str, size: str, data_seed: str, worker: str, workers: str) -> None:
+    """One rendering process: film its share of the scenes whose files are missing."""
+    module, folder, seed = import_module(dataset), Path(files), int(data_seed)
+    scratch = folder / f".work-{os.getpid()}"  # others may survive a killed run
     scratch.mkdir()
     # The list of what is missing shrinks while we work: divide the plan, not the list.
-    for scene in studio.plan(int(size), seed)[int(worker) :: int(workers)]:
+    for scene in module.plan(int(size), seed)[int(worker) :: int(workers)]:
         if not missing(folder, [scene]):
             continue
-        how = studio.coding(scene.kind)
-        for name, (_, frames) in zip(scene.files, studio.film(scene, seed), strict=True):
+        options = module.coding(scene.kind)
+        for name, (_, frames) in zip(scene.files, module.film(scene, seed), strict=True):
             path, made = folder / name, scratch / Path(name).name
             if path.exists():
-                continue  # its twin is what is missing
+                continue  # only its twin is missing
             path.parent.mkdir(parents=True, exist_ok=True)
-            writer.encode(made, frames, **how)
+            writer.encode(made, frames, **options)
             os.replace(made, path)
         print("filmed", len(scene.files), flush=True)
     scratch.rmdir()

@@ -1,37 +1,43 @@
-"""The pocket datasets: rendered sports, real files.
-
-`pocket` stands for Sports-1M: sixteen sports in small broadcasts, real H.264 files with titles,
-durations, splits and labels, in which every claim of the paper has a pair of classes that can
-confirm or refute it.
+"""The dataset `pocket`: sixteen rendered sports that stand for Sports-1M.
 
     folder = sports.make()            # data/pocket, about 1,160 videos in about a minute
     sports.rows(1160, data_seed=0)    # one row per video: id, split, labels, title, …
 
-Two classes of a pair are filmed as twins, from one scene and into one split: a motion twin is the
-other's frames backwards (or its runners faster), a detail or surround twin differs in a texture or
-in the stands and in nothing else. Films of the motion pairs are coded frame by frame, each frame by
-itself, so that the codec cannot tell which way time ran. In every film, 20–35 % of the time shows
-the crowd or the scoreboard; one film in twenty changes from one sport to another half-way.
+Small sports broadcasts as real H.264 files, with titles, durations, splits and labels. Every claim
+of the paper has a pair of classes that can confirm or refute it.
+
+The two classes of a pair are filmed as twins, from one scene and into one split. A motion twin is
+the other's frames backwards, or its runners faster. A detail twin differs in a texture alone, a
+surround twin in the stands alone. In films of motion pairs the codec predicts no frame from
+another, so that it cannot reveal the direction of time. In every film, 20–35 % of the time shows
+the crowd or the scoreboard. One film in twenty changes from one sport to another half-way.
 """
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from s1m_lab.common import paths, system
-from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
+from s1m_lab.common.files import atomic
 from s1m_lab.pocket import render, sports_scenes, sprites
-from s1m_lab.pocket.sports_plan import DEFAULT, FPS, PAIRS, STAGES, Scene, chance, plan
+from s1m_lab.pocket.sports_plan import DEFAULT as DEFAULT  # `render` reads it here
+from s1m_lab.pocket.sports_plan import FPS, PAIRS, STAGES, Scene, chance, plan
 
-VERSION = 2  # of all that decides a pixel; a new one renders every film again
+VERSION = 2  # raise it when a pixel changes: every video is rendered again
+BYTES = 300_000  # of a video, at most
+VIDEOS, SIZE = "videos", "videos"
+ABOUT = "Sixteen rendered sports that stand for Sports-1M; made by s1m_lab.pocket."
 SPLIT = "decided when it was rendered; twins, filmed from one scene, share a split and a group"
-BYTES = 300_000  # what a film takes, rather too much than too little
-
-
-# ------------------------------------------------------------------------------------- making it
+DETAILS = {
+    "pairs": PAIRS,
+    "ingest": {
+        "height": sprites.HEIGHT,
+        "width": sprites.HEIGHT,
+        "clips": {"train": 6, "val": 4, "test": 6},
+    },
+}
 
 
 def make(
@@ -42,41 +48,25 @@ def make(
 ) -> Path:
     """Render the dataset `data/<name>` unless it is there, and return its folder.
 
-    `videos` is its size, all splits scaled alike: each split of each class gets its share of the
-    default 1,160, rounded, and at least one video, so 64 gives 72 and 10,000 gives 9,998. 0 is the
-    size it has, or the default. The same `data_seed` gives the same videos, titles and splits on
-    every machine, whatever `workers` (processes; at most, and by default, the cores).
+    Args:
+        videos: its size; all splits are scaled alike. Each split of each class gets its share of
+            the default 1,160, rounded, and at least one video: 64 gives 72, 10,000 gives 9,998.
+            0 is the size that the dataset has, or the default.
+        data_seed: the same seed gives the same videos, titles and splits on every machine.
+        workers: processes; by default, and at most, one per core.
+
     `data.datasets.make_pocket` calls this function and writes the catalog.
     """
-    folder = paths.dataset(name)
     if videos < 0:
         raise ValueError(f"videos is the number of videos to render, not {videos}")
-    with exclusive(folder):
-        about = read_about(folder)
-        videos = videos or about.get("videos", DEFAULT)
-        data_seed = about.get("data_seed", 0) if data_seed is None else data_seed
-        mark = fingerprint(version=VERSION, videos=videos, data_seed=data_seed)
-        script = plan(videos, data_seed)
-        files = folder / "videos"
-        if about.get("fingerprint") == mark and not render.missing(files, script):
-            return folder
-        (folder / "dataset.json").unlink(missing_ok=True)
-        render.clear(files, mark)
-        missing = render.missing(files, script)
-        require_space(folder, sum(len(scene.ids) for scene in missing) * BYTES)
-        if missing:
-            workers = min(workers or 999, system.cores())
-            render.render(sys.modules[__name__], files, videos, data_seed, missing, workers)
-        _write_json(folder, videos, data_seed)
-        _write_about(folder, mark, videos, data_seed)
-    return folder
+    return render.make(sys.modules[__name__], name, videos, data_seed, workers)
 
 
 # --------------------------------------------------------------------------------------- filming
 
 
 def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Each video of the scene: its id, and its frames before coding (uint8 N×132×176×3)."""
+    """Each video of a scene: its id and its frames before coding (uint8 N×132×176×3)."""
     stage = STAGES[scene.stage]
     if len(stage.differ) == len(stage.classes):
         frames = None
@@ -92,12 +82,16 @@ def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
 def _shoot(
     scene: Scene, options: dict, data_seed: int, twin: np.ndarray | None = None
 ) -> np.ndarray:
-    """The sport, cut away from once or twice; every draw is the same for a `twin`, which gives its
-    cutaways where it has been shot."""
+    """The frames of one video: the sport, with one or two cutaways.
+
+    All random draws are those of its twin. If the twin's frames are given, its cutaways are copied.
+    """
     rngs = [chance(data_seed, *scene[:3], purpose) for purpose in (1, 2, 3)]
     away, other = cutaways(rngs[0], scene.frames), np.zeros(scene.frames, bool)
-    shots = [(sports_scenes.crowd, {}), (sports_scenes.board, {})]
-    shots = [(*shots[rngs[0].integers(2)], away == k + 1) for k in range(away.max())]
+    draws: list[Callable] = [sports_scenes.crowd, sports_scenes.board]
+    shots: list[tuple[Callable, dict, np.ndarray]] = [
+        (draws[rngs[0].integers(2)], {}, away == k + 1) for k in range(away.max())
+    ]
     if scene.second is not None:
         other[scene.frames // 2 :] = True
         second = STAGES[scene.second]
@@ -106,8 +100,8 @@ def _shoot(
     out = np.empty((scene.frames, sprites.HEIGHT, sprites.WIDTH, 3), np.uint8)
     if twin is not None:
         out[:], shots = twin, shots[-1:]
-    for draw, told, when in shots[::-1]:
-        out[when] = draw(rngs[1], np.flatnonzero(when), **told)
+    for draw, given, when in shots[::-1]:
+        out[when] = draw(rngs[1], np.flatnonzero(when), **given)
     score = sprites.caption(rngs[2])
     for k in np.flatnonzero(away == 0):
         sprites.paste(out[k], score, 50, 12)
@@ -115,9 +109,10 @@ def _shoot(
 
 
 def cutaways(rng: np.random.Generator, frames: int) -> np.ndarray:
-    """For each frame 0, or the number (1, 2) of the cutaway that it belongs to.
+    """For each frame 0, or the number (1 or 2) of its cutaway.
 
-    Together they take 20–35 %; where they fall is as likely in a film played backwards."""
+    Cutaways take 20–35 % of a film. Their places are as likely in a film played backwards.
+    """
     total, first = round(frames * rng.uniform(0.2, 0.35)), rng.uniform(0.35, 0.65)
     first = round(first * total)
     lengths = [[total], [first, total - first]][rng.integers(2)]
@@ -130,12 +125,12 @@ def cutaways(rng: np.random.Generator, frames: int) -> np.ndarray:
 
 
 def coding(kind: str) -> dict:
-    """How `video.encode` is told to code the films of a kind.
+    """Options of `video.writer.encode` for the films of a kind.
 
-    Motion films have no predicted frames. These carry coarser noise behind a moving figure than
-    before it, from which a classifier told the direction of time in a single frame (64–68 %, and
-    50 % when each frame is coded by itself). Detail films are coded finely: at crf 18 the codec's
-    noise still told at half resolution (64 %) which way the weave runs, at 10 it does not.
+    Motion films have no predicted frames. Predicted frames have coarser noise behind a moving
+    figure than before it: a classifier found the direction of time in a single frame (64–68 %, and
+    50 % without prediction). Detail films have crf 10. At crf 18 the codec's noise still revealed
+    the direction of the weave at half resolution (64 %).
     """
     gop, crf = {"motion": (1, 18), "detail": (FPS, 10)}.get(kind, (FPS, 18))
     return {"fps": FPS, "crf": crf, "gop": gop}
@@ -164,8 +159,8 @@ def rows(videos: int, data_seed: int) -> list[dict]:
     ]
 
 
-def _write_json(folder: Path, videos: int, data_seed: int) -> None:
-    """The metadata in the JSON format of Sports-1M."""
+def write_lists(folder: Path, videos: int, data_seed: int) -> None:
+    """Write the metadata in the JSON format of Sports-1M."""
     for source, splits in (("train", ("train", "val")), ("test", ("test",))):
         records = [
             {
@@ -183,23 +178,3 @@ def _write_json(folder: Path, videos: int, data_seed: int) -> None:
         ]
         with atomic(folder / "sports1m_json" / f"sports1m_{source}.json") as temporary:
             temporary.write_text(json.dumps(records, ensure_ascii=False), "utf-8")
-
-
-def read_about(folder: Path) -> dict:
-    path = Path(folder) / "dataset.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
-
-
-def _write_about(folder: Path, mark: str, videos: int, data_seed: int) -> None:
-    """`dataset.json` comes last: where it stands, all else is whole."""
-    clips = {"train": 6, "val": 4, "test": 6}
-    about = {
-        "about": "Sixteen rendered sports that stand for Sports-1M; made by s1m_lab.pocket.",
-        "videos": videos,
-        "data_seed": data_seed,
-        "fingerprint": mark,
-        "pairs": PAIRS,
-        "ingest": {"height": sprites.HEIGHT, "width": sprites.HEIGHT, "clips": clips},
-    }
-    with atomic(folder / "dataset.json") as temporary:
-        temporary.write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -1,6 +1,6 @@
-"""The games of the pocket dataset: two teams and a ball, in a hall, on a rink, a court or a pitch.
+"""The ball games of `pocket`: two teams in a hall, on a rink, a court or a pitch.
 
-Scenes like those of `scenes`, and drawn by the same rules.
+The rules are those of `sports_scenes`.
 """
 
 import numpy as np

@@ -1,10 +1,11 @@
-"""The script of the pocket dataset: its classes and pairs, and every scene that is filmed.
+"""The plan of `pocket`: its classes and pairs, and every scene to film.
 
-    for scene in script.plan(videos=1160, data_seed=0): ...
+    for scene in sports_plan.plan(videos=1160, data_seed=0): ...
 
-A function of the two numbers alone, the same on every machine.
+The plan is a function of the two numbers, the same on every machine.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,9 +22,9 @@ class Stage(NamedTuple):
     """A scene and the class, or the two twin classes, filmed in it."""
 
     kind: str
-    draw: object
+    draw: Callable
     classes: tuple[str, ...]
-    differ: tuple[dict, ...] = ({},)  # what `draw` is told for each class; one: B is A backwards
+    differ: tuple[dict, ...] = ({},)  # options of `draw` per class; one entry: B is A backwards
 
 
 STAGES = (
@@ -72,7 +73,7 @@ TITLES = (
 
 
 class Scene(NamedTuple):
-    """What is filmed at one go: the video of a stage's class, or of its two twin classes."""
+    """One scene: a video of a stage's class, or of its two twin classes."""
 
     stage: int
     split: str
@@ -103,7 +104,7 @@ class Scene(NamedTuple):
 
 @lru_cache(4)
 def plan(videos: int, data_seed: int) -> list[Scene]:
-    """Every scene of the dataset, decided by the two numbers alone."""
+    """Every scene of the dataset, a function of the two numbers."""
     slots = []
     for split in SPLITS:
         for k, stage in enumerate(STAGES):
@@ -137,5 +138,5 @@ def _scene(stage: int, split: str, number: int, double: bool, data_seed: int) ->
 def chance(
     data_seed: int, stage: int, split: str, number: int, purpose: int
 ) -> np.random.Generator:
-    """The dice of one scene for one purpose: 0 the plan, 1 the cut, 2 the picture, 3 the score."""
+    """The random generator of a scene: purpose 0 the plan, 1 cutaways, 2 pictures, 3 the score."""
     return np.random.default_rng([data_seed, stage, SPLITS.index(split), number, purpose])

@@ -1,9 +1,9 @@
-"""The scenes of the pocket dataset: six places of sport, a crowd and a scoreboard.
+"""The scenes of `pocket`: six places of sport, a crowd and a scoreboard.
 
 A scene is a function `(rng, times, …) -> uint8 N×132×176×3` that draws the frames of the given
-`times` (frame numbers at 30 a second). All chance is drawn before the first frame, and every motion
-is periodic with a uniform random phase: any one frame is as likely under a film played backwards.
-A frame is a copy of the background with a dozen figures pasted on it.
+`times` (frame numbers at 30 a second). All random numbers are drawn before the first frame. Every
+motion is periodic with a uniform random phase, so any frame is as likely in a film played
+backwards. A frame is a copy of the background with a dozen figures pasted on it.
 """
 
 import numpy as np
@@ -239,7 +239,7 @@ def sea(rng, times, boats: bool = True) -> np.ndarray:
     for k, sprite in enumerate(fleet[1:]):
         place = (rng.uniform(20, width - 20), (k + 0.5) * height / 11)
         paste(world, sprite, *place)
-    world = Image.fromarray(world)
+    picture = Image.fromarray(world)
     angle, drift = rng.uniform(0, 2 * np.pi), wander(rng, times, 66, 55)
     across, zoom = wander(rng, times, 26, 70), np.exp(wander(rng, times, 0.3, 60))
     x, y = (
@@ -253,7 +253,8 @@ def sea(rng, times, boats: bool = True) -> np.ndarray:
         cx = np.clip(width / 2 + x[n], w, width - w)
         cy = np.clip(height / 2 + y[n], h, height - h)
         view = (cx - w, cy - h, cx + w, cy + h)
-        out[n] = world.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=view)
+        seen = picture.resize((WIDTH, HEIGHT), Image.Resampling.BILINEAR, box=view)
+        out[n] = np.asarray(seen)
         paste(out[n], fleet[0], CENTRE[0] + hero[n, 0], CENTRE[1] + hero[n, 1])
     return out
 

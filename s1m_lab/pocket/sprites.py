@@ -1,9 +1,13 @@
-"""The pen and the figures of the pocket dataset: soft edges, drawn once, pasted often.
+"""Drawing: a pen, sprites with soft edges, and the figures of `pocket`.
 
-A `Pen` draws four times too large and is averaged down, into a background (`picture`) or into a
-`Sprite`, which `paste` puts on a frame in about ten microseconds.
+    pen = Pen(WIDTH, HEIGHT, colour)         # or Pen(30, 40): a sprite, transparent at first
+    paste(frame, Sprite(pen.image), x, y)    # in about ten microseconds
+
+A `Pen` draws four times too large. The drawing is averaged down to a background (`picture`) or to
+a `Sprite`, which is drawn once and pasted often.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +17,7 @@ WIDTH, HEIGHT = 176, 132
 FINE = 4  # drawn this much larger, then averaged: antialiasing
 CENTRE = (WIDTH // 2, HEIGHT // 2)
 
-Colour = tuple[int, int, int]
+Colour = tuple[int, ...]
 WHITE, INK = (250, 250, 246), (24, 26, 36)
 BRIGHT = [WHITE, (255, 226, 64), (176, 255, 92), (110, 240, 255), (255, 170, 60), (255, 150, 210)]
 RED, BLUE, YELLOW, GREEN = (228, 60, 52), (40, 92, 214), (250, 208, 52), (20, 160, 120)
@@ -112,7 +116,7 @@ def paste(frame: np.ndarray, sprite: Sprite, x: float, y: float) -> None:
     target[:] = (target * sprite.leaves[part] >> 8) + sprite.colour[part]
 
 
-def pick(rng, colours: list[Colour]) -> Colour:
+def pick(rng, colours: Sequence[Colour]) -> Colour:
     return colours[rng.integers(len(colours))]
 
 
@@ -123,7 +127,7 @@ def tint(rng, colour: Colour, amount: int = 9) -> Colour:
     return tuple(int(v) for v in np.clip(np.add(colour, shift), 0, 255))
 
 
-def ground(rng, colours: list[Colour]) -> Colour:
+def ground(rng, colours: Sequence[Colour]) -> Colour:
     """One of the colours that such a place has, or what lies between two of them."""
     first, second = np.array(colours)[rng.integers(len(colours), size=2)]
     return tint(rng, first + rng.random() * (second - first), 16)
@@ -174,7 +178,7 @@ def player(outfit: dict, gait: float, facing: int = 1, size: float = 1.0) -> Spr
     return Sprite(pen.image)
 
 
-def look(rng, shirts: list[Colour], **more) -> dict:
+def look(rng, shirts: Sequence[Colour], **more) -> dict:
     """What a player wears; `legs` and `stick` are a hockey player's."""
     outfit = {"shirt": pick(rng, shirts), "shorts": INK, "stick": None}
     outfit |= {"skin": pick(rng, SKINS), "hair": pick(rng, HAIRS)}
@@ -202,7 +206,9 @@ def ball(radius: float, colour: Colour, seam: Colour | None = None) -> Sprite:
     return Sprite(pen.image)
 
 
-def fans(pen: Pen, rng, top: float, bottom: float, shirts: list[Colour], pitch: float = 8) -> None:
+def fans(
+    pen: Pen, rng, top: float, bottom: float, shirts: Sequence[Colour], pitch: float = 8
+) -> None:
     """Rows of heads over shirts, the nearer rows in front."""
     for row, y in enumerate(np.arange(top + 3, bottom + pitch * 0.6, pitch * 0.8)):
         for x in np.arange(-(row % 2) * pitch / 2, WIDTH + pitch, pitch) + rng.uniform(-0.8, 0.8):

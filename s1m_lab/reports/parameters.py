@@ -1,13 +1,13 @@
-"""Strict papermill parameters; executed notebook → HTML.
+"""Check the parameters of a notebook.
 
-papermill only warns of a parameter it does not know and then trains the default. A notebook calls
-`check` in the cell after its parameters, naming each and what it may be:
+papermill only warns of a parameter it does not know, and then the defaults are used. So a notebook
+calls `check` in the cell after its parameters. It names each, and the values it may have:
 
-    pages.check(data=str, model=models.NAMES, epochs=(0, 1000), lr=(0.0, 10.0))
+    parameters.check(data=str, model=models.NAMES, epochs=(0, 1000), lr=(0.0, 10.0))
 
-`str` is any text, `bool` True or False, a collection of texts is a choice, and two numbers are a
-range with both ends in it: whole numbers where both ends are. A wrong name, type or value ends the
-run with one sentence.
+`str` is any text, `bool` True or False. A collection of texts is a choice. Two numbers are a range
+with both ends in it; of whole numbers, only whole numbers. A wrong name, type or value ends the
+notebook with one sentence.
 """
 
 import ast
@@ -16,18 +16,17 @@ from collections.abc import Collection
 
 
 class ParameterError(Exception):
-    """A parameter that cannot be meant; shown as its one sentence, without a traceback."""
+    """A wrong parameter; shown as one sentence, without a traceback."""
 
     def _render_traceback_(self) -> list[str]:  # IPython asks an exception for this
         return [f"{type(self).__name__}: {self}"]
 
 
 def check(**allowed) -> None:
-    """Raise `ParameterError` where the notebook's parameters are not as `allowed` says.
+    """Raise `ParameterError` if a parameter of the notebook is not as `allowed` says.
 
-    What was given is read from the cells that ran (IPython's `In`), not from the notebook's
-    variables, where a misspelt parameter cannot be told from a variable of the notebook's own; so
-    the cells may be run again in any order.
+    Parameters are read from the cells that ran (IPython's `In`). Among the notebook's variables, a
+    misspelt parameter looks like any other variable. Cells may be run again in any order.
     """
     from IPython import get_ipython
 
@@ -38,27 +37,28 @@ def check(**allowed) -> None:
 def find_problems(cells: list[str], allowed: dict) -> list[str]:
     """A sentence for each wrong parameter among the sources of the `cells` that ran, in order.
 
-    A cell of nothing but literal assignments gives parameters, the last of a name counts. Only in
-    the cell that papermill injects, the last that opens with `# Parameters`, must all names be
-    known.
+    A cell of nothing but literal assignments gives parameters; the last of a name counts. All
+    names must be known only in the cell that papermill injects, the last that opens with
+    `# Parameters`.
     """
-    given, injected = {}, {}
+    given: dict[str, object] = {}
+    injected: dict[str, object] = {}
     for cell in cells:
-        values = _assignments(cell)
+        values = assignments(cell)
         given |= {name: value for name, value in values.items() if name in allowed}
         injected = values if cell.startswith("# Parameters\n") else injected
     unknown = [_unknown(name, allowed) for name in injected if name not in allowed]
     return unknown + [p for name, value in given.items() if (p := _wrong(name, value, allowed))]
 
 
-def _assignments(cell: str) -> dict[str, object]:
+def assignments(cell: str) -> dict[str, object]:
     """`{name: value}` of a cell that holds nothing else, `{}` of any other."""
     values = {}
     try:
         for statement in ast.parse(cell).body:
             annotated = isinstance(statement, ast.AnnAssign)
-            (target,) = [statement.target] if annotated else statement.targets
-            values[target.id] = _value(statement.value)
+            (target,) = [statement.target] if annotated else statement.targets  # type: ignore
+            values[target.id] = _value(statement.value)  # type: ignore
     except (SyntaxError, ValueError, AttributeError):  # a magic, an expression, `a.b = 1`
         return {}
     return values
@@ -76,7 +76,7 @@ def _unknown(name: str, allowed: dict) -> str:
 
 
 def _wrong(name: str, value: object, allowed: dict) -> str:
-    """What is wrong with `value`, "" where nothing is."""
+    """What is wrong with `value`; "" if it is allowed."""
     wanted = allowed[name]
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if isinstance(wanted, tuple) and not isinstance(wanted[0], str):

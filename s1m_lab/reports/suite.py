@@ -1,264 +1,532 @@
-"""A suite: a list of reports, made one after another or side by side, resumable.
+"""Execute a list of notebooks into `reports/`, and write the page that lists runs and reports.
 
-A suite is a TOML file; its notebooks lie beside it:
+    ended = suite.run(Path("notebooks/pocket.toml"))
+    ended["05_confusion"].status             # "made", "up to date", "failed" or "skipped"
+
+A suite is a TOML file; paths of notebooks are relative to it:
 
     [[report]]
     name = "05_confusion"                 # of reports/05_confusion.ipynb and .html
     notebook = "05_confusion.ipynb"
-    parameters = { seed = 1 }             # what is left out has the notebook's own value
-    after = ["03_slow", "03_single"]      # reports above that it needs; if one fails, it is skipped
+    parameters = { seed = 1 }             # all others keep the notebook's values
+    after = ["03_slow", "03_single"]      # the reports above that it needs
+    runs = ["mine-*"]                     # runs it shows, besides those its parameters name
     trains = true                         # trains a network: one such report at a time
-    last = true                           # after all others, whatever became of them
+    last = true                           # after all others, even where some failed
 
     [figures]                             # cells whose figures stand for a notebook in the index
     "05_confusion.ipynb" = ["gains", "matrix"]
 
-    ended = suite.run(Path("notebooks/pocket.toml"))
-    ended["05_confusion"].status            # "made", "as it was", "failed" or "skipped"
-
-Run again, it makes what failed, what is missing and what is out of date, see `reports.is_current`.
-So is a report that changed what it had shown, as `02_durations` does where it makes the clips: it
-is made once more at once, of what it has made.
-Threads are a budget: reports side by side share the cores, each kernel with all that it starts is
-bound to its share, and what trains gets all that the others leave. Kernels are children of this
-process and end with it, also when it is killed.
+A report is up to date while its inputs have the digests in its metadata: notebook, parameters,
+source of the lab, reports it needs, dataset, and the `results.json` of its runs. A report of an
+older lab has no such digests, and is made again.
 """
 
 import difflib
+import glob
+import hashlib
+import io
+import json
 import os
-import queue
+import platform
 import re
 import shutil
+import subprocess
 import sys
-import threading
+import tempfile
 import time
 import tomllib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
-from s1m_lab.common import system
-from s1m_lab.common.files import exclusive
+import pandas as pd
+
+from s1m_lab import __version__
+from s1m_lab.common import paths, system
+from s1m_lab.common.files import atomic, exclusive, fingerprint
 from s1m_lab.common.progress import clock
-from s1m_lab.reports import index, stamps
-from s1m_lab.reports.report import Ended, Report, Said, folder, is_current, last_line, make
+from s1m_lab.data import datasets, shards
+from s1m_lab.reports import html
+from s1m_lab.reports.parameters import assignments
+from s1m_lab.training import runs
 
-KEYS = {
+LIBRARY = Path(__file__).parents[1]
+FORM = "a suite is a list of [[report]], with or without [figures], as notebooks/pocket.toml is"
+KEYS: dict[str, type] = {
     "name": str,
     "notebook": str,
     "parameters": dict,
     "after": list,
+    "runs": list,
     "trains": bool,
     "last": bool,
 }
 
 
+@dataclass(frozen=True)
+class Report:
+    """A notebook with parameters, as a suite lists it."""
+
+    name: str
+    notebook: Path
+    parameters: dict
+    suite: str  # the path of its file
+    figures: Sequence[str] = ()
+    after: tuple[str, ...] = ()
+    trains: bool = False
+    last: bool = False
+    data: str = ""  # the dataset it shows
+    runs: Sequence[str] = ()  # names of the runs it shows; * stands for any text
+    inputs: dict[str, str] = field(default_factory=dict)  # digests of those that no run changes
+
+
+class Ended(NamedTuple):
+    """How a report ended, and why."""
+
+    status: str  # "made", "up to date", "failed" or "skipped"
+    seconds: float = 0.0
+    why: str = ""
+
+
+def folder() -> Path:
+    return paths.home() / "reports"
+
+
+# ------------------------------------------------------------------------------- the suite's file
+
+
 def load(path: Path) -> list[Report]:
-    """The reports of a suite file; ValueError names what is wrong in it, before anything is run."""
-    form = "a suite is a list of [[report]], perhaps with [figures], as notebooks/pocket.toml is"
-    if not path.is_file():
-        raise ValueError(f"there is no file {path}; {form}")
+    """The reports of a suite. ValueError names what is wrong in the file, before anything runs."""
     try:
-        text = tomllib.loads(path.read_text("utf-8"))
-    except ValueError as error:  # of letters, or of TOML
-        raise ValueError(f"{path} is not TOML: {error}; {form}") from None
-    entries, figures = text.get("report"), text.get("figures", {})
-    if wrong := [key for key in text if key not in ("report", "figures")]:
-        near = _nearest(wrong[0], ["report", "figures"])
-        raise ValueError(f"{path}: no entry is called {wrong[0]!r}; {near}; {form}")
-    tables = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
-    cells = isinstance(figures, dict) and all(isinstance(each, list) for each in figures.values())
-    if not (tables and cells):
-        raise ValueError(f"{path}: {form}")
+        content = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} is not a TOML file: {error}; {FORM}") from None
+    _check(content, {"report": list, "figures": dict}, f"{path}: {FORM}")
+    if not all(isinstance(entry, dict) for entry in content.get("report", [""])):
+        raise ValueError(f"{path}: {FORM}")
+    figures, library = content.get("figures", {}), _library()
     known: dict[str, Report] = {}
-    for entry in entries:
-        report = _report(path, entry, known)
-        shown = figures.get(report.notebook.name, [])
-        known[report.name] = report._replace(figures=tuple(shown))
+    _check(figures, dict.fromkeys(figures, list), f"{path}, figures")
+    for entry in content["report"]:
+        _check(entry, KEYS, f"{path}, report {entry.get('name')!r}")
+        try:
+            report = _report(path, entry, known, library)
+        except ValueError as error:
+            raise ValueError(f"{path}, report {entry.get('name')!r}: {error}") from None
+        known[report.name] = replace(report, figures=figures.get(report.notebook.name, []))
     others = tuple(report.name for report in known.values() if not report.last)
-    return [r._replace(after=others) if r.last else r for r in known.values()]
+    return [replace(r, after=others) if r.last else r for r in known.values()]
 
 
-def _report(path: Path, entry: dict, above: dict[str, Report]) -> Report:
-    name = entry.get("name", "")
-    where = f"{path}, report {name!r}"
-    if wrong := [key for key in entry if key not in KEYS]:
-        raise ValueError(f"{where}: no entry is called {wrong[0]!r}; {_nearest(wrong[0], KEYS)}")
-    for key, value in entry.items():
-        if not isinstance(value, KEYS[key]):
-            raise ValueError(f"{where}: {key} must be of type {KEYS[key].__name__}, not {value!r}")
-    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII):
-        raise ValueError(f"{where}: a name is of letters, digits, '_' and '-'")
-    if name in above:
-        raise ValueError(f"{where}: there are two of that name")
-    if "notebook" not in entry:
-        raise ValueError(f"{where}: it has no notebook")
-    notebook = path.resolve().parent / entry["notebook"]
+def _check(table: dict, kinds: dict[str, type], where: str) -> None:
+    """Raise ValueError for an entry that is unknown or of another type."""
+    for key, value in table.items():
+        if key not in kinds:
+            raise ValueError(f"{where}: no entry is called {key!r}; {_nearest(key, kinds)}")
+        if not isinstance(value, kinds[key]):
+            raise ValueError(f"{where}: {key} must be of type {kinds[key].__name__}, not {value!r}")
+
+
+def _report(path: Path, entry: dict, above: dict[str, Report], library: str) -> Report:
+    """An entry, checked. `above` are the reports before it, `library` the digest of the source."""
+    name, after, given = entry.get("name", ""), entry.get("after", []), entry.get("parameters", {})
+    if not re.fullmatch(r"[A-Za-z0-9][\w-]*", name, re.ASCII) or name in above:
+        raise ValueError("a name is unique, of letters, digits, '_' and '-'")
+    if unknown := [other for other in after if other not in above]:
+        raise ValueError(f"after {unknown[0]!r}, but no report above it has this name")
+    notebook = path.resolve().parent / entry.get("notebook", "")
     if not notebook.is_file():
         near = _nearest(notebook.name, [other.name for other in notebook.parent.glob("*.ipynb")])
-        raise ValueError(f"{where}: there is no notebook {notebook}; {near}")
-    try:
-        given, taken = entry.get("parameters", {}), stamps.defaults(notebook)
-    except (ValueError, KeyError):
-        raise ValueError(f"{where}: {notebook} is no notebook that can be read") from None
-    if wrong := [key for key in given if key not in taken]:
-        raise ValueError(
-            f"{where}: {notebook.name} has no parameter {wrong[0]!r}; {_nearest(wrong[0], taken)}"
-        )
-    after = entry.get("after", [])
-    if wrong := [other for other in after if other not in above]:
-        raise ValueError(f"{where}: after {wrong[0]!r}, but no report above it is called so")
-    needed = [above[other].fingerprint for other in after]
-    made_of = stamps.report_fingerprint(notebook, given, needed)
+        raise ValueError(f"there is no notebook {notebook}; {near}")
+    values = defaults(notebook)
+    if unknown := [key for key in given if key not in values]:
+        near = _nearest(unknown[0], values)
+        raise ValueError(f"{notebook.name} has no parameter {unknown[0]!r}; {near}")
+    values |= given
+    needed = [above[other] for other in after]
+    named = [*entry.get("runs", []), *_named_runs(values), *(n for r in needed for n in r.runs)]
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in _read(notebook)["cells"]]
+    inputs = {
+        "notebook": fingerprint(cells=cells),
+        "parameters": fingerprint(**given),
+        "library": library,
+        "reports it needs": fingerprint(needed=[report.inputs for report in needed]),
+    }
     trains, last = entry.get("trains", False), entry.get("last", False)
-    if last and after:
-        raise ValueError(f"{where}: what is last comes after all others; it takes no after")
-    return Report(name, notebook, given, made_of, trains, tuple(after), last)
+    data, suite = values.get("data", ""), str(path.resolve())
+    return Report(name, notebook, given, suite, (), tuple(after), trains, last, data, named, inputs)
 
 
-def _nearest(name: str, known) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0)
     return f"the nearest is {near[0]!r}" if near else "there are none"
 
 
-def run(path: Path, workers: int = 0) -> dict[str, Ended]:
-    """Make every report of a suite that is not there as it would be made now, and the index.
+def _read(notebook: Path) -> dict:
+    """A notebook's JSON. ValueError if the file holds something else."""
+    nb = json.loads(notebook.read_text("utf-8"))
+    if not isinstance(nb, dict) or "cells" not in nb:
+        raise ValueError(f"{notebook} is not a notebook")
+    return nb
 
-    `workers` notebooks run side by side; 0 is one, and another for every four cores, up to four,
-    where cores can be parted.
-    Returns what became of each report, in the order of the file. ValueError as in `load`, or where
-    several workers are asked for and cores cannot be parted among them.
+
+def defaults(notebook: Path) -> dict:
+    """The parameters of a notebook with their values; {} if no cell is tagged as such."""
+    cells = _read(notebook)["cells"]
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    return assignments("".join(tagged[0]["source"])) if tagged else {}
+
+
+def _named_runs(values: dict) -> list[str]:
+    """The runs that the parameters of a notebook name, or else the default run of its `model`.
+
+    An empty parameter `runs` stands for all runs.
     """
-    listed = load(path)
-    parted = _parted(workers)
-    ended: dict[str, Ended] = {}
-    with exclusive(folder()):
-        _work(path, listed, parted, ended)
-        index.write(path, listed, ended)
-    return {report.name: ended[report.name] for report in listed}
+    if values.get("runs") == "":
+        return ["*"]
+    if "model" in values and not values.get("run"):
+        data = paths.dataset(values["data"]).name
+        return [f"{data}-{values['model']}-s{values['seed']}-*"]
+    names = ",".join(values.get(key, "") for key in ("run", "versus", "runs"))
+    return [name.strip() for name in names.split(",") if name.strip()]
 
 
-def _parted(workers: int) -> list[set[int]]:
-    """The cores of each worker; empty where a system cannot bind a process to some."""
+# ------------------------------------------------------------------------------ what is up to date
+
+
+def changed(report: Report) -> str:
+    """What differs from the report that is there, by name; "" of one that is up to date."""
+    path = folder() / f"{report.name}.ipynb"
+    if not (path.is_file() and path.with_suffix(".html").is_file()):
+        return "new"
+    was = metadata(path).get("inputs", {})
+    if not was:
+        return "made by an older lab"
+    names = [name for name, digest in _inputs(report).items() if was.get(name) != digest]
+    return f"changed: {', '.join(names)}" if names else ""
+
+
+def metadata(notebook: Path) -> dict:
+    """What `execute` has written about an executed notebook; {} if nothing."""
+    return _read(notebook)["metadata"].get("s1m_lab", {})
+
+
+def _inputs(report: Report) -> dict[str, str]:
+    """A digest of each input, as they are now."""
+    results = {file.parent.name: _digest(file) for file in _results(report)}
+    return report.inputs | {"dataset": _dataset(report.data), "runs": fingerprint(**results)}
+
+
+def _library() -> str:
+    """A digest of the lab's source, templates included."""
+    files = [*LIBRARY.rglob("*.py"), *LIBRARY.rglob("*.html")]
+    return fingerprint(**{str(file.relative_to(LIBRARY)): _digest(file) for file in files})
+
+
+def _dataset(data: str) -> str:
+    """A digest of a dataset and its folds: their catalogs, and what their clips are made of.
+
+    The catalog of a folder or a table is brought up to date first.
+    """
+    place, digests = paths.dataset(data), {}
+    if paths.is_path(data) and (place / "catalog.parquet").is_file():
+        try:
+            datasets.listed(data)
+        except (OSError, ValueError) as error:  # the notebook will raise it
+            return f"{type(error).__name__}: {error}"
+    for own in [place, *place.parent.glob(f"{glob.escape(place.name)}-fold*")] if data else []:
+        if (own / "catalog.parquet").is_file():
+            digests[own.name] = _digest(own / "catalog.parquet")
+        if (own / "clips" / "index.parquet").is_file():
+            digests[f"{own.name}/clips"] = shards.describe(own / "clips")["fingerprint"]
+    return fingerprint(**digests)
+
+
+def _results(report: Report) -> list[Path]:
+    """The `results.json` of every finished run that a report shows."""
+    home = paths.runs()
+    found = [glob.glob(f"{name}/results.json", root_dir=home) for name in report.runs]
+    return [home / file for file in sorted(set().union(*found))]
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+# ---------------------------------------------------------------------------- executing notebooks
+
+
+def run(path: Path, workers: int = 0) -> dict[str, Ended]:
+    """Make the reports of a suite that are not up to date, and `reports/index.html`.
+
+    `workers` notebooks run side by side, of which one may train. 0 is one, and another for every
+    four cores, up to four. Prints how each report ended, and returns it in the order of the file.
+    Raises ValueError as `load` does.
+    """
     if workers < 0:
         raise ValueError(f"--workers {workers} is below 0 (0: by the cores)")
-    if hasattr(os, "sched_setaffinity"):
-        return shares(sorted(os.sched_getaffinity(0)), workers or min(4, 1 + system.cores() // 4))
-    if workers > 1:
-        raise ValueError("cores cannot be parted among notebooks on this system: --workers 1")
-    return [set()]
-
-
-def shares(cores: list[int], workers: int) -> list[set[int]]:
-    """One core for each worker, and all that is left for the first, who trains."""
-    first = max(1, len(cores) - workers + 1)
-    return [set(cores[:first])] + [{cores[-1 - k % len(cores)]} for k in range(workers - 1)]
-
-
-def _work(
-    path: Path, listed: list[Report], parted: list[set[int]], ended: dict[str, Ended]
-) -> None:
-    """Hand out reports until all are in `ended`, and none is out of date by its own doing."""
-    waiting, busy, back, line = list(listed), {}, queue.Queue(), Line(len(listed))
-    again: set[str] = set()
-
-    def end(report: Report, how: Ended) -> None:
-        ended[report.name] = how
-        line.ended(report, how)
-
-    while waiting or busy:
-        for worker, share in enumerate(parted):
-            while worker not in busy and (report := _next(worker, len(parted), waiting, ended)):
-                waiting.remove(report)
-                if how := _at_once(report, ended):
-                    end(report, how)
-                    continue
-                busy[worker] = report, Said(), time.monotonic()
-                job = (worker, share, *busy[worker], back)
-                threading.Thread(target=_make, args=job, daemon=True).start()
-        try:
-            worker, how = back.get(timeout=0.5) if busy else (None, None)
-        except queue.Empty:
-            line.show(len(ended), busy)
-            continue
-        if how:
-            report = busy.pop(worker)[0]
-            if how.status == "made" and report.name not in again and not is_current(report):
-                line.ended(report, how._replace(why="it has changed what it shows: once more"))
-                again.add(report.name)
-                waiting.insert(0, report)  # what comes after it waits
-            else:
-                end(report, how)
-            index.write(path, listed, ended)
-
-
-def _next(worker: int, workers: int, waiting: list[Report], ended: dict) -> Report | None:
-    """The report that a worker is to take: only the first trains, and prefers to."""
-    ready = [report for report in waiting if all(name in ended for name in report.after)]
-    if worker:
-        ready = [report for report in ready if not report.trains]
-    elif workers > 1:
-        ready.sort(key=lambda report: not report.trains)
-    return ready[0] if ready else None
-
-
-def _at_once(report: Report, ended: dict[str, Ended]) -> Ended | None:
-    """How a report ends that is not to be executed, None if it is."""
-    for name in () if report.last else report.after:
-        if ended[name].status in ("failed", "skipped"):
-            return Ended("skipped", why=f"it needs {name}, which {_was(ended[name])}")
-    if is_current(report):
-        return Ended("as it was")
-    return None
-
-
-def _was(how: Ended) -> str:
-    return "failed" if how.status == "failed" else "was skipped"
-
-
-def _make(
-    worker: int, share: set[int], report: Report, said: Said, start: float, back: queue.Queue
-) -> None:
-    """Make a report in this thread, whose cores its kernel and all that this starts inherit."""
-    from jupyter_core.utils import ensure_event_loop
-
-    loop = ensure_event_loop()  # of this thread, on which it talks with its kernel
+    workers = workers or min(4, 1 + system.cores() // 4)
+    reports = load(path)
+    ended: dict[str, Ended] = {}
+    jobs: dict[Future, str] = {}
+    running: dict[str, io.StringIO] = {}  # what each notebook has printed
+    waiting, status = list(reports), Status(len(reports))
+    training = ThreadPoolExecutor(1)
+    others = ThreadPoolExecutor(workers - 1) if workers > 1 else training
     try:
-        if share:
-            os.sched_setaffinity(0, share)  # of this thread alone
-        make(report, said)
-        how = Ended("made", time.monotonic() - start)
-    except Exception as error:  # of any kind: the other reports go on
-        how = Ended("failed", time.monotonic() - start, last_line(error))
+        with exclusive(folder()):
+            while waiting or jobs:
+                for report in [r for r in waiting if ended.keys() >= set(r.after)]:
+                    waiting.remove(report)
+                    pool = training if report.trains else others
+                    jobs[pool.submit(_make, report, ended, running)] = report.name
+                for job in wait(jobs, timeout=0.5, return_when=FIRST_COMPLETED).done:
+                    name = jobs.pop(job)
+                    ended[name] = job.result()
+                    status.print_ended(name, ended[name])
+                    write_index(reports, ended)
+                status.print_running(len(ended), running)
+            shutil.rmtree(folder() / ".partial", ignore_errors=True)
     finally:
-        loop.close()
-    back.put((worker, how))
+        for pool in (training, others):
+            pool.shutdown(wait=False, cancel_futures=True)
+    return {report.name: ended[report.name] for report in reports}
 
 
-class Line:
-    """A line for each report that has ended, and one, throttled, of how far the others are.
+class Status:
+    """Prints a line per report that has ended, and one about those that run.
 
     On a terminal the latter is rewritten in place; elsewhere it is printed once a minute.
     """
 
     def __init__(self, total: int):
         self.total, self.start = total, time.monotonic()
-        self.terminal, self.printed = sys.stdout.isatty(), self.start
+        self.printed, self.terminal = self.start, sys.stdout.isatty()
 
-    def ended(self, report: Report, how: Ended) -> None:
+    def print_ended(self, name: str, how: Ended) -> None:
         clear = "\r\x1b[K" if self.terminal else ""
         took = clock(how.seconds) if how.seconds else ""
-        where = f" ({folder() / report.name}.failed.ipynb)" if how.status == "failed" else ""
-        said = f"  {how.why}{where}" if how.why else ""
-        print(f"{clear}{how.status:<10}{report.name:<28}{took:>7}{said}".rstrip(), flush=True)
+        print(f"{clear}{how.status:<12}{name:<28}{took:>7}  {how.why}".rstrip(), flush=True)
 
-    def show(self, done: int, busy: dict[int, tuple[Report, Said, float]]) -> None:
+    def print_running(self, done: int, running: dict[str, io.StringIO]) -> None:
         now = time.monotonic()
-        if not self.terminal and now - self.printed < 60:
+        if not running or not self.terminal and now - self.printed < 60:
             return
-        self.printed = now
-        each = [f"{r.name} {clock(now - start)} {said.line}" for r, said, start in busy.values()]
-        parts = [f"reports {done}/{self.total}", clock(now - self.start), *each]
-        text = " · ".join(part.strip() for part in parts)
+        self.printed, line = now, f"reports {done}/{self.total} · {clock(now - self.start)}"
+        for name, output in sorted(running.items()):
+            line += " · " + f"{name} {output.getvalue().rstrip()}".splitlines()[-1]
         if self.terminal:
-            print(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
-        else:
-            print(text, flush=True)
+            line = f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}"
+        print(line, end="" if self.terminal else "\n", flush=True)
+
+
+def _make(report: Report, ended: dict[str, Ended], running: dict[str, io.StringIO]) -> Ended:
+    """Make a report in a thread; once more if it changed its own dataset, as a first ingest does.
+
+    `ended` holds the reports it comes after; its output goes into `running` while it runs.
+    """
+    from jupyter_core.utils import ensure_event_loop
+
+    for name in () if report.last else report.after:
+        if ended[name].status in ("failed", "skipped"):
+            return Ended("skipped", why=f"it needs {name}: {ended[name].status}")
+    if not (why := changed(report)):
+        return Ended("up to date")
+    start, output = time.monotonic(), io.StringIO()
+    running[report.name] = output
+    loop = ensure_event_loop()  # of this thread, for its kernel
+    try:
+        execute(report, output)
+        if changed(report):
+            execute(report, output)
+            why += "; made twice, since it changed its dataset"
+    except Exception as error:  # of any kind: the other reports go on
+        failed = folder() / f"{report.name}.failed.ipynb"
+        return Ended("failed", time.monotonic() - start, f"{_last_line(error)} ({failed})")
+    finally:
+        loop.close()
+        del running[report.name]
+    return Ended("made", time.monotonic() - start, why)
+
+
+def execute(report: Report, output: io.StringIO) -> None:
+    """Execute a notebook into `reports/<name>.ipynb` and `.html`.
+
+    Raises what the notebook raises. It is kept as `<name>.failed` then, and an earlier report
+    stays. Its kernel ends with this process, also when that is killed.
+    """
+    import papermill
+    from traitlets.config import Config
+
+    start, inputs = time.time(), _inputs(report)
+    partial = folder() / ".partial" / f"{report.name}.ipynb"
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.unlink(missing_ok=True)
+    # papermill reads braces in a path as the name of a parameter
+    source, target = (re.sub("([{}])", r"\1\1", str(path)) for path in (report.notebook, partial))
+    options = {"progress_bar": False, "stdout_file": output}
+    with tempfile.TemporaryDirectory() as sockets:
+        if os.name == "posix":  # another process can take a port before the kernel binds it
+            kernel = {"transport": "ipc", "connection_file": f"{sockets}/kernel.json"}
+            options["config"] = Config(KernelManager=kernel)
+        try:
+            papermill.execute_notebook(source, target, report.parameters, **options)
+        except Exception as error:
+            if partial.is_file():
+                _publish(partial, f"{report.name}.failed", report, inputs, start, _last_line(error))
+            raise
+    inputs["runs"] = _inputs(report)["runs"]  # its own run is finished now
+    _publish(partial, report.name, report, inputs, start)
+    for suffix in (".failed.ipynb", ".failed.html"):
+        (folder() / f"{report.name}{suffix}").unlink(missing_ok=True)
+
+
+def _publish(
+    partial: Path, name: str, report: Report, inputs: dict[str, str], start: float, error: str = ""
+) -> None:
+    """Move an executed notebook with its metadata, and its HTML, to `reports/<name>`.
+
+    Of lines that were printed over one another, the last stays.
+    """
+    import nbformat
+    from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
+
+    nb, _ = CoalesceStreamsPreprocessor().preprocess(nbformat.read(partial, as_version=4), {})
+    nb.metadata["s1m_lab"] = {
+        "inputs": inputs,
+        "suite": report.suite,
+        "figures": report.figures,
+        "error": error,
+        "runs": [file.parent.name for file in _results(report)],
+        "seconds": round(time.time() - start, 1),
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": machine(),
+        "version": __version__,
+        "commit": runs.commit(),
+    }
+    partial.write_text(nbformat.writes(nb) + "\n", "utf-8")
+    os.replace(html.html(partial), folder() / f"{name}.html")
+    os.replace(partial, folder() / f"{name}.ipynb")
+
+
+def _last_line(error: Exception) -> str:
+    """An error in one line, as a traceback ends; of papermill's, the error of the notebook."""
+    name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", error)
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", f"{name}: {value}").splitlines()
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def machine() -> str:
+    """The processor, its cores and the GPUs: `AMD EPYC, 2 cores`."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    model = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    parts = [model[1] if model else platform.processor() or platform.machine()]
+    parts.append(f"{system.cores()} cores")
+    if shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        parts += subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return ", ".join(" ".join(part.split()) for part in parts)
+
+
+# --------------------------------------------------------------------------------------- the index
+
+COLUMNS = {  # of a results.json: the title, and the format of numbers
+    "model": ("Model", ""),
+    "video_hit1": ("Video Hit@1", "{:.1%}"),
+    "video_hit5": ("Hit@5", "{:.1%}"),
+    "clip_hit1": ("Clip Hit@1", "{:.1%}"),
+    "seed": ("Seed", "{:.0f}"),
+    "parameters": ("Parameters", "{:,.0f}"),
+    "seconds": ("Training, s", "{:,.0f}"),
+    "train_clips_per_second": ("Clips/s", "{:,.0f}"),
+    "data": ("Data", ""),
+    "videos": ("Videos", "{:,.0f}"),
+    "precision": ("Precision", ""),
+    "threads": ("Threads", "{:.0f}"),
+    "commit": ("Commit", ""),
+}
+
+
+def write_index(reports: list[Report], ended: dict[str, Ended]) -> Path:
+    """Write `reports/index.html`: all finished runs, the reports of this suite and of others.
+
+    `ended` says how reports of this suite ended. Those of others are the executed ones.
+    """
+    suite, listed = reports[0].suite, {report.name: report for report in reports}
+    for path in sorted(folder().glob("*.ipynb")):
+        name, about = path.name.split(".")[0], metadata(path)
+        if "inputs" in about and about["suite"] != suite and name not in listed:
+            given = _read(path)["metadata"]["papermill"]["parameters"]
+            listed[name] = Report(name, path, given, about["suite"], about["figures"])
+    cards = [_card(report, ended.get(name)) for name, report in listed.items()]
+    page = html.render(
+        "index.html",
+        columns=COLUMNS,
+        runs=_read_runs().to_dict("index"),
+        pages=_pages(cards),
+        suites={report.suite: Path(report.suite).stem for report in listed.values()},
+        reports=cards,
+        left=len(reports) - len(ended),
+        now=f"{datetime.now().astimezone():%Y-%m-%d %H:%M}",
+        machine=f"{machine()} · commit {runs.commit() or 'unknown'}",
+    )
+    path = folder() / "index.html"
+    with atomic(path) as temporary:
+        temporary.write_text(page, "utf-8", errors="replace", newline="\n")
+    return path
+
+
+def _read_runs() -> pd.DataFrame:
+    """The `COLUMNS` of every finished run, by name; the best on video first."""
+    files = sorted(paths.runs().glob("*/results.json"))
+    found = {file.parent.name: json.loads(file.read_text("utf-8")) for file in files}
+    df = pd.DataFrame.from_dict(found, orient="index").reindex(columns=list(COLUMNS))
+    for key, (_, form) in COLUMNS.items():
+        if form:
+            df[key] = pd.to_numeric(df[key], errors="coerce").astype(float)
+    df = df.sort_values("video_hit1", ascending=False, kind="stable").astype(object)
+    return df.where(df.notna(), None)
+
+
+def _pages(cards: list[dict]) -> dict[str, str]:
+    """The report of each run: of those that show it the one of the fewest runs, then the first."""
+    by_runs = sorted(reversed(cards), key=lambda card: -len(card["runs"]))
+    return {run: card["name"] for card in by_runs for run in card["runs"]}
+
+
+def _card(report: Report, ended: Ended | None = None) -> dict:
+    """What the index shows of a report."""
+    path, failed = (folder() / f"{report.name}{end}" for end in (".ipynb", ".failed.ipynb"))
+    nb = _read(path if path.is_file() else report.notebook)
+    about = metadata(path) if path.is_file() else {}
+    about = about if "inputs" in about else {}  # of an older lab
+    opening = "".join(nb["cells"][0]["source"])
+    title, question = (re.search(f"^{mark} (.*)", opening, re.MULTILINE) for mark in "#>")
+    return {
+        "name": report.name,
+        "suite": report.suite,
+        "title": title[1] if title else report.name,
+        "question": question[1].partition("?")[0] + "?" if question else "",
+        "parameters": {key: value for key, value in report.parameters.items() if value != ""},
+        "figures": _figures(nb, report.figures) if about else [],
+        "about": about,
+        "runs": about.get("runs", []),
+        "skipped": ended.why if ended and ended.status == "skipped" else "",
+        "error": metadata(failed).get("error", "") if failed.is_file() else "",
+    }
+
+
+def _figures(nb: dict, cells: Sequence[str]) -> list[str]:
+    """The figures of those cells as `data:` addresses; without such, the first three."""
+    found = {}
+    for cell in nb["cells"]:
+        for output in cell.get("outputs", []):
+            for kind in {"image/png", "image/jpeg"} & output.get("data", {}).keys():
+                data = "".join("".join(output["data"][kind]).split())
+                found[cell.get("id")] = f"data:{kind};base64,{data}"
+    return [found[cell] for cell in cells if cell in found] or list(found.values())[:3]

@@ -17,7 +17,6 @@ A tuned run is a folder like any other run's. Its `results.json` also has `tune`
 dataset has none), `start` (a run's name, "" from scratch) and, with few videos, `few`.
 """
 
-import json
 from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
@@ -79,8 +78,7 @@ def tune_all(tunings: Sequence[Tuning]) -> list[runs.Run]:
 
 def fold_of(folder: Path) -> int:
     """The fold in a dataset's `dataset.json`; 0 where it has none."""
-    about = folder / "dataset.json"
-    return json.loads(about.read_text("utf-8")).get("fold", 0) if about.is_file() else 0
+    return paths.read_description(folder).get("fold", 0)
 
 
 def _purpose(tuning: Tuning, folder: Path, start: str) -> dict:

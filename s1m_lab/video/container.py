@@ -1,13 +1,13 @@
-"""A film's file: opened as a local container of video and as nothing else.
+"""Open a file safely with PyAV, and name everything that can go wrong with a video.
 
-    with containers.opened(path) as (container, stream): ...   # of PyAV
+    with container.open_video(path) as (av_container, stream): ...
 
-Whatever goes wrong raises a `VideoError`, whose reason is one of `REASONS`: the names of all that
-can become of a video, here or later on its way into shards.
+A file is opened as a local file of a known video format and as nothing else: no protocol, playlist
+or option can hide in its name or its content. Every failure is a `VideoError` with a reason out of
+`REASONS`, which are also the statuses of videos in a dataset.
 
-`ok` means that what was wanted could be decoded, not that it is what was filmed: bytes that were
-damaged and decode all the same (a smear, a patch of another colour) are not found, since most
-containers carry no sum to check them by.
+`ok` means that the wanted frames could be decoded. Damaged bytes that still decode (a smear, a
+patch of another colour) are not found: most containers carry no checksum.
 """
 
 import stat
@@ -26,7 +26,7 @@ REASONS = {
     "unsupported": "no decoder for the codec, or frames of a size that changes or is absurd",
     "corrupt": "the decoder met an error in a frame that was wanted",
     "too short": "shorter than one segment",
-    "too long": "longer than was asked for",
+    "too long": "longer than the limit",
     "encrypted": "its frames cannot be read without a key",
     "private": "whoever holds it does not let it be read",
     "refused": "the server refused for now, or asked to slow down; try it again",
@@ -50,10 +50,14 @@ class VideoError(Exception):
 
 @contextmanager
 def open_video(path: Path) -> Iterator:
-    """(container, stream) of the film in `path`; whatever goes wrong has a name."""
+    """PyAV's container and first video stream of a file, both closed when the block ends.
+
+    Raises:
+        VideoError: the file cannot be opened as a video.
+    """
     import av
 
-    magic = _magic(Path(path))
+    magic = _read_magic(Path(path))
     options = {"format_whitelist": FORMATS, "protocol_whitelist": "file"}
     try:
         container = av.open(file_url(path), options=options, metadata_errors="ignore")
@@ -62,17 +66,19 @@ def open_video(path: Path) -> Iterator:
         raise VideoError("truncated" if known else "not a video", error_line(error)) from None
     with container:
         Disposition = av.stream.Disposition
-        films = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
-        films.sort(key=lambda s: not s.disposition & Disposition.default)
-        if not films:
+        cover, default = Disposition.attached_pic, Disposition.default
+        streams = [s for s in container.streams.video if not s.disposition & cover]
+        streams.sort(key=lambda s: not s.disposition & default)
+        if not streams:
             raise VideoError("no video stream")
-        if films[0].codec_context is None:
+        if streams[0].codec_context is None:
             raise VideoError("unsupported", "no decoder for its codec")
-        films[0].thread_count = 1
-        yield container, films[0]
+        streams[0].thread_count = 1
+        yield container, streams[0]
 
 
-def _magic(path: Path) -> bytes:
+def _read_magic(path: Path) -> bytes:
+    """The first 16 bytes of an ordinary file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise VideoError("not a video", "no ordinary file")
@@ -88,7 +94,7 @@ def _magic(path: Path) -> bytes:
 
 
 def lacks_times(container) -> bool:
-    """Whether its frames have no times and are counted from the first one: AVI."""
+    """Whether frames are numbered from the first one and have no presentation times: AVI."""
     return container.format.name == "avi"
 
 
@@ -97,12 +103,13 @@ def file_url(path: Path) -> str:
     return f"file:{Path(path).absolute()}"
 
 
-def decode_errors() -> tuple:
+def decode_errors() -> tuple[type[Exception], ...]:
+    """The exceptions that PyAV raises for a damaged file."""
     import av
 
     return av.FFmpegError, ValueError, OverflowError, MemoryError
 
 
 def error_line(error: Exception) -> str:
-    """The error in a line, without the path."""
+    """The message of an error as one line, without the path."""
     return (getattr(error, "strerror", None) or str(error)).strip().replace("\n", " ")[:200]

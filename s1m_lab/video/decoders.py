@@ -1,8 +1,10 @@
-"""The frames of a film by decord or PyAV, and a tape on which they are sampled and held.
+"""Decode frames with decord or PyAV, and sample them at any times.
 
-Either decoder is made with what `video.probe` found and gives `frames(start)`, from second `start`
-on: (seconds from the first frame, a function that makes the uint8 H×W×3 picture: RGB, upright, of
-square pixels).
+    decoder = Decord(path, info.fps)                      # or Av(path, info.fps, info.rotation)
+    frames = FrameBuffer(decoder).at([0.0, 0.1, 0.2])     # uint8 H×W×3: RGB, upright
+
+Use them through `reader`, which chooses the decoder by what `probe` found. `frames(start)` of a
+decoder gives (seconds from the first frame, a function that makes the picture) from `start` on.
 """
 
 import itertools
@@ -27,37 +29,39 @@ NEAR = 1.0  # s; up to here it is cheaper to decode on than to seek
 
 
 class FrameBuffer:
-    """A film that is sampled and held, each picture `finish`ed once, and that can be wound back to
-    the last segment's start, so that segments which overlap are decoded once."""
+    """Decoded frames from a start on, each passed through `finish` once.
 
-    def __init__(self, reader, finish: Callable[[np.ndarray], np.ndarray] = np.asarray):
-        self.reader, self.finish = reader, finish
-        self.kept: deque = deque()  # [seconds, function that makes it, picture]
+    Segments that overlap are decoded once: frames stay until a segment begins after them.
+    """
+
+    def __init__(self, decoder, finish: Callable[[np.ndarray], np.ndarray] = np.asarray):
+        self.decoder, self.finish = decoder, finish
+        self.buffer: deque = deque()  # [seconds, function that makes the picture, picture]
 
     def at(self, times: Sequence[float]) -> list[np.ndarray]:
         """The picture on screen at each time (ascending): the last frame that is not later."""
-        first = times[0] + TICK
-        if not self.kept or first < self.kept[0][0] or first > self.kept[-1][0] + NEAR:
-            self.coming = self.reader.frames(times[0])
-            self.kept.clear()
+        first, buffer = times[0] + TICK, self.buffer
+        if not buffer or first < buffer[0][0] or first > buffer[-1][0] + NEAR:
+            self.coming = self.decoder.frames(times[0])
+            buffer.clear()
         images = []
         for time in times:
-            while not self.kept or self.kept[-1][0] <= time + TICK:
+            while not buffer or buffer[-1][0] <= time + TICK:
                 if (frame := next(self.coming, None)) is None:
                     break
-                self.kept.append([*frame, None])
-                self._forget(first)
-            self._forget(first)
-            if not self.kept:
+                buffer.append([*frame, None])
+                self._drop_before(first)
+            self._drop_before(first)
+            if not buffer:
                 raise VideoError("corrupt", f"no frame can be decoded at {time:.2f} s")
-            earlier = [frame for frame in self.kept if frame[0] <= time + TICK]
-            images.append(self._picture(earlier[-1] if earlier else self.kept[0]))
+            earlier = [frame for frame in buffer if frame[0] <= time + TICK]
+            images.append(self._picture(earlier[-1] if earlier else buffer[0]))
         return images
 
-    def _forget(self, first: float) -> None:
-        """Drop what is not on screen any more at `first`."""
-        while len(self.kept) > 1 and self.kept[1][0] <= first:
-            self.kept.popleft()
+    def _drop_before(self, first: float) -> None:
+        """Drop the frames that are no longer on screen at `first`."""
+        while len(self.buffer) > 1 and self.buffer[1][0] <= first:
+            self.buffer.popleft()
 
     def _picture(self, frame: list) -> np.ndarray:
         if frame[2] is None:
@@ -67,42 +71,42 @@ class FrameBuffer:
 
 
 class Decord:
-    """Frames of a file by decord, from the one that is on screen at `start`."""
+    """Decode a file with decord, from the frame that is on screen at `start`."""
 
     def __init__(self, path: Path, fps: float):
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)
         self.fps, self.error = fps, decord.DECORDError
-        with self._named():
-            self.film = decord.VideoReader(file_url(path), num_threads=1)
+        with self._errors_named():
+            self.video = decord.VideoReader(file_url(path), num_threads=1)
 
     def frames(self, start: float) -> Iterator:
-        last = len(self.film) - 1
+        last = len(self.video) - 1
         first = min(max(0, int((start + TICK) * self.fps)), last)
         for number in range(first, last + 1):
-            with self._named():
+            with self._errors_named():
                 if number == first:
-                    self.film.seek_accurate(number)
-                image = self.film.next().asnumpy()
+                    self.video.seek_accurate(number)
+                image = self.video.next().asnumpy()
             yield number / self.fps, lambda image=image: image
 
     @contextmanager
-    def _named(self):
+    def _errors_named(self):
         try:
             yield
         except (self.error, RuntimeError, AssertionError, StopIteration) as error:
             raise VideoError("corrupt", error_line(error).rsplit(": ", 1)[-1]) from None
 
     def close(self) -> None:
-        self.film = None
+        self.video = None
 
 
 class Av:
-    """Frames of a file by PyAV, from `start` or a little before.
+    """Decode a file with PyAV, from `start` or a little before.
 
-    A seek counts only when it ends on a key frame not later than `start`; what decoders put out
-    before that key frame is incomplete.
+    A seek is accepted only if it ends on a key frame not later than `start`. Pictures that come
+    before that key frame are incomplete, and are skipped.
     """
 
     def __init__(self, path: Path, fps: float, rotation: int):
@@ -111,11 +115,11 @@ class Av:
         self.path, self.fps, self.rotation = path, fps, rotation
         self.opened = None
         self.convert = VideoReformatter().reformat
-        self.origin = None  # s, the stamp of the first frame
+        self.origin = None  # s, the time stamp of the first frame
 
     def frames(self, start: float) -> Iterator:
         for back in (0.0, 2.0, 10.0):
-            # AVI stores no times of presentation: its frames are counted from the first one
+            # AVI stores no presentation times: its frames are numbered from the first one
             if self.origin is None or start - back <= 0 or lacks_times(self.container):
                 break
             target = int((self.origin + start - back) / self.stream.time_base)

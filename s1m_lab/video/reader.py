@@ -1,22 +1,21 @@
-"""Probe, decode and encode a file; every failure gets a name.
+"""Read one video: probe it, cut segments out of it, or read all of it.
 
-    info = video.probe(path)                              # size, rate, duration, who may decode it
-    for clip in video.segments(path, [0.0, 2.5]): ...     # uint8 16×H×W×3 at 30 frames a second
-    for seconds, image in video.read(path): ...           # the whole film, one frame at a time
-    with video.opened(path) as (container, stream): ...   # what PyAV makes of it, opened safely
+    info = reader.probe(path)                             # size, rate, duration, decoder
+    for clip in reader.segments(path, [0.0, 2.5]): ...    # uint8 16×H×W×3 at 30 frames a second
+    for seconds, image in reader.read(path): ...          # the whole video, frame by frame
 
-Time 0 is the first frame. A segment is sampled and held: its frame k is what a player shows at
-`start + k/fps` (the last frame whose time is not later), so of a 25-fps film every fifth frame
-stands twice and of a 60-fps film every other one is left out; the speed of motion never changes.
+This is the door for every other room; `container` opens files, `decoders` decodes them. A failure
+is a `VideoError` whose reason is a key of `container.REASONS`.
 
-decord reads what it can be trusted with (see `probe`), PyAV all else; where both may, they give
-the same bytes, so that PyAV reads all of it where decord is not installed. A file is opened as a
-local file of a known video container and as nothing else: no protocol, playlist or option can hide
-in its name or its content.
+Time 0 is the first frame. Segments are sampled and held: frame k is what a player shows at
+`start + k/fps`. So at 30 frames a second a 25-fps video gives every fifth frame twice, a 60-fps
+video every other frame, and the speed of motion stays.
+
+decord reads the files on which it agrees with a full decode (see `probe`), PyAV all others. There
+both give the same bytes, so PyAV reads everything where decord is not installed.
 """
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -36,74 +35,50 @@ LARGEST = 8192 * 8192  # pixels
 
 @dataclass(frozen=True)
 class Info:
-    """What `probe` found. `width` and `height` are those of the picture as it is shown, upright by
-    `rotation`, quarter turns (degrees, counter-clockwise)."""
+    """What `probe` found; `width` and `height` of the upright picture, in stored pixels."""
 
     width: int
     height: int
     fps: float  # mean rate of the frames that are shown
     frames: int  # how many are shown
     duration: float  # s, from the first frame to the end of the last
-    rotation: int
+    rotation: int  # degrees counter-clockwise, in quarter turns, that make it upright
     codec: str
     pixel_format: str
     variable: bool  # frames are not evenly spaced in time
     decoder: str  # "decord" or "av"
-    origin: float  # s, the file's own stamp of the first frame: what its sound is timed by
-    aspect: float = 1.0  # how much wider than high a pixel is to be shown
-    broken: str = ""  # why the file ends before its time, "" where it does not
+    origin: float  # s, the file's own time stamp of the first frame; sound is timed by it
+    aspect: float = 1.0  # width of a shown pixel over its height
+    broken: str = ""  # why the file ends early, "" where it does not
 
 
 def probe(path: Path, whole: bool = True) -> Info:
     """Read the header, the times of all frames and the first frame.
 
-    Without `whole`, a file that is cut off is not refused: what is told is that of its part. A cut
-    is known by a header that promises more: frames (MP4, QuickTime, AVI), or a duration of which
-    more than a second is missing (Matroska, WebM). A WebM without a duration, as browsers record
-    them, and MPEG-TS promise nothing: where these are cut off, no one can tell.
+    Without `whole`, a file that is cut off is not refused: the part that is there is described. A
+    cut is known by a header that promises more: frames (MP4, QuickTime, AVI), or a duration of
+    which more than a second is missing (Matroska, WebM). A WebM without a duration, as browsers
+    record them, and MPEG-TS promise nothing, so a cut there stays unknown.
 
     Pixels that a player would show wider than high stay as they are stored, as decord, torchvision
-    and most pipelines leave them: `aspect` tells. Ratios beyond 1:4 and 4:1 are taken for a mistake
-    of the header.
-
-    decord is trusted with MP4 and QuickTime files of one video stream, 8-bit 4:2:0, not rotated,
-    at an even rate, whose header counts exactly the frames that are shown. Elsewhere it is known to
-    disagree with a full decode: it counts AVI's empty packets and frames that an edit list
-    hides, picks another of several streams, loses precision of 10-bit video, turns rotated
-    pictures by itself, takes narrow pictures (48 pixels) to have four channels, and cannot open
-    files without a duration.
+    and most pipelines leave them; `aspect` has their shape. Ratios beyond 1:4 and 4:1 are taken for
+    a mistake of the header.
 
     Raises:
         VideoError: the file is missing, empty, no video, cut off, or its first frame is damaged.
     """
     with open_video(path) as (container, stream):
-        times, hidden, broken = _times(container, stream)
+        times, hidden, broken = _read_times(container, stream)
         if whole and broken:
             raise VideoError("truncated", broken)
-        try:
-            container.seek(0)
-            picture = next(container.decode(stream), None)
-        except decode_errors() as error:
-            raise VideoError("corrupt", f"at the first frame: {error_line(error)}") from None
-        if picture is None:
-            raise VideoError("corrupt", "no frame can be decoded")
-        aspect = _aspect(stream)
-        size = picture.width, picture.height
-        if math.prod(size) > LARGEST:
-            raise VideoError("unsupported", f"a frame of {size[0]}×{size[1]} pixels")
+        picture = _read_first_picture(container, stream)
         rotation = round(picture.rotation / 90) * 90 % 360
         step = float(times[-1] - times[0]) / max(1, len(times) - 1)
         step = step or 1 / float(stream.average_rate or 25)
         uneven = np.abs(times - times[0] - np.arange(len(times)) * step).max() > step / 4
-        trusted = (
-            "mp4" in container.format.name
-            and len(container.streams.video) == 1
-            and stream.codec_context.name == "h264"
-            and picture.format.name in ("yuv420p", "yuvj420p")
-            and picture.width >= 64
-            and stream.frames == len(times)
-            and not (rotation or uneven or hidden)
-        )
+        plain = stream.frames == len(times) and not (rotation or uneven or hidden)
+        trusted = plain and _is_for_decord(container, stream, picture)
+        size, aspect = (picture.width, picture.height), _pixel_aspect(stream)
         width, height = size if rotation % 180 == 0 else size[::-1]
         return Info(
             width=width,
@@ -122,6 +97,36 @@ def probe(path: Path, whole: bool = True) -> Info:
         )
 
 
+def _read_first_picture(container, stream):
+    try:
+        container.seek(0)
+        picture = next(container.decode(stream), None)
+    except decode_errors() as error:
+        raise VideoError("corrupt", f"at the first frame: {error_line(error)}") from None
+    if picture is None:
+        raise VideoError("corrupt", "no frame can be decoded")
+    if picture.width * picture.height > LARGEST:
+        raise VideoError("unsupported", f"a frame of {picture.width}×{picture.height} pixels")
+    return picture
+
+
+def _is_for_decord(container, stream, picture) -> bool:
+    """Whether decord agrees with a full decode, given an even rate and no hidden frames.
+
+    Elsewhere it is known to disagree: it counts AVI's empty packets and frames that an edit list
+    hides, picks another of several streams, loses precision of 10-bit video, turns rotated pictures
+    by itself, takes narrow pictures (48 pixels) to have four channels, and cannot open files
+    without a duration.
+    """
+    return (
+        "mp4" in container.format.name
+        and len(container.streams.video) == 1
+        and stream.codec_context.name == "h264"
+        and picture.format.name in ("yuv420p", "yuvj420p")
+        and picture.width >= 64
+    )
+
+
 def segments(
     path: Path,
     starts: Sequence[float],
@@ -136,50 +141,49 @@ def segments(
     every frame. At 30 fps a segment of 16 frames spans 0.5 s from its first to its last frame.
     """
     info = info or probe(path)
-    with closing(_reader(path, info)) as reader:
-        tape = FrameBuffer(
-            reader, partial(fit, height=size[0], width=size[1]) if size else np.asarray
-        )
+    with closing(_open_decoder(path, info)) as decoder:
+        finish = partial(fit, height=size[0], width=size[1]) if size else np.asarray
+        buffer = FrameBuffer(decoder, finish)
         for start in starts:
-            clip = tape.at(start + np.arange(frames) / fps)
+            clip = buffer.at(start + np.arange(frames) / fps)
             if len({image.shape for image in clip}) > 1:
-                raise VideoError("unsupported", "the size of the picture changes within the film")
+                raise VideoError("unsupported", "the size of the picture changes within the video")
             yield np.stack(clip)
 
 
 def read(
     path: Path, fps: float | None = None, whole: bool = True, info: Info | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """The whole film, streaming: (seconds, uint8 H×W×3), by default at its own exact times.
+    """The whole video, streaming: (seconds, uint8 H×W×3), by default at its own exact times.
 
-    `fps` resamples it by sample and hold. Without `whole`, a film that is cut off or damaged gives
-    its frames up to there, and only then raises the `VideoError` that says what is wrong. `info`
-    is what `probe` has found, if it was asked before: a long file takes a while.
+    `fps` resamples it by sample and hold. Without `whole`, a video that is cut off or damaged gives
+    its frames up to there, and then raises the `VideoError`. `info` is the result of `probe`, where
+    it is known: probing a long file takes a while.
     """
     info = info or probe(path, whole)
     if fps is None:
-        reader = _av(path, info)  # decord knows no times, only a mean rate
-        with closing(reader):
-            for time, image in reader.frames(0.0):
+        decoder = _av(path, info)  # decord has no frame times, only a mean rate
+        with closing(decoder):
+            for time, image in decoder.frames(0.0):
                 yield time, image()
         if info.broken:
             raise VideoError("truncated", info.broken)
         return
-    with closing(_reader(path, info)) as reader:
-        tape = FrameBuffer(reader)
+    with closing(_open_decoder(path, info)) as decoder:
+        buffer = FrameBuffer(decoder)
         for number in range(max(1, round(info.duration * fps))):
-            yield number / fps, tape.at([number / fps])[0]
+            yield number / fps, buffer.at([number / fps])[0]
 
 
-def _reader(path: Path, info: Info) -> Decord | Av:
+def _open_decoder(path: Path, info: Info) -> Decord | Av:
     if info.decoder == "decord":
         try:
-            reader = Decord(path, info.fps)
+            decoder = Decord(path, info.fps)
         except ImportError:  # no wheel of it for this machine: the same bytes, in more time
             return _av(path, info)
-        if len(reader.film) == info.frames:
-            return reader
-        reader.close()
+        if len(decoder.video) == info.frames:
+            return decoder
+        decoder.close()
     return _av(path, info)
 
 
@@ -188,7 +192,7 @@ def _av(path: Path, info: Info) -> Av:
 
 
 def count_readable_frames(path: Path) -> int:
-    """How many frames a decode from the start gives until it ends or fails."""
+    """The number of frames that decode from the start until the end or the first error."""
     count = 0
     with open_video(path) as (container, stream):
         try:
@@ -202,12 +206,12 @@ def count_readable_frames(path: Path) -> int:
 def starts(
     duration: float, count: int, key: str, frames: int = 16, fps: float = 30.0
 ) -> list[float]:
-    """Where up to `count` random segments of a film begin (s, ascending, all different).
+    """Where up to `count` random segments of a video begin (s, ascending, all different).
 
     A pure function: the usable length is cut into `count` equal strata and a hash of (key, clip
-    number) chooses the place in each, on the grid of 1/fps. Every place of the film is equally
-    likely, and the clips spread over it. A film of 0.5 s or less has no place for 16 frames at
-    30 fps: []. One of 0.6 s has three places, so never more than three clips.
+    number) chooses the place in each, on the grid of 1/fps. Every place of the video is equally
+    likely, and the clips spread over it. A video of 0.5 s or less has no place for 16 frames at
+    30 fps: []. One of 0.6 s has three places, so at most three clips.
     """
     places = int(np.floor((duration - TICK - (frames - 1) / fps) * fps)) + 1
     count = min(count, places)
@@ -240,9 +244,8 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return x.permute(0, 2, 3, 1)[0].numpy()
 
 
-def _times(container, stream) -> tuple[np.ndarray, int, str]:
-    """When each frame is shown (s, ascending), how many an edit list hides, and why the file ends
-    before its time, "" where it does not."""
+def _read_times(container, stream) -> tuple[np.ndarray, int, str]:
+    """Frame times (s, ascending), how many frames an edit list hides, why the file ends early."""
     stamps, hidden, ends, broken = [], 0, {}, ""
     timed = "matroska" in container.format.name and not stream.frames and container.duration
     try:
@@ -273,7 +276,7 @@ def _times(container, stream) -> tuple[np.ndarray, int, str]:
     return times, hidden, broken
 
 
-def _aspect(stream) -> float:
+def _pixel_aspect(stream) -> float:
     """The width of a pixel over its height, as the file and its codec say; 1 where they do not."""
     ratio = float(stream.sample_aspect_ratio or 1)
     return ratio if 1 / 4 <= ratio <= 4 else 1.0

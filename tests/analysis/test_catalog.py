@@ -358,7 +358,9 @@ def test_a_source_never_takes_the_place_of_another_dataset(home, tmp_path):
 def test_another_source_takes_no_datasets_place(home, tmp_path):
     folder = datasets.listed("pocket", source=str(write_sports1m(tmp_path / "one")))
     other = write_sports1m(tmp_path / "two", range(10))
-    with pytest.raises(ValueError, match=r"made of .*one, not of .*two; give data another name"):
+    with pytest.raises(
+        ValueError, match=r"made from .*one, not from .*two; give data another name"
+    ):
         datasets.listed("sports1m", source=str(other))
     assert len(catalog.load_catalog(folder)) == 30
 

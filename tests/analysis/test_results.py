@@ -553,7 +553,8 @@ def test_the_figures_show_every_row_and_its_interval(made):
     left, right = figure.axes
     names = [text.get_text() for text in left.get_yticklabels()]
     assert names == list(paper.ROWS.values())
-    dots = [line.get_xdata()[0] for line in right.lines if line.get_markersize() == 8]
+    dots = [line.get_xdata() for line in right.lines if line.get_markersize() == 8]
+    dots = np.concatenate(dots)
     gain = 100 * (table["video_hit1"] - table.loc["single", "video_hit1"]).astype(float)
     assert sorted(x for x in dots if not np.isnan(x)) == pytest.approx(sorted(gain.dropna()))
     costs = draw_costs(table, dict.fromkeys(paper.PARAMETERS, 1e6))

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from s1m_lab.data import shards
-from s1m_lab.data.augment import Plan
-from s1m_lab.data.loader import Clips
+from s1m_lab.data.loader import Clips, Plan
 
 
 def some_clips(n: int, seed: int = 0) -> list[shards.Clip]:

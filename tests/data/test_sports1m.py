@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from s1m_lab.data import sports1m
+from s1m_lab.data import catalog, sports1m
 
 NO_ID, NO_LABELS, NO_CLASS, NO_DURATION, LONG_TITLE, CONTROL, AGAIN = sports1m.BROKEN
 
@@ -45,8 +45,8 @@ def ids(df: pd.DataFrame) -> list[str]:
     return [name.rstrip("_") for name in df["id"]]
 
 
-def draw(*keys: int) -> int:
-    """`keyed_random.draw`, one number at a time."""
+def keyed_uniform(*keys: int) -> int:
+    """`keyed_uniform`, one number at a time."""
     state, most = 0, 2**64 - 1
     for key in keys:
         state = ((state ^ key) + 0x9E3779B97F4A7C15) & most
@@ -58,9 +58,9 @@ def draw(*keys: int) -> int:
 
 def hash_id(text: str, seed: int) -> int:
     """The hash of an id, eight letters at a time."""
-    state, data = draw(seed % 2**63), text.encode()
+    state, data = keyed_uniform(seed % 2**63), text.encode()
     for k in range(0, len(data), 8):
-        state = draw(state, int.from_bytes(data[k : k + 8], "little"))
+        state = keyed_uniform(state, int.from_bytes(data[k : k + 8], "little"))
     return state
 
 
@@ -222,7 +222,7 @@ def test_a_label_given_twice_counts_once(tmp_path):
     assert [list(own) for own in df["labels"]] == [[1], [2, 0], [3]]
     lists = [[5, None, 5], [], [7], [None], [7, 5, 7, 0]]
     array = pa.array([[1, 1], *lists, [9]], pa.list_(pa.int16())).slice(1, len(lists))
-    assert sports1m.distinct(array).to_pylist() == [[5], [], [7], [], [7, 5, 0]]
+    assert catalog.distinct(array).to_pylist() == [[5], [], [7], [], [7, 5, 0]]
 
 
 def test_the_split_is_a_function_of_seed_and_id_alone(tmp_path, real_data):

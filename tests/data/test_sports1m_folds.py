@@ -65,7 +65,7 @@ def test_half_a_fold_is_left_out_and_what_is_gone_goes(repository, home, capsys)
 def test_the_real_mids(real_data, home):
     source = real_data / "sports1m" / "test_videos.txt"
     folder = datasets.listed("sports1m", source=str(source))
-    mids, classes = sports1m.mids(folder), sports1m.read_labels(folder / "labels.txt")
+    mids, classes = sports1m.mids(folder), catalog.read_labels(folder / "labels.txt")
     assert len(mids) == 487 and mids["mid"].is_unique and mids["mid"][0] == "/m/010dmf"
     assert [classes[n] for n in mids["number"]] == mids["label"].tolist()
     assert sports1m.overlap(folder).empty

@@ -140,8 +140,11 @@ def test_live_shows_the_run_that_is_trained_and_no_other(home, capsys):
         time.sleep(0.5)
         assert capsys.readouterr().out == ""
         (mine.path / "metrics.csv").write_text(rows + "30,0.5,\n")
-        time.sleep(1.0)
-        assert "Image" in capsys.readouterr().out, "a figure would be lost: no handle updates it"
+        out, end = "", time.monotonic() + 30
+        while "Image" not in out and time.monotonic() < end:
+            time.sleep(0.1)
+            out += capsys.readouterr().out
+        assert "Image" in out, "a figure would be lost: no handle updates it"
     assert "watch" not in str(threading.enumerate())
 
 
@@ -248,6 +251,22 @@ def test_each_fusion_has_a_colour_of_its_own():
     assert len(shades) == len(models.FUSIONS) + 2 and style.OTHER not in shades
     assert style.colour("fifth-fovea") == style.OTHER, "a new fusion needs no colour of its own"
     assert style.colour("slow-multires") == style.colour("slow")
+
+
+def test_intervals_are_drawn_as_they_are_given():
+    """Also where the value lies outside of its interval, or where that is unknown."""
+    rows = pd.DataFrame({"gain": [0.1, 0.5, -0.2], "gain_low": [0.0, 0.6, np.nan]})
+    rows["gain_high"] = [0.3, 0.7, np.nan]
+    for colour in ("#123456", ["#111111", "#222222", "#333333"]):
+        fig, ((ax,),) = style.new_figure()
+        style.draw_intervals(ax, rows, "gain", [0.2, 1.2, 2.2], colour)
+        dots = [line for line in ax.lines if line.get_marker() == "o"]
+        points = {(x, y) for dot in dots for x, y in dot.get_xydata().tolist() if x == x}
+        assert points == {(0.1, 0.2), (0.5, 1.2), (-0.2, 2.2)}
+        ends = [line.get_xdata() for line in ax.lines if line.get_marker() != "o"]
+        ends = {tuple(pair) for pair in ends if len(pair) == 2 and not np.isnan(pair).any()}
+        assert {(0.0, 0.3), (0.6, 0.7)} <= ends
+        drawn(fig)
 
 
 def test_a_headline_stays_on_its_figure():

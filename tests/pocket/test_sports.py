@@ -191,7 +191,7 @@ def test_a_failing_worker_is_heard(tmp_path, monkeypatch):
     monkeypatch.setenv("S1M_HOME", str(tmp_path))
     (tmp_path / "data" / "bad" / "videos").mkdir(parents=True)
     script = sports_plan.plan(64, 0)
-    with pytest.raises(RuntimeError, match="run it again to go on:(.|\n)*Error"):
+    with pytest.raises(RuntimeError, match="run it again to resume:(.|\n)*Error"):
         pocket_render.render(sports, tmp_path / "data" / "bad" / "nowhere", 64, 0, script, 1)
     with pytest.raises(ValueError, match="not -5"):
         datasets.make_pocket("bad", videos=-5)

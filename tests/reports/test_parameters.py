@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from s1m_lab.reports import html, parameters, report
+from s1m_lab.reports import html, parameters, suite
 
 ALLOWED = {"data": str, "model": ("single", "slow", "slow-multires"), "epochs": (0, 1000)}
 ALLOWED |= {"lr": (0.0, 10.0), "run": str, "fetch": bool}
@@ -161,14 +161,9 @@ def test_of_a_progress_the_last_line_stays_and_each_is_heard(home, tmp_path):
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WORK)])
     nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(nb, tmp_path / "work.ipynb")
-    heard = []
-
-    class Said(report.Said):
-        def write(self, text):
-            heard.append(text)
-
-    report.make(report.Report("work", tmp_path / "work.ipynb", {}), Said())
-    assert "".join(heard).count("working ") == 5
+    heard = io.StringIO()
+    suite.execute(suite.Report("work", tmp_path / "work.ipynb", {}, "s.toml"), heard)
+    assert heard.getvalue().count("working ") == 5
     made = home / "reports" / "work.ipynb"
     (output,) = nbformat.read(made, as_version=4).cells[0].outputs
     last, done = output.text.splitlines()

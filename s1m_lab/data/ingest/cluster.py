@@ -1,11 +1,10 @@
-"""Jobs over Dask workers, here or behind a scheduler; little work is done without Dask.
+"""Run jobs on Dask workers, here or behind a scheduler; little work runs without Dask.
 
-    for result in cluster.run(make, jobs, workers=4): ...
+    for result in cluster.run(cut_shard, jobs, workers=4): ...
 
-A job is plain data and `make(job)` a function of it that can be repeated. A worker process has one
-job at a time, however many threads it has, so that who dies, dies of its own; workers may join,
-leave or die meanwhile. A job that killed its worker is tried again: it must notice by itself what
-it died of.
+A job is plain data, and `make(job)` may be repeated. A worker process has one job at a time, so
+that a job that kills its worker disturbs no other. Workers may join, leave or die. A job whose
+worker died is tried again; it must find out itself what killed the worker.
 """
 
 import itertools
@@ -17,30 +16,35 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
-DEATHS = 1000  # of the workers of one job
+DEATHS = 1000  # most workers that one job may kill
 
 
 def run(
     make: Callable, jobs: Iterable, workers: int, scheduler: str = "", little: bool = False
 ) -> Iterator:
-    """What `make` returns of each job, in the order in which they end.
+    """Yield `make(job)` for each job, in the order in which they end.
 
-    One worker and no `scheduler` (an address such as `tcp://10.0.0.1:8786`): in this process.
-    `little` work (10 s of one core or less) has one process beside this one, in place of `workers`:
-    Dask takes 5 s to start and to end.
+    Args:
+        workers: processes. One, without a scheduler, is this process.
+        scheduler: address of a Dask scheduler, such as `tcp://10.0.0.1:8786`.
+        little: the work takes one core 10 s or less. It gets one process in place of `workers`,
+            since Dask takes 5 s to start and to end.
+
     Raises what `make` raises, and `RuntimeError` for a job that has killed `DEATHS` workers.
     """
     if scheduler or (workers > 1 and not little):
         yield from _dask(make, jobs, workers, scheduler)
     else:
-        yield from map(make, jobs) if workers <= 1 else _beside(make, jobs)
+        yield from map(make, jobs) if workers <= 1 else _one_process(make, jobs)
 
 
-def _beside(make: Callable, jobs: Iterable) -> Iterator:
-    """The jobs in turn, in a process that is replaced when one of them kills it."""
-    begin = {"mp_context": multiprocessing.get_context("spawn"), "initializer": _end_with_parent}
-    pool = ProcessPoolExecutor(1, **begin)
+def _one_process(make: Callable, jobs: Iterable) -> Iterator:
+    """The jobs in turn, in one process, which is replaced when a job kills it."""
+    spawn = multiprocessing.get_context("spawn")
+    start = partial(ProcessPoolExecutor, 1, mp_context=spawn, initializer=_end_with_parent)
+    pool = start()
     try:
         for job in jobs:
             for _ in range(DEATHS):
@@ -50,7 +54,7 @@ def _beside(make: Callable, jobs: Iterable) -> Iterator:
                     yield future.result()
                     break
                 except BrokenProcessPool:
-                    pool = ProcessPoolExecutor(1, **begin)
+                    pool = start()
             else:
                 raise RuntimeError("the workers of a job die again and again")
     finally:
@@ -58,9 +62,13 @@ def _beside(make: Callable, jobs: Iterable) -> Iterator:
 
 
 def _end_with_parent() -> None:
-    """An executor's process would outlive a parent that is killed."""
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    """End this process when its parent is killed, which an executor's process would survive."""
+
+    def wait(parent) -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, args=[multiprocessing.parent_process()], daemon=True).start()
 
 
 def _dask(make: Callable, jobs: Iterable, workers: int, scheduler: str) -> Iterator:
@@ -96,13 +104,13 @@ def _dask(make: Callable, jobs: Iterable, workers: int, scheduler: str) -> Itera
 
 
 def _processes(client) -> int:
-    """How many workers there are; one, while dead ones are being replaced."""
+    """How many workers there are; 1 while dead ones are being replaced."""
     return max(1, len(client.nthreads()))
 
 
 @contextmanager
 def _workers(n: int) -> Iterator:
-    """A scheduler and `n` processes of one thread each on this machine."""
+    """A scheduler and `n` processes with one thread each on this machine."""
     import dask
     from distributed import LocalCluster
 
@@ -123,8 +131,10 @@ def _workers(n: int) -> Iterator:
 
 @contextmanager
 def _hidden_main() -> Iterator[None]:
-    """Keep spawned workers from running the caller's main module again: a script needs no
-    `if __name__ == "__main__"`, and a notebook's kernel is not started in every worker."""
+    """Keep spawned workers from running the caller's main module again.
+
+    So a script needs no `if __name__ == "__main__"`, and no worker starts a notebook's kernel.
+    """
     main = sys.modules["__main__"]
     saved = {name: getattr(main, name, None) for name in ("__file__", "__spec__")}
     for name in saved:

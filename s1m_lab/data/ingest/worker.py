@@ -1,12 +1,12 @@
-"""One shard: clips cut from its videos or copied, and a status for each.
+"""Cut one shard: clips cut from its videos or copied from older shards, and a status per video.
 
-`make(job)` runs in a worker and is given plain data alone: where the shard goes, its name, the
-settings, of each of its videos key, id, labels, duration and source, and which older shards hold
-clips of them. It writes `train-00000-1a2b3c4d.tar` and then, beside it, the side file of the same
-stem in Parquet: the shard's part of the index and, in its metadata, what it was made of: `inputs`
-and `cut` (fingerprints of all that was asked for, and of what a clip's pixels depend on), `sources`
-(the state of every video's file) and `statuses`. The digits are of content, so that no shard is
-ever written over another: an old pair is whole until nobody needs it.
+    name, stem, videos = cut_shard(job)     # in a worker process; `job` is plain data
+
+`cut_shard` writes `train-00000-1a2b3c4d.tar`, then the side file `train-00000-1a2b3c4d.parquet`.
+The side file holds the shard's part of the index. Its metadata holds fingerprints of all that was
+requested (`inputs`) and of what a clip's pixels depend on (`cut`), the state of every video's file
+(`sources`), and `statuses`. The hex digits depend on the content, so no shard is ever overwritten:
+an old pair of files stays complete until it is removed.
 """
 
 import hashlib
@@ -19,9 +19,11 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,7 @@ import pyarrow.parquet as pq
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.common.storage import Store
 from s1m_lab.data import locate, shards
+from s1m_lab.data.locate import Source
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.video import container, reader
 
@@ -49,90 +52,125 @@ STATUS = pa.schema(
         ("clips", pa.int16()),
     ]
 )
-SHARD = rf"(?:{'|'.join(SPLITS)})-\d{{5}}"  # the name of a job, and how its shard's begins
-FINAL = {"ok", "too short", "too long"}  # to try again would change nothing
-# That a video may take, its copy from elsewhere included. The clock is read between segments, and
-# between pieces of a copy: a decoder that hangs in one ends nowhere but in a process of its own,
-# that is, after two workers were killed that hung in it (`_apart`).
+SHARD = rf"(?:{'|'.join(SPLITS)})-\d{{5}}"  # the name of a job
+FINAL = {"ok", "too short", "too long"}  # statuses that a retry would not change
+# The most seconds for a video, its copy from elsewhere included. The clock is read between segments
+# and between parts of a copy. A decoder that hangs is stopped only in a process of its own, which a
+# video gets after two workers were killed while reading it (`_cut_in_child`).
 SECONDS = 1800.0
 CHILD = "from s1m_lab.data.ingest import worker; worker._child()"
 
 
-def make(job: dict) -> tuple[str, str, int]:
-    """Make one shard and its side file; returns the job's name, their stem, how many videos.
+class Video(NamedTuple):
+    """One video of a job."""
 
-    Raises what the store does (`OSError`); whatever is wrong with a video becomes its status.
+    key: str  # 16 hex digits, its name inside the shard
+    id: str
+    labels: list[int]
+    duration: float | None  # s, as the catalog says
+    source: Source | None
+
+    @property
+    def state(self) -> list | None:
+        """What changes with the content of its file; None if that is unknown or out of reach."""
+        return self.source.state if self.source else None
+
+
+@dataclass
+class ShardJob:
+    """All that a worker needs to cut one shard; a pure function of the catalog and the settings."""
+
+    store: str  # folder or address of the shards
+    name: str  # train-00000
+    split: str
+    clips: int  # segments per video
+    settings: dict
+    videos: list[Video]
+    inputs: str  # fingerprint of all that was requested
+    cut: str  # fingerprint of what a clip's pixels depend on
+    retry: bool = False  # try failed videos again
+    old: list[str] = field(default_factory=list)  # stems of older shards with clips of its videos
+
+    @property
+    def states(self) -> list[list | None]:
+        """The state of each video's file."""
+        return [video.state for video in self.videos]
+
+
+def cut_shard(job: ShardJob) -> tuple[str, str, int]:
+    """Write one shard and its side file; returns the job's name, their stem, how many videos.
+
+    Raises `OSError` where the store fails. Whatever is wrong with a video becomes its status.
     """
-    store, name = Store(job["store"]), job["name"]
-    with _alone(store, name) as (folder, reading):
-        if reading.again and store.local:  # a worker may have ended it after its client had died
+    store = Store(job.store)
+    with _exclusive_shard(store, job.name) as (folder, note):
+        if note.again and store.local:  # another worker may have finished it meanwhile
             there = dict.fromkeys(os.listdir(store.root), 0)
-            for stem in stems(there, name):
-                if same(job, side(store, stem)[1]):
-                    return name, stem, len(job["videos"])
-        kept, statuses = _Kept(job, store), []
-        clips = _clips(job, kept, statuses, reading)
-        tar, new_side = folder / "shard.tar", folder / "side.parquet"
-        index = shards.write(tar, clips, job["settings"]["quality"])
+            for stem in list_stems(there, job.name):
+                if is_current(job, read_side_file(store, stem)[1]):
+                    return job.name, stem, len(job.videos)
+        old = OldClips(job, store)
+        statuses: list[dict] = []
+        clips = _clips(job, old, statuses, note)
+        tar, side_file = folder / "shard.tar", folder / "side.parquet"
+        index = shards.write(tar, clips, job.settings["quality"])
         with open(tar, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        facts = {"inputs": job["inputs"], "cut": job["cut"], "statuses": statuses}
-        facts |= {"sources": [kept.state(n) for n in range(len(job["videos"]))]}
+        facts: dict = {"inputs": job.inputs, "cut": job.cut, "statuses": statuses}
+        facts |= {"sources": [old.state(video) for video in job.videos]}
         facts |= {"sha256": digest, "bytes": tar.stat().st_size}
-        pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(facts)}), new_side)
-        stem = f"{name}-{fingerprint(inputs=job['inputs'], tar=digest)[:8]}"
+        pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(facts)}), side_file)
+        stem = f"{job.name}-{fingerprint(inputs=job.inputs, tar=digest)[:8]}"
         store.publish(tar, f"{stem}.tar")
-        store.publish(new_side, f"{stem}.parquet")
-    return name, stem, len(job["videos"])
+        store.publish(side_file, f"{stem}.parquet")
+    return job.name, stem, len(job.videos)
 
 
-def same(job: dict, facts: dict) -> bool:
+def is_current(job: ShardJob, facts: dict) -> bool:
     """Whether a shard, by its side file, is what its job would make."""
-    if facts["inputs"] != job["inputs"]:
+    if facts["inputs"] != job.inputs:
         return False
-    tried = zip(job["now"], facts["statuses"], strict=True)
-    if job["retry"] and any(now and row["status"] not in FINAL for now, row in tried):
+    statuses = zip(job.states, facts["statuses"], strict=True)
+    if job.retry and any(now and row["status"] not in FINAL for now, row in statuses):
         return False
-    return all(n in (None, was) for n, was in zip(job["now"], facts["sources"], strict=True))
+    return all(n in (None, was) for n, was in zip(job.states, facts["sources"], strict=True))
 
 
-def stems(sizes: dict[str, int], name: str = SHARD) -> list[str]:
-    """The stems of the whole shards (of one job, or all) among a store's files."""
+def list_stems(sizes: dict[str, int], name: str = SHARD) -> list[str]:
+    """The stems of the complete shards (of one job, or all) among a store's files."""
     pattern = re.compile(rf"({name}-[0-9a-f]{{8}})\.parquet")
     found = (match[1] for file in sorted(sizes) if (match := pattern.fullmatch(file)))
     return [stem for stem in found if f"{stem}.tar" in sizes]
 
 
-def side(store: Store, stem: str) -> tuple[pa.Table, dict]:
-    """A shard's part of the index, and what else its side file says."""
+def read_side_file(store: Store, stem: str) -> tuple[pa.Table, dict]:
+    """A shard's part of the index, and the facts in the metadata of its side file."""
     table = pq.read_table(BytesIO(store.read(f"{stem}.parquet")))
     return table, json.loads(table.schema.metadata[b"s1m"])
 
 
 @contextmanager
-def _alone(store: Store, name: str) -> Iterator[tuple[Path, "_Reading"]]:
+def _exclusive_shard(store: Store, name: str) -> Iterator[tuple[Path, "ReadingNote"]]:
     """One worker at a time on a shard: a folder to work in, and the note of what is being read.
 
-    A worker whose client has died may still be at it: on a disk it is waited for. In a bucket both
-    work, and what they write does not meet.
+    A worker whose client has died may still be working: on a disk the next one waits. In a bucket
+    both work, and write different files.
     """
-    with exclusive(_folder(store, name)) if store.local else TemporaryDirectory() as there:
-        folder = _folder(store, name) if store.local else Path(there)
-        reading = _Reading(store, name)
+    work = Path(store.root, ".work", name)
+    with exclusive(work) if store.local else TemporaryDirectory() as temporary:
+        note = ReadingNote(store, name)
         try:
-            yield folder, reading
+            yield Path(temporary or work), note
         finally:
-            reading.note(None)
+            note.write(None)
 
 
-def _folder(store: Store, name: str) -> Path:
-    return Path(store.root, ".work", name)
+class ReadingNote:
+    """A file that names the video being read, for the next worker if this one dies.
 
-
-class _Reading:
-    """Which video of a shard is being read, noted where the next worker finds it when this one has
-    died at it. A video at which two have died is read in a process of its own: whether it was the
-    video that killed them, or somebody else, only that can tell."""
+    A video at which two workers have died is read in a process of its own. Only that shows whether
+    the video killed them.
+    """
 
     def __init__(self, store: Store, name: str):
         self.store = store
@@ -143,111 +181,121 @@ class _Reading:
             before, self.again = {"now": None, "deaths": []}, False
         self.deaths = before["deaths"] + [before["now"]] * (before["now"] is not None)
 
-    def note(self, id: str | None) -> None:
+    def write(self, id: str | None) -> None:
+        """Note the video that is read next; None when all are done."""
         data = json.dumps({"now": id, "deaths": self.deaths}).encode()
-        if self.store.local:  # not synchronised: it is for the death of a process, not of a machine
-            Path(self.store.where(self.name)).write_bytes(data)
+        if self.store.local:  # not synchronised: processes die, machines do not
+            Path(self.store.path_of(self.name)).write_bytes(data)
         else:
             self.store.write(self.name, data)
 
-    def suspects(self, id: str) -> bool:
+    def is_suspect(self, id: str) -> bool:
+        """Whether two workers have died at this video."""
         return self.deaths.count(id) > 1
 
 
-class _Kept:
-    """What of older shards may be copied: clips and statuses, by video."""
+class OldClips:
+    """Clips and statuses of older shards that a job may copy, by video."""
 
-    def __init__(self, job: dict, store: Store):
+    def __init__(self, job: ShardJob, store: Store):
         self.job, self.store = job, store
-        self.rows: dict[str, dict] = {}
-        self.was: dict[str, list | None] = {}
+        self.statuses: dict[str, dict] = {}
+        self.states: dict[str, list | None] = {}
         self.clips: dict[str, tuple[str, list[dict]]] = {}
-        wanted = {id for _, id, *_ in job["videos"]}
-        for stem in job["old"]:
-            index, facts = side(store, stem)
-            if facts["cut"] != job["cut"]:
+        wanted = {video.id for video in job.videos}
+        for stem in job.old:
+            index, facts = read_side_file(store, stem)
+            if facts["cut"] != job.cut:
                 continue
             for row, state in zip(facts["statuses"], facts["sources"], strict=True):
-                if row["id"] in wanted and not self.rows.get(row["id"], {}).get("clips"):
-                    self.rows[row["id"]], self.was[row["id"]] = row, state
+                if row["id"] in wanted and not self.statuses.get(row["id"], {}).get("clips"):
+                    self.statuses[row["id"]], self.states[row["id"]] = row, state
                     self.clips[row["id"]] = stem, []
             for row in index.select(["video", "start", "offset", "sizes"]).to_pylist():
                 if self.clips.get(row["video"], ("",))[0] == stem:
                     self.clips[row["video"]][1].append(row)
 
-    def state(self, n: int) -> list | None:
+    def state(self, video: Video) -> list | None:
         """The state of a video's file: as it is, or as it was when its clips were cut."""
-        return self.job["now"][n] or self.was.get(self.job["videos"][n][1])
+        return video.state or self.states.get(video.id)
 
-    def status(self, n: int) -> dict | None:
-        """The status of a video that need not, or cannot, be read again, else None."""
-        id, now = self.job["videos"][n][1], self.job["now"][n]
-        row = self.rows.get(id)
-        if row is None or now not in (None, self.was[id]):
+    def status(self, video: Video) -> dict | None:
+        """The status of a video that need not, or cannot, be read again; else None."""
+        status = self.statuses.get(video.id)
+        if status is None or video.state not in (None, self.states[video.id]):
             return None
-        return None if now and self.job["retry"] and row["status"] not in FINAL else row
+        again = video.state and self.job.retry and status["status"] not in FINAL
+        return None if again else status
 
-    def read(self, id: str) -> Iterator[tuple[float, list[bytes]]]:
+    def read(self, video: Video) -> Iterator[tuple[float, list[bytes]]]:
         """Start (s) and JPEG files of each clip of a video."""
-        stem, rows = self.clips[id]
+        stem, rows = self.clips[video.id]
         for row in rows:
             sizes = np.array(row["sizes"])
-            places = shards.firsts(row["offset"], sizes)
-            yield row["start"], self.store.pieces(f"{stem}.tar", places, sizes)
+            offsets = shards.firsts(row["offset"], sizes)
+            yield row["start"], self.store.read_parts(f"{stem}.tar", offsets, sizes)
 
 
 def _clips(
-    job: dict, kept: _Kept, statuses: list[dict], reading: _Reading
+    job: ShardJob, old: OldClips, statuses: list[dict], note: ReadingNote
 ) -> Iterator[shards.Clip]:
-    """The clips of a job's videos; what became of each video is added to `statuses`."""
-    for n, (key, id, labels, duration, source) in enumerate(job["videos"]):
-        old = kept.status(n)
-        status = {"id": id, "split": job["split"], "status": "ok", "clips": 0}
+    """The clips of a job's videos; the status of each video is added to `statuses`."""
+    for video in job.videos:
+        before = old.status(video)
+        status = {"id": video.id, "split": job.split, "status": "ok", "clips": 0}
         clips: list = []
         try:
-            longest = job["settings"]["max_duration"] or float("inf")
-            known = duration or (old or {}).get("duration") or 0
+            longest = job.settings["max_duration"] or float("inf")
+            known = video.duration or (before or {}).get("duration") or 0
             if known > longest:
-                status = {**(old or status), "clips": 0}
+                status = {**(before or status), "clips": 0}
                 raise container.VideoError("too long", f"{known:.0f} s")
-            if old is not None and old["status"] != "too long":
-                status, clips = {**old, "split": job["split"]}, list(kept.read(id))
+            if before is not None and before["status"] != "too long":
+                status, clips = {**before, "split": job.split}, list(old.read(video))
             else:
-                reading.note(id)
-                clips = (_apart if reading.suspects(id) else _cut)(job, id, source, status)
+                note.write(video.id)
+                cut = _cut_in_child if note.is_suspect(video.id) else _cut
+                clips = cut(job.settings, job.clips, video.id, video.source, status)
                 status["clips"] = len(clips)
-        except Exception as error:  # no video may end the work of all others
-            status |= _told(error)
+        except Exception as error:  # no video may stop the work on all others
+            status |= _failure(error)
         statuses.append(status)
         for number, (start, frames) in enumerate(clips):
-            yield shards.Clip(key, id, number, start, labels, frames)
+            yield shards.Clip(video.key, video.id, number, start, video.labels, frames)
 
 
-def _told(error: Exception) -> dict[str, str]:
-    """The status of a video that ended in an error."""
+def _failure(error: Exception) -> dict[str, str]:
+    """The status of a video whose reading failed."""
     if isinstance(error, container.VideoError):
         return {"status": error.reason, "detail": error.detail}
     return {"status": "error", "detail": f"{type(error).__name__}: {error}"}
 
 
-def _apart(job: dict, id: str, source, status: dict) -> list:
-    """What `_cut` gives, done in a process of its own; if that dies or hangs, this one does not.
+def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, status: dict) -> list:
+    """What `_cut` returns, from a process of its own, which may die or hang.
 
     Not by `multiprocessing`: Dask's workers may have no children of that kind.
     """
-    job = {name: job[name] for name in ("settings", "clips")}
-    asked = json.dumps({"job": job, "id": id, "source": source, "status": status}) + "\n"
+    arguments = {"settings": settings, "clips": clips, "id": id, "source": source}
+    request = json.dumps(arguments | {"status": status}) + "\n"
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
     with TemporaryDirectory(prefix="s1m-") as folder:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-c", CHILD, folder],  # -P: not from where we stand
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                CHILD,
+                folder,
+            ],  # -P: import nothing from the current folder
             env={**os.environ, "PYTHONPATH": paths},
-            stdin=subprocess.PIPE,  # left open: its end is ours
+            stdin=subprocess.PIPE,  # stays open; the child ends when this process does
             bufsize=0,
         )
+        assert child.stdin
         with child:
             try:
-                child.stdin.write(asked.encode())
+                child.stdin.write(request.encode())
                 child.wait(1.1 * SECONDS + 10)  # it reads the clock itself, unless it hangs
             except subprocess.TimeoutExpired:
                 raise container.VideoError("timed out", "its decoder hangs") from None
@@ -264,52 +312,51 @@ def _apart(job: dict, id: str, source, status: dict) -> list:
 
 
 def _child() -> None:
-    """The process that `_apart` starts: it writes status, starts and frames into a folder."""
-    folder, asked = Path(sys.argv[1]), json.loads(sys.stdin.buffer.readline())
+    """The process that `_cut_in_child` starts; writes status, starts and frames into a folder."""
+    folder, request = Path(sys.argv[1]), json.loads(sys.stdin.buffer.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    status, clips = asked["status"], []
+    status, clips = request["status"], []
     try:
-        clips = _cut(**asked)
+        clips = _cut(**request)
         np.save(folder / "frames.npy", np.stack([frames for _, frames in clips]))
     except Exception as error:
-        status |= _told(error)
+        status |= _failure(error)
     text = json.dumps(status | {"starts": [start for start, _ in clips]})
     (folder / "status.json").write_text(text, "utf-8")
 
 
 def _end_with_parent() -> None:
-    os.read(0, 1)  # nothing comes but the end
+    os.read(0, 1)  # returns when the parent closes the pipe
     os._exit(1)
 
 
-def _cut(job: dict, id: str, source, status: dict) -> list:
-    """(start, frames) of the segments of one video; what is found out of it goes into `status`."""
+def _cut(settings: dict, clips: int, id: str, source: Source | None, status: dict) -> list:
+    """(start, frames) of each segment of a video; facts about the video are added to `status`."""
     if source is None:
         raise container.VideoError("missing")
-    settings, end = job["settings"], time.monotonic() + SECONDS
+    end = time.monotonic() + SECONDS
     length = {"frames": settings["frames"], "fps": settings["fps"]}
-    with locate.local(locate.Source(*source), SECONDS) as path:
+    with locate.local_copy(Source(*source), SECONDS) as path:
         info = reader.probe(path)
         status |= {name: getattr(info, name) for name in STATUS.names if hasattr(info, name)}
         if info.duration > (settings["max_duration"] or float("inf")):
             raise container.VideoError("too long", f"{info.duration:.0f} s")
-        key = f"{settings['data_seed']}\n{id}"
-        starts = reader.starts(info.duration, job["clips"], key, **length)
+        starts = reader.starts(info.duration, clips, f"{settings['data_seed']}\n{id}", **length)
         if not starts:
             raise container.VideoError("too short", f"{info.duration:.2f} s")
-        size, clips = (settings["height"], settings["width"]), []
+        size, found = (settings["height"], settings["width"]), []
         if min(info.height / size[0], info.width / size[1]) != 1:
             begin = time.monotonic()
-            import torch  # noqa: F401 - resizes in `video.fit`; its import counts for no video
+            import torch  # noqa: F401 - resizes in `video.fit`; no video pays for its import
 
             end += time.monotonic() - begin
         try:
-            for clip in reader.segments(path, starts, size=size, info=info, **length):
-                locate.in_time(end)
-                clips.append(clip)  # all before any: a damaged video has no clips
+            for frames in reader.segments(path, starts, size=size, info=info, **length):
+                locate.check_time(end)
+                found.append(frames)  # none is used before all are read: all or nothing
         except container.VideoError as error:
             if error.reason == "corrupt":
                 status["frames"] = reader.count_readable_frames(path)
                 error.detail = f"after {status['frames']} frames: {error.detail}"
             raise
-    return list(zip(starts, clips, strict=True))
+    return list(zip(starts, found, strict=True))
