@@ -1,13 +1,13 @@
 """The paper's numbers: its four tables, and what its networks weighed and how fast they were.
 
 Karpathy, Toderici, Shetty, Leung, Sukthankar, Fei-Fei: *Large-scale Video Classification with
-Convolutional Neural Networks*, CVPR 2014. Read in the paper's own pages; what it does not print and
-was worked out from what it prints is called computed.
+Convolutional Neural Networks*, CVPR 2014. Numbers are copied from its pages; those marked
+"computed" follow from what it prints.
 """
 
 from math import nan
 
-# The rows of Table 1 in the paper's order, and what it calls them.
+# The rows of Table 1 in the paper's order, with its names. Our other networks need no entry.
 ROWS = {
     "histograms": "Feature histograms + neural net",
     "single": "Single-frame",
@@ -19,7 +19,7 @@ ROWS = {
     "slow": "Slow fusion",
     "average": "CNN average",
 }
-MEMBERS = ("single", "early", "late", "slow")  # of the average
+MEMBERS = ("single", "early", "late", "slow")  # of the CNN average
 
 # Table 1: clip Hit@1, video Hit@1 and video Hit@5 on the Sports-1M test set, %.
 TABLE_1 = {
@@ -43,8 +43,8 @@ PARAMETERS = {
     "late": 125.3,
     "slow": 75.5,
 }
-# Table 2: the difference of average precision, slow fusion less single frame; names as in
-# labels.txt. It lists the ten classes at either end.
+# Table 2: average precision of slow fusion minus that of a single frame, for the ten classes at
+# either end; names as in labels.txt.
 TABLE_2 = {
     "juggling club": 0.12,
     "pole climbing (gymnastic)": 0.10,
@@ -67,8 +67,8 @@ TABLE_2 = {
     "krav maga": -0.06,
     "rallycross": -0.05,
 }
-# Table 3: UCF-101, mean of three folds, %. The last four are slow fusion by what was retrained;
-# the abstract's 63.3 stands in no table.
+# Table 3: Hit@1 on UCF-101, mean of three folds, %. The last four are slow fusion by what was
+# retrained. The abstract's 63.3 is in no table.
 TABLE_3 = {
     "Soomro et al.": 43.9,
     "Feature histograms + neural net": 59.0,

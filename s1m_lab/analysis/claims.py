@@ -3,7 +3,7 @@
     table = claims.judge(collect(run_groups.find("pocket")))      # a row a claim
 
 A claim comes down to comparisons, each a number with a 95 % interval and a bound. It *agrees* when
-all of them agree, *disagrees* when any disagrees, else it *cannot be told*: one network refutes
+all of them agree, *disagrees* when any disagrees, else it is *undecided*: one network refutes
 what is said of many, all together confirm it. `comparisons` says when a comparison decides.
 
 To add a claim, write a function that takes the `Evidence` and returns comparisons, and a `Claim` in
@@ -67,19 +67,18 @@ class Missing(NamedTuple):
 
 
 def judge(evidence: Evidence) -> pd.DataFrame:
-    """A row a claim: `id`, `claim`, `paper`, `parts` (its comparisons), `verdict`, `why` it cannot
-    be told, `seeds` (which sides have a single one, in words), and the `commands` that would help.
+    """A row a claim: `id`, `claim`, `paper`, `parts` (its comparisons), `verdict`, `why` it is
+    undecided, `seeds` (which sides have a single one), and the `commands` that would help.
     """
     rows = []
     for claim in CLAIMS:
         comparisons, missing = claim.compare(evidence), find_missing(claim, evidence)
         verdict = decide(comparisons, missing)
-        why, help_ = "", []
-        if verdict == OPEN:
-            why = explain(claim, comparisons, missing)
-            help_ = commands(evidence, missing)
+        is_open = verdict == OPEN
+        why = explain(claim, comparisons, missing) if is_open else ""
+        lines = commands(evidence, missing) if is_open else []
         about = claim.id, claim.sentence, claim.paper
-        rows.append((*about, comparisons, verdict, why, single_seeds(comparisons), help_))
+        rows.append((*about, comparisons, verdict, why, single_seeds(comparisons), lines))
     columns = ["id", "claim", "paper", "parts", "verdict", "why", "seeds", "commands"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -101,7 +100,7 @@ def decide(comparisons: list[Comparison], missing: Missing) -> str:
 
 
 def explain(claim: Claim, comparisons: list[Comparison], missing: Missing) -> str:
-    """Why a claim cannot be told: no run, no such comparison, or what is undecided."""
+    """Why a claim is undecided: no run, no such comparison, or which comparisons are open."""
     if missing.rows or missing.ways:
         names = ["all of its members at one seed" if r == "average" else r for r in missing.rows]
         if missing.ways:
@@ -376,7 +375,7 @@ CLAIMS = (
     ),
     Claim(
         "video",
-        "A video is told better than a clip",
+        "A video is classified better than a clip",
         f"of every network, e.g. slow fusion {VIDEO['slow']} against {CLIP['slow']}",
         video_over_clip,
         otherwise="there is no run of any network",

@@ -15,7 +15,7 @@ import numpy as np
 
 from s1m_lab.analysis.intervals import interval, mean_known
 
-AGREES, DISAGREES, OPEN = "agrees", "disagrees", "cannot be told"
+AGREES, DISAGREES, OPEN = "agrees", "disagrees", "undecided"
 
 
 class Comparison(NamedTuple):

@@ -1,9 +1,8 @@
 """What is confused with what, class by class, and where motion helps.
 
-Two runs of one dataset, on the same test videos: their confusion matrices, in an order that puts
-side by side what is taken for each other; the pairs that are confused most; the average precision
-of every class, and what one run gains on the other. All of it is made from saved predictions, at
-any number of classes:
+Two runs are compared on the same test videos, from their saved predictions, at any number of
+classes: confusion matrices, in an order that puts confused classes side by side; the most confused
+pairs; the average precision of every class, and what one run gains on the other.
 
     both = confusion.load(run, versus)
     level, counts = confusion.matrices(both)            # K×K, rows true, columns predicted
@@ -24,7 +23,7 @@ from s1m_lab.paper import TABLE_2
 from s1m_lab.training import metrics, predict, runs
 from s1m_lab.training.predict import Predictions
 
-PAPER_PAIRS = (  # those the paper names as its most confused; names as in labels.txt
+PAPER_PAIRS = (  # the most confused pairs that the paper names, as in labels.txt
     ("deer hunting", "hunting"),
     ("hiking", "backpacking (wilderness)"),
     ("powered paragliding", "paragliding"),
@@ -62,21 +61,21 @@ def _print(run: runs.Run) -> str:
 
 
 def stored(run: runs.Run) -> Shards | None:
-    """The test clips of a run, in the order of its predictions; None, and it says so, where they
-    are not on this machine or were made again since."""
+    """The test clips of a run, in the order of its predictions. None, with a printed reason, where
+    they are not on this machine or were made again since."""
     folder = paths.dataset(run.config["settings"]["data"])
     if not (folder / "clips" / "index.parquet").is_file():
         print(f"No frames: the clips of {folder.name} are not on this machine.")
         return None
     shards = Shards(folder / "clips", "test")
     if shards.fingerprint != _print(run):
-        print(f"No frames: the clips of {folder.name} were made again since {run.name} saw them.")
+        print(f"No frames: the clips of {folder.name} were made again since {run.name} was tested.")
         return None
     return shards
 
 
 def called(run: runs.Run, versus: runs.Run) -> tuple[str, str]:
-    """Short names for two runs: those of their networks, or their own where these are the same."""
+    """Short names of two runs: their networks, or the runs' own names where these are the same."""
     models = tuple(r.config["settings"]["model"] for r in (run, versus))
     return models if models[0] != models[1] else (run.name, versus.name)
 
@@ -84,7 +83,7 @@ def called(run: runs.Run, versus: runs.Run) -> tuple[str, str]:
 def matrices(both: Sequence[Predictions]) -> tuple[str, list[np.ndarray]]:
     """("videos" or "clips", the K×K counts of `metrics.confusion` for each run).
 
-    Videos, or clips where all runs together take fewer videos for another class than there are
+    Videos are counted; clips where all runs together misclassify fewer videos than there are
     classes.
     """
     made = [metrics.confusion(p.video_probabilities, p.labels) for p in both]
@@ -99,10 +98,11 @@ def shares(matrix: np.ndarray) -> np.ndarray:
 
 
 def order(*counts: np.ndarray) -> np.ndarray:
-    """The labels in an order that puts classes side by side that are taken for each other.
+    """The labels in an order that puts confused classes side by side.
 
-    Average linkage, with the best order of its leaves, at distance 1 − √(mean share of either class
-    taken for the other, over all the matrices): the root lets weak ties count.
+    Hierarchical clustering with average linkage and optimal leaf order. The distance of two classes
+    is 1 − √(mean share of either classified as the other, over all matrices); the root gives rare
+    confusions more weight.
     """
     from scipy.cluster import hierarchy
     from scipy.spatial.distance import squareform
@@ -119,13 +119,14 @@ def order(*counts: np.ndarray) -> np.ndarray:
 def blocks(
     matrix: np.ndarray, labels: np.ndarray, size: int = 20, most: int = 6
 ) -> list[np.ndarray]:
-    """Up to `most` runs of `size` labels along the diagonal that hold the most mistakes, the worst
-    first; `labels` is the order, no class is in two."""
+    """Up to `most` blocks of `size` labels along the diagonal with the most mistakes, the worst
+    first; `labels` is the order. No class is in two blocks."""
     wrong = shares(matrix)[np.ix_(labels, labels)]
     np.fill_diagonal(wrong, 0)
     size = min(size, len(labels))
     total = np.pad(wrong.cumsum(axis=0).cumsum(axis=1), (1, 0))
     at = np.arange(len(labels) - size + 1)
+    # The sum over a block from cumulative sums: bottom right − top right − bottom left + top left.
     inside = total[at + size, at + size] - total[at, at + size] - total[at + size, at]
     inside += total[at, at]
     found: list[np.ndarray] = []
@@ -137,11 +138,11 @@ def blocks(
 
 
 def pairs(counts: Sequence[np.ndarray], classes: Sequence[str]) -> pd.DataFrame:
-    """The pairs of classes that are taken for each other, the most confused of both runs first.
+    """The pairs of confused classes, the most confused over both runs first.
 
-    Columns: `label_a`, `label_b` (a is the one that is more often taken for the other), `class_a`,
-    `class_b`, `counted` (the truth of both classes), `run` and `versus`: the share of these that
-    was taken for the other class of the pair.
+    Columns: `label_a`, `label_b` (a is more often classified as b than b as a), `class_a`,
+    `class_b`, `counted` (videos or clips of the two classes), `run` and `versus`: the share of
+    these that is classified as the other class of the pair.
     """
     truth = counts[0].sum(axis=1)
     a, b = np.nonzero(np.triu(sum(m + m.T for m in counts), 1))
@@ -161,8 +162,8 @@ def pairs(counts: Sequence[np.ndarray], classes: Sequence[str]) -> pd.DataFrame:
 
 
 def paper_pairs(found: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
-    """The paper's most confused pairs beside ours: their `rank` among `found`, and their shares;
-    unknown where the dataset lacks one of the classes."""
+    """The paper's most confused pairs: their `rank` among `found` and their shares here; nan where
+    the dataset lacks one of the classes."""
     known, rows = {name.casefold() for name in classes}, []
     names = [found[column].str.casefold() for column in ("class_a", "class_b")]
     for pair in PAPER_PAIRS:
@@ -251,8 +252,8 @@ def _interval(values: np.ndarray, odds: bool) -> tuple[np.ndarray, np.ndarray]:
 
 
 def beyond_chance(table: pd.DataFrame) -> tuple[int, int, float]:
-    """(classes that gain at p ≤ 0.05, those that lose, and how many of both chance alone would
-    give: 5 % of the classes in which the runs differ at all)."""
+    """(classes that gain at p ≤ 0.05, classes that lose, how many of both are expected by chance:
+    5 % of the classes in which the runs differ at all)."""
     sure, gain = table["p"] <= 0.05, table["gain"]
     differ = (table["gain_high"] > table["gain_low"]).sum()
     return (sure & (gain > 0)).sum(), (sure & (gain < 0)).sum(), 0.05 * differ

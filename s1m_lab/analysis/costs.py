@@ -63,7 +63,7 @@ CLIP_BYTES = {
     ("H.264 crf 23", "200×200"): np.array([14e3, 15e3, 16e3]),
     ("raw", "200×200"): np.array([1920e3, 1920e3, 1920e3]),
 }
-STORED_AS = "JPEG q90", "200×200"  # what ingest makes unless told otherwise
+STORED_AS = "JPEG q90", "200×200"  # what ingest makes by default
 LIMITS = (15, 30, 60, 120, 240, *QUANTILES.values(), math.inf)  # s
 FEW = 5e12  # bytes; assumed: "a few TB" are up to five
 UNITS = {"B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}}
@@ -132,16 +132,16 @@ def remaining(own: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
     seconds, place = own["duration"].to_numpy(), np.searchsorted(limits, own["duration"])
     # `place` is the first limit that keeps a video; for nan one past the last
 
-    def kept(values: np.ndarray) -> np.ndarray:
+    def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(place, values, len(limits) + 1)[:-1].cumsum()
 
-    videos = kept(np.ones(len(own)))
+    videos = total(np.ones(len(own)))
     table = {"videos": videos.astype(int), "share": videos / max(1, np.isfinite(seconds).sum())}
     table["thin"] = (_members(own, place, len(limits)) < thin_below(own)).sum(axis=0)
     seconds = np.nan_to_num(seconds)
-    table |= {"hours": kept(seconds) / 3600, "clips": kept(own["clips"].to_numpy())}
+    table |= {"hours": total(seconds) / 3600, "clips": total(own["clips"].to_numpy())}
     rates = bytes_per_second(own["pixels"].to_numpy())
-    table |= {name: kept(seconds * rates[:, n]) for n, name in enumerate(("low", "mid", "high"))}
+    table |= {name: total(seconds * rates[:, n]) for n, name in enumerate(("low", "mid", "high"))}
     table = pd.DataFrame(table, index=pd.Index(limits, name="longest"))
     return table if own["duration"].notna().any() or not len(own) else _unlimited(own, table)
 

@@ -181,8 +181,8 @@ def permuted_precision(
     """
     own, (n, classes) = metrics.truth(labels, scores[0].shape[1]), scores[0].shape
     rng = np.random.default_rng(seed)
-    kept = rng.random((n, draws)) < 0.5
-    one = np.concatenate([kept, ~kept]).astype(np.float32)  # 2N×draws: the scores that one run has
+    own_score = rng.random((n, draws)) < 0.5  # else the scores of a sample change places
+    one = np.concatenate([own_score, ~own_score]).astype(np.float32)  # 2N×draws: one run's scores
     other = 1 - one
     p = np.full(classes, np.nan)
     for k in np.flatnonzero(own.any(axis=0)):

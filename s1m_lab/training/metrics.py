@@ -1,7 +1,9 @@
-"""Hit@k, video averaging, average precision, confusion, pairs and intervals.
+"""Hit@k, video averaging, average precision, confusion and pairs, from saved probabilities.
 
-All of them work on saved probabilities, in numpy alone. N samples, K classes; `labels` is a list
-with the true labels of each sample (one or several), as in Sports-1M.
+    metrics.hit_at_k(probabilities, labels, k=1)      # N×K, N lists of true labels
+    metrics.average_precision(probabilities[:, k], positive)
+
+N samples, K classes. A sample has one or several true labels, as in Sports-1M. Needs numpy alone.
 """
 
 from collections.abc import Sequence
@@ -37,8 +39,8 @@ def hit_at_k(probabilities: np.ndarray, labels: Labels, k: int) -> float:
 
 
 def leads(probabilities: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """For each of N samples the likeliest class that is none of its own, and by how much it leads
-    the likeliest that is (floats, −1 to 1; below 0 where its own leads)."""
+    """The likeliest wrong class of each of N samples, and its lead over the likeliest true class
+    (floats, −1 to 1; below 0 where a true class leads)."""
     own = truth(labels, probabilities.shape[1])
     other = np.where(own, -np.inf, probabilities)
     return other.argmax(axis=1), other.max(axis=1) - np.where(own, probabilities, 0).max(axis=1)

@@ -230,6 +230,19 @@ def test_those_count_that_were_trained_alike(made, home):
     assert list(run_groups.sources(now.runs)["run"]) == [*sum(before.values(), []), "fovea"]
 
 
+def test_a_network_that_the_paper_lacks_has_its_row(made, home):
+    """After the paper's rows, with its own numbers and none of the paper's."""
+    labels, counts = made
+    save(home, "middle", 1, known(labels, counts, 0.99), labels, counts)
+    table = table1()
+    assert list(table.index) == [*paper.ROWS, "middle"]
+    row = table.loc["middle"]
+    assert row["name"] == "middle" and row["runs"] == ["pocket-middle-s1"]
+    hit = runs.load_run("pocket-middle-s1").results["video_hit1"]
+    assert row["video_hit1"] == pytest.approx(hit) and row["first"]
+    assert np.isnan(row["video_hit1_paper"]) and row["gain_low"] > 0
+
+
 def test_named_runs_count_as_they_are(made, home):
     labels, counts = made
     wide = save(home, "early", 3, known(labels, counts, 0.9), labels, counts, "wide",

@@ -193,14 +193,14 @@ def test_the_table_is_made_of_numbers():
 
 
 def test_the_claims_are_told_in_a_sentence():
-    verdicts = ["agrees", "cannot be told", "disagrees", "agrees"]
+    verdicts = ["agrees", "undecided", "disagrees", "agrees"]
     claims = pd.DataFrame({"claim": ["A is B", "C", "D", "E"], "verdict": verdicts})
     said = exhibits.readme_claims(claims)
     assert said == (
         "Of 4 claims of the paper these runs agree with 2 (*A is B*; *E*) and disagree with 1 "
         "(*D*); 1 are undecided."
     )
-    said = exhibits.readme_claims(claims.assign(verdict="cannot be told"))
+    said = exhibits.readme_claims(claims.assign(verdict="undecided"))
     assert said.endswith("agree with 0 and disagree with 0; 4 are undecided.")
 
 

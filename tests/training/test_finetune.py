@@ -650,10 +650,10 @@ def test_seeds_that_drew_the_videos_are_compared_with_themselves():
     any_two, own = standings(*seeds).loc["top"], standings(*seeds, same=True).loc["top"]
     assert (own["least"], own["most"]) == (pytest.approx(0.3), pytest.approx(0.3))
     assert (any_two["least"], any_two["most"]) == (pytest.approx(-0.1), pytest.approx(0.7))
-    assert (any_two["verdict"], own["verdict"]) == ("cannot be told", "agrees")
+    assert (any_two["verdict"], own["verdict"]) == ("undecided", "agrees")
     assert own[transfer.GAIN].to_list() == pytest.approx(any_two[transfer.GAIN].to_list())
     behind = standings(*seeds, twins(scratch=0.6, top=0.58), same=True).loc["top"]
-    assert behind["least"] == pytest.approx(-0.02) and behind["verdict"] == "cannot be told"
+    assert behind["least"] == pytest.approx(-0.02) and behind["verdict"] == "undecided"
     lacking = standings(*seeds, twins(scratch=1.0).assign(top=np.nan), same=True).loc["top"]
     assert lacking["gain"] == pytest.approx(0.3) and lacking["verdict"] == "agrees"
 

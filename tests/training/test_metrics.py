@@ -1,7 +1,10 @@
 """Scores against plain loops, scikit-learn and worked examples."""
 
+import math
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from s1m_lab.analysis import intervals
 from s1m_lab.training import metrics
@@ -85,6 +88,31 @@ def test_pairs_count_the_videos_of_one_of_the_two():
     probabilities = np.array([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1], [0.4, 0.4, 0.2], [0, 0, 1.0]])
     labels = [[0], [1], [1, 2], [0, 1]]  # the last is of both and does not count
     assert metrics.pair_hits(probabilities, labels, 0, 1).tolist() == [1, 0, 0.5]
+
+
+def test_bootstrap_is_scipys():
+    values = np.random.default_rng(1).random(40)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=500, method="percentile", rng=np.random.default_rng(7)
+    )
+    ours = intervals.bootstrap(values, seed=7, draws=500)
+    assert ours == pytest.approx(tuple(theirs.confidence_interval))
+
+
+@pytest.mark.parametrize("odds", [False, True])
+def test_the_bias_of_resamples_is_removed_as_its_formula_says(odds):
+    """In a plain loop, and so that the resamples' mean becomes what was measured."""
+
+    def f(share):
+        return math.log((share + 0.001) / (1.001 - share)) if odds else share
+
+    rng = np.random.default_rng(0)
+    measured, draws = rng.random(3), rng.random((50, 3))
+    moved = intervals.remove_bias(draws, measured, draws, odds)
+    for k in range(3):
+        bias = sum(f(draw) for draw in draws[:, k]) / 50 - f(measured[k])
+        assert [f(x) for x in moved[:, k]] == pytest.approx([f(x) - bias for x in draws[:, k]])
+        assert sum(map(f, moved[:, k])) / 50 == pytest.approx(f(measured[k]))
 
 
 def test_bootstrap_covers_the_mean_as_often_as_it_says():
