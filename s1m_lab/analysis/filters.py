@@ -73,7 +73,8 @@ def spectrum_peak(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         shift = (before - after) / (2 * bend) if bend < -1e-9 * here else 0.0
         turns = (t + shift) / PADDED
         found.append((abs(frequency[f]), abs(turns - round(turns))))
-    return tuple(np.array(found).reshape(-1, 2).T)
+    space, time = np.array(found).reshape(-1, 2).T
+    return space, time
 
 
 def orientation(w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -38,12 +38,14 @@ class RecentFrames:
     """The last half second of a video, resized to the squares that networks take."""
 
     def __init__(self, sides: set[int], span: float = 0.5):
-        self.sides, self.span, self.start = sides, span, None
-        self.times, self.pictures = deque(), deque()
+        self.sides, self.span = sides, span
+        self.start = math.inf  # s, of the first frame
+        self.times: deque[float] = deque()
+        self.pictures: deque[dict[int, np.ndarray]] = deque()
 
     def add(self, seconds: float, image: np.ndarray) -> None:
         """Add the frame shown from `seconds` on, and drop those that are too old."""
-        self.start = seconds if self.start is None else self.start
+        self.start = min(self.start, seconds)
         self.times.append(seconds)
         self.pictures.append({side: reader.fit(image, side, side) for side in self.sides})
         while len(self.times) > 1 and self.times[1] <= seconds - self.span:
@@ -70,14 +72,15 @@ class SlidingWindowPredictor:
         self.side = augment.stored_side(self.net.size)
         last = self.net.frames[-1]
         self.offsets = np.array([(k - last) / 30 for k in self.net.frames])  # s, 0 is now
-        self.latest = self.smoothed = None  # probabilities of the K classes
+        self.latest: np.ndarray | None = None  # probabilities of the K classes
+        self.smoothed: np.ndarray | None = None
         self.true = [run.labels.index(name) if name in run.labels else -1 for name in truth]
         self.now = 0.0
         self.seconds, self.best, self.probabilities = array("d"), array("i"), array("f")
 
     def advance(self, seconds: float) -> None:
         """Move the smoothed probabilities towards the latest ones, up to the time `seconds`."""
-        if self.smoothed is not None:
+        if self.smoothed is not None and self.latest is not None:
             elapsed = seconds - self.now
             self.smoothed = low_pass(self.smoothed, self.latest, elapsed, self.smooth)
         self.now = seconds
@@ -93,21 +96,19 @@ class SlidingWindowPredictor:
         x = augment.cut(torch.stack([frames] * 2), places, self.net.crop)
         with predict.autocast(self.device, self.precision):
             logits = self.net(x)
-        self.latest = F.softmax(logits.float(), dim=1).mean(0).cpu().numpy()
-        self.smoothed = self.latest if self.smoothed is None else self.smoothed
-        best = self._likeliest()
+        self.latest = latest = F.softmax(logits.float(), dim=1).mean(0).cpu().numpy()
+        self.smoothed = shown = latest if self.smoothed is None else self.smoothed
+        best = _likeliest(shown)
         self.seconds.append(seconds)
         self.best.extend(best.tolist())
-        self.probabilities.extend(self.smoothed[best].tolist())
-        self.probabilities.extend(self.smoothed[k] if k >= 0 else math.nan for k in self.true)
-
-    def _likeliest(self) -> np.ndarray:
-        return np.argsort(-self.smoothed, kind="stable")[:TOP]
+        self.probabilities.extend(shown[best].tolist())
+        self.probabilities.extend(shown[k] if k >= 0 else math.nan for k in self.true)
 
     def top_classes(self) -> list[tuple[str, float]]:
         """The likeliest classes of now and their probabilities; none before a first prediction."""
-        best = self._likeliest() if self.smoothed is not None else []
-        return [(self.labels[k], float(self.smoothed[k])) for k in best]
+        if self.smoothed is None:
+            return []
+        return [(self.labels[k], float(self.smoothed[k])) for k in _likeliest(self.smoothed)]
 
     def table(self) -> pd.DataFrame:
         """One row per prediction: seconds, run, label1…5, probability1…5, true1….
@@ -123,6 +124,11 @@ class SlidingWindowPredictor:
         columns |= {f"probability{i + 1}": shares[:, i] for i in range(count)}
         true = {f"true{i + 1}": shares[:, count + i] for i in range(len(self.true))}
         return pd.DataFrame(columns | true)
+
+
+def _likeliest(probabilities: np.ndarray) -> np.ndarray:
+    """The numbers of the likeliest classes, likeliest first."""
+    return np.argsort(-probabilities, kind="stable")[:TOP]
 
 
 def low_pass(before: np.ndarray, latest: np.ndarray, elapsed: float, smooth: float) -> np.ndarray:

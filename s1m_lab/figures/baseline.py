@@ -27,12 +27,12 @@ def draw_events(clips: Sequence[np.ndarray], captions: Sequence[str], title: str
     """A clip a row: where in space and time the detector of cuboids finds motion."""
     shown = 6
     picks = np.linspace(descriptors.CUBOID[0][-1], len(clips[0]) - 5, shown).round().astype(int)
-    fig = frames.strips([clip[picks] for clip in clips], captions, picks, title, shown)
+    square: dict = {"ms": 13, "mfc": "none", "mec": YELLOW, "mew": 1.3}
+    fig = frames.strips([clip[picks] for clip in clips], captions, picks.tolist(), title, shown)
     for row, clip in enumerate(clips):
         points = descriptors.events(descriptors.smoothed(descriptors.grey(clip)))
         for column, t in enumerate(picks):
             near = points[np.abs(points[:, 0] - t) <= 1]
-            square = {"ms": 13, "mfc": "none", "mec": YELLOW, "mew": 1.3}
             fig.axes[row * shown + column].plot(near[:, 2], near[:, 1], "s", **square)
     return fig
 
@@ -44,7 +44,7 @@ def draw_words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: s
     A patch of a cuboid is three frames below each other, the first on top.
     """
     rows = {"hog points": (0,), "texton points": (0,), "cuboid points": (-4, 0, 4)}
-    heights = [len(times) + 1 for times in rows.values()]
+    heights = [max(2, len(times)) for times in rows.values()]
     fig, axes = style.new_figure(
         len(rows),
         1,

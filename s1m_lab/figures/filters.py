@@ -42,6 +42,12 @@ MEASURES = {
 }
 
 
+class Tiles(style.Drawing):
+    """A figure of filters, whose pixels are large: more would only enlarge a notebook."""
+
+    density = 1
+
+
 def pictures(w: np.ndarray, largest: np.ndarray | None = None) -> np.ndarray:
     """N×3×T×H×W → N×T×H×W×3 uint8: zero is 128, `largest` (N; its own largest weight) 255."""
     if largest is None:
@@ -72,8 +78,8 @@ def _draw_rows(rows: dict[str, np.ndarray], title: str) -> Figure:
         if height <= TALLEST:
             break
     heights, inches = [2 + n * (h + 1) for n in lines], height / DPI + 0.4 + 0.05 * len(rows)
-    fig, axes = style.new_figure(max(1, len(rows)), 1, inches, height_ratios=heights or [1])
-    fig.density = 1  # more pixels would only enlarge the notebook
+    about = {"height_ratios": heights or [1], "FigureClass": Tiles}
+    fig, axes = style.new_figure(max(1, len(rows)), 1, inches, **about)
     for ax in axes[:, 0]:
         ax.set(xticks=[], yticks=[], anchor="W")
         ax.spines[:].set_visible(False)
@@ -120,8 +126,10 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
         bar[:, bar.shape[1] * t // frames : bar.shape[1] * (t + 1) // frames] = 80
         images.append(np.concatenate([image, bar]))
     palette = Image.fromarray(np.concatenate(images)).quantize(32, kmeans=1)
-    plain = {"palette": palette, "dither": Image.Dither.NONE}
-    first, *others = (Image.fromarray(image).quantize(**plain) for image in images)
+    first, *others = (
+        Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE)
+        for image in images
+    )
     data = io.BytesIO()
     first.save(data, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
     source = data_uri(data.getvalue(), "gif")

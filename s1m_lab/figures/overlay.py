@@ -85,8 +85,9 @@ def draw(
         out = chosen[0].path / f"overlay-{stem}-{key[:8]}.mp4"
         seen = _load(out, key)
         if seen is None:
-            _save_table(_draw(predictors, path, out, truth, step), key)
-            seen = _load(out, key)
+            seen = _draw(predictors, path, out, truth, step)
+            _save_table(seen, key)
+            seen = _load(out, key) or seen
     return seen
 
 
@@ -229,8 +230,8 @@ class Layout:
         width = min(round(25 * em), inside // columns - self.pad)
         self.card = width, self.head + rows * self.row + self.pad
         least = (self.card[0] + 2 * self.pad, lines * (self.card[1] + self.pad) + 3 * em)
-        sides = (max(a, b) for a, b in zip(self.picture, least, strict=True))
-        self.canvas = tuple(side + side % 2 for side in sides)
+        wide, high = (max(a, b) for a, b in zip(self.picture, least, strict=True))
+        self.canvas = wide + wide % 2, high + high % 2
         self.corners = [self._corner(*divmod(k, columns), lines, columns) for k in range(runs)]
         self.regular, self.bold = _font(em), _font(em, "bold")
 
@@ -267,7 +268,7 @@ def paint(
 def _place(layout: Layout, picture: Image.Image) -> Image.Image:
     """The picture, enlarged, on its canvas; an odd side repeats its last pixels."""
     if layout.factor > 1:
-        picture = picture.resize(layout.picture, Image.BICUBIC)
+        picture = picture.resize(layout.picture, Image.Resampling.BICUBIC)
     if picture.size == layout.canvas:
         return picture
     (w, h), (cw, ch) = picture.size, layout.canvas
@@ -285,7 +286,8 @@ def _paint_card(
     (width, height), em, pad = layout.card, layout.em, layout.pad
     canvas.paste(DARK, (left, top), _rounded_mask(width, height, em // 2))
     draw = ImageDraw.Draw(canvas, "RGBA")
-    x, middle, right = left + pad, top + layout.head // 2, left + width - pad
+    x: float = left + pad
+    middle, right = top + layout.head // 2, left + width - pad
     draw.rectangle((x, middle - em // 2, x + em // 3, middle + em // 2), fill=card.colour)
     x += round(0.8 * em)
     title = _fit(card.title, layout.bold, right - x)
@@ -369,11 +371,11 @@ def _rounded_mask(width: int, height: int, radius: int) -> Image.Image:
     large = Image.new("L", (4 * width, 4 * height))
     box = (0, 0, 4 * width - 1, 4 * height - 1)
     ImageDraw.Draw(large).rounded_rectangle(box, 4 * radius, fill=round(255 * OPACITY))
-    return large.resize((width, height), Image.LANCZOS)
+    return large.resize((width, height), Image.Resampling.LANCZOS)
 
 
 @functools.cache
 def _disc_mask(side: int) -> Image.Image:
     large = Image.new("L", (8 * side, 8 * side))
     ImageDraw.Draw(large).ellipse((0, 0, 8 * side - 1, 8 * side - 1), fill=255)
-    return large.resize((side, side), Image.LANCZOS)
+    return large.resize((side, side), Image.Resampling.LANCZOS)

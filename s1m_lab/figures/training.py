@@ -1,10 +1,8 @@
-"""What a training looks like: shapes, curve, pairs, scores beside the paper's.
+"""One training: the shapes of its network, its curve, its scores beside the paper's, its pairs.
 
-Figures are in the style of `plots`, for a cell to end with; beside them, what 03 draws them from.
-
-    with curves.live(run, "slow"):        # the curve grows while the run is trained
-        train(config)
-    curves.training_curve(run.metrics, "slow")
+with training.live_curve(run, "slow"):                # the curve grows during the training
+    train(config)
+training.draw_training_curve(run.metrics, "slow")
 """
 
 import math
@@ -26,9 +24,9 @@ from s1m_lab.training.runs import Run
 
 @style.styled
 def draw_shapes(summary: pd.DataFrame, model: str) -> Figure:
-    """How a clip shrinks on its way: a stack of T squares a layer, their side that of its maps.
+    """The shape of every layer: a stack of T squares whose side is that of its maps.
 
-    `summary` is that of `models.summary`. Each stream has a row; the layers they share follow.
+    `summary` is `models.summary`. Each stream has a row; the layers they share follow.
     """
     rows = zip(summary["layer"], summary["shape"], strict=True)
     layers = {name: list(map(int, shape.split("×"))) for name, shape in rows if "norm" not in name}
@@ -86,10 +84,10 @@ def draw_training_curve(metrics: pd.DataFrame, model: str, chance: float | None 
     left.set(xlabel="step", ylabel="cross-entropy a clip (nats)", title="Training loss")
     left.set(xlim=(0, max(1, metrics["step"].max()) * 1.03 if len(metrics) else 1))
     left.set_ylim(0, 1.1 * loss["loss"].max() if len(loss) else 1)
-    seen = metrics.dropna(subset=["val_hit1"])
-    if len(seen):
-        best = seen.loc[seen["val_hit1"].idxmax()]
-        right.plot(seen["step"], 100 * seen["val_hit1"], "o-", markersize=4, color=shade)
+    measured = metrics.dropna(subset=["val_hit1"])
+    if len(measured):
+        best = measured.loc[measured["val_hit1"].idxmax()]
+        right.plot(measured["step"], 100 * measured["val_hit1"], "o-", markersize=4, color=shade)
         title = f"Validation: best {best['val_hit1']:.1%} at step {best['step']:,.0f}"
     else:
         title = "Validation: not measured yet"
@@ -113,12 +111,12 @@ def live_curve(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
     from IPython.display import DisplayHandle, Markdown
 
     handle, done, file = DisplayHandle(), threading.Event(), run.path / "metrics.csv"
-    before = _changed(file)
+    before = _modified(file)
 
     def watch():
         shown = before
         while not done.wait(every):
-            newest = _changed(file)
+            newest = _modified(file)
             if newest != shown and len(metrics := run.metrics) > 1:
                 image = draw_training_curve(metrics, model).image()
                 handle.display(image) if shown == before else handle.update(image)
@@ -135,17 +133,18 @@ def live_curve(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
         thread.join()
 
 
-def _changed(file: Path) -> int:
-    """When a file was last written to (ns); 0 before it is there."""
+def _modified(file: Path) -> int:
+    """The modification time of a file (ns); 0 before it exists."""
     return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 @style.styled
 def draw_scores(results: dict, model: str, title: str) -> Figure:
-    """Our scores (`clip_hit1`, `video_hit1`, … and `classes` of a run's results) and the paper's.
+    """The scores of a run beside the paper's row of Table 1.
 
-    Ours are dots in the fusion's colour, the paper's row of Table 1 is grey rings; nine of the
-    sixteen networks have none. Among five classes or fewer Hit@5 cannot miss, and is no score.
+    `results` are those of the run: `clip_hit1`, `video_hit1`, `video_hit5`, `classes`. Ours are
+    dots in the fusion's colour, the paper's are grey rings; nine of the sixteen networks have none.
+    With five classes or fewer Hit@5 cannot miss, so it is left out.
     """
     fig, ((ax,),) = style.new_figure(1, 1, 2.0)
     names, rows = ["clip Hit@1", "video Hit@1", "video Hit@5"], np.arange(3)
@@ -178,7 +177,7 @@ def draw_scores(results: dict, model: str, title: str) -> Figure:
 
 @style.styled
 def draw_pairs(pairs: pd.DataFrame, title: str) -> Figure:
-    """How well each pair of classes is told apart: bars away from one half, 95 % intervals.
+    """How well each pair of classes is separated: bars away from one half, 95 % intervals.
 
     `pairs` has columns `kind`, `pair`, `accuracy`, `low`, `high` (fractions) and `videos`.
     """

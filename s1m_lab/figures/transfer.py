@@ -1,7 +1,9 @@
-"""What retraining looks like: ways side by side, groups of classes, classes, few videos.
+"""Transfer to UCF-101: ways of tuning side by side, groups of classes, classes, few videos.
 
-Every function takes a table of `gains` or `results` and returns a figure in the lab's style. A way
-has one colour and one mark everywhere; the paper's numbers are grey rings.
+    draw_standings(transfer.standings(transfer.by_seed(tuned_runs)))
+
+Every function takes a table of `analysis.transfer` or `analysis.results`. A way of tuning has one
+colour and one mark everywhere; the paper's numbers are grey rings.
 """
 
 import numpy as np
@@ -16,7 +18,7 @@ from s1m_lab.figures import style
 SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
 MARKS = {"scratch": "o", "top": "^", "top3": "s", "all": "D"}
 NAMES = {"scratch": "from scratch", "top": "top layer", "top3": "top 3 layers", "all": "all layers"}
-RING = {"linestyle": "", "color": style.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
+RING: dict = {"linestyle": "", "color": style.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
 
 
 def _look(way: str) -> dict:
@@ -24,38 +26,36 @@ def _look(way: str) -> dict:
 
 
 def way_name(way: str) -> str:
-    """A way in words; a stranger as it is called."""
+    """A way of tuning in words; another network by its own name."""
     return NAMES.get(way, way)
 
 
 def summarize(table: pd.DataFrame) -> str:
-    """In a line: the best of the tuned ways, those that tie with it, and what it adds to scratch,
-    or takes from it."""
+    """One line: the best way of tuning, the ways that tie with it, and its gain over scratch."""
     tuned = table.drop(SCRATCH, errors="ignore")
     if tuned.empty:
-        return f"From scratch {table['ours'].max():.1%} of videos are told"
+        return f"Training from scratch classifies {table['ours'].max():.1%} of videos correctly"
     best = tuned["best"].idxmax()
-    share = f"{tuned['ours'][best]:.1%}"
+    name, share = way_name(best), f"{tuned['ours'][best]:.1%}"
     if len(table) == 1:
-        return f"{_capital(way_name(best))}: {share} of videos are told"
-    if others := [way_name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]:
-        share += f" (not surely more than {' and '.join(others)})"
-    text = f"Of what was tuned, {way_name(best)} tells most videos, {share}"
+        return f"Tuning the {name} classifies {share} of videos correctly"
+    others = [way_name(way) for way in tuned.index[tuned["ties"].astype(bool)] if way != best]
+    ties = f", which ties with {' and '.join(others)}" if others else ""
+    text = f"Best tuned: {name} ({share}){ties}"
     if tuned["gain"][best] < 0:
-        scratch = f"From scratch {table['ours'][SCRATCH]:.1%} of videos are told"
-        more = "more" if tuned["verdict"][best] == DISAGREES else "not surely more"
-        text = f"{scratch}, {more} than by what was tuned: {way_name(best)} {share}"
-    return text + _over_scratch(tuned.loc[best])
+        scratch = f"Training from scratch ({table['ours'][SCRATCH]:.1%})"
+        beats = "beats" if tuned["verdict"][best] == DISAGREES else "does not surely beat"
+        text = f"{scratch} {beats} tuning, at best {name} ({share}){ties}"
+    return text + _gain_over_scratch(tuned.loc[best])
 
 
-def _over_scratch(row: pd.Series) -> str:
-    """`, +7.6 points to scratch (+4.0 to +11.1)`, of several seeds with the least and the most that
-    they say; "" where nothing is known of scratch."""
+def _gain_over_scratch(row: pd.Series) -> str:
+    """`: +7.6 points over scratch (+4.0 to +11.1)`, with the range over seeds; "" if not known."""
     if np.isnan(row["gain"]):
         return ""
     gain, low, high, least, most = (signed(100 * row[key]) for key in (*GAIN, "least", "most"))
     seeds = f", by seed {least} to {most}" if row["most"] > row["least"] else ""
-    return f", {gain} points to scratch ({low} to {high}{seeds})"
+    return f": {gain} points over scratch ({low} to {high}{seeds})"
 
 
 def _capital(text: str) -> str:
@@ -69,23 +69,19 @@ def signed(points: float) -> str:
 
 @style.styled
 def draw_standings(table: pd.DataFrame) -> Figure:
-    """Table 3: each way's Hit@1 with its interval and its folds, and what it adds to scratch."""
+    """Table 3: Hit@1 of each way with its interval and folds, and its gain over scratch.
+
+    `table` is `transfer.standings`.
+    """
     fig, ((left, right),) = style.new_figure(1, 2, 1.5 + 0.5 * len(table), width_ratios=[3, 2])
-    folds = table["folds"].map(len).max()
+    several = table["folds"].map(len).max() > 1
+    percent = 100 * table[["paper", "ours", "low", "high", "gain", "gain_low", "gain_high"]]
     for y, (way, row) in enumerate(table.iterrows()):
-        look = _look(way)
-        left.plot(100 * row["paper"], y + 0.22, "o", markersize=9, **RING)
-        left.hlines(y - 0.08, 100 * row["low"], 100 * row["high"], color=look["color"])
-        left.plot(100 * row["ours"], y - 0.08, markersize=9, **look)
+        _draw_way(left, right, y, way, percent.loc[way])
         if len(row["folds"]) > 1:
             each = 100 * np.array(row["folds"])
-            left.plot(each, np.full(len(each), y - 0.34), "|", color=look["color"], markersize=6)
-        if not np.isnan(row["gain"]):
-            ends = 100 * row["gain_low"], 100 * row["gain_high"]
-            right.hlines(y - 0.08, *ends, color=look["color"])
-            right.plot(100 * row["gain"], y - 0.08, markersize=9, **look)
-            right.annotate(signed(100 * row["gain"]), (1.02, y - 0.08), va="center", fontsize=9,
-                           xycoords=("axes fraction", "data"))  # fmt: skip
+            shade = _look(way)["color"]
+            left.plot(each, np.full(len(each), y - 0.34), "|", color=shade, markersize=6)
     if SCRATCH in table.index:
         paper = 100 * (table["paper"] - table["paper"][SCRATCH]).drop(SCRATCH)
         places = [list(table.index).index(way) + 0.22 for way in paper.index]
@@ -93,24 +89,36 @@ def draw_standings(table: pd.DataFrame) -> Figure:
     left.set_yticks(range(len(table)), [style.clean(way_name(way), 26) for way in table.index])
     right.set_yticks([])
     left.set(xlim=(0, 102), xlabel="video Hit@1 (%)")
-    left.set_title("Mean of the folds" if folds > 1 else "One fold")
-    right.set(xlabel="video Hit@1 (points)", title="Above training from scratch")
+    left.set_title("Mean of the folds" if several else "One fold")
+    right.set(xlabel="video Hit@1 (points)", title="Gain over scratch")
     right.axvline(0, color=style.INK, linewidth=1)
     right.set_visible(table["gain"].notna().any())
     for ax in (left, right):
         ax.set_ylim(len(table) - 0.4, -0.7)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
-    handles = [
+    here, fold, paper = (
         Line2D([], [], marker="o", color=style.INK, label="here, 95 % interval over groups"),
+        Line2D([], [], marker="|", linestyle="", color=style.INK, label="each fold"),
         Line2D([], [], marker="o", markersize=9, label="the paper, on UCF-101", **RING),
-    ]
-    if folds > 1:
-        fold = Line2D([], [], marker="|", linestyle="", color=style.INK, label="each fold")
-        handles.insert(1, fold)
+    )
+    handles = [here, fold, paper] if several else [here, paper]
     fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
     style.headline(fig, summarize(table))
     return fig
+
+
+def _draw_way(left, right, y: int, way: str, row: pd.Series) -> None:
+    """One row of `draw_standings`: the paper's score and ours (%), and the gain (points)."""
+    look = _look(way)
+    left.plot(row["paper"], y + 0.22, "o", markersize=9, **RING)
+    left.hlines(y - 0.08, row["low"], row["high"], color=look["color"])
+    left.plot(row["ours"], y - 0.08, markersize=9, **look)
+    if not np.isnan(row["gain"]):
+        right.hlines(y - 0.08, row["gain_low"], row["gain_high"], color=look["color"])
+        right.plot(row["gain"], y - 0.08, markersize=9, **look)
+        right.annotate(signed(row["gain"]), (1.02, y - 0.08), va="center", fontsize=9,
+                       xycoords=("axes fraction", "data"))  # fmt: skip
 
 
 @style.styled
@@ -140,9 +148,9 @@ def draw_groups(fourth: pd.DataFrame) -> Figure:
 
 @style.styled
 def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
-    """Average precision of each class from scratch and tuned, those that gain most above.
+    """Average precision of each class from scratch and tuned, the largest gain on top.
 
-    `table` is that of `gains.classes`; of more than `most` classes those at either end are shown.
+    `table` is `transfer.classes`; of more than `most` classes those at either end are shown.
     """
     shown = table
     if len(table) > most:
@@ -170,17 +178,19 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
 
 
 def summarize_classes(table: pd.DataFrame) -> str:
-    """How many classes of `gains.classes` gain and lose for certain, or why it is not known."""
+    """How many classes of `transfer.classes` surely gain and lose, or why it is not known."""
     if table.empty:
-        return "Nothing to compare: both scratch and another way are needed (leave tune empty)"
+        return "Nothing to compare: scratch and another way are both needed (leave tune empty)"
     up, down = (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum()
     return f"Of {len(table)} classes {up} gain and {down} lose beyond their interval"
 
 
 @style.styled
 def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
-    """Hit@1 over the number of training videos a class, of `gains.curve`, and what pre-training
-    adds to scratch, with its interval."""
+    """Hit@1 and the gain of pre-training by the number of training videos a class.
+
+    `curve` is `transfer.curve`; `chance` is a share.
+    """
     fig, ((left, right),) = style.new_figure(1, 2, 3.6)
     ways = list(curve.index.get_level_values("way").unique())
     for n, way in enumerate(ways):
@@ -202,24 +212,24 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
         ax.set_xlabel("training videos a class (log axis)")
         ax.grid(axis="y")
     left.set(title="From scratch and pre-trained", ylabel="video Hit@1 (%)", ylim=(0, 102))
-    right.set(title="Above training from scratch", ylabel="points, 95 % interval")
+    right.set(title="Gain over scratch", ylabel="points, 95 % interval")
     fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
-    style.headline(fig, _both_ends(curve))
+    style.headline(fig, _gains_at_both_ends(curve))
     return fig
 
 
-def _both_ends(curve: pd.DataFrame) -> str:
-    """The title of the curve: what the way that is best with fewest videos adds there, and what it
-    adds with most."""
+def _gains_at_both_ends(curve: pd.DataFrame) -> str:
+    """Gains with the fewest and the most videos, of the way that is best with the fewest."""
     known = curve.dropna(subset=["gain"])
     if known.empty:
         return "Hit@1 by the number of training videos"
     way = known.loc[known.index.get_level_values("videos").min()]["gain"].idxmax()
-    own, said = known.xs(way, level="way").sort_index(), []
+    own = known.xs(way, level="way").sort_index()
+    parts: list[str] = []
     for videos, row in own.iloc[[0, -1] if len(own) > 1 else [0]].iterrows():
         gain, low, high = (signed(100 * row[key]) for key in GAIN)
-        torn = row["verdict"] == OPEN and not row["gain_low"] <= 0 <= row["gain_high"]
-        what = "" if said else f" training video{'s' if videos > 1 else ''} a class"
-        seeds = ", seeds differ" if torn else ""
-        said.append(f"{gain} points with {videos:.3g}{what} ({low} to {high}{seeds})")
-    return f"{_capital(way_name(way))} over scratch: {'; '.join(said)}"
+        split = row["verdict"] == OPEN and not row["gain_low"] <= 0 <= row["gain_high"]
+        what = "" if parts else f" training video{'s' if videos > 1 else ''} a class"
+        seeds = ", seeds differ" if split else ""
+        parts.append(f"{gain} points with {videos:.3g}{what} ({low} to {high}{seeds})")
+    return f"{_capital(way_name(way))} over scratch: {'; '.join(parts)}"

@@ -10,8 +10,8 @@ and no path of this machine. README takes Table 1 and the paper's claims from th
 import json
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import pandas as pd
 
 from s1m_lab.analysis.comparisons import AGREES, DISAGREES, OPEN
@@ -19,6 +19,9 @@ from s1m_lab.common import paths
 from s1m_lab.common.files import atomic
 from s1m_lab.reports import suite
 from s1m_lab.training import runs
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 LARGEST = 500_000  # bytes of an exhibit
 RESULTS = "09_results.ipynb"  # the notebook whose Table 1 and claims are README's
@@ -63,6 +66,8 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
 
 def exhibit(report: suite.Report, of: str) -> str:
     """The text of a report as it can be shown, of the suite `of`; ValueError says why it cannot."""
+    import nbformat
+
     if why := suite.changed(report):
         raise ValueError(f"it is missing or out of date ({why}); make it: python -m s1m_lab suite")
     nb = cleaned(nbformat.read(suite.folder() / f"{report.name}.ipynb", as_version=4), of)
@@ -74,11 +79,13 @@ def exhibit(report: suite.Report, of: str) -> str:
     return text
 
 
-def cleaned(nb: nbformat.NotebookNode, of: str) -> nbformat.NotebookNode:
+def cleaned(nb: "NotebookNode", of: str) -> "NotebookNode":
     """An executed notebook without what belongs to this machine, and a cell that says who made it.
 
     Metadata of papermill, widgets (each has its static twin) and paths are left out.
     """
+    import nbformat
+
     about = {key: nb.metadata["s1m_lab"][key] for key in KEPT}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nb.metadata = {"kernelspec": kernel, "s1m_lab": about | {"suite": of}}

@@ -211,8 +211,11 @@ def changed(report: Report) -> str:
 
 
 def metadata(notebook: Path) -> dict:
-    """What `execute` has written about an executed notebook; {} if nothing."""
-    return _read(notebook)["metadata"].get("s1m_lab", {})
+    """What `execute` has written about an executed notebook; {} if there is none, or not whole."""
+    try:
+        return _read(notebook)["metadata"].get("s1m_lab", {})
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _inputs(report: Report) -> dict[str, str]:
@@ -502,9 +505,10 @@ def _pages(cards: list[dict]) -> dict[str, str]:
 def _card(report: Report, ended: Ended | None = None) -> dict:
     """What the index shows of a report."""
     path, failed = (folder() / f"{report.name}{end}" for end in (".ipynb", ".failed.ipynb"))
-    nb = _read(path if path.is_file() else report.notebook)
-    about = metadata(path) if path.is_file() else {}
-    about = about if "inputs" in about else {}  # of an older lab
+    about = metadata(path)
+    if "inputs" not in about:  # missing, or made by an older lab
+        about = {}
+    nb = _read(path if about else report.notebook)
     opening = "".join(nb["cells"][0]["source"])
     title, question = (re.search(f"^{mark} (.*)", opening, re.MULTILINE) for mark in "#>")
     return {
@@ -517,7 +521,7 @@ def _card(report: Report, ended: Ended | None = None) -> dict:
         "about": about,
         "runs": about.get("runs", []),
         "skipped": ended.why if ended and ended.status == "skipped" else "",
-        "error": metadata(failed).get("error", "") if failed.is_file() else "",
+        "error": metadata(failed).get("error", ""),
     }
 
 

@@ -1,9 +1,9 @@
 """One process or many: the ranks of a training, their device, precision and threads.
 
-    with joined() as world:        # all processes that `torchrun` started, or this one alone
-        meet()                     # a barrier
+    with process_group() as world:     # all processes that `torchrun` started, or this one alone
+        barrier()                      # waits for all of them
 
-In a single process, `meet`, `total` and `gathered` cost nothing and change nothing.
+In a single process, `barrier`, `all_reduce` and `all_gather` cost nothing and change nothing.
 """
 
 import os
@@ -40,7 +40,7 @@ def alone() -> World:
 
 
 @contextmanager
-def joined() -> Iterator[World]:
+def process_group() -> Iterator[World]:
     """This process among those that `torchrun` started; without torchrun, alone."""
     world = alone()
     if "RANK" not in os.environ:
@@ -49,32 +49,32 @@ def joined() -> Iterator[World]:
     backend = "nccl" if world.device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=timedelta(days=1))  # scoring a large set takes long
     try:
-        yield World(*place(), world.device)
+        yield World(*rank_and_ranks(), world.device)
     finally:
         dist.destroy_process_group()
 
 
-def place() -> tuple[int, int]:
-    """The rank of this process, and how many there are."""
+def rank_and_ranks() -> tuple[int, int]:
+    """The rank of this process, and the number of processes."""
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
-def meet() -> None:
+def barrier() -> None:
     """Wait until every process has arrived here."""
     if dist.is_initialized():
         dist.barrier()
 
 
-def total(x: Tensor) -> Tensor:
+def all_reduce(x: Tensor) -> Tensor:
     """Sum `x` over the processes, in place."""
     if dist.is_initialized():
         dist.all_reduce(x)
     return x
 
 
-def gathered(x: Tensor) -> Tensor:
+def all_gather(x: Tensor) -> Tensor:
     """Concatenate the `x` of every process (B×…, of one shape) by rank: (ranks·B)×…"""
-    ranks = place()[1]
+    ranks = rank_and_ranks()[1]
     if ranks == 1:
         return x
     each = [torch.empty_like(x) for _ in range(ranks)]
@@ -82,7 +82,7 @@ def gathered(x: Tensor) -> Tensor:
     return torch.cat(each)
 
 
-def resolved(precision: str, world: World) -> dict:
+def resolve_machine(precision: str, world: World) -> dict:
     """The facts of the machine that a run records: precision, threads, ranks, device and torch.
 
     They are decided by rule, never by timing. `precision` "auto" is bf16 where it pays; `threads`
@@ -100,11 +100,11 @@ def resolved(precision: str, world: World) -> dict:
     }
 
 
-def tell_changes(name: str, kept: dict, now: dict) -> None:
+def print_machine_changes(name: str, begun: dict, now: dict) -> None:
     """Print the facts of the machine that have changed since a run began."""
-    other = [key for key in ("ranks", "device", "torch") if kept[key] != now[key]]
-    if other:
-        there = ", ".join(f"{key} {kept[key]} (now {now[key]})" for key in other)
+    changed = [key for key in ("ranks", "device", "torch") if begun[key] != now[key]]
+    if changed:
+        there = ", ".join(f"{key} {begun[key]} (now {now[key]})" for key in changed)
         print(f"{name} was begun with {there}: its last bits may differ from an undisturbed run's")
 
 

@@ -163,12 +163,12 @@ def _tune_top(tuning: Tuning, folder: Path) -> runs.Run:
     run, settings = _settings(tuning, folder)
     with exclusive(run.path):
         world = distributed.alone()
-        machine = distributed.resolved("auto", world)
+        machine = distributed.resolve_machine("auto", world)
         runs.begin(run.name, settings, machine, catalog.load_catalog(folder).attrs["classes"])
         if run.finished:
             return run
         begun = run.config["machine"]
-        distributed.tell_changes(run.name, begun, machine)
+        distributed.print_machine_changes(run.name, begun, machine)
         machine = begun | {key: machine[key] for key in ("device", "torch")}  # of the features
         distributed.set_up(machine["threads"], deterministic=False)
         net = _network(tuning, len(run.labels)).to(world.device)

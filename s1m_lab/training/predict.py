@@ -93,7 +93,7 @@ def probabilities(
 
     Under `torchrun` the processes take turns at the batches, and every process gets all results.
     """
-    rank, ranks = distributed.place()
+    rank, ranks = distributed.rank_and_ranks()
     device, total = net.scale.device, len(shards)
     starts = range(0, total, BATCH * ranks)  # of every turn
     mine = [np.arange(total)[start + rank * BATCH :][:BATCH] for start in starts]
@@ -106,7 +106,7 @@ def probabilities(
             with autocast(device, precision):
                 logits = net(x)  # B×K
             mean[: len(samples)] += F.softmax(logits.float(), dim=1) / passes
-        mean = distributed.gathered(mean)
+        mean = distributed.all_gather(mean)
         yield mean[: total - batch.plan.step * BATCH * ranks].cpu().numpy()
     net.train()
 
@@ -153,7 +153,7 @@ def write_predictions(
     Under `torchrun` every process makes this call and the first one writes.
     """
     target = run.path / "predictions" / f"{name}.npy"
-    if distributed.place()[0]:
+    if distributed.rank_and_ranks()[0]:
         for _ in found:  # the processes compute together
             pass
         return

@@ -45,7 +45,7 @@ def train(config: TrainConfig, about: dict | None = None, folder: Path | None = 
     A finished run is returned as it is. An interrupted one resumes from its last checkpoint. Under
     `torchrun` every process makes this call. The arguments and errors are those of `Trainer`.
     """
-    with distributed.joined() as world:
+    with distributed.process_group() as world:
         return Trainer(config, about, folder, world).train()
 
 
@@ -99,7 +99,7 @@ class Trainer:
         if not folder:
             if self.world.rank == 0:
                 prepare.prepare(config.data)
-            distributed.meet()
+            distributed.barrier()
         self.folder = folder or paths.dataset(config.data)
         self.about, self.recipe = about or {}, RECIPES[config.recipe]
         resolved = resolve(config, self.folder, self.about, self.world.ranks)
@@ -113,17 +113,17 @@ class Trainer:
         run, first = self.run, self.world.rank == 0
         system.keep_freed_memory()
         with exclusive(run.path) if first else nullcontext():
-            machine = distributed.resolved(self.config.precision, self.world)
+            machine = distributed.resolve_machine(self.config.precision, self.world)
             if first:
                 labels = catalog.load_catalog(self.folder).attrs["classes"]
                 runs.begin(run.name, self.settings, machine, labels)
-            distributed.meet()
+            distributed.barrier()
             if not run.finished:
                 self.set_up(machine)
                 self.fit()
-                distributed.meet()  # the best epoch is on the disk
+                distributed.barrier()  # the best epoch is on the disk
                 self.score()
-            distributed.meet()
+            distributed.barrier()
         return run
 
     # ------------------------------------------------------------------------------------ the loop
@@ -161,7 +161,7 @@ class Trainer:
         """
         run, config, world, begun = self.run, self.config, self.world, self.run.config["machine"]
         if world.rank == 0:
-            distributed.tell_changes(run.name, begun, machine)
+            distributed.print_machine_changes(run.name, begun, machine)
         self.precision = begun["precision"]
         self.threads = (begun if begun["ranks"] == machine["ranks"] else machine)["threads"]
         distributed.set_up(self.threads, config.deterministic)
@@ -377,7 +377,7 @@ def parameter_groups(net, start: str, trained: Sequence[str] = ("",)) -> list[di
 
 def mean_over_processes(losses: list[torch.Tensor]) -> float:
     """The mean loss of some global batches, the same on every process."""
-    mean = distributed.total(torch.stack(losses).mean())
+    mean = distributed.all_reduce(torch.stack(losses).mean())
     if not isfinite(mean):
         raise FloatingPointError(
             f"the loss is {mean.item()}; try a lower rate (-p lr), or a recipe that clips gradients"

@@ -10,8 +10,9 @@ decoder gives (seconds from the first frame, a function that makes the picture) 
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -113,9 +114,11 @@ class Av:
         from av.video.reformatter import VideoReformatter
 
         self.path, self.fps, self.rotation = path, fps, rotation
-        self.opened = None
+        self.opened: AbstractContextManager | None = None
+        self.container: Any = None
+        self.stream: Any = None
         self.convert = VideoReformatter().reformat
-        self.origin = None  # s, the time stamp of the first frame
+        self.origin: float | None = None  # s, the time stamp of the first frame
 
     def frames(self, start: float) -> Iterator:
         for back in (0.0, 2.0, 10.0):
@@ -129,8 +132,8 @@ class Av:
             if first is not None and first[0] <= start + TICK:
                 return itertools.chain([first], frames)
         self.close()
-        self.opened = open_video(self.path)
-        self.container, self.stream = self.opened.__enter__()
+        self.opened = opened = open_video(self.path)
+        self.container, self.stream = opened.__enter__()
         return self._decode()
 
     def _decode(self, key: bool = False) -> Iterator:

@@ -145,7 +145,7 @@ def segments(
         finish = partial(fit, height=size[0], width=size[1]) if size else np.asarray
         buffer = FrameBuffer(decoder, finish)
         for start in starts:
-            clip = buffer.at(start + np.arange(frames) / fps)
+            clip = buffer.at((start + np.arange(frames) / fps).tolist())
             if len({image.shape for image in clip}) > 1:
                 raise VideoError("unsupported", "the size of the picture changes within the video")
             yield np.stack(clip)
@@ -162,9 +162,8 @@ def read(
     """
     info = info or probe(path, whole)
     if fps is None:
-        decoder = _av(path, info)  # decord has no frame times, only a mean rate
-        with closing(decoder):
-            for time, image in decoder.frames(0.0):
+        with closing(_av(path, info)) as av:  # decord has no frame times, only a mean rate
+            for time, image in av.frames(0.0):
                 yield time, image()
         if info.broken:
             raise VideoError("truncated", info.broken)
@@ -246,7 +245,9 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def _read_times(container, stream) -> tuple[np.ndarray, int, str]:
     """Frame times (s, ascending), how many frames an edit list hides, why the file ends early."""
-    stamps, hidden, ends, broken = [], 0, {}, ""
+    stamps: list[int | None] = []
+    ends: dict[int, int] = {}  # by stream
+    hidden, broken = 0, ""
     timed = "matroska" in container.format.name and not stream.frames and container.duration
     try:
         for packet in container.demux() if timed else container.demux(stream):

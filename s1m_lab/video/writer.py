@@ -12,11 +12,12 @@ video, except for the index of the file. A file appears when it is whole.
 
 import math
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -106,9 +107,12 @@ class VideoWriter:
     """What `open_writer` gives. `sound` says in words what became of the sound."""
 
     def __init__(self, container, fps: float = 30.0, crf: int = 20, bit_rate: int = 0):
-        self.container, self.fps, self.stream = container, fps, None
+        self.container, self.fps = container, fps
+        self.stream: Any = None  # of pictures, from the first frame on
         self.encoding = {"b": str(bit_rate)} if bit_rate else {"crf": str(crf)}
-        self.sound, self.packets, self.next_packet = "none", iter(()), None
+        self.sound = "none"
+        self.packets: Iterator = iter(())
+        self.next_packet: Any = None
         self.last_tick = -1  # of the last frame
 
     def add(self, seconds: float, image: np.ndarray) -> None:
@@ -151,7 +155,7 @@ class VideoWriter:
             self.container.mux(self.next_packet)
             self.next_packet = next(self.packets, None)
 
-    def _encode_sound(self, path: Path | None, origin: float) -> Iterator:
+    def _encode_sound(self, path: Path | None, origin: float) -> Generator:
         """AAC packets of the first sound track of `path`, timed from the frame at `origin` (s).
 
         A packet that cannot be decoded is left out, a track that breaks off ends there, and `sound`
@@ -217,10 +221,11 @@ def show_video(path: str | Path, seconds: float = 8.0, limit: int = 230_000):
     if path.stat().st_size <= limit:
         data = path.read_bytes()
     else:
-        seconds = min(seconds, info.duration)
-        data = _encode_excerpt(path, info, seconds, limit)
-        part = f"the first {seconds:.1f} of {info.duration:,.1f} s"
-        print(f"Below is an excerpt, coarser and silent: {part}. The file itself is whole.")
+        data = _encode_excerpt(path, info, min(seconds, info.duration), limit)
+        part = f"the first {seconds:g} of" if info.duration > seconds else "all"
+        print(
+            f"Shown coarser and silent: {part} {info.duration:,.1f} s. The file has the original."
+        )
     scale = min(1.25, 720 / info.width, 600 / info.height)
     width, height = round(info.width * scale), round(info.height * scale) + CONTROLS
     look = f"max-width:100%;height:auto;aspect-ratio:{width}/{height};object-position:top"
@@ -233,7 +238,7 @@ def _encode_excerpt(path: Path, info: reader.Info, seconds: float, limit: int) -
     from PIL import Image
 
     scale = min(1.0, 640 / max(info.width, info.height))
-    size = tuple(2 * max(1, round(side * scale / 2)) for side in (info.width, info.height))
+    width, height = (2 * max(1, round(side * scale / 2)) for side in (info.width, info.height))
     data = b""
     for share in (0.9, 0.6, 0.3, 0.1):
         rate = round(8 * share * limit / max(seconds, 0.5))
@@ -243,7 +248,7 @@ def _encode_excerpt(path: Path, info: reader.Info, seconds: float, limit: int) -
                 for time, image in takewhile(
                     lambda f: f[0] < seconds, reader.read(path, info=info)
                 ):
-                    small = Image.fromarray(image).resize(size, Image.LANCZOS)
+                    small = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
                     written.add(time, np.asarray(small))
             data = out.read_bytes()
         if len(data) <= limit:

@@ -20,7 +20,7 @@ from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
 from s1m_lab.figures.transfer import (
     NAMES,
-    _both_ends,
+    _gains_at_both_ends,
     draw_classes,
     draw_curve,
     draw_groups,
@@ -577,18 +577,18 @@ def test_intervals_draw_whole_groups():
     assert row["high"] - row["low"] > 2 * (narrow[1] - narrow[0])
 
 
-def test_the_title_of_the_curve_tells_both_ends():
+def test_the_title_of_the_curve_tells_gains_at_both_ends():
     first, second = twins(scratch=0.2, top=0.5), twins(scratch=0.6, top=0.9)
     most = standings(twins(scratch=0.9, top=0.2), twins(scratch=0.5, top=0.52))
     parts = {20.5: most, 1: standings(first, second, same=True)}
     curve = pd.concat(parts, names=["videos", "way"])
-    text = _both_ends(curve)
+    text = _gains_at_both_ends(curve)
     assert text.startswith("Top layer over scratch: +30.0 points with 1 training video a class (+")
     assert "; −34.0 points with 20.5 (−" in text
     assert text.endswith(", seeds differ)") and text.count("seeds") == 1
-    several = _both_ends(curve.rename({1: 2}, level="videos"))
+    several = _gains_at_both_ends(curve.rename({1: 2}, level="videos"))
     assert "points with 2 training videos a class (" in several
-    alone = _both_ends(curve.xs("scratch", level="way", drop_level=False))
+    alone = _gains_at_both_ends(curve.xs("scratch", level="way", drop_level=False))
     assert alone == "Hit@1 by the number of training videos"
 
 
@@ -600,9 +600,9 @@ def test_the_stranger_and_titles_are_said():
 @pytest.mark.parametrize(
     ("gain", "said"),
     [
-        (0.05, "Of what was tuned, top layer tells most videos, 60.0%, +5.0 points to scratch"),
-        (-0.05, "From scratch 65.0% of videos are told, more than by what was tuned: top layer"),
-        (np.nan, "Top layer: 60.0% of videos are told"),
+        (0.05, "Best tuned: top layer (60.0%): +5.0 points over scratch"),
+        (-0.05, "Training from scratch (65.0%) beats tuning, at best top layer (60.0%): −5.0"),
+        (np.nan, "Tuning the top layer classifies 60.0% of videos correctly"),
     ],
 )
 def test_the_finding_says_which_side_wins(gain, said):
@@ -628,9 +628,9 @@ def test_the_title_names_what_the_best_way_ties_with():
     table = standings(told)
     assert table["ties"].to_dict() == {"scratch": False, "top": True, "top3": True, "all": False}
     text = summarize(table)
-    assert "top 3 layers tells most videos, 52.0% (not surely more than top layer), +52.0" in text
+    assert "Best tuned: top 3 layers (52.0%), which ties with top layer: +52.0" in text
     alone = summarize(standings(told[["scratch", "top3", "all"]]))
-    assert "most videos, 52.0%, +52.0" in alone
+    assert "top 3 layers (52.0%): +52.0" in alone
     behind = standings(told.assign(scratch=1.0))
     assert behind["ties"].to_dict() == {"scratch": True, "top": True, "top3": True, "all": False}
 
@@ -661,7 +661,7 @@ def test_seeds_that_drew_the_videos_are_compared_with_themselves():
 def test_the_finding_tells_what_seeds_differ_by():
     first, second = twins(scratch=0.4, top=0.5), twins(scratch=0.4, top=0.9)
     text = summarize(standings(first, second))
-    assert "+30.0 points to scratch (" in text and ", by seed +10.0 to +50.0)" in text
+    assert "+30.0 points over scratch (" in text and ", by seed +10.0 to +50.0)" in text
     assert "by seed" not in summarize(standings(first))
 
 
@@ -671,13 +671,13 @@ def test_the_best_way_is_best_where_all_were_tuned():
     table = standings(told)
     assert table["ours"]["top"] > table["ours"]["top3"]
     assert table["best"].to_dict() == {"top3": True, "top": False}
-    assert "top 3 layers tells most videos, 78.0%" in summarize(table)
+    assert "top 3 layers (78.0%)" in summarize(table)
     apart = standings(pd.concat([twins(top3=0.6), twins(top=0.8).rename({1: 2}, level="fold")]))
     assert apart["ties"].all() and apart["best"]["top"]
 
 
 def test_scratch_ahead_by_a_video_is_not_surely_more():
     text = summarize(standings(twins(scratch=0.54, top=0.52)))
-    assert text.startswith("From scratch 54.0% of videos are told, not surely more than by")
+    assert text.startswith("Training from scratch (54.0%) does not surely beat tuning")
     text = summarize(standings(twins(scratch=0.9, top=0.52)))
-    assert text.startswith("From scratch 90.0% of videos are told, more than by")
+    assert text.startswith("Training from scratch (90.0%) beats tuning")

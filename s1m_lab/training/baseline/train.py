@@ -120,7 +120,7 @@ def tune(
     settings, found = _settings(folder, words, seed, epochs, run)
     with exclusive(found.path):
         world = distributed.alone()
-        machine = distributed.resolved("fp32", world)
+        machine = distributed.resolve_machine("fp32", world)
         runs.begin(found.name, settings, machine, catalog.load_catalog(folder).attrs["classes"])
         if not found.finished:
             vectors = bag_of_words.make_vectors(folder, words, workers, scheduler)
