@@ -1,8 +1,8 @@
 """The paper's Table 1 beside ours, accuracy over cost, and the claims with their verdicts.
 
-    table = results.table1(found, run_groups.score(found))
-    show_table1(table)                                        # HTML
-    draw_table1(table)                                        # a figure
+    table = results.table1(evidence)
+    show_table1(table)                  # HTML
+    draw_table1(table)                  # a figure
 
 They take the tables of `s1m_lab.analysis.results` and `claims`. Each fusion has its colour, the
 paper's numbers are grey rings, and every text in HTML is escaped. Table 2 is
@@ -115,7 +115,7 @@ CLAIMS = template("""\
 {% for part in row.parts %}
 <div style="padding-left:1em; text-indent:-1em">{{ part }}</div>
 {% endfor %}
-{% if row.why %}<i style="{{ small }}">{{ row.why }}</i>{% endif %}
+{% if row.why %}<div><i style="{{ small }}">{{ row.why }}</i></div>{% endif %}
 {% for line in row.commands %}<code style="{{ small }}">{{ line }}</code><br>{% endfor %}</td>
 <td style="{{ cell }}"><span style="color:#fff; background:{{ row.shade }}; border-radius:.8em;
  padding:.1em .6em; white-space:nowrap">{{ row.mark }} {{ row.verdict }}</span>
