@@ -12,7 +12,7 @@ from PIL import Image
 
 from s1m_lab import models
 from s1m_lab.analysis import mistakes
-from s1m_lab.figures import baseline, style, training
+from s1m_lab.figures import style, training
 from s1m_lab.figures.frames import contact_sheet, strips
 from s1m_lab.training import metrics, runs
 from s1m_lab.training.predict import Predictions
@@ -290,22 +290,3 @@ def test_the_two_lines_of_a_headline_are_even():
         counts = [len(line.split()) for line in fig._suptitle.get_text().split("\n")]
         assert counts == [words] if len(counts) == 1 else counts == [words - words // 2, words // 2]
     assert len(counts) == 2
-
-
-def test_trials_are_told_apart_by_rate_and_dropout():
-    columns = ["depth", "width", "dropout", "lr", "val_loss", "val_hit1", "chosen"]
-    rows = [(0, 0, 0.0, 1e-3), (1, 8, 0.0, 1e-3), (1, 8, 0.5, 1e-4), (1, 8, 0.0, 1e-4)]
-    trials = pd.DataFrame([(*row, 1.0, 0.5, n == 2) for n, row in enumerate(rows)], columns=columns)
-    figure = baseline.draw_trials(trials, "four")
-    data, left = io.BytesIO(), figure.axes[0]
-    figure.savefig(data, format="png", dpi=figure.dpi)
-    image, darkest = np.asarray(Image.open(data).convert("L")), []
-    dots = [line for line in left.lines if line.get_markersize() == 6]
-    for dot in dots:
-        x, y = left.transData.transform(dot.get_xydata()[0]).round().astype(int)
-        darkest.append(int(image[len(image) - y - 5 : len(image) - y + 5, x - 5 : x + 5].min()))
-    assert max(darkest[:2]) + 30 < darkest[3], "the slower rate is fainter, rings too"
-    assert [dot.get_markerfacecolor() == "white" for dot in dots] == [True, True, False, True]
-    (legend,) = figure.legends
-    said = ["learning rate 0.001", "learning rate 0.0001", "without dropout", "chosen"]
-    assert [text.get_text() for text in legend.get_texts()] == said
