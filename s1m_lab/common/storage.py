@@ -12,6 +12,7 @@ bring the protocols (`s3fs`, `gcsfs`).
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,16 +94,6 @@ class Store:
             elif self.fs.exists(self.path_of(name)):
                 self.fs.rm_file(self.path_of(name))
 
-    def size(self, name: str) -> int | None:
-        """Bytes of a file; None where there is none."""
-        try:
-            if self.local:
-                return os.stat(self.path_of(name)).st_size
-            self.fs.invalidate_cache()
-            return self.fs.size(self.path_of(name))
-        except FileNotFoundError:
-            return None
-
     def sizes(self) -> dict[str, int]:
         """Bytes of every file directly in the folder, by name.
 
@@ -110,11 +101,14 @@ class Store:
         """
         if self.local:
             names = os.listdir(self.root) if os.path.isdir(self.root) else ()
-            found = {name: self.size(name) for name in names}
-            return {name: size for name, size in found.items() if size is not None}
+            found = {}
+            for name in names:
+                with suppress(FileNotFoundError):
+                    found[name] = os.stat(self.path_of(name)).st_size
+            return found
         self.fs.invalidate_cache()
-        found = self.fs.find(self.root, maxdepth=1, detail=True).values()
-        return {file["name"].rpartition("/")[2]: file["size"] for file in found}
+        files = self.fs.find(self.root, maxdepth=1, detail=True).values()
+        return {file["name"].rpartition("/")[2]: file["size"] for file in files}
 
     def remove_folder(self, folder: str) -> None:
         """Remove a folder of the store with all its files, if there is one."""
