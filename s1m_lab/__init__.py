@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "build": "models",
     "prepare": "data.ingest.prepare",
+    "load_statuses": "data.ingest.prepare",
     "load_catalog": "data.catalog",
     "read_folder": "data.folder_reader",
     "read_table": "data.table_reader",
@@ -32,10 +33,14 @@ _PUBLIC = {
     "read_ucf101": "data.ucf101",
     "Shards": "data.shards",
     "TrainConfig": "training.config",
+    "Trainer": "training.train",
     "train": "training.train",
+    "Tuning": "training.finetune",
+    "tune_all": "training.finetune",
     "load_run": "training.runs",
     "load_predictions": "training.predict",
     "predict_videos": "training.predict",
+    "collect": "analysis.evidence",
 }
 __all__ = list(_PUBLIC)
 

@@ -315,7 +315,7 @@ def resolve(
         if not len(Shards(folder / "clips", split)):
             raise ValueError(
                 f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
-                "others to test on (prepare.statuses lists what became of its videos)"
+                "others to test on (load_statuses lists the status of every video)"
             )
     stored = Shards(folder / "clips", "train")
     clips = len(loader.choose_few(stored, config.few, config.seed)[0])

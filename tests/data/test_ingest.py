@@ -281,7 +281,7 @@ def test_every_broken_file_has_a_status(source, home, capsys):
         "jump-gone": "missing",
         "jump-short": "too short",
     }
-    counts = prepare.statuses(folder)
+    counts = prepare.load_statuses(folder)
     assert counts["videos"].to_dict() == {"ok": 21} | {s: 1 for s in bad.values()}
     assert counts["videos"].sum() == len(catalog.load_catalog(folder)) == 26
     out = capsys.readouterr().out
@@ -496,7 +496,7 @@ def test_real_people_of_a_table(real_data, home, tmp_path):
     df = catalog.load_catalog(folder)
     assert df.groupby("group")["split"].nunique().max() == 1
     assert df["split"].value_counts().to_dict() == {"train": 10, "test": 6, "val": 2}
-    assert prepare.statuses(folder)["videos"].to_dict() == {"ok": 18}
+    assert prepare.load_statuses(folder)["videos"].to_dict() == {"ok": 18}
 
 
 def test_every_real_file_ends_as_its_full_decode_says(real_data, home):
@@ -560,7 +560,7 @@ def test_a_dataset_outlives_an_error(source, home, capsys):
     folder = prepare.prepare(source, workers=1, **SMALL)
     with pytest.raises(ValueError, match="clips is"):
         prepare.prepare(source, clips=0, workers=1)
-    assert prepare.statuses(folder)["videos"].sum() == 20
+    assert prepare.load_statuses(folder)["videos"].sum() == 20
 
 
 def test_no_video_in_reach_is_told_before_any_work(home, tmp_path, capsys):

@@ -200,7 +200,7 @@ def test_real_clips_and_the_twin_in_one_folder(small, real_data, tmp_path):
             assert df["path"].dropna().map(lambda p: p.startswith(str(root))).all()
     assert datasets.own_settings(folder)["clips"] == {"train": 2, "val": 2, "test": 2}
     prepare.prepare(folder, size=64, workers=1)
-    counts = prepare.statuses(folder)["videos"].to_dict()
+    counts = prepare.load_statuses(folder)["videos"].to_dict()
     assert counts == {"ok": len(lines) - 2, "missing": 1, "truncated": 1}
     assert ucf101.lost(folder).to_dict("index") == {"Haircut": {"missing": 1, "unreadable": 1}}
     whole = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])

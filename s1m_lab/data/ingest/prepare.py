@@ -150,7 +150,7 @@ def prepare(
                 _cut_shards(ingest, request, stems, todo)
             write_json(ingest.clips_folder / "made.json", ingest.marks)
         if not shards.describe(ingest.clips_folder)["shards"]:
-            why = statuses(folder)["meaning"].iloc[0]
+            why = load_statuses(folder)["meaning"].iloc[0]
             raise ValueError(f"not one clip could be made; {_summary(folder)} ({why})")
     return folder
 
@@ -210,7 +210,7 @@ def _expected_bytes(ingest: Ingest, planned: list[PlannedShard]) -> float:
     return clip_bytes(ingest.settings) * count
 
 
-def statuses(folder: Path) -> pd.DataFrame:
+def load_statuses(folder: Path) -> pd.DataFrame:
     """How many videos of each split ended with which status, the most common first."""
     rows = pq.read_table(Path(folder) / "clips" / "status.parquet", columns=["split", "status"])
     counts = rows.to_pandas().value_counts().unstack(0, fill_value=0)
@@ -222,7 +222,7 @@ def statuses(folder: Path) -> pd.DataFrame:
 
 def _summary(folder: Path) -> str:
     """One line: videos, clips, and videos by status."""
-    counts = statuses(folder)["videos"]
+    counts = load_statuses(folder)["videos"]
     clips = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
     outcome = " · ".join(f"{status} {n:,}" for status, n in counts.items())
     return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}"
