@@ -263,7 +263,7 @@ def draw_class(seen: Confusion, label: int) -> Figure:
         ends = [f"{row[r]:.2f} ({row[f'{r}_low']:.2f} to {row[f'{r}_high']:.2f})" for r in
                 ("run", "versus")]  # fmt: skip
         title += f", average precision {ends[0]}, {other} {ends[1]}"
-    return _draw_part(seen, _confused_with(seen, [label], 5), [label], title)
+    return _draw_part(seen, _confused_with(seen, [label], 4), [label], title)
 
 
 def draw_pair(seen: Confusion, rank: int) -> Figure:
@@ -273,7 +273,7 @@ def draw_pair(seen: Confusion, rank: int) -> Figure:
     run, other = seen.names
     title = f"{row['class_a']} and {row['class_b']}: of {row['counted']:,}, {run} takes "
     title += f"{row['run']:.0%} for the other, {other} {row['versus']:.0%}"
-    return _draw_part(seen, _confused_with(seen, pair, 3), pair, title)
+    return _draw_part(seen, _confused_with(seen, pair, 2), pair, title)
 
 
 def draw_block(seen: Confusion, number: int) -> Figure:

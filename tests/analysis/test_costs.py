@@ -177,7 +177,7 @@ def test_rates_and_errors_are_those_of_the_real_classes(real_data):
         assert costs.ERRORS[given] == pytest.approx(np.quantile(errors, [0.5, 0.9]), abs=0.006)
     drawn = np.random.default_rng(0).integers(0, 20, (5000, 20))
     pooled = np.quantile(size[drawn].sum(axis=1) / seconds[drawn].sum(axis=1), [0.025, 0.975])
-    text = (ROOT / "s1m_lab" / "costs.py").read_text("utf-8")
+    text = (ROOT / "s1m_lab" / "analysis" / "costs.py").read_text("utf-8")
     said = re.search(r"known better, to (\d+)–(\d+) kB/s", text).groups()
     assert list(map(int, said)) == [
         pytest.approx(pooled[0] / 1e3, abs=1.1),

@@ -463,7 +463,7 @@ def test_what_cannot_be_prepared_says_what_to_do(home, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(FileNotFoundError, match="for the folder write ./sport"):
         prepare.prepare("sport")
-    with pytest.raises(FileNotFoundError, match="no folder .*/films"):
+    with pytest.raises(FileNotFoundError, match="files is .*/films, and there is no such folder"):
         prepare.prepare("pocket", files=str(tmp_path / "films"))
     with pytest.raises(FileNotFoundError, match="no folder or table"):
         prepare.prepare(tmp_path / "nowhere")

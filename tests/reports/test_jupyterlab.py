@@ -126,7 +126,8 @@ def test_a_widget_answers(browser, lab, name, parameters, cell, handle, key, the
     browser.wait(f"{seen} !== {json.dumps(before)}")
     picture(browser, f"{name}-after")
     contrast = browser.run(f"{CONTRAST}({widget})")
-    assert contrast and min(contrast) >= 4.5, sorted(contrast)[:5]
+    assert contrast or cell == "walk", "only that of 05 puts out a picture without text"
+    assert min(contrast, default=21) >= 4.5, sorted(contrast)[:5]
     browser.run("void jupyterapp.commands.execute('docmanager:save')")  # else it asks to stay
     browser.wait(f"!{panel}.context.model.dirty")
     browser.run(f"void {panel}.sessionContext.shutdown()")
