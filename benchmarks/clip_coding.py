@@ -8,7 +8,7 @@ the page cache, for a network that sees 1, 10 or 16 frames; H.264 has to decode 
 on, JPEG and raw only what is wanted. The last lines are `Shards.read`, as training uses it. Beside
 the mean bytes of a clip stands its 95 % interval, by drawing the videos anew.
 
-`clip_coding.json` beside this file is what it wrote on real videos; `s1m_lab/analysis/costs.py` prices
+`clip_coding.json` beside this file is what it wrote on real videos; `analysis/costs.py` prices
 with it.
 """
 
