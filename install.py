@@ -57,9 +57,10 @@ def uv_settings() -> tuple[dict[str, str], list[str]]:
     uv reads neither pip.conf nor PIP_ variables. Only pip's own parser merges them all.
     """
     from pip._internal.commands import create_command
+    from pip._internal.models.index import PyPI
 
     pip, _ = create_command("install").parse_args([])
-    other_index = pip.index_url.rstrip("/") != "https://pypi.org/simple"
+    other_index = pip.index_url.rstrip("/") != PyPI.simple_url
     variables = {
         "UV_DEFAULT_INDEX": pip.index_url if other_index else "",
         "UV_INDEX": " ".join(pip.extra_index_urls),
