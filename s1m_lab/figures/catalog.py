@@ -11,13 +11,13 @@ once, so a choice in the list is instant; `show_cards` shows a few of them witho
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import seaborn as sns
-from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,6 +25,9 @@ from s1m_lab.analysis.catalog import SHAPES, members
 from s1m_lab.data.shards import Shards
 from s1m_lab.figures import frames, style, tables
 from s1m_lab.figures.style import format_seconds
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 BAR = "#56B4E9"
 SHADES = {"train": "#777777", "val": "#0072B2", "test": "#CC79A7"}
@@ -241,7 +244,7 @@ def make_cards(
     words: pd.DataFrame,
     pictures: dict[int, list[str]],
     seed: int = 0,
-) -> dict[int, HTML]:
+) -> dict[int, "HTML"]:
     """A card for every class, by label: counts, duration, words, co-labels, titles and frames.
 
     `pictures` are those of `thumbnails`; `seed` draws the titles.
@@ -268,7 +271,7 @@ def make_cards(
             name=style.one_line(name, 80), about=f"label {label}", facts=" · ".join(facts),
             notes=notes, frames=pictures.get(label, []), titles=titles[label],
         )  # fmt: skip
-        cards[label] = HTML(text)
+        cards[label] = tables.as_html(text)
     return cards
 
 
@@ -279,12 +282,12 @@ def choose_labels(sizes: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> li
     return list(dict.fromkeys(int(label) for label in some))
 
 
-def show_cards(cards: dict[int, HTML], labels: Iterable[int]) -> HTML:
+def show_cards(cards: dict[int, "HTML"], labels: Iterable[int]) -> "HTML":
     """The cards of `labels`, one below the other."""
-    return HTML("".join(cards[label].data for label in labels))
+    return tables.as_html("".join(cards[label].data for label in labels))
 
 
-def explore_classes(cards: dict[int, HTML], sizes: pd.DataFrame):
+def explore_classes(cards: dict[int, "HTML"], sizes: pd.DataFrame):
     """A list of all classes by name, and below it the card of the chosen one."""
     names = sizes.sort_values("class", kind="stable")
     options = [

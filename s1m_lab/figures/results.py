@@ -9,9 +9,10 @@ paper's numbers are grey rings, and every text in HTML is escaped. Table 2 is
 `s1m_lab.figures.confusion.draw_gains`.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -20,7 +21,10 @@ from s1m_lab.analysis import comparisons
 from s1m_lab.analysis.run_groups import SCORES
 from s1m_lab.figures import style
 from s1m_lab.figures.style import RING
-from s1m_lab.figures.tables import template
+from s1m_lab.figures.tables import as_html, template
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 MARKERS = {"multires": "s", "fovea": "^", "context": "v"}
 # Mark and colour of a verdict; the word stands beside them.
@@ -68,7 +72,7 @@ TABLE_1 = template("""\
 """)
 
 
-def show_table1(table: pd.DataFrame) -> HTML:
+def show_table1(table: pd.DataFrame) -> "HTML":
     """Table 1 of `results.table1`: in every cell ours in %, its interval, and the paper's."""
     rows = []
     for key, row in table.iterrows():
@@ -82,7 +86,7 @@ def show_table1(table: pd.DataFrame) -> HTML:
         else:
             about["commands"] = row["command"].split("\n")
         rows.append(about)
-    return HTML(TABLE_1.render(rows=rows))
+    return as_html(TABLE_1.render(rows=rows))
 
 
 def _score(row: pd.Series, score: str) -> dict[str, str]:
@@ -126,7 +130,7 @@ CLAIMS = template("""\
 """)
 
 
-def show_claims(table: pd.DataFrame, most: int = 4) -> HTML:
+def show_claims(table: pd.DataFrame, most: int = 4) -> "HTML":
     """The claims of `claims.judge` with their verdicts.
 
     Of many comparisons it shows the `most` that are closest to a no: those that disagree, then the
@@ -142,7 +146,7 @@ def show_claims(table: pd.DataFrame, most: int = 4) -> HTML:
             texts.append(f"and {len(parts) - most} more{', all clearer' * clear}")
         mark, shade = MARKS[row.verdict]
         rows.append(row._asdict() | {"parts": texts, "mark": mark, "shade": shade})
-    return HTML(CLAIMS.render(rows=rows))
+    return as_html(CLAIMS.render(rows=rows))
 
 
 # --------------------------------------------------------------------------------------- figures
