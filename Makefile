@@ -43,7 +43,7 @@ report: $(INSTALLED)  ## train and report one network: make report MODEL=single-
 	@"$(RUN)" -m papermill --log-level WARNING --no-progress-bar --stdout-file - --stderr-file - "notebooks/$(NOTEBOOK).ipynb" "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb" -p model $(MODEL)
 	@"$(RUN)" -m s1m_lab report "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
 
-reports: $(INSTALLED)  ## every notebook on the pocket dataset, and reports/index.html; stopped, it goes on
+reports: $(INSTALLED)  ## every notebook on the pocket dataset, and reports/index.html; if interrupted, rerun it
 	"$(RUN)" -m s1m_lab suite notebooks/pocket.toml
 
 exhibits: $(INSTALLED)  ## what make reports made into the repository: reports/pocket-*.ipynb, README's table

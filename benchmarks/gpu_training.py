@@ -43,7 +43,7 @@ from s1m_lab.training.train import TIMED
 
 CHILD = """
 import json, sys
-from s1m_lab.train import TrainConfig, train
+from s1m_lab import TrainConfig, train
 import torch
 run = train(TrainConfig(**json.loads(sys.argv[1])))
 print("peak", torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0)

@@ -82,7 +82,7 @@ def describe_videos(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -
     rows = pa.Table.from_pandas(videos[["split", "labels"]], preserve_index=False)
     split = pc.index_in(rows["split"], pa.array(SPLITS)).to_numpy()
     wanted = np.array([clips[name] for name in SPLITS])[split]
-    # as many as `video.starts` finds places for
+    # as many as `reader.starts` finds places for
     places = np.floor((own["duration"] - decoders.TICK - 0.5) * 30) + 1
     own = pd.DataFrame({"duration": own["duration"], "pixels": own["width"] * own["height"]})
     own["clips"] = np.clip(places.fillna(np.inf), 0, wanted)

@@ -1,7 +1,7 @@
 """What a filter answers to: colour, frequency, orientation, motion.
 
     table = measures(w)             # a row a filter
-    evidence(w)                     # is it space-time-oriented, beyond shuffled time?
+    shuffle_test(w)                 # is it space-time-oriented, beyond shuffled time?
 
 Filters are float arrays N×3×T×H×W. No measure changes when a filter is scaled. Frequencies are
 read from spectra padded with zeros, after the mean of every frame is taken away: what a flat
@@ -231,7 +231,7 @@ def remaining_share(now: Streams, start: Streams) -> float:
 
 
 def learnt(now: Streams, start: Streams) -> Streams:
-    """What training added: now − a·start, a being `left_of_start` (decay shrinks the start).
+    """What training added: now − a·start, a being `remaining_share` (decay shrinks the start).
 
     Trained for long enough a is 0, and what was learnt is the filters.
     """
@@ -250,7 +250,7 @@ def norm(streams: Streams) -> float:
 
 
 def measure_table(streams: Streams) -> pd.DataFrame:
-    """`tuning.measures` of the filters of all streams, with the columns `stream` and `filter`."""
+    """`measures` of the filters of all streams, with the columns `stream` and `filter`."""
     each = {stream: measures(w) for stream, w in streams.items()}
     return pd.concat(each, names=["stream", "filter"]).reset_index()
 

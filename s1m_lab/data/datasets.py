@@ -7,7 +7,7 @@
 
 `pocket` and `pocket101` are rendered if they are missing; `pocket101-fold2` is a fold of the
 second. The dataset of a folder or a table is a folder of its own. Its catalog follows the source,
-which is never written. `ingest` cuts the clips. To read a new kind of source, write a reader and
+which is never written. `prepare` cuts the clips. To read a new kind of source, write a reader and
 add a line to `READERS`.
 """
 

@@ -106,7 +106,7 @@ def draw_training_curve(metrics: pd.DataFrame, model: str, chance: float | None 
 def live_curve(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
     """While the block trains `run`, show its curve as its metrics grow.
 
-    It is taken away at the end: `training_curve(run.metrics, …)` is the figure that stays.
+    It is taken away at the end: `draw_training_curve(run.metrics, …)` is the figure that stays.
     """
     from IPython.display import DisplayHandle, Markdown
 

@@ -1,6 +1,6 @@
 """Transfer to UCF-101: ways of tuning side by side, groups of classes, classes, few videos.
 
-    draw_standings(transfer.standings(transfer.by_seed(tuned_runs)))
+    draw_standings(transfer.standings(transfer.hit1_by_seed(tuned_runs)))
 
 Every function takes a table of `analysis.transfer` or `analysis.results`. A way of tuning has one
 colour and one mark everywhere; the paper's numbers are grey rings.

@@ -1,4 +1,4 @@
-"""Confusion, average precision and gains against plain loops; figures and cards of 487 classes."""
+"""Confusion, average precision and gains against plain loops; figures of 487 classes."""
 
 import itertools
 import json

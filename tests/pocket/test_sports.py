@@ -1,3 +1,5 @@
+"""pocket: its plan, its films and its lists; twins differ in one thing."""
+
 import json
 from itertools import product
 

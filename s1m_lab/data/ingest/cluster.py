@@ -2,7 +2,7 @@
 
     for result in cluster.run(cut_shard, jobs, workers=4): ...
 
-A job is plain data, and `make(job)` may be repeated. A worker process has one job at a time, so
+A job is plain data, and running it twice does no harm. A worker process has one job at a time, so
 that a job that kills its worker disturbs no other. Workers may join, leave or die. A job whose
 worker died is tried again; it must find out itself what killed the worker.
 """

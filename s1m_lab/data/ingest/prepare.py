@@ -2,7 +2,7 @@
 
     folder = prepare("pocket")                     # or a folder of class folders, or a table
     folder = prepare("sports1m", files="s3://bucket/videos", scheduler="tcp://10.0.0.1:8786")
-    statuses(folder)                               # what became of the videos, as a table
+    load_statuses(folder)                               # what became of the videos, as a table
 
 `prepare` makes the catalog if it is missing, and cuts random half-second segments out of every
 video. The work is a list of shards. Each is a pure function of its videos and the settings, so any

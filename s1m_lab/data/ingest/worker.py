@@ -347,7 +347,7 @@ def _cut(settings: dict, clips: int, id: str, source: Source | None, status: dic
         size, found = (settings["height"], settings["width"]), []
         if min(info.height / size[0], info.width / size[1]) != 1:
             begin = time.monotonic()
-            import torch  # noqa: F401 - resizes in `video.fit`; no video pays for its import
+            import torch  # noqa: F401 - resizes in `reader.fit`; no video pays for its import
 
             end += time.monotonic() - begin
         try:
