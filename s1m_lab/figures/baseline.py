@@ -1,7 +1,7 @@
 """The hand-made features: where they look, what their words are, how they score.
 
     draw_events(clips, captions, "…")                     # where cuboids are taken
-    draw_words(clips, bag_of_words.load_codebooks(folder), "…")    # the patches nearest to each word
+    draw_words(clips, bag_of_words.load_codebooks(folder), "…")  # the patches nearest to a word
     draw_scores(rows, paper, chance, "…")                 # Hit@1 beside the paper's
 
 Clips are uint8 T×H×W×3.
