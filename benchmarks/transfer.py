@@ -8,8 +8,9 @@ fold 1 of `pocket101` with 1, 2, 5, 10 and all training videos a class, which th
 validation videos stay, on which every way chooses its epoch, and `top` and `top3` their rate and
 dropout too. Hit@1 of videos, the seeds averaged; intervals of 95 % draw whole groups, the same for
 every way; the verdict also asks that seeds agree: of few videos each, since it drew them for every
-way, of all of them every pair (`s1m_lab.analysis.comparisons`). A pair is separated where a video's
-own class outscores its twin. `seconds` are those of training, without what it takes to make features.
+way, of all of them every pair (`s1m_lab.analysis.comparisons`). A pair is separated where a
+video's own class outscores its twin. `seconds` are those of training, without what it takes to
+make features.
 """
 
 import argparse
