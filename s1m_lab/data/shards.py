@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from s1m_lab.common.storage import Store
 
+QUALITY = 90  # of JPEG, in new datasets
 BLOCK = 512  # bytes; a tar member is a header of one block and its data, padded to whole blocks
 
 SCHEMA = pa.schema(
@@ -55,7 +56,7 @@ class Clip(NamedTuple):
         return f"{self.name}-{self.clip:03d}"
 
 
-def write(path: Path, clips: Iterable[Clip], quality: int = 90) -> pa.Table:
+def write(path: Path, clips: Iterable[Clip], quality: int = QUALITY) -> pa.Table:
     """Write a shard and return its part of the index. The same clips give the same bytes."""
     rows, offset = [], 0
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:

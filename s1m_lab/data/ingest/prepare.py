@@ -47,7 +47,7 @@ DEFAULTS: dict = {
     "width": 200,
     "fps": 30.0,
     "frames": 16,
-    "quality": 90,
+    "quality": shards.QUALITY,
     "clips": {"train": 8, "val": 4, "test": 20},  # §3.3: 20 clips a test video
     "max_duration": None,  # s
 }
