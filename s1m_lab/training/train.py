@@ -61,7 +61,7 @@ class State:
     best_hit1: float = -1.0
     best_loss: float = float("inf")
     seconds: float = 0.0  # in the loop, without validation and checkpoints
-    waited: float = 0.0  # of them, for data
+    waited: float = 0.0  # for data, included in `seconds`
 
     def improve(self, epoch: int, loss: float, hit1: float) -> bool:
         """Whether an epoch is the best so far; if not, the plateau schedule cuts the rate.
