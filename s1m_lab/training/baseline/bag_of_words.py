@@ -8,14 +8,16 @@ Every local descriptor of `descriptors` is shared among the words of its codeboo
 counted over the frame and its 2×2 quarters and summed over a video's clips, and each histogram is
 divided by its sum. 800 words give 25,009 dimensions (the paper: 25,000), 64 give 2,929.
 
-The work is a job a shard, each a function of its clips and the settings, on any number of workers.
-A fingerprint recognises finished work, in `data/<name>/features/<fingerprint>/`. Codebooks come
-from a sample of the training clips that is a function of `data_seed`, id and clip.
+A job describes one shard and leaves a file, on any number of workers. Codebooks come from a sample
+of the training clips that is a function of `data_seed`, id and clip. The vectors lie in
+`data/<name>/features/<fingerprint of the settings>/`.
 """
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial, reduce
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,8 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab.common import system
-from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space, write_array
+from s1m_lab.common import files, system
 from s1m_lab.common.progress import Progress
 from s1m_lab.data.ingest import cluster
 from s1m_lab.data.shards import Shards
@@ -36,7 +37,6 @@ from s1m_lab.training.baseline.descriptors import KINDS
 VERSION = 1  # raise it when the same clips and settings give other vectors
 CELLS = 5  # the frame, then its quarters, row by row
 SAMPLE = (8, 32)  # training clips a word; descriptors of each kind a clip
-COLOURS = descriptors.HUES * descriptors.SATURATIONS
 VIDEOS = pa.schema(
     [("video", pa.string()), ("labels", pa.list_(pa.int16())), ("shard", pa.int32())]
 )
@@ -100,9 +100,12 @@ class Block(NamedTuple):
 
 def blocks(words: int) -> list[Block]:
     """The parts of the vector, in order."""
-    local = [Block(kind, CELLS, words) for kind in KINDS]
-    whole = [Block("hue-saturation", CELLS, COLOURS), Block("moments", CELLS, 9, False)]
-    return [*local, *whole, Block("faces", 1, descriptors.FACES)]
+    return [
+        *(Block(kind, CELLS, words) for kind in KINDS),
+        Block("hue-saturation", CELLS, descriptors.HUES * descriptors.SATURATIONS),
+        Block("moments", CELLS, 9, histogram=False),
+        Block("faces", 1, descriptors.FACES),
+    ]
 
 
 def layout(words: int) -> dict[str, slice]:
@@ -113,9 +116,10 @@ def layout(words: int) -> dict[str, slice]:
 
 def count_clip(clip: np.ndarray, codebooks: dict[str, Codebook]) -> np.ndarray:
     """The counts of a clip (uint8 T×H×W×3): float64, in the layout of the vector."""
-    found = descriptors.local(clip)
-    shares = {kind: assign_softly(found[kind].values, codebooks[kind]) for kind in KINDS}
-    parts = [count_pyramid(shares[kind], found[kind].places) for kind in KINDS]
+    parts = [
+        count_pyramid(assign_softly(values, codebooks[kind]), places)
+        for kind, (values, places) in descriptors.local(clip).items()
+    ]
     colours = descriptors.hue_saturation(clip)
     parts += [colours.sum(axis=0), colours, descriptors.colour_moments(clip)]
     number = min(descriptors.faces(clip), descriptors.FACES - 1)  # none, one, two, more
@@ -144,13 +148,11 @@ def normalise(total: np.ndarray, clips: int, words: int) -> np.ndarray:
 
 def settings(folder: Path, words: int) -> dict:
     """All settings that decide the vectors of a dataset folder's videos."""
-    stored = Shards(folder / "clips", "train")
-    sizes = {kind: descriptors.SIZES[kind.split()[0]] for kind in KINDS}
     return {
-        "clips": stored.fingerprint,
+        "clips": Shards(folder / "clips", "train").fingerprint,
         "words": words,
         "sample": SAMPLE,
-        "sizes": sizes,
+        "sizes": {kind: descriptors.SIZES[kind.split()[0]] for kind in KINDS},
         "features": VERSION,
     }
 
@@ -167,65 +169,56 @@ def make_vectors(folder: Path, words: int, workers: int | None = None, scheduler
     Raises OSError where the disk has no room, FileNotFoundError where there are no clips.
     """
     facts = settings(folder, words)
-    here = folder / "features" / fingerprint(**facts)
+    here = folder / "features" / files.fingerprint(**facts)
     workers = max(1, min(workers or system.cores(), system.cores()))
-    with exclusive(here):
+    with files.exclusive(here):
         if not (here / "about.json").is_file():
-            require_space(here, 2.1 * 4 * layout(words)["faces"].stop * _videos_in(folder))
-            _make_codebooks(folder, here, words, workers, scheduler)
+            read = pc.field("status") == "ok"
+            videos = len(pq.read_table(folder / "clips" / "status.parquet", filters=read))
+            files.require_space(here, 2.1 * 4 * layout(words)["faces"].stop * videos)
+            _make_codebooks(Shards(folder / "clips", "train"), here, words, workers, scheduler)
             _describe_videos(folder, here, words, workers, scheduler)
             if settings(folder, words) != facts:
                 raise RuntimeError(
                     f"the clips of {folder.name} were made anew meanwhile; try again"
                 )
-            with atomic(here / "about.json") as temporary:
-                temporary.write_text(json.dumps(facts))
+            files.write_json(here / "about.json", facts)
             for piece in here.glob("*-[0-9]*.*"):
                 piece.unlink()
     return here
 
 
-def _videos_in(folder: Path) -> int:
-    status = pq.read_table(folder / "clips" / "status.parquet", columns=["status"])
-    return pc.sum(pc.equal(status["status"], "ok")).as_py() or 0
+class Job(NamedTuple):
+    """The work on one shard, which leaves a file."""
+
+    stored: Shards
+    shard: int
+    file: Path
+
+    def clips(self, seed: int = 0, share: float = 1) -> Iterator[tuple[str, int, np.ndarray]]:
+        """Video, key and frames of the clips, or of a share of them, chosen by their keys."""
+        index = self.stored.index(self.shard)
+        rows = zip(index["video"].to_pylist(), index["clip"].to_pylist(), strict=True)
+        for row, (video, clip) in enumerate(rows):
+            digest = hashlib.sha256(f"{seed}\n{video}\n{clip}".encode()).digest()
+            key = int.from_bytes(digest[:8], "big")
+            if key < share * 2**64:
+                frames = range(self.stored.frames)
+                yield video, key, self.stored.read(self.shard, [row], frames)[0]
 
 
-def _jobs(folder: Path, here: Path, prefix: str, splits: Sequence[str], **more) -> list[dict]:
-    """A job for every shard whose piece is missing."""
-    jobs, clips = [], folder / "clips"
-    for split in splits:
-        for n, size in enumerate(Shards(clips, split).counts.tolist()):
-            piece = here / f"{prefix}{split}-{n:05d}.npy"
-            if not piece.is_file():
-                job = {"clips": str(clips), "split": split, "shard": n, "size": size}
-                jobs.append(job | {"piece": str(piece), **more})
-    return jobs
+def _jobs(stored: Shards, here: Path, name: str) -> list[Job]:
+    """A job for every shard of a split; `name` is that of the file, without split and number."""
+    shards = range(len(stored.counts))
+    return [Job(stored, n, here / name.format(f"{stored.split}-{n:05d}")) for n in shards]
 
 
-def _make_codebooks(folder: Path, here: Path, words: int, workers: int, scheduler: str) -> None:
-    """Write `codebooks.safetensors` from a sample of the training clips."""
-    from safetensors.numpy import save_file
-
-    if (here / "codebooks.safetensors").is_file():
-        return
-    stored = Shards(folder / "clips", "train")
-    share, seed = SAMPLE[0] * words / max(1, len(stored)), stored.settings["data_seed"]
-    jobs = _jobs(folder, here, "sample-", ["train"], share=share, seed=seed)
-    progress = Progress("sampling descriptors", max(1, len(jobs)), "shards")
-    for _ in cluster.run(sample_shard, jobs, workers, scheduler):
+def _run(make: Callable, jobs: list[Job], what: str, workers: int, scheduler: str) -> None:
+    """Run the jobs whose file is missing."""
+    jobs = [job for job in jobs if not job.file.is_file()]
+    progress = Progress(what, max(1, len(jobs)), "shards")
+    for _ in cluster.run(make, jobs, workers, scheduler):
         progress.update()
-    pieces = [np.load(piece, allow_pickle=False) for piece in sorted(here.glob("sample-*.npy"))]
-    tensors: dict[str, np.ndarray] = {}
-    first = 0
-    for kind in KINDS:
-        size = descriptors.SIZES[kind.split()[0]]
-        own = np.concatenate([p[:, first : first + size] for p in pieces])
-        own, first = own[~np.isnan(own[:, 0])], first + size
-        with _one_thread():
-            codebook = fit_codebook(own, words, seed)
-        tensors |= {kind: codebook.words, f"{kind} spread": np.array([codebook.spread])}
-    with atomic(here / "codebooks.safetensors") as temporary:
-        save_file(tensors, temporary)
 
 
 def _one_thread():
@@ -239,44 +232,40 @@ def _one_thread():
     return threadpool_limits(1)
 
 
-def sample_shard(job: dict) -> None:
-    """Save the descriptors of some clips of a shard, drawn by id and clip.
+def sample_shard(job: Job, seed: int, share: float) -> None:
+    """Save up to 32 descriptors of each kind of a share of the clips."""
+    from safetensors.numpy import save_file
 
-    The array is float32 with 32 rows a clip and the kinds side by side; nan fills up the rows of
-    clips with fewer descriptors.
-    """
-    stored = Shards(job["clips"], job["split"])
-    rows = []
+    sizes = {kind: descriptors.SIZES[kind.split()[0]] for kind in KINDS}
+    found = {kind: [np.empty((0, size), np.float32)] for kind, size in sizes.items()}
     with _one_thread():
-        for key, _, clip in _read_clips(stored, job["shard"], job["seed"], job["share"]):
-            rng, found = np.random.default_rng(key), descriptors.local(clip)
-            parts = []
-            for kind in KINDS:
-                values = found[kind].values
-                values = values[rng.permutation(len(values))[: SAMPLE[1]]]
-                room = ((0, SAMPLE[1] - len(values)), (0, 0))
-                parts.append(np.pad(values, room, constant_values=np.nan))
-            rows.append(np.concatenate(parts, axis=1))
-    width = sum(descriptors.SIZES[kind.split()[0]] for kind in KINDS)
-    _save_piece(job["piece"], np.concatenate(rows) if rows else np.empty((0, width), np.float32))
+        for _, key, clip in job.clips(seed, share):
+            rng = np.random.default_rng(key)
+            for kind, (values, _) in descriptors.local(clip).items():
+                found[kind].append(values[rng.permutation(len(values))[: SAMPLE[1]]])
+    with files.atomic(job.file) as temporary:
+        save_file({kind: np.concatenate(parts) for kind, parts in found.items()}, temporary)
 
 
-def _read_clips(
-    stored: Shards, shard: int, seed: int, share: float = 1.0
-) -> Iterator[tuple[int, str, np.ndarray]]:
-    """Key, video and frames of a shard's clips, or of a share of them, chosen by their keys."""
-    index = stored.index(shard)
-    rows = zip(index["video"].to_pylist(), index["clip"].to_pylist(), strict=True)
-    for row, (video, clip) in enumerate(rows):
-        digest = hashlib.sha256(f"{seed}\n{video}\n{clip}".encode()).digest()
-        key = int.from_bytes(digest[:8], "big")
-        if key < share * 2**64:
-            yield key, video, stored.read(shard, [row], range(stored.frames))[0]
+def _make_codebooks(stored: Shards, here: Path, words: int, workers: int, scheduler: str) -> None:
+    """Write `codebooks.safetensors` from a sample of the training clips."""
+    from safetensors.numpy import load_file, save_file
 
-
-def _save_piece(path: str, table: np.ndarray) -> None:
-    with atomic(Path(path)) as temporary, open(temporary, "wb") as file:
-        np.save(file, table)
+    if (here / "codebooks.safetensors").is_file():
+        return
+    share, seed = SAMPLE[0] * words / max(1, len(stored)), stored.settings["data_seed"]
+    jobs = _jobs(stored, here, "sample-{}.safetensors")
+    sample = partial(sample_shard, seed=seed, share=share)
+    _run(sample, jobs, "sampling descriptors", workers, scheduler)
+    samples = [load_file(job.file) for job in jobs]
+    tensors: dict[str, np.ndarray] = {}
+    with _one_thread():
+        for kind in KINDS:
+            values = np.concatenate([sample[kind] for sample in samples])
+            codebook = fit_codebook(values, words, seed)
+            tensors |= {kind: codebook.words, f"{kind} spread": np.array([codebook.spread])}
+    with files.atomic(here / "codebooks.safetensors") as temporary:
+        save_file(tensors, temporary)
 
 
 def load_codebooks(folder: Path) -> dict[str, Codebook]:
@@ -287,53 +276,36 @@ def load_codebooks(folder: Path) -> dict[str, Codebook]:
     return {kind: Codebook(tensors[kind], float(tensors[f"{kind} spread"][0])) for kind in KINDS}
 
 
-def describe_shard(job: dict) -> int:
-    """Save the vectors of a shard's videos (float32 V×D), in its order; returns its clips."""
-    stored, codebooks = Shards(job["clips"], job["split"]), load_codebooks(Path(job["codebooks"]))
-    words, last = len(codebooks[KINDS[0]].words), None
-    totals: list[np.ndarray] = []  # of each video
-    clips: list[int] = []
+def describe_shard(job: Job) -> None:
+    """Save the vectors of a shard's videos (float32 V×D), in its order."""
+    codebooks = load_codebooks(job.file.parent)
+    words, rows = len(codebooks[KINDS[0]].words), []
     with _one_thread():
-        for _, video, clip in _read_clips(stored, job["shard"], 0):
-            counts = count_clip(clip, codebooks)
-            if video == last:
-                totals[-1] += counts
-                clips[-1] += 1
-            else:
-                totals.append(counts)
-                clips.append(1)
-            last = video
-        rows = [normalise(total, n, words) for total, n in zip(totals, clips, strict=True)]
-        _save_piece(job["piece"], np.stack(rows))
-    return job["size"]
+        for _, clips in groupby(job.clips(), key=itemgetter(0)):  # of one video
+            counts = [count_clip(clip, codebooks) for *_, clip in clips]
+            rows.append(normalise(reduce(np.add, counts), len(counts), words))
+    files.write_array(job.file, (len(rows), len(rows[0])), [np.stack(rows)])
 
 
 def _describe_videos(folder: Path, here: Path, words: int, workers: int, scheduler: str) -> None:
     """Write `<split>.npy`, the vectors, and `<split>.parquet`, their videos, for every split."""
-    splits = [split for split in SPLITS if not (here / f"{split}.parquet").is_file()]
-    jobs = _jobs(folder, here, "", splits, codebooks=str(here))
-    progress = Progress("describing", max(1, sum(job["size"] for job in jobs)), "clips")
-    for done in cluster.run(describe_shard, jobs, workers, scheduler):
-        progress.update(done)
-    for split in splits:
-        stored = Shards(folder / "clips", split)
-        videos = [VIDEOS.empty_table()]
-        videos += [_videos_of(stored, shard) for shard in range(len(stored.counts))]
-        table = pa.concat_tables(videos)
-        files = [here / f"{split}-{shard:05d}.npy" for shard in range(len(stored.counts))]
-        pieces = (np.load(file, allow_pickle=False) for file in files)
-        write_array(here / f"{split}.npy", (len(table), layout(words)["faces"].stop), pieces)
-        with atomic(here / f"{split}.parquet") as temporary:
+    jobs = {split: _jobs(Shards(folder / "clips", split), here, "{}.npy") for split in SPLITS}
+    every = [job for own in jobs.values() for job in own]
+    _run(describe_shard, every, "describing", workers, scheduler)
+    for split, own in jobs.items():
+        table = pa.concat_tables([VIDEOS.empty_table(), *map(_videos_of, own)])
+        pieces = (np.load(job.file, allow_pickle=False) for job in own)
+        files.write_array(here / f"{split}.npy", (len(table), layout(words)["faces"].stop), pieces)
+        with files.atomic(here / f"{split}.parquet") as temporary:
             pq.write_table(table, temporary)
 
 
-def _videos_of(stored: Shards, shard: int) -> pa.Table:
+def _videos_of(job: Job) -> pa.Table:
     """A row a video of a shard: id, labels and the shard's number."""
-    index = stored.index(shard)
-    ids = index["video"].combine_chunks()
-    is_first = np.append(True, pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
-    table = index.select(["video", "labels"]).take(pa.array(np.flatnonzero(is_first)))
-    return table.append_column("shard", pa.array([shard] * len(table), pa.int32())).cast(VIDEOS)
+    index = job.stored.index(job.shard).select(["video", "labels"])
+    first = np.sort(np.unique(index["video"].to_numpy(), return_index=True)[1])
+    shard = pa.array([job.shard] * len(first), pa.int32())
+    return index.take(first).append_column("shard", shard).cast(VIDEOS)
 
 
 class Vectors(NamedTuple):

@@ -42,13 +42,14 @@ def local(clip: np.ndarray) -> dict[str, Local]:
     if T < 9 or min(H, W) < 24:
         raise ValueError(f"a clip of {T}×{H}×{W} has no room for features; 9×24×24 has")
     volume = grey(clip)
+    blocks = _mesh(*(np.arange(CELL, side - CELL + 1, CELL) for side in (H, W)))
+    every_fourth = _mesh(*(np.arange(0, side, GRID) for side in (H, W)))
     found: dict[str, list] = {kind: [] for kind in KINDS}
     for image in volume[chosen(T)]:
-        dots = corners(image)
-        sums, filtered = summed(image), textons(image)
-        for where, points in (("grid", _grid((H, W), CELL, CELL)), ("points", dots)):
-            found[f"hog {where}"].append((_blocks(sums, points), points))
-        for where, points in (("grid", _grid((H, W), GRID, 0)), ("points", dots)):
+        dots, sums, filtered = corners(image), summed(image), textons(image)
+        for where, points in (("grid", blocks), ("points", dots)):
+            found[f"hog {where}"].append((hog(sums, points), points))
+        for where, points in (("grid", every_fourth), ("points", dots)):
             found[f"texton {where}"].append((filtered[tuple(points.T // GRID)], points))
     smooth = smoothed(volume)
     for where, points in (("grid", _lattice(volume.shape)), ("points", events(smooth))):
@@ -68,27 +69,19 @@ def grey(clip: np.ndarray) -> np.ndarray:
     return clip @ (np.array([0.2125, 0.7154, 0.0721], np.float32) / 255)
 
 
-def _grid(size: tuple[int, int], step: int, margin: int) -> np.ndarray:
-    """Rows and columns (N×2) of a grid that stays `margin` pixels inside."""
-    axes = [np.arange(margin, side - margin + (margin > 0), step) for side in size]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 2)
+def _mesh(*axes: np.ndarray) -> np.ndarray:
+    """All points with one coordinate of each axis, the last one changing first: N×axes."""
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))
 
 
 # ------------------------------------------------------------------------------------------- HOG
 
 
-def hog(image: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Histograms of oriented gradients (float N×36) around pixels (N×2) at least 8 from the edge.
-
-    `image` is float H×W, 0…1. A block is 2×2 cells of 8×8 pixels around a point. Its 9 bins are
-    20° of the gradient's direction, from 0° (dark to light along x). On the grid of cells this is
-    `skimage.feature.hog`, except that flat blocks stay near 0.
-    """
-    return _blocks(summed(image), points)
-
-
 def summed(image: np.ndarray) -> np.ndarray:
-    """The gradient's magnitude by its bin, summed from the upper left: 9×(H+1)×(W+1)."""
+    """The magnitude of a frame's gradient by its bin, summed from the upper left: 9×(H+1)×(W+1).
+
+    `image` is float H×W, 0…1.
+    """
     y, x = np.zeros_like(image), np.zeros_like(image)
     y[1:-1], x[:, 1:-1] = image[2:] - image[:-2], image[:, 2:] - image[:, :-2]
     bins = (np.degrees(np.arctan2(y, x)) % 180 // (180 / ANGLES)).astype(np.intp) % ANGLES
@@ -97,7 +90,13 @@ def summed(image: np.ndarray) -> np.ndarray:
     return sums.cumsum(1).cumsum(2)
 
 
-def _blocks(sums: np.ndarray, points: np.ndarray) -> np.ndarray:
+def hog(sums: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Histograms of oriented gradients (float N×36) around pixels (N×2) at least 8 from the edge.
+
+    `sums` are of `summed`. A block is 2×2 cells of 8×8 pixels around a point. Its 9 bins are 20° of
+    the gradient's direction, from 0° (dark to light along x). On the grid of cells this is
+    `skimage.feature.hog`, except that flat blocks stay near 0.
+    """
     corner = [sums[:, points[:, 0] + dy, points[:, 1] + dx]
               for dy in (-CELL, 0, CELL) for dx in (-CELL, 0, CELL)]  # fmt: skip
     cells = np.array([corner[n] - corner[n + 1] - corner[n + 3] + corner[n + 4]
@@ -201,8 +200,7 @@ def _lattice(shape: tuple[int, ...]) -> np.ndarray:
     """Frames, rows and columns of the dense cuboids: first and last that fit in time, N×3."""
     ends = [(m, side - 1 - m) for m, side in zip(_margins(), shape, strict=True)]
     rows, columns = (np.arange(first, last + 1, SPACING) for first, last in ends[1:])
-    axes = np.unique(ends[0]), rows, columns
-    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    return _mesh(np.unique(ends[0]), rows, columns)
 
 
 def cuboids(smooth: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -211,8 +209,8 @@ def cuboids(smooth: np.ndarray, points: np.ndarray) -> np.ndarray:
     In time, y and x (3), at 5×5×5 places of 9 frames × 13×13 pixels. Dollár et al. keep those of
     every pixel and project them; blurred gradients lose little when read at every third pixel.
     """
-    offsets = np.stack(np.meshgrid(CUBOID[0], CUBOID[1], CUBOID[1], indexing="ij"), -1)
-    at, ends = points[:, None] + offsets.reshape(-1, 3), np.array(smooth.shape) - 1  # N×125×3
+    time, space = CUBOID
+    at, ends = points[:, None] + _mesh(time, space, space), np.array(smooth.shape) - 1  # N×125×3
     read = [
         smooth[tuple(np.minimum(at + step, ends).T)] - smooth[tuple(np.maximum(at - step, 0).T)]
         for step in np.eye(3, dtype=int)
