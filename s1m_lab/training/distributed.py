@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,6 +23,8 @@ import torch.distributed.nn
 from torch import Tensor
 
 from s1m_lab.common import system
+from s1m_lab.data import catalog
+from s1m_lab.training import runs
 
 
 class World(NamedTuple):
@@ -82,30 +85,40 @@ def all_gather(x: Tensor) -> Tensor:
     return torch.cat(each)
 
 
-def resolve_machine(precision: str, world: World) -> dict:
-    """The facts of the machine that a run records: precision, threads, ranks, device and torch.
+def begin_or_resume(
+    run: runs.Run, settings: dict, folder: Path, world: World, precision: str = "auto"
+) -> dict:
+    """Begin a run on a dataset or resume it, and set up this process; returns the machine's facts.
 
-    They are decided by rule, never by timing. `precision` "auto" is bf16 where it pays; `threads`
-    are those of each process.
+    They are decided by rule, never by timing: bf16 where it pays, threads for each process. A run
+    keeps the precision and threads it began with, so that it ends in the same bits. Other changes
+    of the machine are printed. A `precision` among the settings goes first.
     """
+    precision = settings.get("precision", precision)
     if precision == "auto":
         precision = "bf16" if system.has_bf16(world.device.type) else "fp32"
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return {
+    now: dict = {
         "precision": precision,
-        "threads": max(1, system.cores() // beside),
+        "threads": max(1, system.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))),
         "ranks": world.ranks,
         "device": torch.cuda.get_device_name() if world.device.type == "cuda" else "cpu",
         "torch": torch.__version__,
     }
-
-
-def print_machine_changes(name: str, begun: dict, now: dict) -> None:
-    """Print the facts of the machine that have changed since a run began."""
+    if world.rank == 0:
+        runs.begin(run.name, settings, now, catalog.load_catalog(folder).attrs["classes"])
+    barrier()
+    begun = run.config["machine"]
+    if run.finished:
+        return begun
     changed = [key for key in ("ranks", "device", "torch") if begun[key] != now[key]]
-    if changed:
+    if changed and world.rank == 0:
         there = ", ".join(f"{key} {begun[key]} (now {now[key]})" for key in changed)
-        print(f"{name} was begun with {there}: its last bits may differ from an undisturbed run's")
+        there = f"{run.name} was begun with {there}"
+        print(f"{there}: its last bits may differ from an undisturbed run's")
+    kept = ("precision",) if "ranks" in changed else ("precision", "threads")
+    machine = now | {key: begun[key] for key in kept}
+    set_up(machine["threads"], settings.get("deterministic", False))
+    return machine
 
 
 def set_up(threads: int, deterministic: bool) -> None:

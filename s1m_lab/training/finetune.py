@@ -9,12 +9,11 @@
 - `scratch`: the same network from random weights.
 
 The paper gives neither rates nor lengths. Here `top` and `top3` choose the rate and the dropout on
-the validation clips (`heads.grid`); `all` and `scratch` follow the recipe of the run they start
-from. With cached features, `top` and `top3` see one crop and flip of a clip; `all` and `scratch`
-see another in every epoch.
+the validation clips (`heads.grid`), and see one crop and flip of a clip. `all` and `scratch` follow
+the recipe of the run they start from, and see another crop in every epoch.
 
-A tuned run is a folder like any other run's. Its `results.json` also has `tune`, `fold` (0 where a
-dataset has none), `start` (a run's name, "" from scratch) and, with few videos, `few`.
+The `results.json` of a tuned run also has `tune`, `fold` (0 where a dataset has none), `start` (a
+run's name, "" from scratch) and, with few videos, `few`.
 """
 
 from collections.abc import Sequence
@@ -25,13 +24,13 @@ from typing import NamedTuple
 from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive
-from s1m_lab.data import catalog, loader
+from s1m_lab.data import loader
 from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, frozen_features, heads, predict, runs, torchvision_models
 from s1m_lab.training.config import RECIPES, TrainConfig
-from s1m_lab.training.train import train
+from s1m_lab.training.train import require_clips, train
 
 WAYS = ("scratch", "top", "top3", "all")
 LAYERS = {"top": "fc7", "top3": "pool5"}  # whose features are cached
@@ -61,10 +60,25 @@ def tune(tuning: Tuning) -> runs.Run:
     A finished run is returned as it is, an interrupted one resumes. Raises ValueError where the
     start cannot be tuned in this way, or the dataset has no train, val or test clips.
     """
-    folder = prepare.prepare(tuning.data)
+    if tuning.way not in WAYS:
+        raise ValueError(f"tune {tuning.way!r} is not one of {', '.join(WAYS)}")
+    folder, start = prepare.prepare(tuning.data), _start(tuning)
+    about = {"tune": tuning.way, "fold": paths.read_description(folder).get("fold", 0)}
+    about |= {"start": start.name} | ({"few": tuning.few} if tuning.few else {})
     if tuning.way in LAYERS:
-        return _tune_top(tuning, folder)
-    return train(*_config(tuning, folder), folder)
+        return _tune_top(tuning, folder, start, about)
+    config = TrainConfig(
+        paths.name(folder),
+        start.model,
+        start.recipe,
+        epochs=tuning.epochs,
+        width=start.width,
+        size=start.size,
+        seed=tuning.seed,
+        start=start.name,
+        few=tuning.few,
+    )
+    return train(config, about, folder)
 
 
 def tune_all(tunings: Sequence[Tuning]) -> list[runs.Run]:
@@ -76,42 +90,33 @@ def tune_all(tunings: Sequence[Tuning]) -> list[runs.Run]:
     return [done[each] for each in tunings]
 
 
-def fold_of(folder: Path) -> int:
-    """The fold in a dataset's `dataset.json`; 0 where it has none."""
-    return paths.read_description(folder).get("fold", 0)
+class _Start(NamedTuple):
+    """The network that a tuning starts from."""
+
+    name: str  # of its run, "" from scratch; or that of torchvision's network
+    weights: str  # identifies them; "" where the settings of the training do
+    model: str
+    recipe: str
+    width: float
+    size: int
 
 
-def _purpose(tuning: Tuning, folder: Path, start: str) -> dict:
-    about = {"tune": tuning.way, "fold": fold_of(folder), "start": start}
-    return about | ({"few": tuning.few} if tuning.few else {})
-
-
-def _config(tuning: Tuning, folder: Path) -> tuple[TrainConfig, dict]:
-    """The training of `scratch` or `all`, and its purpose."""
-    if tuning.way not in WAYS:
-        raise ValueError(f"tune {tuning.way!r} is not one of {', '.join(WAYS)}")
-    run, network = _start(tuning)
-    start = run.name if tuning.way == "all" else ""
-    config = TrainConfig(
-        paths.name(folder),
-        network["model"],
-        _recipe(run),
-        epochs=tuning.epochs,
-        width=network["width"],
-        size=network["size"],
-        seed=tuning.seed,
-        start=start,
-        few=tuning.few,
-    )
-    return config, _purpose(tuning, folder, start)
-
-
-def _start(tuning: Tuning) -> tuple[runs.Run, dict]:
-    """The run to start from, and the facts of its network."""
+def _start(tuning: Tuning) -> _Start:
     if tuning.start in torchvision_models.NAMES:
-        raise ValueError(f"of {tuning.start}, a network of torchvision's, only the top is tuned")
+        if tuning.way != "top":
+            raise ValueError(
+                f"of {tuning.start}, a network of torchvision's, only the top is tuned"
+            )
+        trained = tuning.start.endswith("-kinetics")
+        weights = tuning.start if trained else f"{tuning.start}, seed {tuning.seed}"
+        size = torchvision_models.SIZE
+        return _Start(tuning.start, weights, tuning.start, "pocket", 1.0, size)
     run = runs.load_run(tuning.start)
-    return run, runs.network_facts(run)
+    network, recipe = runs.network_facts(run), _recipe(run)
+    name = "" if tuning.way == "scratch" else run.name
+    return _Start(
+        name, runs.weights_digest(run), network["model"], recipe, network["width"], network["size"]
+    )
 
 
 def _recipe(run: runs.Run) -> str:
@@ -120,63 +125,43 @@ def _recipe(run: runs.Run) -> str:
     return settings.get("recipe") or _recipe(runs.load_run(settings["start"]))
 
 
-def _settings(tuning: Tuning, folder: Path) -> tuple[runs.Run, dict]:
-    """The run of `top` or `top3`, and all settings that decide its weights."""
-    for split in ("train", "val", "test"):
-        if not len(Shards(folder / "clips", split)):
-            raise ValueError(
-                f"{folder.name} has no {split} clips; the top is trained on train, "
-                "chosen on val and scored on test videos"
-            )
-    if tuning.start in torchvision_models.NAMES and tuning.way == "top":
-        model, size, recipe, start = tuning.start, torchvision_models.SIZE, "pocket", tuning.start
-        weights = start if start.endswith("-kinetics") else f"{start}, seed {tuning.seed}"
-    else:
-        run, network = _start(tuning)
-        model, size, recipe = network["model"], network["size"], _recipe(run)
-        start, weights = run.name, runs.weights_digest(run)
-    stored = Shards(folder / "clips", "train")
+def _settings(tuning: Tuning, folder: Path, start: _Start) -> dict:
+    """The settings of `top` or `top3` that decide the weights, without `about`."""
+    require_clips(folder, "train", "val", "test")
+    stored, recipe = Shards(folder / "clips", "train"), RECIPES[start.recipe]
     clips = len(loader.choose_few(stored, tuning.few, tuning.seed)[0])
-    epochs = tuning.epochs or max(EPOCHS, ceil(MIN_STEPS / max(1, clips // BATCH)))
-    settings = {
-        "model": model,
+    return {
+        "model": start.model,
         "data": paths.name(folder),
         "clips": stored.fingerprint,
         "seed": tuning.seed,
         "keep": tuning.keep,
-        "epochs": epochs,
+        "epochs": tuning.epochs or max(EPOCHS, ceil(MIN_STEPS / max(1, clips // BATCH))),
         "batch_size": BATCH,
-        "momentum": RECIPES[recipe].momentum,
-        "decay": RECIPES[recipe].decay,
+        "momentum": recipe.momentum,
+        "decay": recipe.decay,
         "trials": [list(trial) for trial in heads.grid(tuning.keep)],
-        "weights": weights,
+        "weights": start.weights,
         "training": VERSION,
-        **_purpose(tuning, folder, start),
-        **Augment(size, size).settings(),
+        **Augment(start.size, start.size).settings(),
     }
-    return runs.Run(paths.runs() / runs.default_name(settings)), settings
 
 
-def _tune_top(tuning: Tuning, folder: Path) -> runs.Run:
+def _tune_top(tuning: Tuning, folder: Path, start: _Start, about: dict) -> runs.Run:
     """Cache the features, train every trial, score the test clips by the best."""
     system.keep_freed_memory()
-    run, settings = _settings(tuning, folder)
+    settings = _settings(tuning, folder, start) | about
+    run = runs.Run(paths.runs() / runs.default_name(settings))
     with exclusive(run.path):
-        world = distributed.alone()
-        machine = distributed.resolve_machine("auto", world)
-        runs.begin(run.name, settings, machine, catalog.load_catalog(folder).attrs["classes"])
+        world, layer = distributed.alone(), LAYERS[tuning.way]
+        machine = distributed.begin_or_resume(run, settings, folder, world)
         if run.finished:
             return run
-        begun = run.config["machine"]
-        distributed.print_machine_changes(run.name, begun, machine)
-        machine = begun | {key: machine[key] for key in ("device", "torch")}  # of the features
-        distributed.set_up(machine["threads"], deterministic=False)
-        net = _network(tuning, len(run.labels)).to(world.device)
-        layer, weights = LAYERS[tuning.way], settings["weights"]
+        net = _network(tuning, start, len(run.labels)).to(world.device)
         shards = {split: Shards(folder / "clips", split) for split in ("train", "val", "test")}
         features = {
             split: frozen_features.load_or_compute(
-                net, weights, folder, split, layer, tuning.seed, machine
+                net, start.weights, folder, split, layer, tuning.seed, machine
             )
             for split in shards
         }
@@ -187,20 +172,17 @@ def _tune_top(tuning: Tuning, folder: Path) -> runs.Run:
         index = predict.clip_index(shards["test"])
         predict.write_predictions(run, "test", index, net.classes, found)
         keep, lr = settings["trials"][state["best"]["trial"]]
-        more = {key: settings[key] for key in ("tune", "fold", "start", "few") if key in settings}
-        more |= {"keep": keep, "lr": lr}
-        timing = state["seconds"], state["waited"], state["clips"]  # of all trials
-        predict.write_results(run, net, folder, state["best"]["epoch"], *timing, more)
+        more = about | {"keep": keep, "lr": lr}
+        predict.write_results(run, net, folder, state["best"]["epoch"], state, more)
     return run
 
 
-def _network(tuning: Tuning, classes: int):
+def _network(tuning: Tuning, start: _Start, classes: int):
     """The network of the start, with a new last layer."""
-    if tuning.start in torchvision_models.NAMES:
-        return torchvision_models.build(tuning.start, classes, tuning.seed)
-    run, own = _start(tuning)
-    net = models.build(own["model"], classes, own["width"], own["size"], tuning.seed)
-    runs.load_all_but_last_layer(net, run)
+    if start.model in torchvision_models.NAMES:
+        return torchvision_models.build(start.model, classes, tuning.seed)
+    net = models.build(start.model, classes, start.width, start.size, tuning.seed)
+    runs.load_all_but_last_layer(net, runs.load_run(tuning.start))
     return net
 
 

@@ -8,9 +8,8 @@ They are cached in the dataset's `features/` as float32 N×passes×numbers, in t
 A training clip has one pass, with a random crop and flip; validation and test clips have the four
 of §4. Where `pool5` is cached, `fc7` is computed from it, without reading the clips.
 
-A file's name is a fingerprint of the weights, the clips, the seed of the crops, the augmentation
-and the machine's precision and threads. The same batches, computed again, give the same bits.
-(`features/` also holds a folder for each bag of words, see `baseline.bag_of_words`.)
+A file's name is a fingerprint of all that decides its bits. (`features/` also holds a folder for
+each bag of words, see `baseline.bag_of_words`.)
 """
 
 from collections.abc import Iterator
@@ -27,7 +26,6 @@ from s1m_lab.data.shards import Shards
 from s1m_lab.training import predict
 
 VERSION = 1  # raise it when the same network and clips give other numbers
-LAYERS = ("pool5", "fc7")  # the last pooling, the last hidden layer
 MACHINE = ("precision", "threads", "device", "torch")  # the last bits depend on these
 
 
@@ -40,7 +38,7 @@ def load_or_compute(
         net: a `models.Network` with the dataset's number of classes, or one of torchvision's.
         weights: an identifier of the weights below the layer (`runs.weights_digest`).
         folder: of the dataset, its clips made.
-        layer: one of `LAYERS`.
+        layer: "pool5", the last pooling, or "fc7", the last hidden layer.
         seed: of the crops and flips of training clips.
         machine: from the run's `config.json`.
 

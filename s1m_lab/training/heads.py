@@ -32,8 +32,7 @@ RATES = (0.01, 0.1)
 CLIP = 5.0  # norm of the gradient
 MIN_STEPS = 10  # between two validations
 PART = 1024  # clips scored at a time
-COLUMNS = ("step", "trial", "keep", "lr", "epoch", "loss", "val_loss", "val_hit1")
-TIMED = ("seconds",)
+COLUMNS = ("step", "trial", "keep", "lr", "epoch", "loss", "val_loss", "val_hit1", "seconds")
 
 
 class Trial(NamedTuple):
@@ -88,7 +87,7 @@ def search(
     state, tensors = runs.load_checkpoint(run)
     state = state or {"step": 0, "trial": 0, "clips": 0, "seconds": 0.0, "waited": 0.0, "best": {}}
     best = tensors.get("best", {})
-    log = runs.Log(run, COLUMNS + TIMED, state["step"])
+    log = runs.Log(run, COLUMNS, state["step"])
     trials = [Trial(*values) for values in settings["trials"]]
     progress = Progress(f"training {run.name}", len(trials), "trials", state["trial"])
     for number in range(state["trial"], len(trials)):

@@ -5,12 +5,11 @@
     predict_videos("pocket-slow-s0-4fef3e43", ["surf.mp4"])      # a table of new videos
 
 §4: a test clip passes through the network four times (two crops × two flips) and its class
-probabilities are averaged. Those of a video are the mean over its clips. Every run on a dataset is
-tested on the same clips in the same order.
+probabilities are averaged. Those of a video are the mean over its clips.
 
 A run's folder holds `predictions/<split>.npy` (clips×classes) and `<split>.parquet` (the video and
-labels of each clip). All scores are made from these two files. They are written and scored in
-parts, so that memory does not grow with the number of clips.
+labels of each clip). They are written and scored in parts, so that memory does not grow with the
+number of clips. Every run on a dataset is tested on the same clips in the same order.
 """
 
 import os
@@ -135,15 +134,6 @@ def loss_and_hit1(
     return float(np.concatenate(losses).mean()), float(np.concatenate(hits).mean())
 
 
-def score_split(
-    run: runs.Run, net: models.Network, folder: Path, split: str, precision: str, threads: int
-) -> None:
-    """Predict all clips of a split of a dataset folder and write the run's `predictions/`."""
-    shards = Shards(folder / "clips", split)
-    found = probabilities(net, shards, precision, threads, passes=4)
-    write_predictions(run, split, clip_index(shards), net.classes, found)
-
-
 def write_predictions(
     run: runs.Run, name: str, index: pa.Table, classes: int, found: Iterable[np.ndarray]
 ) -> None:
@@ -175,10 +165,10 @@ def load_predictions(run: runs.Run, split: str = "test") -> Predictions:
     if not (folder / f"{split}.parquet").is_file():
         raise FileNotFoundError(f"run {run.name!r} has no predictions on {split!r}; finish it")
     index = pq.read_table(folder / f"{split}.parquet")
+    found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
     ids = index["video"].combine_chunks()
     first = np.append(True, pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
     videos = index.filter(pa.array(first)).select(["video", "labels"]).to_pydict()
-    found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
     number, clip = np.cumsum(first) - 1, index["clip"].to_numpy()
     return Predictions(found, number, clip, videos["video"], videos["labels"])
 
@@ -212,17 +202,17 @@ def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
     if not several:
         raise ValueError("no run to average")
     saved = [load_predictions(run, split) for run in several]
-    first, *others = several
     indexes = [pq.read_table(run.path / "predictions" / f"{split}.parquet") for run in several]
-    for run, index in zip(others, indexes[1:], strict=True):
+    first, clips = several[0], indexes[0]
+    for run, index in zip(several, indexes, strict=True):
         both = f"{run.name!r} cannot be averaged with {first.name!r}: "
         if run.labels != first.labels:
             lists = f"it has {len(run.labels):,} classes, the other {len(first.labels):,}"
             raise ValueError(f"{both}{lists}, and the lists differ")
-        if index.num_rows != indexes[0].num_rows:
-            counts = f"it was tested on {index.num_rows:,} clips, the other on "
-            raise ValueError(f"{both}{counts}{indexes[0].num_rows:,}")
-        if not index.equals(indexes[0]):
+        if len(index) != len(clips):
+            counts = f"it was tested on {len(index):,} clips, the other on {len(clips):,}"
+            raise ValueError(both + counts)
+        if not index.equals(clips):
             raise ValueError(f"{both}they were tested on other clips, or in another order")
     mean: Any = _Mean([p.clip_probabilities for p in saved])
     return saved[0]._replace(clip_probabilities=mean)
@@ -254,32 +244,25 @@ def scores(run: runs.Run, folder: Path) -> dict:
         hits[0] += metrics.hits(part.clip_probabilities, part.clip_labels, 1).sum()
         hits[1:] += [metrics.hits(means, part.labels, k).sum() for k in (1, 5)]
     clips, videos = len(saved.clip_video), len(saved.ids)
+    unread = (pc.field("split") == "test") & (pc.field("status") != "ok")
+    status = pq.read_table(folder / "clips" / "status.parquet", filters=unread)
     return {
         "clip_hit1": float(hits[0] / clips),
         "video_hit1": float(hits[1] / videos),
         "video_hit5": float(hits[2] / videos),
         "clips": clips,
         "videos": videos,
-        "videos_missing": _missing(folder),
+        "videos_missing": len(status),
     }
 
 
-def write_results(
-    run: runs.Run,
-    net,
-    folder: Path,
-    epoch: int,
-    seconds: float,
-    waited: float,
-    clips: int,
-    more: dict[str, Any],
-) -> None:
+def write_results(run: runs.Run, net, folder: Path, epoch: int, state: dict, more: dict) -> None:
     """Write `results.json`, with which a run is finished.
 
-    `epoch` is the best one. `seconds` is the time of training, `waited` the part spent on waiting
-    for data, `clips` the clips trained on. `more` joins the results, or replaces some.
+    `epoch` is the best one. Of the training, `state` has the `seconds`, those `waited` for data and
+    the `clips` trained on. `more` joins the results, or replaces some.
     """
-    settings, machine = run.config["settings"], run.config["machine"]
+    settings, machine, seconds = run.config["settings"], run.config["machine"], state["seconds"]
     results = {
         "model": settings["model"],
         "data": settings["data"],
@@ -289,18 +272,11 @@ def write_results(
         **scores(run, folder),
         "epoch": epoch,
         "seconds": round(seconds, 3),
-        "train_clips_per_second": round(clips / seconds, 1),
-        "data_wait": round(waited / seconds, 4),
+        "train_clips_per_second": round(state["clips"] / seconds, 1),
+        "data_wait": round(state["waited"] / seconds, 4),
         **{key: machine[key] for key in ("precision", "threads", "version", "commit")},
     }
     runs.write_file(run.path / "results.json", results | more)
-
-
-def _missing(folder: Path) -> int:
-    """The number of test videos that could not be read; the status table gives the reasons."""
-    status = pq.read_table(folder / "clips" / "status.parquet", columns=["split", "status"])
-    test = pc.equal(status["split"], "test")
-    return pc.sum(pc.and_(test, pc.not_equal(status["status"], "ok"))).as_py() or 0
 
 
 def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
@@ -312,7 +288,7 @@ def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CL
     import pandas as pd
 
     run = run if isinstance(run, runs.Run) else runs.load_run(run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = distributed.alone().device
     precision = "bf16" if system.has_bf16(device.type) else "fp32"
     net = runs.load_network(run).to(device)
     rows = []

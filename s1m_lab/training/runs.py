@@ -80,15 +80,14 @@ def load_run(run: str | Path) -> Run:
 
 
 def _all() -> list[Run]:
-    return [Run(p.parent) for p in sorted(paths.runs().glob("*/config.json"))]
+    return [Run(file.parent) for file in sorted(paths.runs().glob("*/config.json"))]
 
 
 def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
     """Make the run, or return the one of that name if its settings are the same.
 
-    Otherwise raises ValueError, which lists the differences. An existing run keeps its `machine`:
-    precision and threads are resolved once, so that it ends in the same bits. A new one also
-    records the lab's version and commit.
+    Otherwise raises ValueError, which lists the differences. An existing run keeps its `machine`.
+    A new one also records the lab's version and commit.
     """
     run = Run(paths.runs() / name)
     if not (run.path / "config.json").is_file():
@@ -164,25 +163,13 @@ def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
 
     Each of `tensors` is a dict of name → tensor and becomes one file.
     """
-    from safetensors.torch import save_file
-
     with atomic(run.path / "checkpoint" / f"{state['step']:08d}") as folder:
         folder.mkdir()
         for name, group in tensors.items():
-            group = {key: value.detach().contiguous() for key, value in group.items()}
-            save_file(group, folder / f"{name}.safetensors")
+            _save_tensors(folder / f"{name}.safetensors", group)
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
     for old in _checkpoints(run)[2:]:
         shutil.rmtree(old)
-
-
-def save_first_layer(run: Run, step: int, net) -> None:
-    """Write the weights of conv1 of every stream at a step to `filters/<step>.safetensors`."""
-    from safetensors.torch import save_file
-
-    first = {k: v for k, v in net.state_dict().items() if k.endswith(".conv1.weight")}
-    with atomic(run.path / "filters" / f"{step:08d}.safetensors") as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in first.items()}, temporary)
 
 
 def load_checkpoint(run: Run) -> tuple[dict, dict[str, dict]]:
@@ -204,13 +191,17 @@ def _checkpoints(run: Run) -> list[Path]:
     return sorted((run.path / "checkpoint").glob("[0-9]*"), reverse=True)
 
 
-def save_weights(path: Path, weights: dict, about: dict) -> None:
-    """Write tensors by name, with a dict of all that is needed to use them."""
+def save_weights(path: Path, weights: dict, about: dict | None = None) -> None:
+    """Write tensors by name, atomically, with a dict of all that is needed to use them."""
+    with atomic(path) as temporary:
+        _save_tensors(temporary, weights, about)
+
+
+def _save_tensors(path: Path, tensors: dict, about: dict | None = None) -> None:
     from safetensors.torch import save_file
 
-    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    with atomic(path) as temporary:
-        save_file(weights, temporary, {"s1m_lab": json.dumps(about, ensure_ascii=False)})
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    save_file(tensors, path, about and {"s1m_lab": json.dumps(about, ensure_ascii=False)})
 
 
 def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
@@ -228,10 +219,7 @@ def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
 
 
 def load_network(run: Run):
-    """The network of the best validation epoch, on the CPU, in evaluation mode.
-
-    Raises ValueError as `network_facts` does.
-    """
+    """The network of the best validation epoch, on the CPU; errors are those of `network_facts`."""
     from safetensors.torch import load_file
 
     from s1m_lab import models
@@ -253,8 +241,9 @@ def network_facts(run: Run) -> dict:
     from s1m_lab import models
 
     if (model := run.config["settings"]["model"]) not in models.NAMES:
-        what = "classifies histograms of hand-made features" if model == "histograms" else ""
-        what = what or f"is the last layer of {model}, a network of torchvision's,"
+        what = f"is the last layer of {model}, a network of torchvision's,"
+        if model == "histograms":
+            what = "classifies histograms of hand-made features"
         raise ValueError(
             f"run {run.name!r} {what} and has no network of the lab's that sees frames; name a run "
             "of one: papermill notebooks/03_train.ipynb out.ipynb"
@@ -282,13 +271,13 @@ def load_all_but_last_layer(net, start: Run) -> None:
 
 def commit() -> str:
     """The commit of this code, with `+` if files have changed; empty outside a repository."""
-    git = ["git", "-C", str(paths.REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=12"]
     if not (paths.REPOSITORY / ".git").exists():
         return ""
+    git = ["git", "-C", str(paths.REPOSITORY), "describe"]
+    git += ["--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
     try:
-        found = subprocess.run(
-            [*git, "--exclude=*"], capture_output=True, text=True, timeout=10, check=True
-        )
-        return found.stdout.strip()
+        return subprocess.check_output(
+            git, stderr=subprocess.DEVNULL, text=True, timeout=10
+        ).strip()
     except (OSError, subprocess.SubprocessError):
         return ""

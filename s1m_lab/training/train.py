@@ -24,7 +24,7 @@ from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, require_space
 from s1m_lab.common.progress import Progress
-from s1m_lab.data import catalog, loader
+from s1m_lab.data import loader
 from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
@@ -110,14 +110,10 @@ class Trainer:
 
         Raises ValueError where a run of that name has other settings, and lists them.
         """
-        run, first = self.run, self.world.rank == 0
+        run = self.run
         system.keep_freed_memory()
-        with exclusive(run.path) if first else nullcontext():
-            machine = distributed.resolve_machine(self.config.precision, self.world)
-            if first:
-                labels = catalog.load_catalog(self.folder).attrs["classes"]
-                runs.begin(run.name, self.settings, machine, labels)
-            distributed.barrier()
+        with exclusive(run.path) if self.world.rank == 0 else nullcontext():
+            machine = distributed.begin_or_resume(run, self.settings, self.folder, self.world)
             if not run.finished:
                 self.set_up(machine)
                 self.fit()
@@ -155,17 +151,9 @@ class Trainer:
     # ---------------------------------------------------------------------------------- its set-up
 
     def set_up(self, machine: dict) -> None:
-        """Build the network and its optimizer, and load the last checkpoint, if there is one.
-
-        A run keeps the precision and threads it began with, so that it ends in the same bits.
-        """
-        run, config, world, begun = self.run, self.config, self.world, self.run.config["machine"]
-        if world.rank == 0:
-            distributed.print_machine_changes(run.name, begun, machine)
-        self.precision = begun["precision"]
-        self.threads = (begun if begun["ranks"] == machine["ranks"] else machine)["threads"]
-        distributed.set_up(self.threads, config.deterministic)
-
+        """Build the network and its optimizer, and load the last checkpoint, if there is one."""
+        run, config, world = self.run, self.config, self.world
+        self.precision, self.threads = machine["precision"], machine["threads"]
         self.net = self.build_network()
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.net, config.start),
@@ -253,10 +241,8 @@ class Trainer:
         state, last = self.state, self.last_row
         if self.log:
             seconds = state.seconds - last.seconds
-            speed, wait = (
-                (state.clips - last.clips) / seconds,
-                (state.waited - last.waited) / seconds,
-            )
+            speed = (state.clips - last.clips) / seconds
+            wait = (state.waited - last.waited) / seconds
             self.log.add(state.step, epoch, lr, *losses, state.seconds, speed, wait)
         self.losses, self.last_row = [], replace(state)
 
@@ -279,29 +265,30 @@ class Trainer:
 
     def save_checkpoint(self) -> None:
         """A checkpoint. With the 1st, 2nd, 4th, 8th …, the first layer is kept for good (04)."""
-        step, every = self.state.step, self.recipe.checkpoint
+        step, every, weights = self.state.step, self.recipe.checkpoint, self.net.state_dict()
         if step % every == 0 and (step // every).bit_count() == 1:
-            runs.save_first_layer(self.run, step, self.net)
+            first = {k: v for k, v in weights.items() if k.endswith(".conv1.weight")}
+            runs.save_weights(self.run.path / "filters" / f"{step:08d}.safetensors", first)
         momenta = {
             name: self.optimizer.state[p]["momentum_buffer"]
             for name, p in self.net.named_parameters()
         }
-        weights = self.net.state_dict()
         runs.save_checkpoint(self.run, asdict(self.state), weights=weights, momenta=momenta)
 
     def score(self) -> None:
         """Score the best epoch on the test videos; writes predictions and `results.json`."""
         run, folder, state = self.run, self.folder, self.state
-        if Shards(folder / "clips", "test").fingerprint != run.config["settings"]["clips"]:
+        shards = Shards(folder / "clips", "test")
+        if shards.fingerprint != self.settings["clips"]:
             raise RuntimeError(
                 f"the clips of {folder.name} were made anew while {run.name} trained on them; "
                 f"remove {run.path} and train again"
             )
         net = runs.load_network(run).to(self.world.device)
-        predict.score_split(run, net, folder, "test", self.precision, self.threads)
+        found = predict.probabilities(net, shards, self.precision, self.threads, passes=4)
+        predict.write_predictions(run, "test", predict.clip_index(shards), net.classes, found)
         if self.world.rank == 0:
-            timing = state.seconds, state.waited, state.clips
-            predict.write_results(run, net, folder, state.best_epoch, *timing, self.about)
+            predict.write_results(run, net, folder, state.best_epoch, asdict(state), self.about)
 
 
 def resolve(
@@ -311,12 +298,7 @@ def resolve(
 
     The run need not exist. Its name holds a fingerprint of the settings, clips among them.
     """
-    for split in ("train", "test"):
-        if not len(Shards(folder / "clips", split)):
-            raise ValueError(
-                f"{folder.name} has no {split} clips; a dataset needs videos to train on and "
-                "others to test on (load_statuses lists the status of every video)"
-            )
+    require_clips(folder, "train", "test")
     stored = Shards(folder / "clips", "train")
     clips = len(loader.choose_few(stored, config.few, config.seed)[0])
     config = (_as_start(config) if config.start else config).resolved(clips)
@@ -331,6 +313,16 @@ def resolve(
             del settings[young]
     settings |= Augment(config.size, config.size).settings() | about
     return config, settings, runs.Run(paths.runs() / (config.run or runs.default_name(settings)))
+
+
+def require_clips(folder: Path, *splits: str) -> None:
+    """Raise ValueError where a dataset has no clips of one of these splits."""
+    for split in splits:
+        if not len(Shards(folder / "clips", split)):
+            raise ValueError(
+                f"{folder.name} has no {split} clips; this needs videos of {', '.join(splits)} "
+                "(load_statuses lists the status of every video)"
+            )
 
 
 def _as_start(config: TrainConfig) -> TrainConfig:

@@ -25,13 +25,14 @@ from torch import Tensor, nn
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.common.progress import Progress
-from s1m_lab.data import catalog, loader
+from s1m_lab.data import loader
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, predict, runs
 from s1m_lab.training.baseline import bag_of_words
 from s1m_lab.training.baseline.bag_of_words import Vectors
 from s1m_lab.training.heads import Epoch
+from s1m_lab.training.train import require_clips
 
 MODEL = "histograms"
 VERSION = 1  # raise it when the same vectors and settings give other weights
@@ -46,7 +47,6 @@ BATCH, PATIENCE = 32, 10  # videos a step; epochs without a better one that end 
 PART = 4096  # videos held in memory while they are scored
 LIMIT = 5.0  # standard deviations, of an input
 COLUMNS = ("step", "trial", *GRID, "epoch", "loss", "val_loss", "val_hit1")
-TIMED = ("seconds",)
 
 
 class Trial(NamedTuple):
@@ -117,27 +117,7 @@ def tune(
     """
     system.keep_freed_memory()
     folder = prepare.prepare(data)
-    settings, found = _settings(folder, words, seed, epochs, run)
-    with exclusive(found.path):
-        world = distributed.alone()
-        machine = distributed.resolve_machine("fp32", world)
-        runs.begin(found.name, settings, machine, catalog.load_catalog(folder).attrs["classes"])
-        if not found.finished:
-            vectors = bag_of_words.make_vectors(folder, words, workers, scheduler)
-            distributed.set_up(found.config["machine"]["threads"], deterministic=False)
-            state, best = search(found, vectors, world.device)
-            _score(found, folder, vectors, state, best, world.device)
-    return found
-
-
-def _settings(folder: Path, words: int, seed: int, epochs: int, run: str) -> tuple[dict, runs.Run]:
-    """All settings that decide the weights, and their run."""
-    for split in ("train", "val", "test"):
-        if not len(Shards(folder / "clips", split)):
-            raise ValueError(
-                f"{folder.name} has no {split} clips; the baseline is trained on "
-                "train, tuned on val and scored on test videos"
-            )
+    require_clips(folder, "train", "val", "test")
     settings = {
         "model": MODEL,
         "data": folder.name,
@@ -152,7 +132,15 @@ def _settings(folder: Path, words: int, seed: int, epochs: int, run: str) -> tup
         "features": fingerprint(**bag_of_words.settings(folder, words)),
     }
     name = runs.check_name(run) if run else runs.default_name(settings)
-    return settings, runs.Run(paths.runs() / name)
+    found = runs.Run(paths.runs() / name)
+    with exclusive(found.path):
+        world = distributed.alone()
+        distributed.begin_or_resume(found, settings, folder, world, "fp32")
+        if not found.finished:
+            vectors = bag_of_words.make_vectors(folder, words, workers, scheduler)
+            state, best = search(found, vectors, world.device)
+            _score(found, folder, vectors, state, best, world.device)
+    return found
 
 
 def search(run: runs.Run, vectors: Path, device) -> tuple[dict, dict[str, dict]]:
@@ -166,7 +154,7 @@ def search(run: runs.Run, vectors: Path, device) -> tuple[dict, dict[str, dict]]
     mean, scale = _mean_and_scale(train)
     state, weights = runs.load_checkpoint(run)
     state = state or {"step": 0, "trial": 0, "seconds": 0.0, "waited": 0.0, "best": {}}
-    log = runs.Log(run, COLUMNS + TIMED, state["step"])
+    log = runs.Log(run, (*COLUMNS, "seconds"), state["step"])
     left = settings["epochs"] * (len(trials) - state["trial"])  # at most
     progress = Progress("tuning", state["step"] + left, "epochs", state["step"])
     for number in range(state["trial"], len(trials)):
@@ -270,8 +258,7 @@ def _score(run: runs.Run, folder: Path, vectors: Path, state: dict, weights: dic
     runs.save_weights(run.path / "model.safetensors", net.state_dict(), about)
     clips = len(Shards(folder / "clips", "test"))
     more = {"clip_hit1": None, "clips": clips, "train_clips_per_second": None}  # as in Table 1
-    timing = state["seconds"], state["waited"], 0  # of all trials
-    predict.write_results(run, net, folder, best["epoch"], *timing, more)
+    predict.write_results(run, net, folder, best["epoch"], state | {"clips": 0}, more)
 
 
 def trials(run: runs.Run) -> pd.DataFrame:
