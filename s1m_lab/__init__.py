@@ -35,6 +35,7 @@ _PUBLIC = {
     "TrainConfig": "training.config",
     "Trainer": "training.train",
     "train": "training.train",
+    "find_or_train": "training.train",
     "Tuning": "training.finetune",
     "tune_all": "training.finetune",
     "load_run": "training.runs",

@@ -49,6 +49,14 @@ def train(config: TrainConfig, about: dict | None = None, folder: Path | None = 
         return Trainer(config, about, folder, world).train()
 
 
+def find_or_train(name: str, data: str, model: str, seed: int = 0) -> runs.Run:
+    """The run of that name; without a name the default run of a network, trained if missing."""
+    if name:
+        return runs.load_run(name)
+    print(f"No run is named: the default run of {model} on {data}, trained if it is missing")
+    return train(TrainConfig(data=data, model=model, seed=seed))
+
+
 @dataclass
 class State:
     """The progress of a training: with weights and momenta, all that a checkpoint holds."""

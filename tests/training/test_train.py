@@ -269,6 +269,13 @@ def test_a_notebook_knows_the_run_before_it_is_trained(lab, monkeypatch):
     assert trainer.train() == trainer.run and trainer.run.finished
 
 
+def test_without_a_name_the_default_run_is_trained(lab, monkeypatch):
+    monkeypatch.setattr(train, "train", lambda config: config)
+    assert train.find_or_train("", "films", "single", 3) == TrainConfig("films", "single", seed=3)
+    with pytest.raises(FileNotFoundError, match="no run named 'slwo'"):
+        train.find_or_train("slwo", "films", "single")
+
+
 def test_the_pocket_rate_rises_and_falls():
     pocket = RECIPES["pocket"]
     rates = [train.rate_share(pocket, step, 600, 0) for step in range(600)]
