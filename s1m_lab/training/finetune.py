@@ -63,8 +63,10 @@ def tune(tuning: Tuning) -> runs.Run:
     if tuning.way not in WAYS:
         raise ValueError(f"tune {tuning.way!r} is not one of {', '.join(WAYS)}")
     folder, start = prepare.prepare(tuning.data), _start(tuning)
-    about = {"tune": tuning.way, "fold": paths.read_description(folder).get("fold", 0)}
-    about |= {"start": start.name} | ({"few": tuning.few} if tuning.few else {})
+    fold = paths.read_description(folder).get("fold", 0)
+    about = {"tune": tuning.way, "fold": fold, "start": start.name}
+    if tuning.few:
+        about["few"] = tuning.few
     if tuning.way in LAYERS:
         return _tune_top(tuning, folder, start, about)
     config = TrainConfig(
@@ -93,8 +95,8 @@ def tune_all(tunings: Sequence[Tuning]) -> list[runs.Run]:
 class _Start(NamedTuple):
     """The network that a tuning starts from."""
 
-    name: str  # of its run, "" from scratch; or that of torchvision's network
-    weights: str  # identifies them; "" where the settings of the training do
+    name: str  # of its run, or torchvision's; "" from scratch
+    weights: str  # identifies them
     model: str
     recipe: str
     width: float
@@ -104,19 +106,15 @@ class _Start(NamedTuple):
 def _start(tuning: Tuning) -> _Start:
     if tuning.start in torchvision_models.NAMES:
         if tuning.way != "top":
-            raise ValueError(
-                f"of {tuning.start}, a network of torchvision's, only the top is tuned"
-            )
+            raise ValueError(f"of torchvision's {tuning.start} only the top is tuned")
         trained = tuning.start.endswith("-kinetics")
         weights = tuning.start if trained else f"{tuning.start}, seed {tuning.seed}"
         size = torchvision_models.SIZE
         return _Start(tuning.start, weights, tuning.start, "pocket", 1.0, size)
     run = runs.load_run(tuning.start)
-    network, recipe = runs.network_facts(run), _recipe(run)
+    own, weights, recipe = runs.network_facts(run), runs.weights_digest(run), _recipe(run)
     name = "" if tuning.way == "scratch" else run.name
-    return _Start(
-        name, runs.weights_digest(run), network["model"], recipe, network["width"], network["size"]
-    )
+    return _Start(name, weights, own["model"], recipe, own["width"], own["size"])
 
 
 def _recipe(run: runs.Run) -> str:
