@@ -38,10 +38,10 @@ def write(folder: Path, page: Path, network: bool = False) -> Path:
     if network:
         pictures = _thumbnails(df) | pictures
     addresses = [address for address in pictures.values() if address.startswith("https:")]
-    classes = [
-        _describe(row, pictures.get(label, ""))
-        for label, row in class_sizes(df).sort_index().iterrows()
-    ]
+    classes = class_sizes(df).sort_index().reset_index(names="label").to_dict("records")
+    for row in classes:
+        row["name"] = one_line(row["class"]) or f"class {row['label']}"
+        row["picture"] = pictures.get(row["label"], "")
     text = html.render(
         "class_page.html",
         hosts=sorted({f"https://{urlsplit(address).netloc}" for address in addresses}),
@@ -49,26 +49,10 @@ def write(folder: Path, page: Path, network: bool = False) -> Path:
         classes=classes,
         splits={split: int((df["split"] == split).sum()) for split in SPLITS},
         videos=len(df),
+        clock=clock,
     )
     write_text(page, text)
     return page
-
-
-def _describe(row: pd.Series, picture: str) -> dict:
-    """What the page shows of a class."""
-    counts = [f"{split} {row[split]:,}" for split in SPLITS if row[split]]
-    facts = [" · ".join(counts)]
-    if row["several"]:
-        facts.append(f"{100 * row['several'] / row['videos']:.0f} % in several classes")
-    if row["duration"] > 0:
-        facts.append(f"median duration {clock(row['duration'])}")
-    return {
-        "label": row.name,
-        "name": one_line(row["class"]) or f"class {row.name}",
-        "videos": row["videos"],
-        "facts": [fact for fact in facts if fact],
-        "picture": picture,
-    }
 
 
 def _frames(folder: Path, classes: int) -> dict[int, str]:
