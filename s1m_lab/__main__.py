@@ -1,19 +1,13 @@
-"""The commands of the lab: the doctor, ingest, train, predict, report, suite, exhibits, classes.
+"""The commands of the lab; without one, the doctor says what is broken and how to fix it.
 
-python -m s1m_lab                               what is installed, what is broken, how to fix it
-python -m s1m_lab ingest <data> …               videos → clips, here or on a Dask cluster
-python -m s1m_lab train --model slow …          the settings of TrainConfig; under torchrun too
-python -m s1m_lab predict <run> <folder>        classify the videos of a folder into a CSV
-python -m s1m_lab report <notebook> …           executed notebooks → HTML beside them
-python -m s1m_lab suite <suite.toml>            every report of a suite, and an index of them
-python -m s1m_lab exhibits <suite.toml>         its small reports into the repository
-python -m s1m_lab classes <data>                every class with a picture, as one HTML page
+python -m s1m_lab --help lists them.
 """
 
 import argparse
 import dataclasses
 import importlib
 import importlib.metadata as packages
+import inspect
 import json
 import os
 import platform
@@ -21,6 +15,7 @@ import re
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from s1m_lab import __version__
@@ -32,11 +27,6 @@ INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c cons
 if sys.prefix == sys.base_prefix and "CONDA_PREFIX" not in os.environ and os.name == "posix":
     INSTALL = f'cd "{paths.REPOSITORY}" && make setup && . .venv/bin/activate'
 
-EXHIBITS = """: reports that are up to date are copied to reports/<suite>-<report>.ipynb without
-paths of this machine. Table 1 of 09_results and the paper's claims go into README. Reports that are
-missing, out of date or too large are left out and named; make them with suite first.
-"""
-
 
 class Broken(Exception):
     """What is broken; `mend` is the command, or the words, that fix it."""
@@ -47,7 +37,7 @@ class Broken(Exception):
 
 
 def doctor() -> int:
-    """Print a line per check, and below a broken one its fix; returns how many are broken."""
+    """Print a line per check, and below a broken one its fix; 1 if something is broken."""
     print(f"s1m_lab {__version__} · {platform.platform()} · {sys.executable}\n")
     fixes: list[str] = []
     for check in (python, installed, torch, device, decoder, notebooks, home):
@@ -60,7 +50,7 @@ def doctor() -> int:
             fix = "as above" if fixes[-2:-1] == fixes[-1:] else fixes[-1]
             print(f"          fix it:    {fix}", flush=True)
     print(f"\n{len(fixes)} broken" if fixes else "\neverything works; next: make demo")
-    return len(fixes)
+    return int(len(fixes) > 0)
 
 
 def python() -> str:
@@ -93,9 +83,9 @@ def installed() -> str:
 def torch() -> str:
     """torch and torchvision were built for each other: torch 2.N goes with torchvision 0.(N+15)."""
     versions = packages.version("torch"), packages.version("torchvision")
-    mend = INSTALL.replace("-e .", "--force-reinstall torch torchvision")
     minor, vision = (int(version.split(".")[1]) for version in versions)
     text = "torch {} with torchvision {}".format(*versions)
+    mend = INSTALL.replace("-e .", "--force-reinstall torch torchvision")
     if versions[0].startswith("2.") and vision != minor + 15:
         raise Broken(f"{text}: torch 2.{minor} goes with torchvision 0.{minor + 15}", mend)
     try:
@@ -108,16 +98,13 @@ def torch() -> str:
 def device() -> str:
     import torch
 
-    cores = f"{system.cores()} cores"
-    if not torch.cuda.is_available():
-        if shutil.which("nvidia-smi"):
-            raise Broken(
-                f"an NVIDIA driver is installed, but torch {torch.__version__} finds no GPU",
-                "update the driver for CUDA " + (torch.version.cuda or "(this torch has none)"),
-            )
-        return f"CPU, {cores}; trains in {'bf16' if system.has_bf16('cpu') else 'fp32'}"
-    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return f"{', '.join(names)}, {cores}; trains in {'bf16' if system.has_bf16('cuda') else 'fp32'}"
+    kind = "cuda" if torch.cuda.is_available() else "cpu"
+    if kind == "cpu" and shutil.which("nvidia-smi"):
+        raise Broken(
+            f"an NVIDIA driver is installed, but torch {torch.__version__} finds no GPU",
+            "update the driver for CUDA " + (torch.version.cuda or "(this torch has none)"),
+        )
+    return f"{system.machine()}; trains in {'bf16' if system.has_bf16(kind) else 'fp32'}"
 
 
 def decoder() -> str:
@@ -126,9 +113,7 @@ def decoder() -> str:
 
     from s1m_lab.video import reader, writer
 
-    ramp = np.linspace(0, 160, 64, dtype=np.uint8)
-    frames = np.stack([np.add.outer(ramp, ramp)[..., None] // 2 + 4 * t for t in range(16)])
-    frames = np.repeat(frames, 3, axis=-1).astype(np.uint8)
+    frames = np.linspace(0, 200, 16 * 64 * 64 * 3).astype(np.uint8).reshape(16, 64, 64, 3)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.mp4"
         writer.encode(path, frames)
@@ -167,29 +152,54 @@ def home() -> str:
     return f"{folder}, {free:,.0f} GB free (S1M_HOME moves it)"
 
 
+# ------------------------------------------------------------------------------------ the commands
+# The docstring of a command is its help.
+
+
+def ingest(data: str, **settings) -> int:
+    """Cut a dataset's videos into clips, here or on a Dask cluster, and print its folder."""
+    from s1m_lab.data.ingest import prepare
+
+    print(prepare.prepare(data, **settings))
+    return 0
+
+
+def train(**settings) -> int:
+    """Train one network as the notebook does, data-parallel under torchrun; print its scores."""
+    from s1m_lab.training import train as training_train
+    from s1m_lab.training.config import TrainConfig
+
+    try:
+        config = TrainConfig(**settings)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    run = training_train.train(config)
+    if int(os.environ.get("RANK", 0)) == 0:
+        scores = {key: run.results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")}
+        print(f"{run.path}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+    return 0
+
+
 def predict(run: str, folder: Path, out: Path | None) -> int:
-    """Write path, status and the five most likely labels of every video file in a folder."""
+    """Write path, status and the five most likely labels of a folder's videos into a CSV."""
     from s1m_lab.training import runs
     from s1m_lab.training.predict import predict_videos
     from s1m_lab.video import reader
 
     if not folder.exists():
         sys.exit(f"there is no {folder}")
-    files = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
-    files = [p for p in files if p.suffix.lower() in reader.SUFFIXES or p == folder]
-    if not files:
+    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in reader.SUFFIXES)
+    if not (files := [folder] if folder.is_file() else sorted(found)):
         sys.exit(f"no video in {folder} (looked for {', '.join(sorted(reader.SUFFIXES))})")
-    try:
-        found = runs.load_run(run)
-    except FileNotFoundError as error:
-        sys.exit(str(error))
-    table = predict_videos(found, files)
-    out = out or found.path / f"labels-{folder.resolve().stem}.csv"
+    trained = runs.load_run(run)
+    table = predict_videos(trained, files)
+    out = out or trained.path / f"labels-{folder.resolve().stem}.csv"
     with atomic(out) as temporary:
         table.to_csv(temporary, index=False, float_format="%.6f", errors="backslashreplace")
-    read = int((table["status"] == "ok").sum())
-    failed = table["status"][table["status"] != "ok"].value_counts().sort_index()
-    why = "".join(f" · {reason} {n:,}" for reason, n in failed.items())
+    counts = table["status"].value_counts().sort_index()
+    read = counts.pop("ok") if "ok" in counts else 0
+    why = "".join(f" · {reason} {n:,}" for reason, n in counts.items())
     print(f"{read} of {len(table)} videos labelled{why}: {out}")
     return 0 if read else 1
 
@@ -222,45 +232,12 @@ def _scores(notebook: Path) -> list[str]:
     return lines
 
 
-def train(**settings) -> int:
-    """Train a network as the notebook does, and print its scores; 2 if a setting is wrong."""
-    from s1m_lab.training import train as training_train
-    from s1m_lab.training.config import TrainConfig
-
-    try:
-        config = TrainConfig(**settings)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        run = training_train.train(config)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
-    if int(os.environ.get("RANK", 0)) == 0:
-        scores = {key: run.results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")}
-        print(f"{run.path}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
-    return 0
-
-
-def ingest(data: str, **settings) -> int:
-    """Make the clips of a dataset, and print how many videos have which status."""
-    from s1m_lab.data.ingest import prepare
-
-    try:
-        print(prepare.prepare(data, **settings))
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
-        sys.exit(str(error))
-    return 0
-
-
 def suite(file: Path, workers: int) -> int:
-    """Make the reports of a suite; 1 if one failed."""
+    """Make every report of a suite that is not up to date, and an index of them."""
     from s1m_lab.reports.suite import run
 
     try:
         ended = run(file, workers)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
     except KeyboardInterrupt:  # threads wait for kernels, which end with this process
         print("\ninterrupted; rerun the command to resume", flush=True)
         os._exit(130)
@@ -269,73 +246,52 @@ def suite(file: Path, workers: int) -> int:
 
 
 def exhibits(file: Path) -> int:
-    """Copy the small reports of a suite into the repository; 1 if one was left out."""
+    """Copy the small reports of a suite into the repository, without paths of this machine.
+
+    They become reports/<suite>-<report>.ipynb. Table 1 of 09_results and the paper's claims go into
+    README. Reports that are missing, out of date or too large are left out and named; make them
+    with suite first.
+    """
     from s1m_lab.reports.exhibits import write
 
-    try:
-        return int(write(file) > 0)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
+    return int(write(file) > 0)
 
 
 def classes(data: str, network: bool) -> int:
-    """Write the class page of a dataset into `reports/`."""
+    """Write every class of a dataset with a picture, as one HTML page, into reports/."""
     from s1m_lab.data import datasets
     from s1m_lab.reports import class_page
 
-    try:
-        folder = datasets.listed(data)
-        page = paths.home() / "reports" / f"{folder.name}_classes.html"
-        print(class_page.write(folder, page, network))
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(str(error))
+    folder = datasets.listed(data)
+    page = paths.home() / "reports" / f"{folder.name}_classes.html"
+    print(class_page.write(folder, page, network))
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m s1m_lab",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    names = "ingest | train | predict | report | suite | exhibits | classes"
-    commands = parser.add_subparsers(dest="command", metavar=names)
+    parser = argparse.ArgumentParser(prog="python -m s1m_lab", description=__doc__)
+    commands = parser.add_subparsers(title="commands", metavar="command")
 
-    def command(name: str, text: str, more: str = "") -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=text, description=f"{text}{more}")
+    def command(function: Callable[..., int]) -> argparse.ArgumentParser:
+        text = inspect.getdoc(function) or ""
+        added = commands.add_parser(function.__name__, help=text.split("\n")[0], description=text)
+        added.set_defaults(function=function)
+        return added
 
-    clips = command("ingest", "videos → clips, here or on a Dask cluster")
-    clips.add_argument(
-        "data", help="a dataset's name, a folder or address of class folders, a table"
-    )
-    clips.add_argument("--clips", type=int, help="segments a video")
-    clips.add_argument("--size", type=int, help="side of the stored frames, pixels")
-    clips.add_argument("--max-duration", type=float, help="leave out longer videos, s (0: none)")
-    clips.add_argument("--files", help="folder or address (s3://…) of a catalog's files")
-    clips.add_argument("--output", help="address for the shards (default: in the dataset)")
-    clips.add_argument("--workers", type=int, help="processes here (default and most: the cores)")
-    clips.add_argument("--scheduler", default="", help="a Dask scheduler's address instead")
-    clips.add_argument("--fetch", action="store_true", help="follow the catalog's own addresses")
-    clips.add_argument("--retry", action="store_true", help="try failed videos again")
-    clips.add_argument("--forget", action="store_true", help="remove videos that left the folder")
-    training = command("train", "train one network, data-parallel under torchrun")
-    prediction = command("predict", "classify the videos of a folder into a CSV")
-    prediction.add_argument("run", help="a run's name, or its folder")
-    prediction.add_argument("folder", type=Path, help="a folder of videos, or one video")
-    prediction.add_argument("--out", type=Path, help="the CSV (default: in the run's folder)")
-    pages = command("report", "executed notebooks → HTML beside them")
-    pages.add_argument("notebook", type=Path, nargs="+", help="such as reports/mine.ipynb")
-    listed = "a TOML file that lists reports, such as notebooks/pocket.toml"
-    several = command("suite", "every report of a suite, and an index of them")
-    several.add_argument("file", type=Path, help=listed)
-    several.add_argument(
-        "--workers", type=int, default=0, help="notebooks side by side (default: by the cores)"
-    )
-    shown = command("exhibits", "small reports of a suite → the repository", EXHIBITS)
-    shown.add_argument("file", type=Path, help=listed)
-    page = command("classes", "every class with a picture, as one HTML page")
-    page.add_argument("data", help="a dataset's name, a folder of class folders, or a table")
-    page.add_argument("--network", action="store_true", help="let the page fetch missing pictures")
+    options = command(ingest).add_argument
+    options("data", help="a dataset's name, a folder or address of class folders, a table")
+    options("--clips", type=int, help="segments a video")
+    options("--size", type=int, help="side of the stored frames, pixels")
+    options("--max-duration", type=float, help="leave out longer videos, s (0: none)")
+    options("--files", help="folder or address (s3://…) of a catalog's files")
+    options("--output", help="address for the shards (default: in the dataset)")
+    options("--workers", type=int, help="processes here (default and most: the cores)")
+    options("--scheduler", default="", help="a Dask scheduler's address instead")
+    options("--fetch", action="store_true", help="follow the catalog's own addresses")
+    options("--retry", action="store_true", help="try failed videos again")
+    options("--forget", action="store_true", help="remove videos that left the folder")
+
+    options = command(train).add_argument
     if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
         from s1m_lab.training.config import TrainConfig
 
@@ -343,15 +299,35 @@ def parser() -> argparse.ArgumentParser:
             kind = {"action": "store_true"} if field.type is bool else {"type": field.type}
             text = field.metadata["help"] + f" (default: {field.default})" * bool(field.default)
             name = f"--{field.name.replace('_', '-')}"
-            training.add_argument(name, default=field.default, help=text, **kind)
+            options(name, default=field.default, help=text, **kind)
+
+    options = command(predict).add_argument
+    options("run", help="a run's name, or its folder")
+    options("folder", type=Path, help="a folder of videos, or one video")
+    options("--out", type=Path, help="the CSV (default: in the run's folder)")
+
+    options = command(report).add_argument
+    options("notebook", type=Path, nargs="+", help="such as reports/mine.ipynb")
+
+    listed = "a TOML file that lists reports, such as notebooks/pocket.toml"
+    options = command(suite).add_argument
+    options("file", type=Path, help=listed)
+    options("--workers", type=int, default=0, help="notebooks side by side (default: by the cores)")
+    command(exhibits).add_argument("file", type=Path, help=listed)
+
+    options = command(classes).add_argument
+    options("data", help="a dataset's name, a folder of class folders, or a table")
+    options("--network", action="store_true", help="let the page fetch missing pictures")
     return parser
 
 
 def main() -> int:
     settings = vars(parser().parse_args())
-    functions = {f.__name__: f for f in (ingest, train, predict, report, suite, exhibits, classes)}
-    command = settings.pop("command")
-    return functions[command](**settings) if command else min(doctor(), 1)
+    function = settings.pop("function", doctor)
+    try:
+        return function(**settings)
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -326,25 +326,22 @@ def summary(net: Network):
     """
     import pandas as pd
 
-    rows, hooks = [], []
+    rows = []
 
-    def note(name, module):
-        def hook(module, inputs, output):
-            shape = output.shape[1:] if output.ndim == 2 else output.select(1, 0).shape
-            count = sum(p.numel() for p in module.parameters(recurse=False))
-            rows.append((name, "×".join(map(str, shape)), count))
+    def note(layer: str, shape: Sequence[int], *weights: Tensor) -> None:
+        rows.append((layer, "×".join(map(str, shape)), sum(w.numel() for w in weights)))
 
-        return module.register_forward_hook(hook)
-
-    for name, module in net.named_modules():
-        if isinstance(module, (TimeConv, Norm, Pool, nn.Linear)):
-            hooks.append(note(name.removeprefix("towers.").replace("frame.", ""), module))
-    x = torch.zeros(1, 3, len(net.frames), net.crop, net.crop)
-    for stream, frames in net.streams(x).items():
-        shape = frames.select(1, 0).shape
-        rows.append((f"{stream} (input)", "×".join(map(str, shape)), 0))
+    streams = net.streams(torch.zeros(1, 3, len(net.frames), net.crop, net.crop))
+    for stream, x in streams.items():
+        note(f"{stream} (input)", x[:, 0].shape)
     with torch.no_grad():
-        net(x)
-    for hook in hooks:
-        hook.remove()
+        for stream, x in streams.items():
+            for layer, module in net.towers[stream].named_children():
+                x = module(x)  # T×B×C×H×W
+                if not isinstance(module, nn.ReLU):
+                    name = f"{stream}.{layer}".removeprefix("frame.")
+                    note(name, x[:, 0].shape, *module.parameters())
+    for layer in ("fc6", "fc7", "fc8"):
+        linear = getattr(net, layer)
+        note(layer, [linear.out_features], *linear.parameters())
     return pd.DataFrame(rows, columns=["layer", "shape", "parameters"])

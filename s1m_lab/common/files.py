@@ -2,8 +2,8 @@
 
     with exclusive(folder):                        # one process at a time
         if fingerprint(videos=videos) != before:
-            with atomic(folder / "result.json") as temporary:
-                temporary.write_text(text)
+            with atomic(folder / "scores.npy") as temporary:
+                …
 
 Every long stage (rendering, ingest, training, prediction) is built on these. A stage may be rerun
 at will. It recognises finished work by a fingerprint of its inputs and settings, publishes a file
@@ -80,6 +80,12 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8; what UTF-8 cannot hold becomes `?`."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, "utf-8", errors="replace", newline="\n")
 
 
 def write_json(path: Path, value: object, end: str = "", **options) -> None:

@@ -67,16 +67,15 @@ class Store:
     ) -> list[bytes]:
         """Parts of a file: one read each from this disk, one request for all from a bucket."""
         if self.local:
+            parts = []
             with open(self.path_of(name), "rb", buffering=0) as file:
-                return [self._read_part(file, *part) for part in zip(starts, lengths, strict=True)]
+                for start, length in zip(starts, lengths, strict=True):
+                    file.seek(int(start))
+                    parts.append(file.read(int(length)))
+            return parts
         first, end = int(min(starts)), int(max(s + n for s, n in zip(starts, lengths, strict=True)))
         data = self.read(name, first, end - first)
         return [data[s - first : s - first + n] for s, n in zip(starts, lengths, strict=True)]
-
-    @staticmethod
-    def _read_part(file, start: int, length: int) -> bytes:
-        file.seek(int(start))
-        return file.read(int(length))
 
     def write(self, name: str, data: bytes) -> None:
         """Write a small file atomically."""
@@ -87,12 +86,15 @@ class Store:
             temporary.write_bytes(data)
 
     def remove(self, *names: str) -> None:
-        """Remove files; a missing one is no error."""
-        for name in names:
-            if self.local:
-                Path(self.path_of(name)).unlink(missing_ok=True)
-            elif self.fs.exists(self.path_of(name)):
-                self.fs.rm_file(self.path_of(name))
+        """Remove files or whole folders; a missing one is no error."""
+        for path in map(self.path_of, names):
+            if not self.local:
+                if self.fs.exists(path):
+                    self.fs.rm(path, recursive=True)
+            elif os.path.isdir(path):
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                Path(path).unlink(missing_ok=True)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file directly in the folder, by name.
@@ -109,13 +111,6 @@ class Store:
         self.fs.invalidate_cache()
         files = self.fs.find(self.root, maxdepth=1, detail=True).values()
         return {file["name"].rpartition("/")[2]: file["size"] for file in files}
-
-    def remove_folder(self, folder: str) -> None:
-        """Remove a folder of the store with all its files, if there is one."""
-        if self.local:
-            shutil.rmtree(self.path_of(folder), ignore_errors=True)
-        elif self.fs.exists(self.path_of(folder)):
-            self.fs.rm(self.path_of(folder), recursive=True)
 
 
 def list_files(root: str) -> dict[str, list]:

@@ -1,4 +1,4 @@
-"""What this machine offers: cores, bf16, and how its C library keeps memory.
+"""What this machine is and offers: its parts, cores, bf16, and how its C library keeps memory.
 
 workers = system.cores()
 system.keep_freed_memory()  # before a training
@@ -6,6 +6,10 @@ system.keep_freed_memory()  # before a training
 
 import ctypes
 import os
+import platform
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 
@@ -16,15 +20,29 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def machine() -> str:
+    """The processor, its cores and the GPUs: `AMD EPYC, 2 cores`."""
+    model = re.search(r"^model name\s*: (.+)$", _cpuinfo(), re.MULTILINE)
+    parts = [model[1] if model else platform.processor() or platform.machine()]
+    parts.append(f"{cores()} cores")
+    if shutil.which("nvidia-smi"):
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        parts += subprocess.run(command, capture_output=True, text=True).stdout.splitlines()
+    return ", ".join(" ".join(part.split()) for part in parts)
+
+
+def _cpuinfo() -> str:
+    file = Path("/proc/cpuinfo")
+    return file.read_text() if file.is_file() else ""
+
+
 def has_bf16(device: str = "cpu") -> bool:
     """Whether bf16 is fast on `device`: on GPUs since Ampere, on CPUs with bf16 instructions."""
     if device == "cuda":
         import torch
 
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    cpuinfo = Path("/proc/cpuinfo")
-    flags = cpuinfo.read_text() if cpuinfo.is_file() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return "avx512_bf16" in _cpuinfo() or "amx_bf16" in _cpuinfo()
 
 
 def keep_freed_memory() -> None:

@@ -6,7 +6,6 @@ The page fetches nothing, unless `network` lets it fetch the catalog's thumbnail
 JavaScript; with it, classes are searched by keyboard. `class_page.html` is its template.
 """
 
-import base64
 import io
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,15 +14,16 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab.analysis.catalog import class_sizes
-from s1m_lab.common.files import atomic
+from s1m_lab.common.files import write_text
 from s1m_lab.common.progress import clock
 from s1m_lab.data import catalog, loader, shards
 from s1m_lab.data.splits import SPLITS
+from s1m_lab.figures.frames import data_uri
+from s1m_lab.figures.style import one_line
 from s1m_lab.reports import html
 
 SIDE, QUALITY = 240, 60  # of a picture: its longest side in pixels, its WebP quality
 MOST_SHARDS = 256  # of a split, looked through for a clip of every class
-LONGEST = 100  # characters of a name
 ADDRESS = r"https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?/[\w.~:/?#@!$&'()*+,;=%-]{0,500}"
 
 
@@ -38,46 +38,21 @@ def write(folder: Path, page: Path, network: bool = False) -> Path:
     if network:
         pictures = _thumbnails(df) | pictures
     addresses = [address for address in pictures.values() if address.startswith("https:")]
-    classes = [
-        _describe(row, pictures.get(label, ""))
-        for label, row in class_sizes(df).sort_index().iterrows()
-    ]
+    classes = class_sizes(df).sort_index().reset_index(names="label").to_dict("records")
+    for row in classes:
+        row["name"] = one_line(row["class"]) or f"class {row['label']}"
+        row["picture"] = pictures.get(row["label"], "")
     text = html.render(
         "class_page.html",
         hosts=sorted({f"https://{urlsplit(address).netloc}" for address in addresses}),
-        name=_line(folder.resolve().name),
+        name=one_line(folder.resolve().name),
         classes=classes,
         splits={split: int((df["split"] == split).sum()) for split in SPLITS},
         videos=len(df),
+        clock=clock,
     )
-    with atomic(page) as temporary:
-        temporary.write_text(text, "utf-8", errors="replace", newline="\n")
+    write_text(page, text)
     return page
-
-
-def _describe(row: pd.Series, picture: str) -> dict:
-    """What the page shows of a class."""
-    counts = [f"{split} {row[split]:,}" for split in SPLITS if row[split]]
-    facts = [" · ".join(counts)]
-    if row["several"]:
-        facts.append(f"{100 * row['several'] / row['videos']:.0f} % in several classes")
-    if row["duration"] > 0:
-        facts.append(f"median duration {clock(row['duration'])}")
-    return {
-        "label": row.name,
-        "name": _line(row["class"]) or f"class {row.name}",
-        "videos": row["videos"],
-        "facts": [fact for fact in facts if fact],
-        "picture": picture,
-    }
-
-
-def _line(text: str) -> str:
-    """A text as one short line, without control characters and marks of writing direction."""
-    joiners = "\u200c\u200d"  # some scripts and emoji are spelt with them
-    text = text[: 20 * LONGEST]
-    line = " ".join("".join(c if c.isprintable() or c in joiners else " " for c in text).split())
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
 def _frames(folder: Path, classes: int) -> dict[int, str]:
@@ -102,7 +77,7 @@ def _webp(frame: np.ndarray) -> str:
     picture, file = Image.fromarray(frame), io.BytesIO()
     picture.thumbnail((SIDE, SIDE))  # never made larger
     picture.save(file, "WEBP", quality=QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
+    return data_uri(file.getvalue(), "webp")
 
 
 def _thumbnails(df: pd.DataFrame) -> dict[int, str]:

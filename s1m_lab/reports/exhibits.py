@@ -9,6 +9,7 @@ and no path of this machine. README takes Table 1 and the paper's claims from th
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import pandas as pd
 
 from s1m_lab.analysis.comparisons import AGREES, DISAGREES, OPEN
 from s1m_lab.common import paths
-from s1m_lab.common.files import atomic
+from s1m_lab.common.files import write_text
 from s1m_lab.reports import suite
 from s1m_lab.training import runs
 
@@ -41,22 +42,25 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
     readme, listed, left_out = repository / "README.md", suite.load(file), 0
     if not readme.is_file() or any(mark not in readme.read_text("utf-8") for mark in MARKS):
         raise ValueError(f"{readme} has no place for results: {MARKS[0]} … {MARKS[1]}")
-    names = [f"{file.stem}-{report.name}.ipynb" for report in listed]
-    for report, name in zip(listed, names, strict=True):
+    names = {report.name: f"{file.stem}-{report.name}.ipynb" for report in listed}
+    for report in listed:
+        name = names[report.name]
         try:
             text = exhibit(report, file.stem)
         except ValueError as error:
             print(f"left out  {report.name}: {error}", flush=True)
             left_out += 1
             continue
-        with atomic(repository / "reports" / name) as temporary:
-            temporary.write_text(text, "utf-8", newline="\n")
+        write_text(repository / "reports" / name, text)
         print(f"written   {name}, {len(text.encode()) / 1e3:,.0f} kB", flush=True)
         if report.notebook.name == RESULTS:
-            _write_results(readme, results(report, name))
+            before, _, rest = readme.read_text("utf-8").partition(MARKS[0])
+            after = rest.partition(MARKS[1])[2]
+            own = f"{MARKS[0]}\n\n{results(report, name)}\n\n{MARKS[1]}"
+            write_text(readme, before + own + after)
     for old in (repository / "reports").glob(f"{file.stem}-*.ipynb"):
         about = json.loads(old.read_text("utf-8")).get("metadata", {}).get("s1m_lab", {})
-        if old.name not in names and about.get("suite") == file.stem:
+        if old.name not in names.values() and about.get("suite") == file.stem:
             old.unlink()
     return left_out
 
@@ -92,16 +96,13 @@ def cleaned(nb: "NotebookNode", of: str) -> "NotebookNode":
     nb.metadata["language_info"] = {"name": "python"}
     for cell in nb.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
-        cell.source = shortened(cell.source)
-        outputs = cell.get("outputs", [])
-        outputs = [o for o in outputs if not any("widget" in kind for kind in o.get("data", {}))]
-        for output in outputs:
-            if "metadata" in output:
-                output.metadata = {}
-            for place, kind in _texts(output):
-                place[kind] = shortened(place[kind])
         if cell.cell_type == "code":
-            cell.outputs = outputs
+            cell.outputs = [o for o in cell.outputs if "widget" not in "".join(o.get("data", {}))]
+            for output in cell.outputs:
+                if "metadata" in output:
+                    output.metadata = {}
+    for place, key in _texts(nb):
+        place[key] = shortened(place[key])
     made = (
         f"*Executed on {about['date'][:10]} in {about['seconds']:,.0f} s on {about['machine']}, by "
         f"commit {about['commit'] or 'unknown'} of s1m_lab {about['version']}.*"
@@ -110,11 +111,16 @@ def cleaned(nb: "NotebookNode", of: str) -> "NotebookNode":
     return nb
 
 
-def _texts(output: dict) -> list[tuple[dict, str]]:
-    """Where the texts of an output stand: the dict and its key; pictures are no texts."""
-    found = [(output, "text")] if "text" in output else []
-    data = output.get("data", {})
-    return found + [(data, k) for k, v in data.items() if isinstance(v, str) and k[:6] != "image/"]
+def _texts(nb: dict) -> Iterator[tuple[dict, str]]:
+    """Where the texts of a notebook stand: a dict and its key; pictures are no texts."""
+    for cell in nb["cells"]:
+        yield cell, "source"
+        for output in cell.get("outputs", []):
+            if "text" in output:
+                yield output, "text"
+            for kind, value in output.get("data", {}).items():
+                if isinstance(value, str) and not kind.startswith("image/"):
+                    yield output["data"], kind
 
 
 def shortened(text: str) -> str:
@@ -133,22 +139,12 @@ def shortened(text: str) -> str:
 
 def machine_paths(nb: dict) -> list[str]:
     """The absolute paths in a notebook's texts that begin in a folder of this machine."""
-    texts = [cell["source"] for cell in nb["cells"]]
-    outputs = [output for cell in nb["cells"] for output in cell.get("outputs", [])]
-    texts += [place[kind] for output in outputs for place, kind in _texts(output)]
-    found = re.finditer(START + r"(/([\w.@-]+)/[\w./@-]+)|\b[A-Z]:\\\w+", "\n".join(texts))
+    text = "\n".join(place[key] for place, key in _texts(nb))
+    found = re.finditer(START + r"(/([\w.@-]+)/[\w./@-]+)|\b[A-Z]:\\\w+", text)
     return [m[1] or m[0] for m in found if m[2] is None or Path("/", m[2]).is_dir()]
 
 
 # -------------------------------------------------------------------------------------- the README
-
-
-def _write_results(readme: Path, text: str) -> None:
-    before, _, rest = readme.read_text("utf-8").partition(MARKS[0])
-    after = rest.partition(MARKS[1])[2]
-    with atomic(readme) as temporary:
-        whole = f"{before}{MARKS[0]}\n\n{text}\n\n{MARKS[1]}{after}"
-        temporary.write_text(whole, "utf-8", newline="\n")
 
 
 def results(report: suite.Report, name: str) -> str:
@@ -159,9 +155,9 @@ def results(report: suite.Report, name: str) -> str:
     from s1m_lab.analysis import claims, results, run_groups
     from s1m_lab.analysis.evidence import collect
 
-    known = suite.defaults(report.notebook) | report.parameters
-    found = run_groups.find(known["data"], known["runs"])
-    evidence = collect(found, known["seed"])
+    values = report.values()
+    found = run_groups.find(values["data"], values["runs"])
+    evidence = collect(found, values["seed"])
     table, judged = results.table1(evidence), claims.judge(evidence)
     several = [runs.load_run(name) for name in sorted({n for own in table["runs"] for n in own})]
     if not several:

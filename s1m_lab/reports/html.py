@@ -11,6 +11,8 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
+from s1m_lab.common.files import write_text
+
 
 def onward(notebook: str, data: str) -> str:
     """The command that goes on with a dataset, as Markdown; "" for pocket, which needs no name."""
@@ -23,13 +25,11 @@ def onward(notebook: str, data: str) -> str:
 def html(notebook: str | Path) -> Path:
     """Write an executed notebook as one HTML file beside it, which asks nothing of the network.
 
-    Figures are embedded. Scripts are left out, nbconvert's own (they fetch what draws mathematics,
-    diagrams and widgets; each widget has its static twin) and any that stands in an output.
+    Scripts are left out: nbconvert's own, which fetch what draws mathematics and widgets (each has
+    its static twin), and any that stands in an output.
     """
     from nbconvert import HTMLExporter
     from nbconvert.preprocessors.coalescestreams import CoalesceStreamsPreprocessor
-
-    from s1m_lab.common.files import atomic
 
     notebook = Path(notebook)
     joined = [CoalesceStreamsPreprocessor(enabled=True)]  # lines printed one by one, as one text
@@ -37,8 +37,7 @@ def html(notebook: str | Path) -> Path:
     text, _ = exporter.from_filename(str(notebook))
     text = re.sub(r"<script\b.*?</script\s*>", "", text, flags=re.DOTALL | re.IGNORECASE)
     page = notebook.with_suffix(".html")
-    with atomic(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(page, text)
     return page
 
 

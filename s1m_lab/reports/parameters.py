@@ -12,7 +12,7 @@ notebook with one sentence.
 
 import ast
 import difflib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 
 class ParameterError(Exception):
@@ -41,13 +41,18 @@ def find_problems(cells: list[str], allowed: dict) -> list[str]:
     names must be known only in the cell that papermill injects, the last that opens with
     `# Parameters`.
     """
+    known = ", ".join(allowed)
     given: dict[str, object] = {}
     injected: dict[str, object] = {}
     for cell in cells:
         values = assignments(cell)
         given |= {name: value for name, value in values.items() if name in allowed}
         injected = values if cell.startswith("# Parameters\n") else injected
-    unknown = [_unknown(name, allowed) for name in injected if name not in allowed]
+    unknown = [
+        f"no parameter is called {name!r}; {nearest(name, allowed)} (there are: {known})"
+        for name in injected
+        if name not in allowed
+    ]
     return unknown + [p for name, value in given.items() if (p := _wrong(name, value, allowed))]
 
 
@@ -70,9 +75,10 @@ def _value(node: ast.expr) -> object:
     return ast.literal_eval(node)
 
 
-def _unknown(name: str, allowed: dict) -> str:
-    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0)
-    return f"no parameter is called {name!r}; {_nearest(near)} (there are: {', '.join(allowed)})"
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Which of the known names is most like a wrong one, in words."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    return f"the nearest is {near[0]!r}" if near else "there are none"
 
 
 def _wrong(name: str, value: object, allowed: dict) -> str:
@@ -92,11 +98,6 @@ def _wrong(name: str, value: object, allowed: dict) -> str:
         raw = f"; where digits are meant as text: -r {name} {value}" if number else ""
         return f"{name} must be text; it arrived as {value!r}{raw}"
     if isinstance(wanted, Collection) and value not in wanted:
-        near = difflib.get_close_matches(value, wanted, n=1, cutoff=0)
-        wanted = ", ".join(each or "empty" for each in wanted)
-        return f"{name} cannot be {value!r}; {_nearest(near)} (it may be: {wanted})"
+        known = ", ".join(each or "empty" for each in wanted)
+        return f"{name} cannot be {value!r}; {nearest(value, wanted)} (it may be: {known})"
     return ""
-
-
-def _nearest(near: list[str]) -> str:
-    return f"the nearest is {near[0]!r}"

@@ -406,4 +406,4 @@ def _merge(ingest: Ingest, stems: list[str]) -> None:
     for name in store.sizes():
         if pattern.fullmatch(name) and name.rpartition(".")[0] not in kept:
             store.remove(name)
-    store.remove_folder(".work")
+    store.remove(".work")
