@@ -39,14 +39,8 @@ SCHEMA = pa.schema(
         ("group", pa.string()),  # videos that must not be split (one person, one recording)
     ]
 )
-LOW = [
-    "split",
-    "labels.list.element",
-    "duration",
-    "width",
-    "height",
-    "group",
-]  # columns with few values
+# Columns with few values
+LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]
 PARQUET = {  # ids do not compress, and compressing titles is slowest
     "compression": dict.fromkeys([*SCHEMA.names, "labels.list.element"], "snappy")
     | {"id": "none", "title": "none"},

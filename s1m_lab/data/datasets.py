@@ -14,33 +14,24 @@ add a line to `READERS`.
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from s1m_lab import __version__
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
-from s1m_lab.common.paths import DatasetRef
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
 from s1m_lab.pocket import sports, sports_plan
 
-
-class Reader(NamedTuple):
-    """How one kind of source becomes a catalog."""
-
-    name: str  # for error messages
-    accepts: Callable[[Path | str], bool]
-    read: Callable[[Path | str, int, Iterable[str]], pd.DataFrame]  # source, data_seed, known paths
-
-
-READERS = (  # the first that accepts a source reads it
-    Reader("a folder", folder_reader.accepts, folder_reader.read_folder),
-    Reader("a table (.csv, .parquet)", table_reader.accepts, table_reader.read_table),
-)
+# How each kind of source becomes a catalog; the first reader that accepts a source reads it.
+# `read` takes the source, a data_seed and the paths of the catalog before.
+READERS = {
+    "a folder": (folder_reader.accepts, folder_reader.read_folder),
+    "a table (.csv, .parquet)": (table_reader.accepts, table_reader.read_table),
+}
 
 
 def pairs(folder: Path) -> dict[str, list[list[str]]]:
@@ -108,7 +99,8 @@ def locked(
     """
     ref = paths.parse_dataset(data)
     folder = _make_rendered(str(data), data_seed, workers) or ref.folder
-    _check_exists(ref)
+    if ref.source is None and not (folder / "catalog.parquet").is_file():
+        raise FileNotFoundError(_unknown(folder))
     with _locked_folder(folder):
         if ref.source is None:
             yield folder, _load(folder, data_seed)
@@ -142,32 +134,27 @@ def _make_rendered(name: str, data_seed: int | None, workers: int) -> Path | Non
     return None
 
 
-def _check_exists(ref: DatasetRef) -> None:
-    """Raise where there is neither a dataset nor a source to make it from."""
-    if (ref.folder / "catalog.parquet").is_file() or ref.kind == "address":
-        return
-    if ref.source is not None:
-        _reader(ref.source)
-        return
-    name, place = ref.folder.name, ref.folder.parent
+def _unknown(folder: Path) -> str:
+    """The error that there is no dataset of this name."""
+    name, place = folder.name, folder.parent
     made = {path.parent.name for path in place.glob("*/catalog.parquet")}
     names = sorted({"pocket", "pocket101", *made})
     near = f"for the folder write ./{name}; " if Path(name).is_dir() else ""
-    raise FileNotFoundError(
+    return (
         f'no dataset "{name}" in {place} (there: {", ".join(names)}); {near}'
         "for your own videos give a path: a folder of class folders, or a table (.csv, .parquet) "
         "with the columns path and labels"
     )
 
 
-def _reader(source: Path | str) -> Reader:
-    """The reader of a source; raises where it does not exist or no reader accepts it."""
+def _read(source: Path | str, data_seed: int, known: Iterable[str]) -> pd.DataFrame:
+    """The catalog of a source; raises where it does not exist or no reader accepts it."""
     if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no folder or table {source}")
-    for reader in READERS:
-        if reader.accepts(source):
-            return reader
-    raise ValueError(f"{source} is neither {' nor '.join(reader.name for reader in READERS)}")
+    for accepts, read in READERS.values():
+        if accepts(source):
+            return read(source, data_seed, known)
+    raise ValueError(f"{source} is neither {' nor '.join(READERS)}")
 
 
 def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
@@ -190,7 +177,7 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
     if data_seed is None:
         data_seed = 0 if old is None else old.attrs["data_seed"]
     known = () if forget or old is None else old["path"]
-    df = _reader(source).read(source, data_seed, known)
+    df = _read(source, data_seed, known)
     if gone := df.attrs.get("gone"):
         command = f"python -m s1m_lab ingest {shlex.quote(str(source))} --forget"
         print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {command}")

@@ -11,13 +11,14 @@ and then clips within a window of shards: random enough to train on, and read al
 Frames travel as uint8; `augment` turns them into a network's input on the device.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -92,32 +93,19 @@ def choose_few(shards, videos_per_class: int, seed: int) -> tuple[np.ndarray, np
     0 chooses every clip. The videos are a function of `seed`: those of two a class are among those
     of five. A video of several labels counts for its first.
     """
-    if not videos_per_class:
+    import pandas as pd  # not above: loader processes do without it
+
+    if not videos_per_class or not len(shards):
         return np.arange(len(shards)), shards.counts
-    video_of_clip = [row for s in range(len(shards.counts)) for row in _videos(shards, s)]
-    first: dict[str, tuple[int, int]] = {}  # the label and the first clip of each video
-    for number, (video, label) in enumerate(video_of_clip):
-        first.setdefault(video, (label, number))
-    order = sorted(
-        first, key=lambda video: int(keyed_uniform(seed, FEW_VIDEOS, first[video][1])[0])
-    )
-    chosen: set[str] = set()
-    of_class: Counter[int] = Counter()
-    for video in order:
-        label = first[video][0]
-        of_class[label] += 1
-        if of_class[label] <= videos_per_class:
-            chosen.add(video)
-    is_chosen = np.array([video in chosen for video, _ in video_of_clip], bool)
+    clips = pa.concat_tables([shards.index(s) for s in range(len(shards.counts))])
+    label = pc.list_element(clips["labels"], 0)
+    df = pd.DataFrame({"video": clips["video"].to_pandas(), "label": label.to_pandas()})
+    videos = df.drop_duplicates("video")  # each with the number of its first clip
+    videos = videos.assign(rank=keyed_uniform(seed, FEW_VIDEOS, videos.index.to_numpy()))
+    chosen = videos.sort_values("rank").groupby("label").head(videos_per_class)
+    is_chosen = df["video"].isin(chosen["video"]).to_numpy()
     counts = [part.sum() for part in np.split(is_chosen, np.cumsum(shards.counts)[:-1])]
     return np.flatnonzero(is_chosen), np.array(counts)
-
-
-def _videos(shards, shard: int) -> list[tuple[str, int]]:
-    """The video of each clip of a shard, and its first label."""
-    rows = shards.index(shard)
-    labels = shards.labels(shard, range(len(rows)))
-    return [(v, own[0]) for v, own in zip(rows["video"].to_pylist(), labels, strict=True)]
 
 
 def soft_targets(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:

@@ -9,6 +9,7 @@ may be a page that yt-dlp can read. The network is used only where the user name
 A new protocol is one word in `PROTOCOLS`, if fsspec can read it.
 """
 
+import logging
 import math
 import os
 import re
@@ -80,23 +81,21 @@ def find(
     places = tuple(f"{str(place).rstrip('/')}/" for place in (data, files) if is_url(place))
     addresses = [path for path in paths if path is not None and is_url(path)]
     remote = _remote(addresses, "" if fetch else places)
-    found = []
-    for id, path, url in zip(df["id"], paths, urls, strict=True):
+
+    def source_of(id: str, path: str | None, url: str | None) -> Source | None:
         name = stems.get(id) if path is None else path
-        source: Source | None = None
         if name is None:
-            if fetch and url is not None and re.match("https?://", url):
-                source = Source("address", url, ["address"])
-        elif is_url(name):
-            source = remote.get(name)
-        elif is_url(root) and not os.path.isabs(name):
-            if state := named.get(name):
-                source = Source("bucket", f"{root.rstrip('/')}/{name}", state)
-        else:
-            base = root if files or path is None else folder
-            source = _file(os.path.join(base, name))
-        found.append(source)
-    return found
+            if url is None or not fetch or not re.match("https?://", url):
+                return None
+            return Source("address", url, ["address"])
+        if is_url(name):
+            return remote.get(name)
+        if is_url(root) and not os.path.isabs(name):
+            state = named.get(name)
+            return Source("bucket", f"{root.rstrip('/')}/{name}", state) if state else None
+        return _file(os.path.join(root if files or path is None else folder, name))
+
+    return [source_of(*row) for row in zip(df["id"], paths, urls, strict=True)]
 
 
 def _file(path: str) -> Source | None:
@@ -190,7 +189,7 @@ def _fetch(url: str, folder: str, end: float) -> str:
     options = {
         "format": f"bv*[height<=?{HEIGHT}]/b[height<=?{HEIGHT}]/w",
         "outtmpl": os.path.join(folder, "video.%(ext)s"),
-        "logger": _Silent(),
+        "logger": logging.Logger("yt-dlp", logging.CRITICAL),  # prints nothing
         "progress_hooks": [lambda _: check_time(end)],
         "noprogress": True,
         "noplaylist": True,
@@ -219,14 +218,6 @@ def reason(message: str) -> str:
         if re.search(pattern, message, re.IGNORECASE):
             return name
     return "unreachable"
-
-
-class _Silent:
-    """A logger for yt-dlp that prints nothing."""
-
-    def debug(self, text: str) -> None: ...
-
-    info = warning = error = debug
 
 
 def check_time(end: float) -> None:

@@ -71,11 +71,9 @@ def write(path: Path, clips: Iterable[Clip], quality: int = QUALITY) -> pa.Table
                 _add(tar, f"{clip.key}.{number:02d}.jpg", data)
             _add(tar, f"{clip.key}.json", json.dumps(about).encode())
             sizes = [len(data) for data in images]
-            rows.append((*clip[1:5], offset, sizes))
+            rows.append(dict(zip(SCHEMA.names, (*clip[1:5], offset, sizes), strict=True)))
             offset = tar.offset
-    columns = list(zip(*rows, strict=True)) or [() for _ in SCHEMA]
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+    return pa.Table.from_pylist(rows, SCHEMA)
 
 
 def _encode(image: np.ndarray, quality: int) -> bytes:

@@ -13,11 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SPLITS = ("train", "val", "test")
-NAMES = {
-    **{name: name for name in SPLITS},
-    "validation": "val",
-    "valid": "val",
-}  # spellings of users
+NAMES = {**dict(zip(SPLITS, SPLITS, strict=True)), "validation": "val", "valid": "val"}
 UNGROUPED = (
     "; no groups are known, so videos of one person or scene may stand in several splits: a table "
     "with a column group keeps them together"

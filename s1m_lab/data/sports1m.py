@@ -20,10 +20,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from string import ascii_letters, digits
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -67,14 +65,6 @@ CONTROL = r"[\x00-\x1f\x7f-\x{9f}]"
 NUMBER = r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$"
 
 
-class Checked(NamedTuple):
-    """A batch of rows after the checks."""
-
-    rows: pa.RecordBatch  # in columns of the catalog; the id of a broken row is null
-    hashes: np.ndarray  # uint64 of each id
-    why: np.ndarray  # the number of a reason of `BROKEN`, -1 for a sound row
-
-
 def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFrame:
     """The catalog of Sports-1M as it was published.
 
@@ -94,14 +84,12 @@ def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFr
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pool takes half a second more
     with _source_files(path) as files, ThreadPoolExecutor(system.cores()) as pool:
         read = partial(_read_file, classes=len(classes) or CLASSES, data_seed=data_seed)
-        parts = [part for found in pool.map(read, files) for part in found]
-    if not parts:
+        batches = [batch for found in pool.map(read, files) for batch in found]
+    if not batches:
         raise ValueError(f"{path} lists no videos")
-    why = np.concatenate([part.why for part in parts])
-    why[_already_listed(parts)] = len(BROKEN) - 1
-    sound = np.split(why < 0, np.cumsum([len(part.why) for part in parts])[:-1])
-    kept = [_keep(part.rows, keep) for part, keep in zip(parts, sound, strict=True)]
-    videos = pa.Table.from_batches(sum(kept, []))
+    rows = pa.Table.from_batches(batches)
+    why = np.where(_already_listed(rows), len(BROKEN) - 1, rows["why"].to_numpy())
+    videos = rows.filter(pa.array(why < 0))
     if not classes:
         highest = pc.max(pc.list_flatten(videos["labels"])).as_py()
         classes = [f"class {n}" for n in range((-1 if highest is None else highest) + 1)]
@@ -181,7 +169,7 @@ def _split_of(path: str | Path) -> str:
     return "test" if "test" in Path(path).name.lower() else "train"
 
 
-def _read_file(path: Path, classes: int, data_seed: int) -> list[Checked]:
+def _read_file(path: Path, classes: int, data_seed: int) -> list[pa.RecordBatch]:
     """The rows of a file, checked batch by batch."""
     import duckdb
 
@@ -237,48 +225,24 @@ def _parse_list(path: Path) -> pa.RecordBatch:
 # -------------------------------------------------------------------------------------- the checks
 
 
-def _check(rows: pa.RecordBatch, split: str, classes: int, data_seed: int) -> Checked:
-    """The rows in columns of the catalog, and why each broken one is set aside.
+def _check(rows: pa.RecordBatch, split: str, classes: int, data_seed: int) -> pa.RecordBatch:
+    """The rows in columns of the catalog, the `hash` of each id, and `why` (see `_find_broken`).
 
-    The columns of a broken row mean nothing: dropping the few at the end costs less than copies.
-    """
-    title, labels, duration = rows["stitle"], rows["label487"], rows["duration"]
-    number = labels.flatten().to_numpy(zero_copy_only=False)
-    wrong = ~((number >= 0) & (number < classes) & (number == np.floor(number)))
-    classless = np.zeros(len(rows), bool)
-    classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
-    seconds = parse_seconds(duration)
-    size = pc.fill_null(pc.binary_length(rows["id"]), 0).to_numpy()
-    long = _true(pc.greater(pc.binary_length(title), 1000))
-    long[long] = _true(pc.greater(pc.utf8_length(title.filter(long)), 1000))
-    conditions = [
-        (size < 1) | (size > 100) | ~_true(pc.equal(pc.ascii_trim(rows["id"], ID_LETTERS), "")),
-        ~_true(pc.greater(pc.list_value_length(labels), 0)),
-        classless,
-        _true(duration.is_valid()) & ~_true(pc.greater(seconds, 0)),
-        long,
-        _true(pc.match_substring_regex(title, CONTROL)),
-    ]
-    why = np.select(conditions, range(len(conditions)), -1)
-    ids = _null_unless(pa.array(why < 0), rows["id"])
-    hashes = hash_ids(ids, data_seed)
-    return Checked(_columns(rows, ids, seconds, split, hashes), hashes, why)
-
-
-def _columns(
-    rows: pa.RecordBatch, ids: pa.Array, seconds: pa.Array, split: str, hashes: np.ndarray
-) -> pa.RecordBatch:
-    """The rows in the catalog's columns; a row that names no split is of `split`.
-
-    An eighth of train becomes val: the hashes that begin with three zero bits. A size below 1
-    becomes null, and so does an address that is not http.
+    The id of a broken row is null; its other columns mean nothing. A row that names no split is of
+    `split`. An eighth of train becomes val: the hashes that begin with three zero bits. A size
+    below 1 becomes null, and so does an address that is not http.
     """
     image, source = rows["thumbnail"], rows["source487"]
-    http = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
-    url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
-    youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), pc.match_substring(ids, "."))
+    is_number = pc.match_substring_regex(rows["duration"], NUMBER)
+    seconds = _null_unless(is_number, rows["duration"]).cast(pa.float32())
+    why = _find_broken(rows, seconds, classes)
+    ids = _null_unless(pa.array(why < 0), rows["id"])
+    hashes = hash_ids(ids, data_seed)
     split = pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split)
     val = pc.and_(pc.equal(split, "train"), pa.array(hashes >> np.uint64(61) == 0))
+    http = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
+    youtube = pc.and_not(pc.equal(pc.binary_length(ids), 11), pc.match_substring(ids, "."))
+    url = pc.binary_join_element_wise("https://www.youtube.com/watch?v", ids, "=")
     columns = {
         "id": ids,
         "split": pc.if_else(val, "val", split),
@@ -287,10 +251,33 @@ def _columns(
         "duration": seconds,
         "thumbnail": _null_unless(http, image),
         "url": _null_unless(youtube, url),
+        "hash": hashes,
+        "why": why,
     }
     for side in ("width", "height"):
         columns[side] = _null_unless(pc.greater(rows[side], 0), rows[side])
     return pa.RecordBatch.from_pydict(columns)
+
+
+def _find_broken(rows: pa.RecordBatch, seconds: pa.Array, classes: int) -> np.ndarray:
+    """Why each row is set aside: the number of a reason of `BROKEN`, -1 for a sound row."""
+    title, labels = rows["stitle"], rows["label487"]
+    number = labels.flatten().to_numpy(zero_copy_only=False)
+    wrong = ~((number >= 0) & (number < classes) & (number == np.floor(number)))
+    classless = np.zeros(len(rows), bool)
+    classless[pc.list_parent_indices(labels).to_numpy()[wrong]] = True
+    size = pc.fill_null(pc.binary_length(rows["id"]), 0).to_numpy()
+    long = _true(pc.greater(pc.binary_length(title), 1000))
+    long[long] = _true(pc.greater(pc.utf8_length(title.filter(long)), 1000))
+    conditions = [
+        (size < 1) | (size > 100) | ~_true(pc.equal(pc.ascii_trim(rows["id"], ID_LETTERS), "")),
+        ~_true(pc.greater(pc.list_value_length(labels), 0)),
+        classless,
+        _true(rows["duration"].is_valid()) & ~_true(pc.greater(seconds, 0)),
+        long,
+        _true(pc.match_substring_regex(title, CONTROL)),
+    ]
+    return np.select(conditions, range(len(conditions)), -1)
 
 
 def _true(condition: pa.Array) -> np.ndarray:
@@ -301,12 +288,6 @@ def _true(condition: pa.Array) -> np.ndarray:
 def _null_unless(condition: pa.Array, values: pa.Array) -> pa.Array:
     """The values, null where the condition is false; not copied where it never is."""
     return values if pc.all(condition).as_py() else pc.if_else(condition, values, None)
-
-
-def parse_seconds(duration: pa.Array) -> pa.Array:
-    """float32 of every JSON text that is a number of less than ten digits, else null."""
-    number = pc.match_substring_regex(duration, NUMBER)
-    return _null_unless(number, duration).cast(pa.float32())
 
 
 def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
@@ -325,30 +306,21 @@ def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
     return hashes
 
 
-def _already_listed(parts: list[Checked]) -> np.ndarray:
-    """The places of videos whose id another row has, which stands before it or in test.
+def _already_listed(rows: pa.Table) -> np.ndarray:
+    """Whether another row has the same id, and stands before this one or in test.
 
-    A video in train and test is tested on, and never trained on.
+    A video in train and test is tested on, and never trained on. Of a million ids two share a hash
+    with a chance of 3e-8.
     """
-    hashes = np.concatenate([part.hashes for part in parts])
-    ordered = np.sort(hashes)
-    at = np.flatnonzero(np.isin(hashes, ordered[1:][ordered[1:] == ordered[:-1]]))
-    rows = pa.Table.from_batches([part.rows.select(["id", "split"]) for part in parts])
-    rows = rows.take(pa.array(at)).to_pandas()
-    rows = rows.assign(train=rows["split"] != "test", at=at).sort_values(["id", "train", "at"])
-    return rows["at"][rows["id"].duplicated() & rows["id"].notna()].to_numpy()
-
-
-def _keep(rows: pa.RecordBatch, sound: np.ndarray) -> list[pa.RecordBatch]:
-    """The sound rows: slices between the few broken ones, or a copy where these are many."""
-    broken = np.flatnonzero(~sound)
-    if len(broken) > 100:
-        return [rows.filter(pa.array(sound))]
-    return [rows.slice(a + 1, b - a - 1) for a, b in pairwise([-1, *broken, len(rows)])]
+    order = np.argsort(pc.not_equal(rows["split"], "test").to_numpy(), kind="stable")
+    listed = order[rows["id"].is_valid().to_numpy()[order]]
+    twice = np.zeros(len(rows), bool)
+    twice[listed] = pd.Series(rows["hash"].to_numpy()[listed]).duplicated()
+    return twice
 
 
 def _count_reasons(why: np.ndarray) -> dict[str, int]:
-    """How many rows are broken, by reason; `why` is as in `Checked`."""
+    """How many rows are broken, by reason; `why` is as in `_find_broken`."""
     counts = np.bincount(why[why >= 0], minlength=len(BROKEN)).tolist()
     return {reason: n for reason, n in zip(BROKEN, counts, strict=True) if n}
 
@@ -373,12 +345,11 @@ def fold_files(source: Path) -> list[Path]:
     They lie in the folder `source`, or else in the one above.
     """
 
-    def matching(pattern: str) -> list[Path]:
+    found = []
+    for pattern in ("cross-validation/sports*.txt", "sports_mids.txt"):
         inside, above = (sorted(folder.glob(pattern)) for folder in (source, source.parent))
-        return inside or above
-
-    halves = matching("cross-validation/sports*.txt")
-    return [f for f in halves if re.fullmatch(HALF, f.name)] + matching("sports_mids.txt")
+        found += inside or above
+    return [f for f in found if re.fullmatch(HALF, f.name) or f.name == "sports_mids.txt"]
 
 
 def save_folds(source: Path, folder: Path, classes: list[str]) -> None:
@@ -423,8 +394,9 @@ def _write_folds(path: Path, folds: dict[int, dict[str, Path]], classes: int) ->
 
 def read_list(path: Path, classes: int) -> tuple[pa.RecordBatch, dict[str, int]]:
     """`id, labels` of the sound lines of a list, repeated ids too, and broken lines by reason."""
-    rows, _, why = _check(_parse_list(path), "", classes, data_seed=0)
-    return rows.select(["id", "labels"]).filter(pa.array(why < 0)), _count_reasons(why)
+    rows = _check(_parse_list(path), "", classes, data_seed=0)
+    sound = rows.filter(pc.less(rows["why"], 0)).select(["id", "labels"])
+    return sound, _count_reasons(rows["why"].to_numpy())
 
 
 def overlap(folder: Path) -> pd.DataFrame:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from s1m_lab.common.paths import is_url
 from s1m_lab.data import catalog, splits
 
+TEXT = ("path", "split", "group", "title")  # columns of a table, beside labels
 # Labels that are numbers: `168,169`, or `168.0` as pandas writes it beside an empty cell
 NUMBERS = r"^[,;| ]*\d+(\.0*)?([,;| ]+\d+(\.0*)?)*[,;| ]*$"
 
@@ -52,22 +53,12 @@ def read_table(path: Path | str, data_seed: int = 0, known: Iterable[str] = ()) 
     codes, classes = label_codes(rows["labels"], path.parent / "labels.txt")
     good = pc.greater(pc.list_value_length(codes), 0)
     rows, codes = catalog.keep_rows(rows, good, broken, "without labels"), codes.filter(good)
-    columns = {
-        name: rows[name] for name in ("split", "group", "title") if name in rows.schema.names
-    }
+    columns = {"id": rows["path"], "labels": codes, "path": rows["path"]}
+    columns |= {name: rows[name] for name in TEXT[1:] if name in rows.column_names}
     if "split" in columns:
         columns["split"] = splits.parse_splits(columns["split"], str(path))
-    df = catalog.table(
-        {
-            "id": rows["path"],
-            "labels": codes,
-            "path": [
-                name if is_url(name) else os.path.join(path.parent, name)
-                for name in rows["path"].to_pylist()
-            ],
-            **columns,
-        }
-    ).to_pandas(types_mapper=pd.ArrowDtype)
+    df = catalog.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
+    df["path"] = [name if is_url(name) else os.path.join(path.parent, name) for name in df["path"]]
     twice = df["id"].duplicated()
     if twice.any():
         broken["of a video already listed (labels joined)"] += int(twice.sum())
@@ -89,13 +80,14 @@ def read_rows(path: Path) -> pa.Table:
         if path.suffix.lower() == ".parquet":
             found = pq.read_table(path)
         else:
-            parse = pyarrow.csv.ParseOptions(delimiter=_delimiter(path), newlines_in_values=True)
-            names = pyarrow.csv.open_csv(path, parse_options=parse).schema.names
+            text = dict.fromkeys([*TEXT, "labels"], pa.string())
             found = pyarrow.csv.read_csv(
                 path,
-                parse_options=parse,
+                parse_options=pyarrow.csv.ParseOptions(
+                    delimiter=_delimiter(path), newlines_in_values=True
+                ),
                 convert_options=pyarrow.csv.ConvertOptions(
-                    column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
+                    column_types=text, strings_can_be_null=True
                 ),
             )
     except pa.ArrowInvalid as error:
@@ -108,14 +100,10 @@ def read_rows(path: Path) -> pa.Table:
             f"{path} has no column {' and no column '.join(sorted(missing))}; it needs path and "
             f"labels (and may have split, group, title), it has {', '.join(found.column_names)}"
         )
-    text = [name for name in ("path", "split", "group", "title") if name in found.column_names]
-    if twice := [name for name in [*text, "labels"] if found.column_names.count(name) > 1]:
+    columns = [name for name in (*TEXT, "labels") if name in found.column_names]
+    if twice := [name for name in columns if found.column_names.count(name) > 1]:
         raise ValueError(f"{path} has several columns {' and '.join(twice)}; rename the others")
-    for name in text:
-        found = found.set_column(
-            found.column_names.index(name), name, found[name].cast(pa.string())
-        )
-    return found.set_column(found.column_names.index("labels"), "labels", _joined(found["labels"]))
+    return pa.table({name: _as_text(found[name]) for name in columns})
 
 
 def _delimiter(path: Path) -> str:
@@ -129,11 +117,11 @@ def _delimiter(path: Path) -> str:
     return found[0] if found else ","
 
 
-def _joined(labels: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Labels as text, several joined by `|`."""
-    if pa.types.is_list(labels.type) or pa.types.is_large_list(labels.type):
-        return pc.binary_join(labels.cast(pa.list_(pa.string())), "|")
-    return labels.cast(pa.string())
+def _as_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column as text; the elements of a list are joined by `|`."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        return pc.binary_join(column.cast(pa.list_(pa.string())), "|")
+    return column.cast(pa.string())
 
 
 def label_codes(labels: pa.ChunkedArray, names: Path) -> tuple[pa.Array, list[str]]:

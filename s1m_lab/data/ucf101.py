@@ -18,10 +18,8 @@ features of slow fusion at full width would take 40 GB a fold for `top3` and 14 
 """
 
 import os
-import re
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -35,7 +33,8 @@ from s1m_lab.video.reader import SUFFIXES
 
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
 FOLDS = 3
-CLIP = re.compile(r"(?P<folder>[^/\\]+)[/\\](?P<id>v_\w+_g(?P<group>\d+)_c(?P<clip>\d+))\.\w+")
+CLIP = r"(?P<folder>[^/\\ ]+)[/\\](?P<id>v_\w+_(?P<group>g\d+)_(?P<clip>c\d+))\.\w+"
+LINE = rf"^{CLIP}(?: +(?:(?P<label>\d+)|.*))?$"
 OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"
 MUSIC, SPORTS = "Playing Musical Instruments", "Sports"
 # Soomro, Zamir and Shah, UCF101 (CRCV-TR-12-01), as Table 4 of the paper groups its classes
@@ -58,21 +57,6 @@ CATEGORIES = {
         ThrowDiscus UnevenBars VolleyballSpiking""".split(),
 }  # fmt: skip
 INGEST = {"clips": {"train": 50, "val": 20, "test": 20}}  # §4.3: 50 a video; tested as Sports-1M
-
-
-class ListedClip(NamedTuple):
-    """One line of a list."""
-
-    id: str  # v_Class_gGG_cCC
-    label: int
-    split: str  # train or test
-    group: str  # g01
-    clip: str  # c02
-
-    @property
-    def key(self) -> tuple[int, str]:
-        """Equal for a line and its file, which may differ in case."""
-        return self.label, self.id.lower()
 
 
 # ------------------------------------------------------------------------------ lists and folders
@@ -106,24 +90,28 @@ def read_ucf101(
         )
     classes = read_classes(folder / CLASS_FILE)
     broken: Counter = Counter()
-    rows = [
-        row for split, path in names.items() for row in _read_list(path, split, classes, broken)
-    ]
-    rows = _drop_repeats(rows, broken)
+    rows = pd.concat(
+        _read_list(path, classes, broken).assign(split=split) for split, path in names.items()
+    )
+    rows["key"] = list(zip(rows["label"], rows["id"].str.lower(), strict=True))
+    twice = rows.duplicated(["key", "split"])
+    broken["listed twice"] = twice.sum()
+    rows = rows[~twice]
     _check_groups(rows, folder, fold)
     root = _find_videos(folder, str(videos or ""), classes)
     files = _list_files(root, classes) if root else {}
-    unlisted = Counter(classes[label] for label, _ in set(files) - {row.key for row in rows})
-    missing = Counter(classes[row.label] for row in rows if root and row.key not in files)
+    unlisted = Counter(classes[label] for label, _ in set(files) - set(rows["key"]))
+    missing = Counter(classes[key[0]] for key in rows["key"] if root and key not in files)
     broken["listed, but without a file (they stay)"] = missing.total()
     broken["in a class folder, but in no list of this fold"] = unlisted.total()
+    names_of = rows["label"].map(dict(enumerate(classes)))
     columns = {
-        "id": [row.id for row in rows],
-        "split": [row.split for row in rows],
-        "labels": [[row.label] for row in rows],
-        "title": [f"{classes[row.label]}, {row.group}, {row.clip}" for row in rows],
-        "path": [files.get(row.key) for row in rows],
-        "group": [f"{classes[row.label]}-{row.group}" for row in rows],
+        "id": rows["id"],
+        "split": rows["split"],
+        "labels": [[label] for label in rows["label"]],
+        "title": names_of + ", " + rows["group"] + ", " + rows["clip"],
+        "path": [files.get(key) for key in rows["key"]],
+        "group": names_of + "-" + rows["group"],
     }
     df = catalog.finish(catalog.table(columns), classes, data_seed, broken)
     df.attrs["fold"] = fold
@@ -148,12 +136,9 @@ def find_lists(path: Path) -> Path:
 def read_classes(path: Path) -> list[str]:
     """The class names of `classInd.txt` (`1 ApplyEyeMakeup`), by number from 0 on."""
     lines = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
-    numbers = [words[0] for words in lines]
-    if any(len(words) != 2 for words in lines) or numbers != [
-        str(k + 1) for k in range(len(lines))
-    ]:
+    if [words[:-1] for words in lines] != [[str(n)] for n in range(1, len(lines) + 1)]:
         raise ValueError(f"{path} must have a class a line: 1 ApplyEyeMakeup, 2 ApplyLipstick, …")
-    return [words[1] for words in lines]
+    return [words[-1] for words in lines]
 
 
 def categories(classes: list[str]) -> dict[str, list[str]]:
@@ -165,44 +150,32 @@ def categories(classes: list[str]) -> dict[str, list[str]]:
     }
 
 
-def _read_list(path: Path, split: str, classes: list[str], broken: Counter) -> list[ListedClip]:
-    """The clips of a list; lines that name none are counted in `broken`."""
-    number, rows = {name.lower(): n for n, name in enumerate(classes)}, []
-    for n, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
-        name, _, label = line.strip().partition(" ")
-        clip = CLIP.fullmatch(name)
-        if not clip:
-            broken[f"in {path.name}, a line that names no clip"] += bool(name)
-            continue
-        known = number.get(clip["folder"].lower())
-        given = int(label) - 1 if label.strip().isdigit() else known
-        if given is None or not 0 <= given < len(classes) or known not in (None, given):
-            raise ValueError(f"{path}, line {n}: {line.strip()!r} is of no class of {CLASS_FILE}")
-        group, take = f"g{clip['group']}", f"c{clip['clip']}"
-        rows.append(ListedClip(clip["id"], given, split, group, take))
-    return rows
+def _read_list(path: Path, classes: list[str], broken: Counter) -> pd.DataFrame:
+    """The clips of a list: `id, label, group` (`g01`) `, clip` (`c02`).
+
+    Lines that name no clip are counted in `broken`. Raises ValueError for a line of no class.
+    """
+    lines = pd.Series(path.read_text("utf-8-sig").splitlines(), dtype=str).str.strip()
+    rows = lines[lines != ""].str.extract(LINE)
+    broken[f"in {path.name}, a line that names no clip"] = rows["id"].isna().sum()
+    rows = rows.dropna(subset="id")
+    known = rows["folder"].str.lower().map({name.lower(): n for n, name in enumerate(classes)})
+    label = (rows["label"].astype(float) - 1).fillna(known)
+    wrong = ~label.isin(range(len(classes))) | (known.notna() & (known != label))
+    for n in label.index[wrong]:
+        raise ValueError(f"{path}, line {n + 1}: {lines[n]!r} is of no class of {CLASS_FILE}")
+    return rows.assign(label=label.astype(int))
 
 
-def _drop_repeats(rows: list[ListedClip], broken: Counter) -> list[ListedClip]:
-    """Each clip once, as it is listed first."""
-    first: dict[tuple[str, str], ListedClip] = {}
-    for row in rows:
-        first.setdefault((row.id.lower(), row.split), row)
-    broken["listed twice"] = len(rows) - len(first)
-    return list(first.values())
-
-
-def _check_groups(rows: list[ListedClip], folder: Path, fold: int) -> None:
+def _check_groups(rows: pd.DataFrame, folder: Path, fold: int) -> None:
     """Raise ValueError where a group stands in both lists."""
-    sides: dict[tuple[int, str], dict[str, str]] = {}  # group → split → one of its clips
-    for row in rows:
-        sides.setdefault((row.label, row.group), {}).setdefault(row.split, row.id)
-    torn = [sorted(ids.values()) for ids in sides.values() if len(ids) == 2]
-    if torn:
+    first = rows.groupby(["label", "group", "split"], sort=False)["id"].first()
+    torn = first.unstack().reindex(columns=["train", "test"]).dropna()
+    if len(torn):
         raise ValueError(
             f"{folder}: {len(torn)} groups stand in both trainlist{fold:02}.txt and "
-            f"testlist{fold:02}.txt ({' and '.join(torn[0])}); their clips are of the same person "
-            "or place, and a score on them would say little"
+            f"testlist{fold:02}.txt ({' and '.join(sorted(torn.iloc[0]))}); their clips are of the "
+            "same person or place, and a score on them would say little"
         )
 
 
@@ -220,10 +193,8 @@ def _find_videos(lists: Path, videos: str, classes: list[str]) -> Path | None:
 def _class_folders(root: Path, classes: list[str]) -> dict[Path, int]:
     """The class folders in `root` and their labels."""
     number = {name.lower(): n for n, name in enumerate(classes)}
-    there = [Path(entry.path) for entry in os.scandir(root) if entry.is_dir()]
-    return {
-        path: number[path.name.lower()] for path in sorted(there) if path.name.lower() in number
-    }
+    there = {path: number.get(path.name.lower()) for path in sorted(root.iterdir())}
+    return {path: n for path, n in there.items() if n is not None and path.is_dir()}
 
 
 def _list_files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:

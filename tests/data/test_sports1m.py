@@ -266,8 +266,8 @@ def test_odd_letters_are_found_in_their_row_alone(tmp_path):
     truth = [-1, 5, -1, -1, -1, 0, 3, -1]
     for start in range(len(truth)):
         checked = sports1m._check(rows.slice(start), "train", 487, 0)
-        assert checked.why.tolist() == truth[start:]
-        assert checked.rows["id"].is_null().to_pylist() == [n >= 0 for n in truth[start:]]
+        assert checked["why"].to_pylist() == truth[start:]
+        assert checked["id"].is_null().to_pylist() == [n >= 0 for n in truth[start:]]
 
 
 def test_a_zip_is_read_and_never_unpacked_by_its_names(tmp_path):

@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 DEATHS = 1000  # most workers that one job may kill
+DEADLY = "the workers of a job die again and again"
 
 
 def run(
@@ -56,7 +57,7 @@ def _one_process(make: Callable, jobs: Iterable) -> Iterator:
                 except BrokenProcessPool:
                     pool = start()
             else:
-                raise RuntimeError("the workers of a job die again and again")
+                raise RuntimeError(DEADLY)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -72,11 +73,24 @@ def _end_with_parent() -> None:
 
 
 def _dask(make: Callable, jobs: Iterable, workers: int, scheduler: str) -> Iterator:
-    from distributed import Client, as_completed
+    import dask
+    from distributed import Client, LocalCluster, as_completed
     from distributed.scheduler import KilledWorker
 
     with ExitStack() as stack:
-        address = scheduler or stack.enter_context(_workers(workers))
+        address: str | LocalCluster = scheduler
+        if not scheduler:
+            stack.enter_context(_hidden_main())
+            stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": 0}))
+            cluster = LocalCluster(
+                n_workers=workers,
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=0,
+                dashboard_address="127.0.0.1:0",  # any free port
+                silence_logs=logging.CRITICAL,
+            )
+            address = stack.enter_context(cluster)
         client = stack.enter_context(Client(address))
         print(f"Dask's dashboard: {client.dashboard_link}", flush=True)
         if not client.nthreads():
@@ -89,44 +103,21 @@ def _dask(make: Callable, jobs: Iterable, workers: int, scheduler: str) -> Itera
             running[future.key] = job, deaths
             results.add(future)
 
-        for job in itertools.islice(waiting, _processes(client)):
-            submit(job)
-        for future in results:
+        while True:
+            # a job for each worker; at least one, since dead workers are being replaced
+            free = max(1, len(client.nthreads())) - len(running)
+            for job in itertools.islice(waiting, max(0, free)):
+                submit(job)
+            if not running:
+                break
+            future = next(results)
             job, deaths = running.pop(future.key)
             try:
                 yield future.result()
             except KilledWorker:
                 if deaths == DEATHS:
-                    raise RuntimeError("the workers of a job die again and again") from None
+                    raise RuntimeError(DEADLY) from None
                 submit(job, deaths + 1)
-            for job in itertools.islice(waiting, max(0, _processes(client) - len(running))):
-                submit(job)
-
-
-def _processes(client) -> int:
-    """How many workers there are; 1 while dead ones are being replaced."""
-    return max(1, len(client.nthreads()))
-
-
-@contextmanager
-def _workers(n: int) -> Iterator:
-    """A scheduler and `n` processes with one thread each on this machine."""
-    import dask
-    from distributed import LocalCluster
-
-    with (
-        _hidden_main(),
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        LocalCluster(
-            n_workers=n,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",  # any free port
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-    ):
-        yield cluster
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from s1m_lab.common.files import fingerprint
 from s1m_lab.data.ingest.worker import ShardJob, Video
@@ -42,40 +41,47 @@ class ShardJobs:
         sources: list[Source | None],
         retry: bool = False,
     ):
-        self.store, self.settings, self.sources, self.retry = store, settings, sources, retry
+        self.df, self.store, self.settings = df, store, settings
+        self.sources, self.retry = sources, retry
         self.old: dict[str, list[str]] = {}  # by name: older shards that hold clips of its videos
-        rows = pa.Table.from_pandas(df[["id", "labels", "duration"]], preserve_index=False)
-        if pc.count_distinct(rows["id"]).as_py() < len(rows):
+        if df["id"].duplicated().any():
             raise ValueError("two videos of the catalog have the same id")
+        rows = pa.Table.from_pandas(df[["id", "labels", "duration"]], preserve_index=False)
         self.rows = rows.combine_chunks()
         self.keys, self.shards = _plan(df, settings)
-
-    def __len__(self) -> int:
-        return len(self.shards)
+        # fingerprints of what the pixels of a split's clips depend on, of every job, and of all
+        # jobs and the states of their videos' files
+        pixels = {k: value for k, value in settings.items() if k not in ("clips", "max_duration")}
+        self.cuts = {s: fingerprint(settings=pixels, clips=n) for s, n in settings["clips"].items()}
+        facts = [(job.inputs, job.states) for job in self]
+        self.inputs = [inputs for inputs, _ in facts]
+        now = fingerprint(now=[states for _, states in facts])
+        self.marks = {"work": fingerprint(inputs=self.inputs), "now": now}
 
     def __iter__(self) -> Iterator[ShardJob]:
-        return (self[n] for n in range(len(self)))
+        return (self[n] for n in range(len(self.shards)))
 
     def __getitem__(self, n: int) -> ShardJob:
         name, split, rows = self.shards[n]
-        clips, settings = self.settings["clips"][split], self.settings
         columns = self.rows.take(pa.array(rows)).to_pydict()
         columns["duration"] = [None if pd.isna(s) else s for s in columns["duration"]]
         listed = list(map(list, zip(*columns.values(), strict=True)))  # id, labels, duration
-        keys = [f"{key:016x}" for key in self.keys[rows].tolist()]
-        sources = [self.sources[row] for row in rows.tolist()]
-        columns = [keys, *columns.values(), sources]
-        videos = [Video(*values) for values in zip(*columns, strict=True)]
-        pixels = {k: value for k, value in settings.items() if k not in ("clips", "max_duration")}
+        videos = [
+            Video(f"{key:016x}", id, own, duration, self.sources[row])
+            for key, (id, own, duration), row in zip(
+                self.keys[rows].tolist(), listed, rows, strict=True
+            )
+        ]
+        clips = self.settings["clips"][split]
         return ShardJob(
             store=self.store,
             name=name,
             split=split,
             clips=clips,
-            settings=settings,
+            settings=self.settings,
             videos=videos,
-            inputs=fingerprint(name=name, settings=settings, clips=clips, videos=listed),
-            cut=fingerprint(settings=pixels, clips=clips),
+            inputs=fingerprint(name=name, settings=self.settings, clips=clips, videos=listed),
+            cut=self.cuts[split],
             retry=self.retry,
             old=self.old.get(name, []),
         )

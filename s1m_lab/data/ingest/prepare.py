@@ -14,15 +14,15 @@ older shards, so that a new video, a changed file or label, or a retry costs no 
 video out of reach keeps its clips, with a printed line; what could not be made again is never lost.
 """
 
+import importlib.util
 import json
 import math
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,8 +35,7 @@ from s1m_lab.common.progress import Progress
 from s1m_lab.common.storage import Store
 from s1m_lab.data import datasets, locate, shards
 from s1m_lab.data.ingest import cluster, worker
-from s1m_lab.data.ingest.plan import PlannedShard, ShardJobs, clip_bytes
-from s1m_lab.data.ingest.worker import ShardJob
+from s1m_lab.data.ingest.plan import ShardJobs, clip_bytes
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.video import container
 
@@ -51,47 +50,6 @@ DEFAULTS: dict = {
     "clips": {"train": 8, "val": 4, "test": 20},  # §3.3: 20 clips a test video
     "max_duration": None,  # s
 }
-
-
-@dataclass
-class Request:
-    """What a caller of `prepare` asks for, beside the dataset; see there."""
-
-    clips: int | dict | None
-    size: int | tuple[int, int] | None
-    max_duration: float | None
-    files: str | None
-    output: str | None
-    workers: int
-    scheduler: str
-    fetch: bool
-    retry: bool
-
-
-@dataclass
-class Ingest:
-    """An ingest before its first shard is cut."""
-
-    folder: Path  # of the dataset
-    df: pd.DataFrame
-    settings: dict
-    remembered: dict  # all that was ever asked for, kept in `clips/asked.json`
-    jobs: ShardJobs
-    inputs: list[str]  # of each job
-    marks: dict[str, str]  # `work` and `now`: fingerprints of the jobs and of the files' states
-
-    @property
-    def clips_folder(self) -> Path:
-        return self.folder / "clips"
-
-
-class StoredVideo(NamedTuple):
-    """What an older shard holds of a video."""
-
-    stem: str
-    cut: str
-    clips: int
-    duration: float | None
 
 
 def prepare(
@@ -138,76 +96,77 @@ def prepare(
     if files and not is_url(files) and not Path(files).expanduser().is_dir():
         raise FileNotFoundError(f"files is {files}, and there is no such folder")
     with datasets.locked(data, data_seed, workers, forget) as (folder, df):
-        request = Request(
-            clips, size, max_duration, files, output, workers, scheduler, fetch, retry
-        )
-        ingest = _plan(str(data), folder, df, request)
-        before = _last_marks(ingest)
-        if retry or before != ingest.marks:
-            stems = _survey(ingest)
-            todo = [n for n, shard in enumerate(ingest.jobs.shards) if shard.name not in stems]
-            if todo or before.get("work") != ingest.marks["work"]:
-                _cut_shards(ingest, request, stems, todo)
-            write_json(ingest.clips_folder / "made.json", ingest.marks)
-        if not shards.describe(ingest.clips_folder)["shards"]:
+        here = folder / "clips"
+        new = {"max_duration": max_duration, "files": files, "output": output}
+        settings, asked = _settings(folder, df.attrs["data_seed"], clips, size, new)
+        root, files = asked.get("output") or str(here), asked.get("files") or ""
+        sources = locate.find(df, folder, files, fetch, str(data))
+        _check_sources(sources, df, folder, files)
+        jobs = ShardJobs(df, root, settings, sources, retry)
+        before = _last_marks(here, jobs)
+        if retry or before != jobs.marks:
+            stems = _survey(jobs)
+            todo = [n for n, shard in enumerate(jobs.shards) if shard.name not in stems]
+            if todo or before.get("work") != jobs.marks["work"]:
+                _make_room(jobs, todo)
+                here.mkdir(parents=True, exist_ok=True)
+                (here / "index.parquet").unlink(missing_ok=True)  # nobody reads half-made clips
+                write_json(here / "asked.json", asked)
+                if any(place.startswith("memory:") for place in (root, files, str(data))):
+                    workers = 1  # that memory belongs to this process
+                stems |= _cut_shards(jobs, todo, workers, scheduler)
+                _merge(here, jobs, [stems[shard.name] for shard in jobs.shards])
+                print(_summary(folder), flush=True)
+                if broken := df.attrs.get("broken"):
+                    rows = " · ".join(f"{n:,} {reason}" for reason, n in broken.items())
+                    print(f"set aside when the catalog was read: {rows}", flush=True)
+            write_json(here / "made.json", jobs.marks)
+        if not shards.describe(here)["shards"]:
             why = load_statuses(folder)["meaning"].iloc[0]
             raise ValueError(f"not one clip could be made; {_summary(folder)} ({why})")
     return folder
 
 
-def _plan(data: str, folder: Path, df: pd.DataFrame, request: Request) -> Ingest:
-    """Settings, sources and jobs of an ingest; raises where not one video is in reach."""
-    settings, remembered = _settings(folder, df, request)
-    root = remembered.get("output") or str(folder / "clips")
-    files = remembered.get("files") or ""
-    if any(place.startswith("memory:") for place in (root, files, data)):
-        request.workers = 1  # that memory belongs to this process
-    sources = locate.find(df, folder, files, request.fetch, data)
-    if not any(sources) and not (folder / "clips" / "index.parquet").is_file():
-        raise ValueError(_nowhere(df, folder, files))
+def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) -> None:
+    """Raise where not one video is in reach, or yt-dlp is needed and missing."""
     if any(source and source.kind == "address" for source in sources):
-        _need_yt_dlp()
-    jobs = ShardJobs(df, root, settings, sources, request.retry)
-    facts = [(job.inputs, job.states) for job in jobs]
-    inputs = [own for own, _ in facts]
-    now = fingerprint(now=[states for _, states in facts])
-    marks = {"work": fingerprint(inputs=inputs), "now": now}
-    return Ingest(folder, df, settings, remembered, jobs, inputs, marks)
+        if importlib.util.find_spec("yt_dlp") is None:
+            raise ModuleNotFoundError(
+                "fetching videos needs yt-dlp: pip install -c constraints.txt -e '.[youtube]'"
+            )
+    if any(sources) or (folder / "clips" / "index.parquet").is_file():
+        return
+    if df["path"].notna().all() and not files:
+        where = "the places that its catalog names"
+    else:
+        where = f"{files or folder / 'videos'}, where files are found by id"
+    raise ValueError(
+        f"none of the {len(df):,} videos of {folder.name} is in {where}; --files names the folder "
+        "or address they lie in, --fetch follows the catalog's own addresses"
+    )
 
 
-def _cut_shards(ingest: Ingest, request: Request, stems: dict[str, str], todo: list[int]) -> None:
-    """Cut the shards `todo`, merge them with the finished ones (`stems`), and report."""
-    jobs, folder = ingest.jobs, ingest.clips_folder
-    planned = [jobs.shards[n] for n in todo]
-    if not is_url(jobs.store):
-        require_space(Path(jobs.store), 1.2 * _expected_bytes(ingest, planned))
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "index.parquet").unlink(missing_ok=True)  # so that nobody reads half-made clips
-    write_json(folder / "asked.json", ingest.remembered)
-    found = [source for shard in planned for row in shard.rows if (source := jobs.sources[row])]
-    little = sum(source.size for source in found) < LITTLE
-    progress = Progress("ingest", sum(len(shard.rows) for shard in planned), "videos")
+def _make_room(jobs: ShardJobs, todo: list[int]) -> None:
+    """Raise `OSError` unless the disk can hold the clips of the shards `todo`."""
+    if is_url(jobs.store):
+        return
+    clips = 0
+    for shard in (jobs.shards[n] for n in todo):
+        near = sum(bool((own := jobs.sources[row]) and own.state) for row in shard.rows)
+        clips += near * jobs.settings["clips"][shard.split]
+    require_space(Path(jobs.store), 1.2 * clips * clip_bytes(jobs.settings))
+
+
+def _cut_shards(jobs: ShardJobs, todo: list[int], workers: int, scheduler: str) -> dict[str, str]:
+    """Cut the shards `todo`; returns their stems, by the names of their jobs."""
+    rows = [row for n in todo for row in jobs.shards[n].rows]
+    little = sum(own.size for row in rows if (own := jobs.sources[row])) < LITTLE
+    progress, stems = Progress("ingest", len(rows), "videos"), {}
     pending = (jobs[n] for n in todo)  # each is built when a worker is free
-    for name, stem, videos in cluster.run(
-        worker.cut_shard, pending, request.workers, request.scheduler, little
-    ):
+    for name, stem, videos in cluster.run(worker.cut_shard, pending, workers, scheduler, little):
         stems[name] = stem
         progress.update(videos)
-    _merge(ingest, [stems[shard.name] for shard in jobs.shards])
-    print(_summary(ingest.folder), flush=True)
-    if broken := ingest.df.attrs.get("broken"):
-        rows = " · ".join(f"{n:,} {reason}" for reason, n in broken.items())
-        print(f"set aside when the catalog was read: {rows}", flush=True)
-
-
-def _expected_bytes(ingest: Ingest, planned: list[PlannedShard]) -> float:
-    """About the bytes of the clips of all videos of these shards that are in reach."""
-    clips, sources = ingest.settings["clips"], ingest.jobs.sources
-    count = sum(
-        clips[shard.split] * sum(bool(sources[row] and sources[row].state) for row in shard.rows)
-        for shard in planned
-    )
-    return clip_bytes(ingest.settings) * count
+    return stems
 
 
 def load_statuses(folder: Path) -> pd.DataFrame:
@@ -228,44 +187,24 @@ def _summary(folder: Path) -> str:
     return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}"
 
 
-def _nowhere(df: pd.DataFrame, folder: Path, files: str) -> str:
-    """The error that no video of a catalog was found, and where we looked."""
-    if df["path"].notna().all() and not files:
-        where = "the places that its catalog names"
-    else:
-        where = f"{files or folder / 'videos'}, where files are found by id"
-    return (
-        f"none of the {len(df):,} videos of {folder.name} is in {where}; --files names the folder "
-        "or address they lie in, --fetch follows the catalog's own addresses"
-    )
-
-
-def _need_yt_dlp() -> None:
-    try:
-        import yt_dlp  # noqa: F401
-    except ImportError:
-        raise ModuleNotFoundError(
-            "fetching videos needs yt-dlp: pip install -c constraints.txt -e '.[youtube]'"
-        ) from None
-
-
-def _settings(folder: Path, df: pd.DataFrame, request: Request) -> tuple[dict, dict]:
-    """The settings of the clips, and all that was ever asked for.
+def _settings(
+    folder: Path,
+    data_seed: int,
+    clips: int | dict | None,
+    size: int | tuple[int, int] | None,
+    new: dict,
+) -> tuple[dict, dict]:
+    """The settings of the clips, and all that was ever asked for; `new` is the rest of it.
 
     The latter is kept in `clips/asked.json`, so that a training does not make clips anew that
     somebody made with other settings.
     """
     own, path = datasets.own_settings(folder), folder / "clips" / "asked.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
-    asked = before | {
-        name: value
-        for name in ("max_duration", "files", "output")
-        if (value := getattr(request, name)) is not None
-    }
+    asked = before | {name: value for name, value in new.items() if value is not None}
     for name in ("files", "output"):
         if asked.get(name) and not is_url(asked[name]):
             asked[name] = str(Path(asked[name]).expanduser().resolve())
-    size, clips = request.size, request.clips
     if size is not None:
         asked["height"], asked["width"] = (size, size) if isinstance(size, int) else size
     if clips is not None:
@@ -274,7 +213,7 @@ def _settings(folder: Path, df: pd.DataFrame, request: Request) -> tuple[dict, d
         clips = dict.fromkeys(SPLITS, clips) if isinstance(clips, int) else clips
         asked["clips"] = {**before.get("clips", {}), **clips}
     settings = {name: {**DEFAULTS, **own, **asked}[name] for name in DEFAULTS}
-    settings |= {"data_seed": df.attrs["data_seed"], "version": VERSION}
+    settings |= {"data_seed": data_seed, "version": VERSION}
     settings["max_duration"] = settings["max_duration"] or None
     each = {**DEFAULTS["clips"], **own.get("clips", {}), **asked.get("clips", {})}
     settings["clips"] = {split: int(each[split]) for split in SPLITS}
@@ -294,72 +233,76 @@ def _check_settings(settings: dict) -> None:
         raise ValueError(f"max_duration is {settings['max_duration']} s; it cannot be below 0")
 
 
-def _last_marks(ingest: Ingest) -> dict:
+def _last_marks(here: Path, jobs: ShardJobs) -> dict:
     """The marks of the ingest that ended last; {} unless its index and all its shards are there."""
-    folder, root = ingest.clips_folder, ingest.jobs.store
-    if not (folder / "index.parquet").is_file() or not (folder / "made.json").is_file():
+    if not (here / "index.parquet").is_file() or not (here / "made.json").is_file():
         return {}
-    about, sizes = shards.describe(folder), Store(root).sizes()
+    about, sizes = shards.describe(here), Store(jobs.store).sizes()
     complete = all(sizes.get(shard["name"]) == shard["bytes"] for shard in about["shards"])
-    if not complete or about["root"] != _index_root(folder, root):
+    if not complete or about["root"] != _index_root(here, jobs.store):
         return {}
-    return json.loads((folder / "made.json").read_text("utf-8"))
+    return json.loads((here / "made.json").read_text("utf-8"))
 
 
-def _index_root(folder: Path, root: str) -> str:
+def _index_root(here: Path, root: str) -> str:
     """Where the shards lie, as the index says it: "" for beside the index."""
-    return "" if root == str(folder) else root
+    return "" if root == str(here) else root
 
 
-def _survey(ingest: Ingest) -> dict[str, str]:
+def _survey(jobs: ShardJobs) -> dict[str, str]:
     """The stems of the finished shards, by the names of their jobs.
 
-    The other jobs are told (`jobs.old`) which older shards hold clips or statuses of their videos.
+    Jobs get the stems of the older shards (`jobs.old`) that hold clips or statuses of their videos.
     Raises ValueError where clips would be lost that cannot be made again.
     """
-    jobs, store = ingest.jobs, Store(ingest.jobs.store)
-    numbers = {inputs: n for n, inputs in enumerate(ingest.inputs)}
+    store, numbers = Store(jobs.store), {inputs: n for n, inputs in enumerate(jobs.inputs)}
     finished: dict[str, tuple[int, str]] = {}  # name → sound videos, stem; the best one counts
-    stored: dict[str, list[StoredVideo]] = {}  # by id
+    rows = []
     for stem, (_, facts) in _read_side_files(store, worker.list_stems(store.sizes())):
         number = numbers.get(facts["inputs"])
         if number is not None and worker.is_current(job := jobs[number], facts):
             sound = sum(row["status"] == "ok" for row in facts["statuses"])
             finished[job.name] = max(finished.get(job.name, (0, "")), (sound, stem))
         for row in facts["statuses"]:
-            video = StoredVideo(stem, facts["cut"], row["clips"], row.get("duration"))
-            stored.setdefault(row["id"], []).append(video)
-    away, lost = 0, list[str]()
-    for job in jobs if stored else ():
-        own_away, own_lost = _out_of_reach(job, stored)
-        away, lost = away + own_away, lost + own_lost
-        if job.name not in finished:
-            found = {old.stem for video in job.videos for old in stored.get(video.id, ())}
-            jobs.old[job.name] = sorted(found)
-    if lost:
-        raise ValueError(
-            f"{len(lost):,} videos are out of reach ({', '.join(lost[:3])}, …) and the settings "
-            "have changed, so that their clips would go and could not be made again; bring the "
-            f"videos back, forget them (--forget), or delete {store.root} to go on without them"
-        )
-    if away:
-        print(f"{away:,} videos are out of reach now; the clips they have are used", flush=True)
+            rows.append((row["id"], stem, facts["cut"], row["clips"], row.get("duration")))
+    old = pd.DataFrame(rows, columns=["id", "stem", "cut", "clips", "seconds"])
+    old = old.astype({"clips": int, "seconds": float}).merge(_videos(jobs), on="id")
+    jobs.old = {name: sorted(set(stems)) for name, stems in old.groupby("shard")["stem"]}
+    _keep_out_of_reach(old[old["away"] & (old["clips"] > 0)], jobs)
     return {name: stem for name, (_, stem) in finished.items()}
 
 
-def _out_of_reach(job: ShardJob, stored: dict[str, list[StoredVideo]]) -> tuple[int, list[str]]:
-    """How many videos of a job have clips but are out of reach, and which would lose the clips."""
-    away, lost = 0, []
-    for video in job.videos:
-        clips = [old for old in stored.get(video.id, ()) if old.clips]
-        if video.state is not None or not clips:
-            continue
-        away += 1
-        usable = any(old.cut == job.cut for old in clips)
-        duration = video.duration or max(old.duration or 0 for old in clips)
-        if not usable or duration > (job.settings["max_duration"] or math.inf):
-            lost.append(video.id)
-    return away, lost
+def _videos(jobs: ShardJobs) -> pd.DataFrame:
+    """Each video of the jobs: `id, shard, wanted` (its `cut`), `listed` (s), `away` (no file)."""
+    names = np.empty(len(jobs.df), object)
+    for shard in jobs.shards:
+        names[shard.rows] = shard.name
+    return pd.DataFrame(
+        {
+            "id": jobs.df["id"].to_numpy(object),
+            "shard": names,
+            "wanted": jobs.df["split"].map(jobs.cuts).to_numpy(object),
+            "listed": jobs.df["duration"].to_numpy(float, na_value=math.nan),
+            "away": [source is None or source.state is None for source in jobs.sources],
+        }
+    )
+
+
+def _keep_out_of_reach(old: pd.DataFrame, jobs: ShardJobs) -> None:
+    """Print how many videos have clips and are out of reach; raise if some would lose theirs."""
+    longest = jobs.settings["max_duration"] or math.inf
+    seconds = old["listed"].fillna(old.groupby("id")["seconds"].transform("max")).fillna(0)
+    usable = (old["cut"] == old["wanted"]) & (seconds <= longest)
+    away = set(old["id"])
+    if lost := sorted(away - set(old["id"][usable])):
+        raise ValueError(
+            f"{len(lost):,} videos are out of reach ({', '.join(lost[:3])}, …) and the settings "
+            "have changed, so that their clips would go and could not be made again; bring the "
+            f"videos back, forget them (--forget), or delete {jobs.store} to go on without them"
+        )
+    if away:
+        n = f"{len(away):,}"
+        print(f"{n} videos are out of reach now; the clips they have are used", flush=True)
 
 
 def _read_side_files(store: Store, stems: list[str]) -> Iterator[tuple[str, tuple[pa.Table, dict]]]:
@@ -371,19 +314,18 @@ def _read_side_files(store: Store, stems: list[str]) -> Iterator[tuple[str, tupl
             yield from zip(some, files, strict=True)
 
 
-def _merge(ingest: Ingest, stems: list[str]) -> None:
+def _merge(here: Path, jobs: ShardJobs, stems: list[str]) -> None:
     """Write `index.parquet` and `status.parquet` of all shards, and remove what belongs to none.
 
     Both files lie in the dataset's `clips/` and, if the shards are elsewhere, beside these too.
     """
-    folder, root = ingest.clips_folder, ingest.jobs.store
-    store, rows, found, prints = Store(root), [], [], []
+    store, rows, found, prints = Store(jobs.store), [], [], []
     with (
-        atomic(folder / "index.parquet") as temporary,
+        atomic(here / "index.parquet") as temporary,
         pq.ParquetWriter(temporary, shards.SCHEMA, compression="zstd") as writer,
     ):
         parts = _read_side_files(store, stems)
-        for planned, (stem, (part, facts)) in zip(ingest.jobs.shards, parts, strict=True):
+        for planned, (stem, (part, facts)) in zip(jobs.shards, parts, strict=True):
             rows.append(pa.Table.from_pylist(facts["statuses"], worker.STATUS))
             prints.append(facts["sha256"])
             if len(part):
@@ -391,17 +333,17 @@ def _merge(ingest: Ingest, stems: list[str]) -> None:
                 found.append(shard | {"bytes": facts["bytes"]})
                 part = part.replace_schema_metadata().cast(shards.SCHEMA)
                 writer.write_table(part, row_group_size=len(part))
-        about = {"settings": ingest.settings, "work": ingest.marks["work"]}
-        about |= {"root": _index_root(folder, root), "shards": found}
-        about["fingerprint"] = fingerprint(settings=ingest.settings, shards=prints)
+        about = {"settings": jobs.settings, "work": jobs.marks["work"]}
+        about |= {"root": _index_root(here, jobs.store), "shards": found}
+        about["fingerprint"] = fingerprint(settings=jobs.settings, shards=prints)
         writer.add_key_value_metadata({"s1m": json.dumps(about)})
     table = pa.concat_tables(rows)
-    order = pc.index_in(pa.array(ingest.df["id"], pa.string()), table["id"].combine_chunks())
-    with atomic(folder / "status.parquet") as temporary:
+    order = pc.index_in(pa.array(jobs.df["id"], pa.string()), table["id"].combine_chunks())
+    with atomic(here / "status.parquet") as temporary:
         pq.write_table(table.take(order), temporary, compression="zstd")
-    if root != str(folder):
+    if jobs.store != str(here):
         for name in ("status.parquet", "index.parquet"):
-            store.write(name, (folder / name).read_bytes())
+            store.write(name, (here / name).read_bytes())
     kept, pattern = set(stems), re.compile(rf"{worker.SHARD}(-[0-9a-f]{{8}})?\.(tar|parquet)")
     for name in store.sizes():
         if pattern.fullmatch(name) and name.rpartition(".")[0] not in kept:

@@ -104,20 +104,17 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
     """
     store = Store(job.store)
     with _exclusive_shard(store, job.name) as (folder, note):
-        if note.again and store.local:  # another worker may have finished it meanwhile
-            there = dict.fromkeys(os.listdir(store.root), 0)
-            for stem in list_stems(there, job.name):
-                if is_current(job, read_side_file(store, stem)[1]):
-                    return job.name, stem, len(job.videos)
-        old = OldClips(job, store)
-        statuses: list[dict] = []
-        clips = _clips(job, old, statuses, note)
+        old, statuses = _old_videos(job, store), list[dict]()
         tar, side_file = folder / "shard.tar", folder / "side.parquet"
+        clips = _clips(job, store, old, statuses, note)
         index = shards.write(tar, clips, job.settings["quality"])
         with open(tar, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         facts: dict = {"inputs": job.inputs, "cut": job.cut, "statuses": statuses}
-        facts |= {"sources": [old.state(video) for video in job.videos]}
+        facts["sources"] = [  # as they are, or as they were when their clips were cut
+            video.state or (old[video.id].state if video.id in old else None)
+            for video in job.videos
+        ]
         facts |= {"sha256": digest, "bytes": tar.stat().st_size}
         pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(facts)}), side_file)
         stem = f"{job.name}-{fingerprint(inputs=job.inputs, tar=digest)[:8]}"
@@ -128,19 +125,21 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
 
 def is_current(job: ShardJob, facts: dict) -> bool:
     """Whether a shard, by its side file, is what its job would make."""
-    if facts["inputs"] != job.inputs:
-        return False
-    statuses = zip(job.states, facts["statuses"], strict=True)
-    if job.retry and any(now and row["status"] not in FINAL for now, row in statuses):
-        return False
-    return all(n in (None, was) for n, was in zip(job.states, facts["sources"], strict=True))
+    rows = zip(job.states, facts["sources"], facts["statuses"], strict=True)
+    return facts["inputs"] == job.inputs and all(
+        _is_settled(now, before, row["status"], job.retry) for now, before, row in rows
+    )
 
 
-def list_stems(sizes: dict[str, int], name: str = SHARD) -> list[str]:
-    """The stems of the complete shards (of one job, or all) among a store's files."""
-    pattern = re.compile(rf"({name}-[0-9a-f]{{8}})\.parquet")
-    found = (match[1] for file in sorted(sizes) if (match := pattern.fullmatch(file)))
-    return [stem for stem in found if f"{stem}.tar" in sizes]
+def _is_settled(now: list | None, before: list | None, status: str, retry: bool) -> bool:
+    """Whether a video need not, or cannot, be read again, by the states of its file."""
+    return now is None or (now == before and (not retry or status in FINAL))
+
+
+def list_stems(sizes: dict[str, int]) -> list[str]:
+    """The stems of the complete shards among a store's files."""
+    found = (re.fullmatch(rf"({SHARD}-[0-9a-f]{{8}})\.parquet", name) for name in sorted(sizes))
+    return [match[1] for match in found if match and f"{match[1]}.tar" in sizes]
 
 
 def read_side_file(store: Store, stem: str) -> tuple[pa.Table, dict]:
@@ -176,9 +175,9 @@ class ReadingNote:
         self.store = store
         self.name = f".work/{name}/reading" if store.local else f".work/{name}"
         try:
-            before, self.again = json.loads(store.read(self.name)), True
+            before = json.loads(store.read(self.name))
         except (FileNotFoundError, ValueError):
-            before, self.again = {"now": None, "deaths": []}, False
+            before = {"now": None, "deaths": []}
         self.deaths = before["deaths"] + [before["now"]] * (before["now"] is not None)
 
     def write(self, id: str | None) -> None:
@@ -194,64 +193,65 @@ class ReadingNote:
         return self.deaths.count(id) > 1
 
 
-class OldClips:
-    """Clips and statuses of older shards that a job may copy, by video."""
+class OldVideo(NamedTuple):
+    """What an older shard, cut with the same settings, holds of a video."""
 
-    def __init__(self, job: ShardJob, store: Store):
-        self.job, self.store = job, store
-        self.statuses: dict[str, dict] = {}
-        self.states: dict[str, list | None] = {}
-        self.clips: dict[str, tuple[str, list[dict]]] = {}
-        wanted = {video.id for video in job.videos}
-        for stem in job.old:
-            index, facts = read_side_file(store, stem)
-            if facts["cut"] != job.cut:
-                continue
-            for row, state in zip(facts["statuses"], facts["sources"], strict=True):
-                if row["id"] in wanted and not self.statuses.get(row["id"], {}).get("clips"):
-                    self.statuses[row["id"]], self.states[row["id"]] = row, state
-                    self.clips[row["id"]] = stem, []
-            for row in index.select(["video", "start", "offset", "sizes"]).to_pylist():
-                if self.clips.get(row["video"], ("",))[0] == stem:
-                    self.clips[row["video"]][1].append(row)
+    stem: str
+    status: dict
+    state: list | None  # of its file, when it was read
+    clips: list[dict]  # rows of the index
 
-    def state(self, video: Video) -> list | None:
-        """The state of a video's file: as it is, or as it was when its clips were cut."""
-        return video.state or self.states.get(video.id)
 
-    def status(self, video: Video) -> dict | None:
-        """The status of a video that need not, or cannot, be read again; else None."""
-        status = self.statuses.get(video.id)
-        if status is None or video.state not in (None, self.states[video.id]):
-            return None
-        again = video.state and self.job.retry and status["status"] not in FINAL
-        return None if again else status
+def _old_videos(job: ShardJob, store: Store) -> dict[str, OldVideo]:
+    """What older shards hold of a job's videos, by id; a shard with clips of it counts first."""
+    found: dict[str, OldVideo] = {}
+    wanted = {video.id for video in job.videos}
+    for stem in job.old:
+        index, facts = read_side_file(store, stem)
+        if facts["cut"] != job.cut:
+            continue
+        clips: dict[str, list[dict]] = {}
+        for row in index.select(["video", "start", "offset", "sizes"]).to_pylist():
+            clips.setdefault(row["video"], []).append(row)
+        for status, state in zip(facts["statuses"], facts["sources"], strict=True):
+            id = status["id"]
+            if id in wanted and not (id in found and found[id].status["clips"]):
+                found[id] = OldVideo(stem, status, state, clips.get(id, []))
+    return found
 
-    def read(self, video: Video) -> Iterator[tuple[float, list[bytes]]]:
-        """Start (s) and JPEG files of each clip of a video."""
-        stem, rows = self.clips[video.id]
-        for row in rows:
-            sizes = np.array(row["sizes"])
-            offsets = shards.firsts(row["offset"], sizes)
-            yield row["start"], self.store.read_parts(f"{stem}.tar", offsets, sizes)
+
+def _read_clips(store: Store, old: OldVideo) -> list[tuple[float, list[bytes]]]:
+    """Start (s) and JPEG files of each clip of a video."""
+    found = []
+    for row in old.clips:
+        sizes = np.array(row["sizes"])
+        offsets = shards.firsts(row["offset"], sizes)
+        found.append((row["start"], store.read_parts(f"{old.stem}.tar", offsets, sizes)))
+    return found
 
 
 def _clips(
-    job: ShardJob, old: OldClips, statuses: list[dict], note: ReadingNote
+    job: ShardJob, store: Store, old: dict[str, OldVideo], statuses: list[dict], note: ReadingNote
 ) -> Iterator[shards.Clip]:
     """The clips of a job's videos; the status of each video is added to `statuses`."""
+    longest = job.settings["max_duration"] or float("inf")
     for video in job.videos:
-        before = old.status(video)
+        before = old.get(video.id)
+        if before and not _is_settled(
+            video.state, before.state, before.status["status"], job.retry
+        ):
+            before = None
+        past = before.status if before else {}
         status = {"id": video.id, "split": job.split, "status": "ok", "clips": 0}
         clips: list = []
         try:
-            longest = job.settings["max_duration"] or float("inf")
-            known = video.duration or (before or {}).get("duration") or 0
+            known = video.duration or past.get("duration") or 0
             if known > longest:
-                status = {**(before or status), "clips": 0}
+                status |= {**past, "clips": 0}
                 raise container.VideoError("too long", f"{known:.0f} s")
-            if before is not None and before["status"] != "too long":
-                status, clips = {**before, "split": job.split}, list(old.read(video))
+            if before and past["status"] != "too long":
+                status |= {**past, "split": job.split}
+                clips = _read_clips(store, before)
             else:
                 note.write(video.id)
                 cut = _cut_in_child if note.is_suspect(video.id) else _cut
@@ -277,52 +277,40 @@ def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, st
     Not by `multiprocessing`: Dask's workers may have no children of that kind.
     """
     arguments = {"settings": settings, "clips": clips, "id": id, "source": source}
-    request = json.dumps(arguments | {"status": status}) + "\n"
+    request = json.dumps(arguments | {"status": status})
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
     with TemporaryDirectory(prefix="s1m-") as folder:
         child = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-c",
-                CHILD,
-                folder,
-            ],  # -P: import nothing from the current folder
+            [sys.executable, "-P", "-c", CHILD, folder, request],  # -P: nothing from this folder
             env={**os.environ, "PYTHONPATH": paths},
             stdin=subprocess.PIPE,  # stays open; the child ends when this process does
-            bufsize=0,
         )
-        assert child.stdin
         with child:
             try:
-                child.stdin.write(request.encode())
                 child.wait(1.1 * SECONDS + 10)  # it reads the clock itself, unless it hangs
             except subprocess.TimeoutExpired:
                 raise container.VideoError("timed out", "its decoder hangs") from None
-            except BrokenPipeError:
-                pass  # it is dead already
             finally:
                 child.kill()
         if child.returncode:
             raise container.VideoError("crashed", f"in a process of its own ({child.returncode})")
         status |= json.loads(Path(folder, "status.json").read_text("utf-8"))
-        starts = status.pop("starts")
-        frames = np.load(Path(folder, "frames.npy"), allow_pickle=False) if starts else []
-    return list(zip(starts, frames, strict=True))
+        with np.load(Path(folder, "cut.npz")) as cut:
+            return list(zip(cut["starts"].tolist(), cut["frames"], strict=True))
 
 
 def _child() -> None:
     """The process that `_cut_in_child` starts; writes status, starts and frames into a folder."""
-    folder, request = Path(sys.argv[1]), json.loads(sys.stdin.buffer.readline())
+    folder, request = Path(sys.argv[1]), json.loads(sys.argv[2])
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    status, clips = request["status"], []
+    status, cut = request["status"], []
     try:
-        clips = _cut(**request)
-        np.save(folder / "frames.npy", np.stack([frames for _, frames in clips]))
+        cut = _cut(**request)
     except Exception as error:
         status |= _failure(error)
-    text = json.dumps(status | {"starts": [start for start, _ in clips]})
-    (folder / "status.json").write_text(text, "utf-8")
+    starts, frames = [start for start, _ in cut], [frames for _, frames in cut]
+    np.savez(folder / "cut.npz", starts=starts, frames=frames)
+    (folder / "status.json").write_text(json.dumps(status), "utf-8")
 
 
 def _end_with_parent() -> None:
