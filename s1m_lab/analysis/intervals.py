@@ -201,16 +201,14 @@ def weighted_precision(scores: np.ndarray, positive: np.ndarray, weights: np.nda
     """
     thresholds = -np.unique(-scores[positive])  # falling
     first = np.searchsorted(-thresholds, -scores)  # the threshold that lets a sample in
-    everyone = np.flatnonzero(first < len(thresholds))  # the others lie below all positives
-    own = np.flatnonzero(positive)
-    found = _sums(weights, first, own, len(thresholds))
-    let_in = _sums(weights, first, everyone, len(thresholds))
+
+    def summed(rows: np.ndarray) -> np.ndarray:  # the weights of these samples by threshold
+        indicator = np.ones(len(rows), np.float32), (first[rows], rows)
+        shape = len(thresholds), len(scores)
+        return (sparse.csr_array(indicator, shape=shape) @ weights).astype(float)
+
+    found = summed(np.flatnonzero(positive))
+    let_in = summed(np.flatnonzero(first < len(thresholds)))  # the others lie below all positives
     precision = found.cumsum(axis=0) / np.maximum(let_in.cumsum(axis=0), 1)
     total = found.sum(axis=0)
     return np.where(total > 0, (found * precision).sum(axis=0) / np.maximum(total, 1), np.nan)
-
-
-def _sums(weights: np.ndarray, bins: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """`weights` (N×D) of these `rows`, added up by the bin (0 … count − 1) of each: count×D."""
-    indicator = (np.ones(len(rows), np.float32), (bins[rows], rows))
-    return (sparse.csr_array(indicator, shape=(count, len(weights))) @ weights).astype(float)
