@@ -66,18 +66,11 @@ def compare(
     else:
         gain = mean_known(mean_known(one.scores) - mean_known(other.scores))
         pairs = mean_known(one.scores[:, None, :, 0] - other.scores[..., 0], -1)
-    pairs = pairs[np.isfinite(pairs)] if np.isfinite(pairs).any() else np.array([np.nan])
-    low, high = interval(gain[1:])
-    single = tuple(side.name for side in (one, other) if side.name and _seeds(side) == 1)
-    return Comparison(
-        what, float(gain[0]), float(low), float(high), bound=bound,
-        least=float(pairs.min()), most=float(pairs.max()), single=single,
-    )  # fmt: skip
-
-
-def _seeds(side: Side) -> int:
-    """How many seeds have a score."""
-    return int(np.isfinite(side.scores[..., 0]).any(axis=1).sum())
+    value, low, high = (float(number) for number in (gain[0], *interval(gain[1:])))
+    least, most = (float(end.reduce(pairs, axis=None)) for end in (np.fmin, np.fmax))  # skips nan
+    seeds = {s.name: np.isfinite(s.scores[..., 0]).any(axis=1).sum() for s in (one, other)}
+    single = tuple(name for name, count in seeds.items() if name and count == 1)
+    return Comparison(what, value, low, high, bound=bound, least=least, most=most, single=single)
 
 
 def why_open(comparisons: list[Comparison]) -> str:

@@ -8,7 +8,6 @@ All numbers come from saved predictions, video by video, and each is checked aga
 `results.json` of its run. Nothing is trained.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -23,15 +22,14 @@ from s1m_lab.training import metrics, predict
 from s1m_lab.training.predict import Predictions
 from s1m_lab.training.runs import Run
 
-HIT1 = SCORES.index("video_hit1")
+CLIP_HIT1, HIT1 = 0, 1  # places in `SCORES`
 
 
 class Row(NamedTuple):
     """A row of Table 1 on V test videos, for each of S seeds."""
 
     members: list[tuple[Run, ...]]  # S; the average has several runs a seed
-    clips: np.ndarray  # int V: how many clips each video has
-    hits: np.ndarray  # int S×V×3: its correct clips; whether the video is a hit at 1, at 5
+    counts: np.ndarray  # S×V×3×2 of `count_hits`
 
     @property
     def seeds(self) -> list[int]:
@@ -61,16 +59,16 @@ def collect(found: Found, seed: int = 0, draws: int = intervals.PRECISION_DRAWS)
     `draws` is the number of resamples of Table 2; with 487 classes and 200,000 videos it takes
     most of the time. ValueError as for `score_rows`.
     """
-    rows = score_rows(found)
+    rows, scores = score_rows(found), {}
+    if rows:  # all take the same resamples of the videos, so that differences are paired
+        counts = np.concatenate([row.counts for row in rows.values()])
+        last = np.cumsum([len(row.members) for row in rows.values()])
+        parts = np.split(intervals.resample_ratios(counts, seed), last[:-1])
+        scores = dict(zip(rows, parts, strict=True))
     gains, mean_gain = precision_gains(found, seed, draws)
     transfers = run_groups.by_dataset(run_groups.find_transfers(found))
-    scores = {data: transfer.hit1_by_seed(runs, seed) for data, runs in transfers.items()}
-    return Evidence(
-        found, rows, resample_scores(rows, seed), gains, mean_gain, transfers, scores, seed
-    )
-
-
-# ------------------------------------------------------------------------------ rows of Table 1
+    tuned = {data: transfer.hit1_by_seed(runs, seed) for data, runs in transfers.items()}
+    return Evidence(found, rows, scores, gains, mean_gain, transfers, tuned, seed)
 
 
 def score_rows(found: Found) -> dict[str, Row]:
@@ -88,40 +86,42 @@ def score_rows(found: Found) -> dict[str, Row]:
         for seed in run_groups.common_seeds(found)
     ]
     rows: dict[str, Row] = {}
-    first: tuple[Run, Predictions] | None = None
+    first: tuple[str, Predictions] | None = None
     for name, members in by_row.items():
         counts = []
         for runs in members:
-            alone = len(runs) == 1
-            saved = predict.load_predictions(runs[0]) if alone else predict.average(runs)
+            saved = predict.average(runs)
             counts.append(count_hits(saved))
-            if alone:
-                _check(runs[0], *counts[-1])
-            first = first or (runs[0], saved)
+            if len(runs) == 1:
+                _check(runs[0], counts[-1])
+            first = first or (runs[0].name, saved)
             if (saved.ids, saved.labels) != (first[1].ids, first[1].labels):
                 raise ValueError(
-                    f"{runs[0].name!r} and {first[0].name!r} were tested on other videos and "
+                    f"{runs[0].name!r} and {first[0]!r} were tested on other videos and "
                     "cannot stand in one table; name the runs that belong together"
                 )
         if counts:
-            rows[name] = Row(members, counts[0][0], np.array([hits for _, hits in counts]))
+            rows[name] = Row(members, np.array(counts))
     return rows
 
 
-def count_hits(saved: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """(V, V×3): the clips of each video; its correct clips, whether it is a hit at 1 and at 5."""
-    clips, hits = [], []
+def count_hits(saved: Predictions) -> np.ndarray:
+    """V×3×2, in the order of `SCORES`: of each video the correct clips and how many clips it has;
+    whether it is a hit at 1, and 1; whether it is a hit at 5, and 1."""
+    counts = []
     for part in saved.parts():
         means, n = part.video_probabilities, len(part.ids)
         correct = metrics.hits(part.clip_probabilities, part.clip_labels, 1)
-        at = [metrics.hits(means, part.labels, k) for k in (1, 5)]
-        clips.append(np.bincount(part.clip_video, minlength=n))
-        hits.append(np.stack([np.bincount(part.clip_video, correct, n), *at], axis=1).astype(int))
-    return np.concatenate(clips), np.concatenate(hits)
+        right = [np.bincount(part.clip_video, correct, n)]
+        right += [metrics.hits(means, part.labels, k) for k in (1, 5)]
+        all_of = [np.bincount(part.clip_video, minlength=n), np.ones(n), np.ones(n)]
+        counts.append(np.array([right, all_of]).T)
+    return np.concatenate(counts)
 
 
-def _check(run: Run, clips: np.ndarray, hits: np.ndarray) -> None:
-    counted = hits.sum(axis=0) / [clips.sum(), len(clips), len(clips)]
+def _check(run: Run, counts: np.ndarray) -> None:
+    right, all_of = counts.sum(axis=0).T
+    counted = right / all_of
     for key, value in zip(SCORES, counted, strict=True):
         saved = run.results[key]
         if saved is not None and abs(saved - value) > 1e-9:
@@ -129,23 +129,6 @@ def _check(run: Run, clips: np.ndarray, hits: np.ndarray) -> None:
                 f"results.json of {run.name!r} says {key} {saved}, its predictions give {value}; "
                 f"remove {run.path} and train again"
             )
-
-
-def resample_scores(rows: dict[str, Row], seed: int = 0) -> dict[str, np.ndarray]:
-    """`SCORES` of every row and seed, measured and in every resample: S×3×(1+draws).
-
-    All rows take the same resamples of the videos, so that differences are paired.
-    """
-    if not rows:
-        return {}
-    counts = []
-    for row in rows.values():
-        videos = np.ones(len(row.clips), int)
-        there = np.stack([row.clips, videos, videos], axis=1)
-        counts.append(np.stack(np.broadcast_arrays(row.hits, there), axis=-1))
-    ratios = intervals.resample_ratios(np.concatenate(counts), seed)
-    last = np.cumsum([len(row.members) for row in rows.values()])
-    return dict(zip(rows, np.split(ratios, last[:-1]), strict=True))
 
 
 def compare_hit1(evidence: Evidence, one: str, other: str, bound: float = 0.0) -> Comparison:
@@ -166,9 +149,6 @@ def compare_hit1(evidence: Evidence, one: str, other: str, bound: float = 0.0) -
     return compare(f"{one} − {other}", sides[0], sides[1], bound, same)
 
 
-# -------------------------------------------------------------------------------------- Table 2
-
-
 def precision_gains(
     found: Found, seed: int = 0, draws: int = intervals.PRECISION_DRAWS
 ) -> tuple[pd.DataFrame, pd.Series]:
@@ -177,26 +157,17 @@ def precision_gains(
 
     487 classes and 200,000 videos take about 7 minutes a run and 8 more, and 0.8 GB a run.
     """
-    slow, single = (
-        [predict.load_predictions(run) for run in found.runs[model]] for model in ("slow", "single")
-    )
-    if not slow or not single:
+    if not found.runs["slow"] or not found.runs["single"]:
         empty = pd.Series(np.nan, index=confusion.PRECISION_COLUMNS)
         return pd.DataFrame(columns=confusion.PRECISION_COLUMNS), empty
-    labels, classes = slow[0].labels, found.runs["slow"][0].labels
-    run, versus = _video_scores(slow), _video_scores(single)
-    return confusion.compare_precision(run, versus, labels, classes, seed, draws)
+    run, versus = ([_video_scores(r) for r in found.runs[model]] for model in ("slow", "single"))
+    first = found.runs["slow"][0]
+    labels = predict.load_predictions(first).labels
+    return confusion.compare_precision(run, versus, labels, first.labels, seed, draws)
 
 
-def _video_scores(saved: Sequence[Predictions]) -> list[np.ndarray]:
-    """The probabilities of all videos, float32 V×K for each run (390 MB for 200,000 videos and 487
-    classes), computed in parts."""
-    out = []
-    for run in saved:
-        scores = np.empty((len(run.ids), run.clip_probabilities.shape[1]), np.float32)
-        first = 0
-        for part in run.parts():
-            scores[first : first + len(part.ids)] = part.video_probabilities
-            first += len(part.ids)
-        out.append(scores)
-    return out
+def _video_scores(run: Run) -> np.ndarray:
+    """The probabilities of all videos, float32 V×K, computed in parts: 390 MB for 200,000 videos
+    and 487 classes."""
+    parts = predict.load_predictions(run).parts()
+    return np.concatenate([part.video_probabilities.astype(np.float32) for part in parts])

@@ -10,9 +10,10 @@ first, then that of every resample. Intervals are percentile intervals (Efron an
 An Introduction to the Bootstrap, §13.3). They say nothing about other seeds of a training.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from scipy import sparse
 
 from s1m_lab.training import metrics
 
@@ -47,23 +48,15 @@ def remove_bias(
 
     The bias is mean(f(draw)) − f(measured), and a value v becomes f⁻¹(f(v) − bias); Efron and
     Tibshirani 1993, §10.2. Here f is the identity, or with `odds` the log odds, which keep a share
-    between 0 and 1. Average precision has such a bias: a video drawn twice ties with itself.
-    `draws` are D×K, `measured` K, `values` …×K.
+    between 0 and 1: log((v + ε) / (1 − v + ε)) with ε = .001, so that it is finite at 0 and 1.
+    Average precision has such a bias: a video drawn twice ties with itself. `draws` are D×K,
+    `measured` K, `values` …×K.
     """
-    if not odds:
-        return values - (mean_known(draws) - measured)
-    bias = mean_known(_log_odds(draws)) - _log_odds(measured)
-    return _share(_log_odds(values) - bias)
-
-
-def _log_odds(share: np.ndarray) -> np.ndarray:
-    """log((s + ε) / (1 − s + ε)) with ε = .001, so that it is finite at 0 and 1."""
-    return np.log((share + 0.001) / (1.001 - share))
-
-
-def _share(log_odds: np.ndarray) -> np.ndarray:
-    """The inverse of `_log_odds`."""
-    return 1.002 / (1 + np.exp(-log_odds)) - 0.001
+    if odds:
+        shares = values, measured, draws
+        values, measured, draws = (np.log((s + 0.001) / (1.001 - s)) for s in shares)
+    moved = values - (mean_known(draws) - measured)
+    return 1.002 / (1 + np.exp(-moved)) - 0.001 if odds else moved
 
 
 def simultaneous_lower(values: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -101,12 +94,16 @@ def bootstrap(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> tuple[fl
 
 def resample_means(values: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
     """Means of M measures (`values` V×M) over V videos drawn with replacement: draws×M."""
-    rng, n, out = np.random.default_rng(seed), len(values), []
-    for first in range(0, draws, 50):
-        rows = range(first, min(draws, first + 50))
-        times = [np.bincount(rng.integers(0, n, n), minlength=n) for _ in rows]
-        out.append(np.array(times) @ values / n)
-    return np.concatenate(out)
+    n = len(values)
+    return np.concatenate([times @ values / n for times in _resamples(n, seed, draws, 50)])
+
+
+def _resamples(n: int, seed: int, draws: int, size: int) -> Iterator[np.ndarray]:
+    """How often a resample draws each of n units (int D×n), in parts of up to `size` resamples."""
+    rng = np.random.default_rng(seed)
+    for first in range(0, draws, size):
+        rows = range(first, min(draws, first + size))
+        yield np.array([np.bincount(rng.integers(0, n, n), minlength=n) for _ in rows])
 
 
 def resample_ratios(counts: np.ndarray, seed: int = 0, draws: int = DRAWS) -> np.ndarray:
@@ -141,21 +138,18 @@ def resample_precision(
     """
     own, (n, classes) = metrics.truth(labels, scores[0].shape[1]), scores[0].shape
     group, count = groups or (np.arange(n), n)
-    rng = np.random.default_rng(seed)
     out = np.full((len(scores), 1 + draws, classes), np.nan)
     present = np.flatnonzero(own.any(axis=0))
     for k in present:
         out[:, 0, k] = [metrics.average_precision(run[:, k], own[:, k]) for run in scores]
-    for first in range(0, draws, 100):  # a part of the resamples: N×100 in memory
-        part = range(first, min(draws, first + 100))
-        picked = [rng.integers(0, count, count) for _ in part]
-        times = np.array([np.bincount(each, minlength=count)[group] for each in picked])
-        times = np.ascontiguousarray(times.T, np.float32)
+    first = 1
+    for drawn in _resamples(count, seed, draws, 100):
+        times = np.ascontiguousarray(drawn[:, group].T, np.float32)  # N×100 in memory
+        part = slice(first, first + len(drawn))
         for k in present:
             for r, run in enumerate(scores):
-                out[r, 1 + first : 1 + part.stop, k] = weighted_precision(
-                    run[:, k], own[:, k], times
-                )
+                out[r, part, k] = weighted_precision(run[:, k], own[:, k], times)
+        first = part.stop
     return out
 
 
@@ -207,18 +201,14 @@ def weighted_precision(scores: np.ndarray, positive: np.ndarray, weights: np.nda
     """
     thresholds = -np.unique(-scores[positive])  # falling
     first = np.searchsorted(-thresholds, -scores)  # the threshold that lets a sample in
-    everyone = np.flatnonzero(first < len(thresholds))  # the others lie below all positives
-    own = np.flatnonzero(positive)
-    found = _sums(weights, first, own, len(thresholds))
-    let_in = _sums(weights, first, everyone, len(thresholds))
+
+    def summed(rows: np.ndarray) -> np.ndarray:  # the weights of these samples by threshold
+        indicator = np.ones(len(rows), np.float32), (first[rows], rows)
+        shape = len(thresholds), len(scores)
+        return (sparse.csr_array(indicator, shape=shape) @ weights).astype(float)
+
+    found = summed(np.flatnonzero(positive))
+    let_in = summed(np.flatnonzero(first < len(thresholds)))  # the others lie below all positives
     precision = found.cumsum(axis=0) / np.maximum(let_in.cumsum(axis=0), 1)
     total = found.sum(axis=0)
     return np.where(total > 0, (found * precision).sum(axis=0) / np.maximum(total, 1), np.nan)
-
-
-def _sums(weights: np.ndarray, bins: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """`weights` (N×D) of these `rows`, added up by the bin (0 … count − 1) of each: count×D."""
-    from scipy import sparse
-
-    indicator = (np.ones(len(rows), np.float32), (bins[rows], rows))
-    return (sparse.csr_array(indicator, shape=(count, len(weights))) @ weights).astype(float)

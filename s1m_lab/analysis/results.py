@@ -9,7 +9,7 @@
 `run_groups` says which runs stand for a row, `intervals` what an interval is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -39,39 +39,37 @@ def table1(evidence: Evidence) -> pd.DataFrame:
     best = max(scores, key=lambda row: scores[row][:, HIT1, 0].mean(), default="")
     for key in evidence.found.runs:
         printed = paper.TABLE_1.get(key, (np.nan,) * len(SCORES))
-        row: dict[str, Any] = {"name": paper.ROWS.get(key, key)}
+        row: dict[str, Any] = {"name": paper.ROWS.get(key, key), "first": False, "command": ""}
         row |= {f"{s}_paper": p / 100 for s, p in zip(SCORES, printed, strict=True)}
         if key in evidence.rows:
-            ties = compare_hit1(evidence, best, key).verdict != AGREES
-            row |= {"first": ties, "command": ""} | _costs(evidence.rows[key])
-            row |= _scores(evidence.rows[key], scores[key])
+            row["first"] = compare_hit1(evidence, best, key).verdict != AGREES
+            row |= _costs(evidence.rows[key]) | _scores(evidence.rows[key], scores[key])
             if "single" in scores:
-                gain = scores[key][:, HIT1].mean(axis=0) - scores["single"][:, HIT1].mean(axis=0)
-                low, high = interval(gain[1:])
-                row |= {"gain": gain[0], "gain_low": low, "gain_high": high}
+                means = [scores[k][:, HIT1].mean(axis=0) for k in (key, "single")]
+                row |= _with_interval("gain", means[0] - means[1])
         else:
-            command = run_groups.command(evidence.found, key)
-            row |= {"first": False, "runs": [], "seeds": [], "command": command}
+            row |= {"runs": [], "seeds": [], "command": run_groups.command(evidence.found, key)}
         rows[key] = row
     names = [f"{s}{end}" for s in SCORES for end in ("", "_low", "_high", "_paper", "_seeds")]
-    columns = [*names, "gain", "gain_low", "gain_high", "first", "parameters", "seconds"]
+    columns = ["name", *names, "gain", "gain_low", "gain_high", "first", "parameters", "seconds"]
     columns += ["clips_per_second", "seeds", "runs", "command"]
-    table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="row"))
-    return table.reindex(columns=["name", *columns])
+    return pd.DataFrame(rows.values(), pd.Index(rows, name="row")).reindex(columns=columns)
+
+
+def _with_interval(name: str, values: np.ndarray) -> dict[str, float]:
+    """What was measured and its interval; `values` (1+draws) hold it first, then the resamples."""
+    low, high = interval(values[1:])
+    return {name: values[0], f"{name}_low": low, f"{name}_high": high}
 
 
 def _scores(row: Row, scores: np.ndarray) -> dict[str, Any]:
     """The scores of a row with their intervals (`scores` are S×3×(1+draws))."""
-    by_clip = row.members[0][0].results["clip_hit1"] is not None  # features are of whole videos
     out: dict[str, Any] = {}
     for k, name in enumerate(SCORES):
-        if name == "clip_hit1" and not by_clip:
-            out[f"{name}_seeds"] = []
-            continue
-        value, *draws = scores[:, k].mean(axis=0)
-        low, high = interval(np.array(draws))
-        out |= {name: value, f"{name}_low": low, f"{name}_high": high}
-        out[f"{name}_seeds"] = scores[:, k, 0].tolist()
+        known = row.members[0][0].results[name] is not None  # features are of whole videos
+        out[f"{name}_seeds"] = scores[:, k, 0].tolist() if known else []
+        if known:
+            out |= _with_interval(name, scores[:, k].mean(axis=0))
     return out
 
 
@@ -82,10 +80,8 @@ def _costs(row: Row) -> dict[str, Any]:
         key: np.mean([sum(each.get(key) or 0 for each in own) for own in by_seed])
         for key in ("parameters", "seconds")
     }
-    speeds = [each.get("train_clips_per_second") for own in by_seed for each in own]
-    known = [speed for speed in speeds if speed is not None]
-    alone = len(by_seed[0]) == 1 and len(known) == len(speeds)
-    out["clips_per_second"] = np.mean(known) if alone else np.nan
+    speeds = [own[0].get("train_clips_per_second") or np.nan for own in by_seed]
+    out["clips_per_second"] = np.mean(speeds) if len(by_seed[0]) == 1 else np.nan
     return out | {"seeds": row.seeds, "runs": [run.name for runs in row.members for run in runs]}
 
 
@@ -111,22 +107,22 @@ def table3(evidence: Evidence) -> pd.DataFrame:
     Columns: `paper`, `ours`, `low`, `high` (fractions), `folds` and `seeds` (lists), and `command`
     where there is no run. Intervals are those of `transfer.standings`.
     """
-    rows = {}
+    tables = {}
     for data, runs in _by_dataset(evidence):
-        standings = transfer.standings(evidence.transfer_scores.get(data, {}))
-        for tune, printed in paper.TABLE_3.items():
-            own = [run.results for run in runs if run.results["tune"] == tune]
-            row: dict[str, Any] = {"paper": printed / 100, "command": ""}
-            row |= {"folds": sorted({about["fold"] for about in own})}
-            row |= {"seeds": sorted({about["seed"] for about in own})}
-            if own:
-                row |= standings.loc[tune, ["ours", "low", "high"]].to_dict()
-            elif tune in paper.RETRAINED:
-                row["command"] = run_groups.tuning_command(evidence.found, [tune])
-            rows[data, tune] = row
-    index = pd.MultiIndex.from_tuples(rows, names=["data", "tune"])
-    columns = ["paper", "ours", "low", "high", "folds", "seeds", "command"]
-    return pd.DataFrame(rows.values(), index=index).reindex(columns=columns)
+        ways = {way: [r.results for r in runs if r.results["tune"] == way] for way in paper.TABLE_3}
+        table = transfer.standings(evidence.transfer_scores.get(data, {})).reindex(ways)
+        table = table[["ours", "low", "high"]].astype(float)
+        table.insert(0, "paper", pd.Series(paper.TABLE_3) / 100)
+        for key in ("fold", "seed"):
+            table[f"{key}s"] = [sorted({about[key] for about in own}) for own in ways.values()]
+        table["command"] = [
+            run_groups.tuning_command(evidence.found, [way])
+            if way in paper.RETRAINED and not own
+            else ""
+            for way, own in ways.items()
+        ]
+        tables[data] = table
+    return pd.concat(tables, names=["data", "tune"])
 
 
 def table4(evidence: Evidence) -> pd.DataFrame:
@@ -135,6 +131,6 @@ def table4(evidence: Evidence) -> pd.DataFrame:
     return pd.concat(tables)
 
 
-def _by_dataset(evidence: Evidence) -> Iterator[tuple[str, list[Run]]]:
+def _by_dataset(evidence: Evidence) -> Iterable[tuple[str, list[Run]]]:
     """The tuned runs of each dataset; where there are none, "ucf101" without runs."""
-    yield from (evidence.transfers or {"ucf101": []}).items()
+    return (evidence.transfers or {"ucf101": []}).items()

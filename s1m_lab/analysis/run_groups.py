@@ -10,7 +10,7 @@ with the reason. Several seeds of a network are one row.
 
 import re
 import shlex
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -46,54 +46,47 @@ def find(data: str, names: str = "") -> Found:
         FileNotFoundError: a named run is not there, or not finished.
         ValueError: named runs of several datasets, tuned ones, or two of one network and seed.
     """
-    if names.strip():
-        return _named([load_run(name.strip()) for name in names.split(",") if name.strip()])
+    named = [load_run(name.strip()) for name in names.split(",") if name.strip()]
+    if named:
+        data = _dataset_of(named)
     folder = paths.dataset(data).name
-    runs = [run for run in finished() if run.results["data"] == folder and not _is_tuned(run)]
+    runs = named or [
+        run for run in finished() if run.results["data"] == folder and "tune" not in run.results
+    ]
     if not runs:
         known = sorted({run.results["data"] for run in finished()})
         there = ", ".join(known) or "nothing yet"
         print(f"no finished run on {data!r}; there are runs on: {there}")
-    by_row, aside = _rows(runs), {}
+    others = sorted({run.results["model"] for run in runs} - set(paper.ROWS))
+    by_row: dict[str, list[Run]] = {row: [] for row in (*paper.ROWS, *others)}
+    aside: dict[str, str] = {}
     features = [run for run in runs if run.results["model"] == "histograms"]
     for group in (features, [run for run in runs if run not in features]):
-        same = trained_alike(group)
+        alike = group if named else trained_alike(group)
         for run in group:
             row = by_row[run.results["model"]]
-            twin = [other.name for other in row if _seed(other) == _seed(run)]
-            if run not in same:
-                why = differing_settings(run, same[0])
-                aside[run.name] = f"trained otherwise than {same[0].name}: {why}"
-            elif twin:
-                aside[run.name] = f"the same network and seed as {twin[0]}"
-            else:
+            twin = next((other for other in row if _seed(other) == _seed(run)), None)
+            if run not in alike:
+                why = differing_settings(run, alike[0])
+                aside[run.name] = f"trained otherwise than {alike[0].name}: {why}"
+            elif twin is None:
                 row.append(run)
+            elif named:
+                what = f"{run.results['model']} with seed {_seed(run)}"
+                raise ValueError(f"{twin.name!r} and {run.name!r} are both {what}")
+            else:
+                aside[run.name] = f"the same network and seed as {twin.name}"
     return Found(data, {row: sorted(own, key=_seed) for row, own in by_row.items()}, aside)
 
 
-def _named(runs: Sequence[Run]) -> Found:
-    data = {run.results["data"] for run in runs}
+def _dataset_of(named: Sequence[Run]) -> str:
+    """The dataset of runs that the user named; ValueError if they have several or were tuned."""
+    data = {run.results["data"] for run in named}
     if len(data) > 1:
         raise ValueError(f"runs of one dataset compare; these are of {', '.join(sorted(data))}")
-    by_row = _rows(runs)
-    for run in runs:
-        model, seed = run.results["model"], _seed(run)
-        if _is_tuned(run):
-            raise ValueError(f"run {run.name!r} was tuned, so it is no row of Table 1")
-        if twin := [other.name for other in by_row[model] if _seed(other) == seed]:
-            raise ValueError(f"{twin[0]!r} and {run.name!r} are both {model} with seed {seed}")
-        by_row[model].append(run)
-    return Found(data.pop(), {row: sorted(own, key=_seed) for row, own in by_row.items()}, {})
-
-
-def _rows(runs: Iterable[Run]) -> dict[str, list[Run]]:
-    """An empty list for each row: the paper's, then the networks that only our runs have."""
-    others = sorted({run.results["model"] for run in runs} - set(paper.ROWS))
-    return {row: [] for row in (*paper.ROWS, *others)}
-
-
-def _is_tuned(run: Run) -> bool:
-    return "tune" in run.results
+    if tuned := [run.name for run in named if "tune" in run.results]:
+        raise ValueError(f"run {tuned[0]!r} was tuned, so it is no row of Table 1")
+    return data.pop()
 
 
 def _seed(run: Run) -> int:
@@ -166,7 +159,7 @@ def find_transfers(found: Found, model: str = "slow") -> list[Run]:
         if not (paths.dataset(about["data"]) / "catalog.parquet").is_file():
             aside[run.name] = f"its dataset {about['data']} is not here"
         elif network and own != network:
-            aside[run.name] = f"its network is {_in_words(own)}, not {_in_words(network)}"
+            aside[run.name] = f"its network is {own}, not {network}"
         else:
             by_way.setdefault((without_fold(run), about["tune"]), []).append(run)
     tuned = [run for runs in by_way.values() for run in _tuned_alike(runs, aside)]
@@ -178,18 +171,17 @@ def find_transfers(found: Found, model: str = "slow") -> list[Run]:
 def _tuned_alike(runs: list[Run], aside: dict[str, str]) -> list[Run]:
     """The runs of one way that have the same settings, one for each fold and seed; the others go
     into `aside`. The epochs of a recipe depend on the fold's clips: they compare within a fold."""
-    same = trained_alike(runs, PER_FOLD)
+    same, in_a_fold = trained_alike(runs, PER_FOLD), PER_FOLD - {"epochs"}
     out: dict[tuple[int, int], Run] = {}
     for run in runs:
-        fold = [other for other in same if other.results["fold"] == run.results["fold"]]
-        of_fold = trained_alike(fold, PER_FOLD - {"epochs"})
+        alike, vary = same, PER_FOLD
+        if run in same:
+            fold = [other for other in same if other.results["fold"] == run.results["fold"]]
+            alike, vary = trained_alike(fold, in_a_fold), in_a_fold
         key = run.results["fold"], _seed(run)
-        if run not in same:
-            why = differing_settings(run, same[0], PER_FOLD)
-            aside[run.name] = f"tuned otherwise than {same[0].name}: {why}"
-        elif run not in of_fold:
-            why = differing_settings(run, of_fold[0], PER_FOLD - {"epochs"})
-            aside[run.name] = f"tuned otherwise than {of_fold[0].name}: {why}"
+        if run not in alike:
+            why = differing_settings(run, alike[0], vary)
+            aside[run.name] = f"tuned otherwise than {alike[0].name}: {why}"
         elif key in out:
             aside[run.name] = f"the same way, fold and seed as {out[key].name}"
         else:
@@ -197,14 +189,11 @@ def _tuned_alike(runs: list[Run], aside: dict[str, str]) -> list[Run]:
     return list(out.values())
 
 
-def _network(run: Run) -> dict[str, Any]:
-    return {key: run.config["settings"].get(key) for key in ("model", "recipe", "width", "size")}
-
-
-def _in_words(network: dict[str, Any]) -> str:
+def _network(run: Run) -> str:
     """`slow, recipe pocket, width 0.25, size 112`."""
-    model, *others = network.items()
-    return ", ".join([str(model[1]), *(f"{key} {value}" for key, value in others)])
+    settings = run.config["settings"]
+    others = (f"{key} {settings.get(key)}" for key in ("recipe", "width", "size"))
+    return ", ".join([settings["model"], *others])
 
 
 def without_fold(run: Run) -> str:
@@ -216,7 +205,7 @@ def by_dataset(tuned: Sequence[Run]) -> dict[str, list[Run]]:
     """Tuned runs by their dataset, over all folds, in the order of the ways of Table 3; the
     rendered dataset comes last."""
     names = sorted(map(without_fold, tuned), key=lambda name: (name == "pocket101", name))
-    ordered = [run for way in paper.RETRAINED for run in tuned if run.results["tune"] == way]
+    ordered = sorted(tuned, key=lambda run: paper.RETRAINED.index(run.results["tune"]))
     return {name: [run for run in ordered if without_fold(run) == name] for name in names}
 
 
@@ -245,12 +234,12 @@ def command(found: Found, row: str, seed: int = 0) -> str:
     if row == "average":
         lacking = [m for m in paper.MEMBERS if seed not in map(_seed, found.runs[m])]
         return "\n".join(command(found, member, seed) for member in lacking)
+    notebook = "08_histograms" if row == "histograms" else "03_train"
     parameters: dict[str, Any] = {} if found.data == "pocket" else {"data": found.data}
     if row != "histograms":
         parameters |= {"model": row} | _unlike_recipe(found)
     if seed:
         parameters["seed"] = seed
-    notebook = "08_histograms" if row == "histograms" else "03_train"
     words = " ".join(f"-p {key} {shlex.quote(str(value))}" for key, value in parameters.items())
     return f"papermill notebooks/{notebook}.ipynb out.ipynb {words}".rstrip()
 
@@ -264,6 +253,14 @@ def _unlike_recipe(found: Found) -> dict[str, Any]:
     defaults = {"recipe": "pocket"} | RECIPES[settings["recipe"]]._asdict()
     keys = ("recipe", "epochs", "batch_size", "lr", "width", "size")
     return {k: settings[k] for k in keys if settings.get(k, defaults[k]) != defaults[k]}
+
+
+def commands(found: Found, missing: Sequence[str]) -> list[str]:
+    """The commands that make these rows of Table 1, or these ways of Table 3, each once."""
+    ways = [name for name in missing if name in paper.RETRAINED]
+    rows = [name for name in missing if name not in ways]
+    lines = [line for row in rows for line in command(found, row).split("\n")]
+    return list(dict.fromkeys(lines + ([tuning_command(found, ways)] if ways else [])))
 
 
 def tuning_command(found: Found, ways: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from s1m_lab import paper
@@ -22,11 +22,12 @@ from s1m_lab.analysis.run_groups import SCORES
 from s1m_lab.figures import style
 from s1m_lab.figures.style import RING
 from s1m_lab.figures.tables import as_html, template
+from s1m_lab.models import split_name
 
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-MARKERS = {"multires": "s", "fovea": "^", "context": "v"}
+MARKERS = {"multires": "s", "fovea": "^", "context": "v"}  # of a view
 # Mark and colour of a verdict; the word stands beside them.
 MARKS = {
     comparisons.AGREES: ("✓", "#1B7F4B"),
@@ -34,100 +35,65 @@ MARKS = {
     comparisons.OPEN: ("?", "#7A7A7A"),
 }
 
-# ---------------------------------------------------------------------------------------- tables
-
-TABLE_1 = template("""\
-{% set cell = "text-align:left; vertical-align:top; white-space:normal; padding:.35em .7em" %}
-{% set number = "text-align:right; vertical-align:top; white-space:nowrap; padding:.35em .7em" %}
-{% set small = "font-size:.85em; opacity:.75" %}
+TABLE = template("""\
 <div class="tex2jax_ignore mathjax_ignore"><table><thead><tr>
-{% for head in ["", "clip Hit@1, %", "video Hit@1, %", "video Hit@5, %", "video Hit@1 by seed, %",
-                "weights, M", "training"] %}
+{% for head in heads %}
 <th style="{{ cell }}">{{ head }}</th>
 {% endfor %}
 </tr></thead><tbody>
 {% for row in rows %}
 <tr>
-<td style="{{ cell }}"><span style="color:{{ row.colour }}">&#9632;</span> {{ row.name }}</td>
-{% for score in row.scores %}
-<td style="{{ number }}">
-{% if score.ours %}<b>{{ score.ours }}</b><br>{% endif %}
-{% if score.low %}
-<span style="{{ small }}">{{ score.low }} to {{ score.high }}</span><br>
-{% endif %}
-<span style="{{ small }}">paper {{ score.paper }}</span></td>
+{% for value in row %}
+<td style="{{ cell }}">{{ value }}</td>
 {% endfor %}
-{% if row.runs %}
-<td style="{{ number }}">{{ row.seeds }}</td>
-<td style="{{ number }}">{{ row.weights }}
-{% if row.printed %}<br><span style="{{ small }}">paper {{ row.printed }}</span>{% endif %}</td>
-<td style="{{ number }}">{{ row.seconds }}</td>
-{% else %}
-<td style="{{ cell }}" colspan="3">no run; make one:
-{% for line in row.commands %}<br><code style="{{ small }}">{{ line }}</code>{% endfor %}</td>
-{% endif %}
 </tr>
 {% endfor %}
 </tbody></table></div>
 """)
+CELL = "text-align:left; vertical-align:top; white-space:normal; padding:.35em .7em; min-width:4em"
+# Parts of a cell; `format` and `join` escape what they insert.
+LINES = Markup("<br>")
+NAME = Markup('<span style="color:{}">&#9632;</span> {}')
+SMALL = Markup('<span style="font-size:.85em; opacity:.75">{}</span>')
+COMMAND = Markup('<br><code style="font-size:.85em; opacity:.75">{}</code>')
+PART = Markup('<div style="min-width:24em; padding-left:1em; text-indent:-1em">{}</div>')
+VERDICT = Markup(
+    '<span style="color:#fff; background:{}; border-radius:.8em; padding:.1em .6em; '
+    'white-space:nowrap">{} {}</span>'
+)
 
 
 def show_table1(table: pd.DataFrame) -> "HTML":
     """Table 1 of `results.table1`: in every cell ours in %, its interval, and the paper's."""
     rows = []
     for key, row in table.iterrows():
-        about = {"name": row["name"], "colour": style.colour(key), "runs": row["runs"]}
-        about["scores"] = [_score(row, score) for score in SCORES]
+        cells: list[str] = [NAME.format(style.colour(key), row["name"])]
+        cells += [_score(row, score) for score in SCORES]
         if row["runs"]:
-            seeds = " · ".join(f"{100 * value:.1f}" for value in row["video_hit1_seeds"])
-            about |= {"seeds": seeds, "weights": f"{row['parameters'] / 1e6:.2f}"}
-            about |= {"seconds": style.format_seconds(row["seconds"])}
-            about |= {"printed": paper.PARAMETERS.get(key)}
+            cells.append(" · ".join(f"{100 * value:.1f}" for value in row["video_hit1_seeds"]))
+            weights = [f"{row['parameters'] / 1e6:.2f}"]
+            if key in paper.PARAMETERS:
+                weights.append(SMALL.format(f"paper {paper.PARAMETERS[key]}"))
+            cells += [LINES.join(weights), style.format_seconds(row["seconds"])]
         else:
-            about["commands"] = row["command"].split("\n")
-        rows.append(about)
-    return as_html(TABLE_1.render(rows=rows))
+            commands = map(COMMAND.format, row["command"].splitlines())
+            cells.append(Markup("no run; make one:") + Markup().join(commands))
+        rows.append(cells)
+    scores = [f"{name}, %" for name in ("clip Hit@1", "video Hit@1", "video Hit@5")]
+    heads = ["", *scores, "video Hit@1 by seed, %", "weights, M", "training"]
+    return as_html(TABLE.render(heads=heads, rows=rows, cell=CELL))
 
 
-def _score(row: pd.Series, score: str) -> dict[str, str]:
-    """A cell in %: `ours` with `low` and `high`, where there is a run, and the `paper`'s."""
-
-    def percent(name: str) -> str:
-        return "–" if np.isnan(row[name]) else f"{100 * row[name]:.1f}"
-
-    cell = {"paper": percent(f"{score}_paper")}
-    if row["runs"]:
-        cell["ours"] = percent(score)
-    if row["runs"] and not np.isnan(row[score]):
-        cell |= {end: percent(f"{score}_{end}") for end in ("low", "high")}
-    return cell
-
-
-CLAIMS = template("""\
-{% set cell = "text-align:left; vertical-align:top; white-space:normal; padding:.35em .7em" %}
-{% set small = "font-size:.85em; opacity:.75" %}
-<div class="tex2jax_ignore mathjax_ignore"><table><thead><tr>
-{% for head in ["claim", "the paper", "ours, in points, with 95 % intervals", "verdict"] %}
-<th style="{{ cell }}">{{ head }}</th>
-{% endfor %}
-</tr></thead><tbody>
-{% for row in rows %}
-<tr>
-<td style="{{ cell }}; min-width:7em">{{ row.claim }}</td>
-<td style="{{ cell }}; min-width:7em">{{ row.paper }}</td>
-<td style="{{ cell }}; min-width:24em">
-{% for part in row.parts %}
-<div style="padding-left:1em; text-indent:-1em">{{ part }}</div>
-{% endfor %}
-{% if row.why %}<div><i style="{{ small }}">{{ row.why }}</i></div>{% endif %}
-{% for line in row.commands %}<code style="{{ small }}">{{ line }}</code><br>{% endfor %}</td>
-<td style="{{ cell }}"><span style="color:#fff; background:{{ row.shade }}; border-radius:.8em;
- padding:.1em .6em; white-space:nowrap">{{ row.mark }} {{ row.verdict }}</span>
-{% if row.seeds %}<br><span style="{{ small }}">{{ row.seeds }}</span>{% endif %}</td>
-</tr>
-{% endfor %}
-</tbody></table></div>
-""")
+def _score(row: pd.Series, score: str) -> Markup:
+    """A cell in %: ours and its interval, where there is a run, and the paper's."""
+    ours, low, high, printed = (
+        "–" if np.isnan(row[score + end]) else f"{100 * row[score + end]:.1f}"
+        for end in ("", "_low", "_high", "_paper")
+    )
+    lines = [Markup("<b>{}</b>").format(ours)] if row["runs"] else []
+    if ours != "–":
+        lines.append(SMALL.format(f"{low} to {high}"))
+    return LINES.join([*lines, SMALL.format(f"paper {printed}")])
 
 
 def show_claims(table: pd.DataFrame, most: int = 4) -> "HTML":
@@ -140,16 +106,20 @@ def show_claims(table: pd.DataFrame, most: int = 4) -> "HTML":
     rows = []
     for row in table.itertuples():
         parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.margin(p)))
-        texts = [comparisons.in_words(part) for part in parts[:most]]
+        ours = [PART.format(comparisons.in_words(part)) for part in parts[:most]]
         if len(parts) > most:
             clear = {part.verdict for part in parts[most:]} == {comparisons.AGREES}
-            texts.append(f"and {len(parts) - most} more{', all clearer' * clear}")
+            ours.append(PART.format(f"and {len(parts) - most} more{', all clearer' * clear}"))
+        if row.why:
+            ours.append(SMALL.format(row.why))
+        ours += map(COMMAND.format, row.commands)
         mark, shade = MARKS[row.verdict]
-        rows.append(row._asdict() | {"parts": texts, "mark": mark, "shade": shade})
-    return as_html(CLAIMS.render(rows=rows))
-
-
-# --------------------------------------------------------------------------------------- figures
+        verdict = [VERDICT.format(shade, mark, row.verdict)]
+        if row.seeds:
+            verdict.append(SMALL.format(row.seeds))
+        rows.append([row.claim, row.paper, Markup().join(ours), LINES.join(verdict)])
+    heads = ["claim", "the paper", "ours, in points, with 95 % intervals", "verdict"]
+    return as_html(TABLE.render(heads=heads, rows=rows, cell=CELL))
 
 
 @style.styled
@@ -157,46 +127,25 @@ def draw_table1(table: pd.DataFrame) -> Figure:
     """Hit@1 of clips and of whole videos, ours beside the paper's, and the gain on one frame."""
     fig, ((left, right),) = style.new_figure(1, 2, 5.2, width_ratios=[3, 2])
     percent = 100 * table.select_dtypes("number")
+    percent["gain_paper"] = percent["video_hit1_paper"] - percent["video_hit1_paper"]["single"]
     rows, shades = np.arange(len(table)), np.array([style.colour(key) for key in table.index])
     ours = table["runs"].astype(bool).to_numpy()
-    for n in rows:
-        for y, end, shade in ((n - 0.17, "", shades[n]), (n + 0.17, "_paper", style.FAINT)):
-            both = percent.iloc[n][[f"clip_hit1{end}", f"video_hit1{end}"]]
-            left.plot(both, [y, y], color=shade, alpha=1 if end else 0.3, linewidth=2, zorder=1)
-    for score, size, ring in (("clip_hit1", 5, 6), ("video_hit1", 8, 9)):
-        left.plot(percent[f"{score}_paper"], rows + 0.17, "o", markersize=ring, **RING)
-        _ours(left, percent[ours], score, rows[ours] - 0.17, shades[ours], size)
-        for n in rows[ours]:
-            seeds = 100 * np.array(table[f"{score}_seeds"].iloc[n])
-            if len(seeds) > 1:
-                left.plot(seeds, [n - 0.43] * len(seeds), "|", color=shades[n], markersize=5)
-    for n in rows[~ours]:
-        left.annotate("no run", (0.5, n - 0.17), xycoords=("axes fraction", "data"), ha="center",
-                      va="center", fontsize=9, color=style.PAPER)  # fmt: skip
-    _ours(right, percent[ours], "gain", rows[ours] - 0.17, shades[ours], 8)
-    published = percent["video_hit1_paper"]
-    right.plot(published - published["single"], rows + 0.17, "o", markersize=9, **RING)
+    for ax, name, size in ((left, "clip_hit1", 5), (left, "video_hit1", 8), (right, "gain", 8)):
+        ax.plot(percent[f"{name}_paper"], rows + 0.17, "o", markersize=size + 1, **RING)
+        if ours.any():
+            at = rows[ours] - 0.17
+            style.draw_intervals(ax, percent[ours], name, at, shades[ours], markersize=size)
+    for row in rows[ours]:
+        seeds = 100 * np.array(table["video_hit1_seeds"].iloc[row])
+        left.plot(seeds, np.full(len(seeds), row - 0.43), "|", color=shades[row])
     style.name_rows(left, table["name"], 34)
     style.name_rows(right, [""] * len(table))
-    left.set(xlim=(0, 102), xlabel="Hit@1 (%)", title="From one clip to a whole video")
+    left.set(xlim=(0, 102), title="From one clip to a whole video")
+    left.set_xlabel("Hit@1 of clips (small) and videos (large), %; rings: the paper")
     right.set(xlabel="video Hit@1 (points)", title="Above a single frame")
     right.axvline(0, color=style.INK, linewidth=1)
-    handles = [
-        style.legend_dot("clips, 95 % interval", markersize=5, linestyle="-"),
-        style.legend_dot("videos, 95 % interval", markersize=8, linestyle="-"),
-        style.legend_dot("each seed", marker="|"),
-        style.legend_dot("the paper, on Sports-1M (487 classes)", markersize=9, **RING),
-    ]
-    fig.legend(handles=handles, loc="outside lower left", ncols=4, fontsize=9)
     style.headline(fig, summarize(table))
     return fig
-
-
-def _ours(
-    ax: Axes, rows: pd.DataFrame, name: str, y: np.ndarray, shades: np.ndarray, size: int
-) -> None:
-    if len(rows):
-        style.draw_intervals(ax, rows, name, y, shades, markersize=size)
 
 
 def summarize(table: pd.DataFrame) -> str:
@@ -230,17 +179,14 @@ def draw_costs(table: pd.DataFrame, sums: dict[str, float]) -> Figure:
     )
     for ax, cost, label in zip(axes, costs, labels, strict=True):
         for key in shown.index:
-            marker = MARKERS.get(key.partition("-")[2], "o")
-            ax.vlines(cost[key], low[key], high[key], color=style.colour(key), linewidth=1.4,
-                      alpha=0.6)  # fmt: skip
-            ax.plot(cost[key], hit[key], marker, color=style.colour(key), markersize=8.5,
-                    mec="white", label=key, linestyle="")  # fmt: skip
-        ax.set(xlabel=label, ylabel="video Hit@1 (%)" if ax is axes[0] else "")
-        if len(shown):
-            own = cost[shown.index]
-            ax.set(xscale="log", xlim=(own.min() / 2.1, own.max() * 2.1))
-            style.log_seconds(ax)
+            colour, marker = style.colour(key), MARKERS.get(split_name(key)[1], "o")
+            ax.vlines(cost[key], low[key], high[key], color=colour, alpha=0.6)
+            ax.plot(cost[key], hit[key], marker, color=colour, markersize=8, label=key)
+        own = cost[shown.index]
+        ax.set(xlabel=label, xscale="log", xlim=(own.min() / 2.1, own.max() * 2.1))
+        style.log_seconds(ax)
         ax.grid()
+    axes[0].set_ylabel("video Hit@1 (%)")
     handles, names = axes[0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower left", ncols=4, fontsize=9)
     style.headline(fig, _trade(shown, sums))

@@ -93,8 +93,8 @@ def test_two_seeds_of_one_network_refute_nothing(home):
     labels, counts = films(n=300)
     share = {"slow": (0.75, 0.55), "early": (0.65, 0.45)}
     for name, each in share.items():
-        for seed, told in enumerate(each):
-            save(home, name, seed, known(labels, counts, told, 3 * seed), labels, counts)
+        for seed, correct in enumerate(each):
+            save(home, name, seed, known(labels, counts, correct, 3 * seed), labels, counts)
     row = judged().loc[EARLY]
     (part,) = row["parts"]
     hit = {run.name: run.results["video_hit1"] for run in runs._all()}
@@ -113,11 +113,11 @@ def test_two_seeds_of_one_network_refute_nothing(home):
 
 
 def test_a_run_is_compared_with_itself_seed_by_seed(home):
-    """A video is told better than a clip by each seed, though one seed's clips beat the other's
+    """Each seed classifies a video better than a clip, though one seed's clips beat the other's
     videos."""
     labels, counts = films(n=300)
-    for seed, told in enumerate((0.2, 0.9)):
-        save(home, "late", seed, known(labels, counts * 3, told, seed), labels, counts * 3)
+    for seed, correct in enumerate((0.2, 0.9)):
+        save(home, "late", seed, known(labels, counts * 3, correct, seed), labels, counts * 3)
     row = judged().loc[VIDEO]
     (part,) = row["parts"]
     each = [run.results["video_hit1"] - run.results["clip_hit1"] for run in runs._all()]
@@ -233,7 +233,7 @@ def pocket(home):
 
 
 def blind(found, labels, counts, seed, pair=(0, 1)):
-    """The same predictions, but for a pair of classes that is told by luck alone."""
+    """The same predictions, but for a pair of classes that luck alone separates."""
     rng, video = np.random.default_rng(seed), np.repeat(np.arange(len(counts)), counts)
     for v, own in enumerate(labels):
         if set(own) & set(pair) and rng.random() < 0.5:
@@ -250,14 +250,14 @@ def test_motion_pairs_by_a_plain_count(home):
         save(home, "single", seed, blind(slow.copy(), labels, counts, 5 + seed), labels, counts)
     row = judged().loc[MOTION]
     alone, gained = row["parts"]
-    told = []
+    right = []
     for seed in (0, 1):
         saved = predict.load_predictions(runs.load_run(f"pocket-single-s{seed}"))
         for means, own in zip(saved.video_probabilities, saved.labels, strict=True):
             if (0 in own) != (1 in own):
-                told.append(means[0] > means[1] if 0 in own else means[1] > means[0])
-    assert alone.value == pytest.approx(np.mean(told)) and 0.4 < alone.value < 0.6
-    assert gained.value == pytest.approx(1 - np.mean(told), abs=0.01)
+                right.append(means[0] > means[1] if 0 in own else means[1] > means[0])
+    assert alone.value == pytest.approx(np.mean(right)) and 0.4 < alone.value < 0.6
+    assert gained.value == pytest.approx(1 - np.mean(right), abs=0.01)
     assert row["verdict"] == AGREES
     for seed in (0, 1):  # a single frame that sees the pair refutes it
         shutil.rmtree(home / "runs" / f"pocket-single-s{seed}")
@@ -360,8 +360,8 @@ def retrained(home, shares, folds=(1, 2), seeds=(0,), n=90, group=3):
         for way, share in shares.items():
             for seed in seeds:
                 start = "" if way == "scratch" else "pocket-slow-s0"
-                told = share[seed] if isinstance(share, tuple) else share
-                tuned(home, labels, counts, told, fold, seed, start=start, tune=way)
+                correct = share[seed] if isinstance(share, tuple) else share
+                tuned(home, labels, counts, correct, fold, seed, start=start, tune=way)
     return labels, counts
 
 
@@ -424,9 +424,9 @@ def test_ways_are_compared_on_the_folds_of_both(slow, home):
     retrained(home, {"scratch": 0.5}, folds=(1, 2, 3))
     retrained(home, {"top": 0.5, "top3": 0.9, "all": 0.9}, folds=(2,))
     table = judged()
-    told = transfer.hits(run_groups.find_transfers(run_groups.find("pocket")))
+    hit = transfer.hits(run_groups.find_transfers(run_groups.find("pocket")))
     parts = {part.what: part.value for part in table.loc[RETRAINED, "parts"]}
-    second = told.loc[2].mean()
+    second = hit.loc[2].mean()
     assert parts["top − scratch"] == pytest.approx(second["top"] - second["scratch"])
     shutil.rmtree(home / "runs" / "films-scratch-2-s0")
     row = judged().loc[RETRAINED]

@@ -49,8 +49,8 @@ def save(home, model, seed, found, labels, counts, name="", classes=CLASSES, **m
     one = [right(row, labels[v], 1) for row, v in zip(found, video, strict=True)]
     score = {"clip_hit1": None if model == "histograms" else float(np.mean(one))}
     for k in (1, 5):
-        told = [right(mean, own, k) for mean, own in zip(means, labels, strict=True)]
-        score[f"video_hit{k}"] = float(np.mean(told))
+        hit = [right(mean, own, k) for mean, own in zip(means, labels, strict=True)]
+        score[f"video_hit{k}"] = float(np.mean(hit))
     about = {"model": model, "data": "pocket", "classes": len(classes), "seed": seed, **score}
     about |= {"parameters": 1000 + seed, "seconds": 60.0, "train_clips_per_second": 100.0}
     about |= {"precision": "fp32", "threads": 2, "commit": "c0ffee"}
@@ -168,8 +168,8 @@ def test_the_average_by_a_plain_loop(made):
     clip = [right(scores, labels[v], 1) for scores, v in zip(mean, video, strict=True)]
     assert row["clip_hit1"] == pytest.approx(np.mean(clip))
     for k in (1, 5):
-        told = [right(mean[video == v].mean(axis=0), labels[v], k) for v in range(len(counts))]
-        assert row[f"video_hit{k}"] == pytest.approx(np.mean(told))
+        hit = [right(mean[video == v].mean(axis=0), labels[v], k) for v in range(len(counts))]
+        assert row[f"video_hit{k}"] == pytest.approx(np.mean(hit))
     assert row["video_hit1"] != runs.load_run("pocket-slow-s1").results["video_hit1"]
 
 
@@ -289,8 +289,8 @@ def test_a_row_without_a_run_has_the_command_that_makes_it(home, capsys):
     assert table.loc["average", "command"].split("\n") == [
         f"{command} -p model {model}" for model in ("single", "early", "late", "slow")
     ]
-    asked = run_groups.command(run_groups.find("/my films"), "slow", 2)
-    assert asked == f"{command} -p data '/my films' -p model slow -p seed 2"
+    words = run_groups.command(run_groups.find("/my films"), "slow", 2)
+    assert words == f"{command} -p data '/my films' -p model slow -p seed 2"
     shown = show_table1(table).data
     assert shown.count("no run; make one:") == 9 and "paper 60.9" in shown
     draw_table1(table).savefig("/dev/null", format="png")
@@ -315,8 +315,8 @@ def test_intervals_are_those_of_a_bootstrap_by_hand(made):
     video, clip_hits, video_hits = np.repeat(np.arange(90), counts), [], []
     for seed in (0, 1):
         scores = of(f"pocket-slow-s{seed}")
-        told = [right(s, labels[v], 1) for s, v in zip(scores, video, strict=True)]
-        clip_hits.append([sum(np.array(told)[video == v]) for v in range(90)])
+        correct = [right(s, labels[v], 1) for s, v in zip(scores, video, strict=True)]
+        clip_hits.append([sum(np.array(correct)[video == v]) for v in range(90)])
         means = [scores[video == v].mean(axis=0) for v in range(90)]
         video_hits.append([right(m, own, 1) for m, own in zip(means, labels, strict=True)])
     rng, drawn = np.random.default_rng(3), []
@@ -437,8 +437,8 @@ def test_seeds_of_a_tuning_are_no_further_videos(made, home):
         dataset(home, f"films-fold{fold}", counts, [f"g{v // 30}" for v in range(90)])
     grouped = table3(found, once).loc[("films", "top3")]
     assert grouped["ours"] == pytest.approx(one[0])
-    told = [metrics.hits(predict.load_predictions(r).video_probabilities, labels, 1) for r in once]
-    means = [np.reshape(each, (3, 30)).mean(axis=1) for each in told]  # of three groups
+    hits = [metrics.hits(predict.load_predictions(r).video_probabilities, labels, 1) for r in once]
+    means = [np.reshape(each, (3, 30)).mean(axis=1) for each in hits]  # of three groups
     rng, drawn = np.random.default_rng(1), []
     for _ in range(4000):
         picked = rng.integers(0, 3, 3)  # the same groups are tested in both folds
@@ -493,7 +493,7 @@ def test_only_runs_that_were_tuned_alike_stand_in_one_row(made, home, capsys):
     assert {run.name for run in several} == {
         f"films-{tune}-{fold}-s0" for tune in ("top3", "scratch") for fold in (1, 2)
     }
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for why in (
         "z-wide: its network is slow, recipe pocket, width 1.0, size 56, not slow, recipe pocket,",
         "z-long: tuned otherwise than films-top3-1-s0: epochs 99, not 31",
@@ -501,8 +501,8 @@ def test_only_runs_that_were_tuned_alike_stand_in_one_row(made, home, capsys):
         "z-twin: the same way, fold and seed as films-top3-1-s0",
         "z-away: its dataset films-fold3 is not here",
     ):
-        assert why in said
-    assert "z-few" not in said
+        assert why in printed
+    assert "z-few" not in printed
 
 
 def test_multiplications_of_the_papers_network():
@@ -572,24 +572,24 @@ def test_the_best_row_is_named_with_those_that_its_interval_does_not_tell_from_i
         table = table1()
         return summarize(table), table.loc[table["first"], "video_hit1"]
 
-    said, best = found()
+    title, best = found()
     assert list(best.index) == ["late", "slow"] and best["slow"] != best["late"]
     low, high = sorted(100 * best)
     tie = f"Late fusion and Slow fusion tie for the best here, {low:.1f} to {high:.1f}%"
-    assert said == f"{tie}; in the paper CNN average, 63.9%"
+    assert title == f"{tie}; in the paper CNN average, 63.9%"
     save(home, "slow", 1, known(labels, counts, 0.99, 9), labels, counts)
     save(home, "late", 1, known(labels, counts, 0.2, 8), labels, counts)
-    said, best = found()
+    title, best = found()
     assert list(best.index) == ["late", "slow"], "beyond its interval, but seeds do not agree"
     for seed in (0, 1):
         save(home, "early", seed, known(labels, counts, 1.0, 20), labels, counts)
-    said, best = found()
+    title, best = found()
     assert list(best.index) == ["early"], best
     assert (
-        said == "Early fusion is the best here, 100.0% of videos; in the paper CNN average, 63.9%"
+        title == "Early fusion is the best here, 100.0% of videos; in the paper CNN average, 63.9%"
     )
-    said = summarize(table1("nothing"))
-    assert said == "No row has a run yet; in the paper the best is CNN average, 63.9%"
+    title = summarize(table1("nothing"))
+    assert title == "No row has a run yet; in the paper the best is CNN average, 63.9%"
 
 
 def test_the_average_and_its_members_are_compared_seed_by_seed(home):
