@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS, read_list
@@ -32,11 +31,10 @@ def add_measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
     status, full = Path(folder) / "clips" / "status.parquet", df
     if status.is_file():
         names, full = ["duration", "width", "height"], df.copy()
-        rows = pq.read_table(status, columns=["id", *names])
-        place = pc.index_in(_arrow(df, "id"), rows["id"].combine_chunks())
+        measured = pd.read_parquet(status, columns=["id", *names], dtype_backend="pyarrow")
+        measured = measured.set_index("id").reindex(df["id"]).set_axis(df.index)
         for name in names:
-            measured = pc.take(rows[name], place).cast(df.dtypes[name].pyarrow_dtype)
-            full[name] = df[name].fillna(pd.Series(measured, df.index, df.dtypes[name]))
+            full[name] = df[name].fillna(measured[name].astype(df.dtypes[name]))
     parts = []
     for what, name in (("durations", "duration"), ("sizes", "height")):
         known, now = int(df[name].notna().sum()), int(full[name].notna().sum())

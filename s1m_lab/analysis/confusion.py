@@ -39,7 +39,7 @@ PRECISION_COLUMNS = [
 def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
     """The test predictions of two runs; ValueError unless they are of the same clips."""
     first, second = predict.load_predictions(run), predict.load_predictions(versus)
-    same = run.labels == versus.labels and _print(run) == _print(versus)
+    same = run.labels == versus.labels and _fingerprint(run) == _fingerprint(versus)
     same &= first.ids == second.ids and first.labels == second.labels
     if same:
         first, second = predict.aligned((first, second))
@@ -48,14 +48,14 @@ def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
     if not same:
         one, other = (
             f"{r.name!r} on {len(p.ids):,} videos of {r.config['settings']['data']!r} "
-            f"(clips {_print(r)[:8]}, {len(p.clip_number):,} of them)"
+            f"(clips {_fingerprint(r)[:8]}, {len(p.clip_number):,} of them)"
             for r, p in ((run, first), (versus, second))
         )
         raise ValueError(f"only runs on the same clips of the same videos compare; {one}, {other}")
     return first, second
 
 
-def _print(run: runs.Run) -> str:
+def _fingerprint(run: runs.Run) -> str:
     """The fingerprint of the clips that a run was trained and tested on."""
     return run.config["settings"]["clips"]
 
@@ -68,7 +68,7 @@ def stored(run: runs.Run) -> Shards | None:
         print(f"No frames: the clips of {folder.name} are not on this machine.")
         return None
     shards = Shards(folder / "clips", "test")
-    if shards.fingerprint != _print(run):
+    if shards.fingerprint != _fingerprint(run):
         print(f"No frames: the clips of {folder.name} were made again since {run.name} was tested.")
         return None
     return shards
@@ -203,15 +203,15 @@ def compare_precision(
     more; of equal runs they exclude 0 in 24 of 100, not 4, at four videos that nearly always come
     first.
     """
-    tested = metrics.truth(labels, len(classes)).any(axis=0)
+    truth = metrics.truth(labels, len(classes))
     values = intervals.resample_precision([*run, *versus], labels, seed, draws)  # R × 1+draws × K
-    mean = intervals.mean_known(values[:, :, tested], axis=2)
+    mean = intervals.mean_known(values[:, :, truth.any(axis=0)], axis=2)
     values = np.concatenate([values, mean[:, :, None]], axis=2)  # K+1, the mean last
     one, other = values[: len(run)], values[len(run) :]
     sides = {"run": one.mean(axis=0), "versus": other.mean(axis=0)}
     sides["gain"] = sides["run"] - sides["versus"]
-    counts = np.bincount([k for own in labels for k in set(own)], minlength=len(classes))
-    columns: dict[str, Any] = {"class": [*classes, "mean"], "videos": [*counts, len(labels)]}
+    columns: dict[str, Any] = {"class": [*classes, "mean"]}
+    columns["videos"] = [*truth.sum(axis=0), len(labels)]
     for name, side in sides.items():
         low, high = _interval(side, odds=name != "gain")
         columns |= {name: side[0], f"{name}_low": low, f"{name}_high": high}

@@ -65,7 +65,8 @@ def strongest_pairs(pairs: pd.DataFrame, most: int = 14) -> list[int]:
 def _from_either_side(pairs: pd.DataFrame) -> pd.DataFrame:
     """Each pair twice: its labels also the other way round."""
     turned = pairs.rename(columns={"label_a": "label_b", "label_b": "label_a"})
-    return pd.concat([pairs, turned]).sort_values("videos", ascending=False, kind="stable")
+    both = pd.concat([pairs, turned], ignore_index=True)
+    return both.sort_values("videos", ascending=False, kind="stable")
 
 
 @style.styled
