@@ -3,8 +3,8 @@
     df = load_catalog(prepare("pocket"))
     sizes, pairs = class_sizes(df), co_labels(df)
 
-Functions take a catalog and return a tidy table; `figures.catalog` draws them. None loops over
-videos in Python, so a million take seconds.
+Functions take a catalog and return a tidy table; `figures.catalog` draws them. Work on a million
+videos is left to Arrow and pandas and takes seconds.
 """
 
 from pathlib import Path
