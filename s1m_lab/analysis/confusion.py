@@ -39,7 +39,7 @@ PRECISION_COLUMNS = [
 def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
     """The test predictions of two runs; ValueError unless they are of the same clips."""
     first, second = predict.load_predictions(run), predict.load_predictions(versus)
-    same = run.labels == versus.labels and _print(run) == _print(versus)
+    same = run.labels == versus.labels and _fingerprint(run) == _fingerprint(versus)
     same &= first.ids == second.ids and first.labels == second.labels
     if same:
         first, second = predict.aligned((first, second))
@@ -48,14 +48,14 @@ def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
     if not same:
         one, other = (
             f"{r.name!r} on {len(p.ids):,} videos of {r.config['settings']['data']!r} "
-            f"(clips {_print(r)[:8]}, {len(p.clip_number):,} of them)"
+            f"(clips {_fingerprint(r)[:8]}, {len(p.clip_number):,} of them)"
             for r, p in ((run, first), (versus, second))
         )
         raise ValueError(f"only runs on the same clips of the same videos compare; {one}, {other}")
     return first, second
 
 
-def _print(run: runs.Run) -> str:
+def _fingerprint(run: runs.Run) -> str:
     """The fingerprint of the clips that a run was trained and tested on."""
     return run.config["settings"]["clips"]
 
@@ -68,7 +68,7 @@ def stored(run: runs.Run) -> Shards | None:
         print(f"No frames: the clips of {folder.name} are not on this machine.")
         return None
     shards = Shards(folder / "clips", "test")
-    if shards.fingerprint != _print(run):
+    if shards.fingerprint != _fingerprint(run):
         print(f"No frames: the clips of {folder.name} were made again since {run.name} was tested.")
         return None
     return shards
@@ -124,11 +124,8 @@ def blocks(
     wrong = shares(matrix)[np.ix_(labels, labels)]
     np.fill_diagonal(wrong, 0)
     size = min(size, len(labels))
-    total = np.pad(wrong.cumsum(axis=0).cumsum(axis=1), (1, 0))
-    at = np.arange(len(labels) - size + 1)
-    # The sum over a block from cumulative sums: bottom right − top right − bottom left + top left.
-    inside = total[at + size, at + size] - total[at, at + size] - total[at + size, at]
-    inside += total[at, at]
+    starts = range(len(labels) - size + 1)
+    inside = np.array([wrong[k : k + size, k : k + size].sum() for k in starts])
     found: list[np.ndarray] = []
     while len(found) < most and inside.max() > 1e-9:
         first = int(inside.argmax())
@@ -154,11 +151,7 @@ def pairs(counts: Sequence[np.ndarray], classes: Sequence[str]) -> pd.DataFrame:
     names = np.array(classes, object)
     columns = {"label_a": a, "label_b": b, "class_a": names[a], "class_b": names[b]}
     table = pd.DataFrame(columns | {"counted": counted, "run": run, "versus": versus})
-    table["both"] = table["run"] + table["versus"]
-    by = ["both", "counted", "label_a"]
-    return table.sort_values(by, ascending=[False, False, True], ignore_index=True).drop(
-        columns="both"
-    )
+    return table.iloc[np.lexsort((a, -counted, -run - versus))].reset_index(drop=True)
 
 
 def paper_pairs(found: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
@@ -167,12 +160,10 @@ def paper_pairs(found: pd.DataFrame, classes: Sequence[str]) -> pd.DataFrame:
     known, rows = {name.casefold() for name in classes}, []
     names = [found[column].str.casefold() for column in ("class_a", "class_b")]
     for pair in PAPER_PAIRS:
-        both = found[names[0].isin(pair) & names[1].isin(pair)]
         here = "both classes" if known.issuperset(pair) else "not in this dataset"
-        numbers = [np.nan] * 3
-        if len(both):
-            numbers = [both.index[0] + 1, both["run"].iloc[0], both["versus"].iloc[0]]
-        rows.append((" | ".join(pair), here, *numbers))
+        both = found[names[0].isin(pair) & names[1].isin(pair)]
+        numbers = both.assign(rank=both.index + 1)[["rank", "run", "versus"]].to_numpy().tolist()
+        rows.append((" | ".join(pair), here, *(numbers[0] if numbers else [np.nan] * 3)))
     return pd.DataFrame(rows, columns=["pair", "here", "rank", "run", "versus"]).set_index("pair")
 
 
@@ -212,15 +203,15 @@ def compare_precision(
     more; of equal runs they exclude 0 in 24 of 100, not 4, at four videos that nearly always come
     first.
     """
-    seen = metrics.truth(labels, len(classes)).any(axis=0)
+    truth = metrics.truth(labels, len(classes))
     values = intervals.resample_precision([*run, *versus], labels, seed, draws)  # R × 1+draws × K
-    mean = intervals.mean_known(values[:, :, seen], axis=2)
+    mean = intervals.mean_known(values[:, :, truth.any(axis=0)], axis=2)
     values = np.concatenate([values, mean[:, :, None]], axis=2)  # K+1, the mean last
     one, other = values[: len(run)], values[len(run) :]
     sides = {"run": one.mean(axis=0), "versus": other.mean(axis=0)}
     sides["gain"] = sides["run"] - sides["versus"]
-    counts = np.bincount([k for own in labels for k in set(own)], minlength=len(classes))
-    columns: dict[str, Any] = {"class": [*classes, "mean"], "videos": [*counts, len(labels)]}
+    columns: dict[str, Any] = {"class": [*classes, "mean"]}
+    columns["videos"] = [*truth.sum(axis=0), len(labels)]
     for name, side in sides.items():
         low, high = _interval(side, odds=name != "gain")
         columns |= {name: side[0], f"{name}_low": low, f"{name}_high": high}

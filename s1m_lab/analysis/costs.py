@@ -11,7 +11,6 @@ number has its source: *measured* (here, by the command named), *published* or *
 """
 
 import math
-import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -20,8 +19,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from s1m_lab.analysis.catalog import add_measured, members, numbers
 from s1m_lab.data import datasets, shards
@@ -66,8 +63,10 @@ CLIP_BYTES = {
 STORED_AS = "JPEG q90", "200×200"  # what ingest makes by default
 LIMITS = (15, 30, 60, 120, 240, *QUANTILES.values(), math.inf)  # s
 FEW = 5e12  # bytes; assumed: "a few TB" are up to five
-UNITS = {"B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}}
-UNITS["s"] = {"s": 1, "min": 60, "h": 3600}
+UNITS: dict[str, dict[str, float]] = {
+    "B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
+    "s": {"s": 1, "min": 60, "h": 3600},
+}
 
 
 def describe_videos(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -> pd.DataFrame:
@@ -78,15 +77,12 @@ def describe_videos(folder: Path, videos: pd.DataFrame, clips: dict[str, int]) -
     attrs: `source` is a sentence with the counts of both, `classes` the number of classes.
     """
     videos, source = add_measured(videos, folder)
-    own = pd.DataFrame({name: numbers(videos, name) for name in ("duration", "width", "height")})
-    rows = pa.Table.from_pandas(videos[["split", "labels"]], preserve_index=False)
-    split = pc.index_in(rows["split"], pa.array(SPLITS)).to_numpy()
-    wanted = np.array([clips[name] for name in SPLITS])[split]
+    seconds, width, height = (numbers(videos, name) for name in ("duration", "width", "height"))
     # as many as `reader.starts` finds places for
-    places = np.floor((own["duration"] - decoders.TICK - 0.5) * 30) + 1
-    own = pd.DataFrame({"duration": own["duration"], "pixels": own["width"] * own["height"]})
-    own["clips"] = np.clip(places.fillna(np.inf), 0, wanted)
-    own["labels"] = pd.Series(rows["labels"], dtype=pd.ArrowDtype(rows["labels"].type))
+    places = np.floor((seconds - decoders.TICK - 0.5) * 30) + 1
+    own = pd.DataFrame({"duration": seconds, "pixels": width * height})
+    own["clips"] = np.fmin(np.maximum(places, 0), videos["split"].map(clips).to_numpy(float))
+    own["labels"] = videos["labels"].array
     own.attrs = {"source": source, "classes": len(videos.attrs["classes"])}
     return own
 
@@ -129,45 +125,31 @@ def remaining(own: pd.DataFrame, limits: Sequence[float]) -> pd.DataFrame:
     their own size. A video of unknown duration is in no row. Where no duration is known, all
     numbers are nan, but for a limit of inf: it keeps all videos, with hours and bytes nan.
     """
-    seconds, place = own["duration"].to_numpy(), np.searchsorted(limits, own["duration"])
-    # `place` is the first limit that keeps a video; for nan one past the last
+    seconds, known = own["duration"], own["duration"].notna().any()
+    # the first limit that keeps a video; for nan one past the last
+    place = np.searchsorted(limits, seconds if known else seconds.fillna(math.inf))
 
-    def total(values: np.ndarray) -> np.ndarray:
+    def total(values: np.ndarray | pd.Series) -> np.ndarray:
         return np.bincount(place, values, len(limits) + 1)[:-1].cumsum()
 
-    videos = total(np.ones(len(own)))
-    table = {"videos": videos.astype(int), "share": videos / max(1, np.isfinite(seconds).sum())}
-    table["thin"] = (_members(own, place, len(limits)) < thin_below(own)).sum(axis=0)
-    seconds = np.nan_to_num(seconds)
-    table |= {"hours": total(seconds) / 3600, "clips": total(own["clips"].to_numpy())}
-    rates = bytes_per_second(own["pixels"].to_numpy())
+    videos, rates = total(np.ones(len(own))), bytes_per_second(own["pixels"].to_numpy())
+    table = {"videos": videos.astype(int)}
+    table["share"] = videos / max(1, seconds.notna().sum() if known else len(own))
+    rows = members(own)
+    each = pd.crosstab(rows["label"], place[rows["video"]])  # classes × limits
+    each = each.reindex(range(own.attrs["classes"]), columns=range(len(limits)), fill_value=0)
+    table["thin"] = (each.cumsum(axis=1) < thin_below(own)).sum().to_numpy()
+    table |= {"hours": total(seconds / 3600), "clips": total(own["clips"])}
     table |= {name: total(seconds * rates[:, n]) for n, name in enumerate(("low", "mid", "high"))}
     table = pd.DataFrame(table, index=pd.Index(limits, name="longest"))
-    return table if own["duration"].notna().any() or not len(own) else _unlimited(own, table)
-
-
-def _unlimited(own: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """`remaining` where no duration is known."""
-    table = table.astype(float) * math.nan
-    thin = (_members(own, np.zeros(len(own), int), 1) < thin_below(own)).sum()
-    everyone = len(own), 1.0, thin, own["clips"].sum()
-    table.loc[np.isinf(table.index), ["videos", "share", "thin", "clips"]] = everyone
-    return table
-
-
-def _members(own: pd.DataFrame, place: np.ndarray, limits: int) -> np.ndarray:
-    """Videos of each class that each limit keeps: classes × limits."""
-    video, label = members(own)
-    cells = label * (limits + 1) + place[video]
-    counts = np.bincount(cells, minlength=own.attrs["classes"] * (limits + 1))
-    return counts.reshape(-1, limits + 1)[:, :-1].cumsum(axis=1)
+    return table if known else table[np.isinf(table.index)].reindex(table.index)
 
 
 def thin_below(own: pd.DataFrame) -> int:
     """A class is thin with fewer videos than this: 100, or half of the median class if that is
     less."""
-    everyone = _members(own, np.zeros(len(own), int), 1)
-    return int(min(100, math.ceil(np.median(everyone) / 2)))
+    videos = np.bincount(members(own)["label"], minlength=own.attrs["classes"])
+    return int(min(100, math.ceil(np.median(videos) / 2)))
 
 
 def bytes_per_second(pixels: float | np.ndarray) -> np.ndarray:
@@ -218,8 +200,7 @@ def two_digits(value: float) -> str:
     """1234 is "1,200", 0.0567 is "0.057", nan is "–"."""
     if not value or math.isnan(value):
         return "–" if value else "0"
-    digits = 1 - math.floor(math.log10(abs(value)))
-    value = round(value, digits)  # 9.96 becomes 10 and has a digit less
+    value = float(f"{value:.2g}")
     digits = 1 - math.floor(math.log10(abs(value)))
     return f"{value:,.{max(0, digits)}f}"
 
@@ -240,17 +221,17 @@ def in_words(table: pd.DataFrame, limit: float) -> str:
 
 def as_text(table: pd.DataFrame) -> pd.DataFrame:
     """`remaining` and `stored_bytes` as text: a column a limit, uncertain numbers with a range."""
-    rows = ["all" if math.isinf(s) else f"≤ {s:,.6g} s" for s in table.index]
-
-    def column(name: str, form: str) -> list[str]:
-        return ["–" if math.isnan(value) else format(value, form) for value in table[name]]
-
-    text = pd.DataFrame({"videos": column("videos", ",.0f")}, index=rows)
-    text["share"] = column("share", ".1%")
-    text["thin classes"] = column("thin", ".0f")
-    text["hours"] = [two_digits(hours) for hours in table["hours"]]
-    text["segments"] = column("clips", ",.0f")
-    return text.assign(**{k: list(map(format_range, v)) for k, v in stored_bytes(table).items()}).T
+    text = pd.DataFrame(
+        {
+            "videos": table["videos"].map("{:,.0f}".format),
+            "share": table["share"].map("{:.1%}".format),
+            "thin classes": table["thin"].map("{:.0f}".format),
+            "hours": table["hours"].map(two_digits),
+            "segments": table["clips"].map("{:,.0f}".format),
+        }
+    ).replace(["nan", "nan%"], "–")
+    text = text.assign(**{k: list(map(format_range, v)) for k, v in stored_bytes(table).items()})
+    return text.rename(lambda s: "all" if math.isinf(s) else f"≤ {s:,.6g} s").rename_axis(None).T
 
 
 def sports1m_seconds(share: float) -> np.ndarray:
@@ -259,10 +240,11 @@ def sports1m_seconds(share: float) -> np.ndarray:
     Between the published quantiles, log(s) is interpolated against the quantiles of a normal
     distribution. Below the first it is a normal distribution of each of the `WIDTHS`.
     """
+    from scipy.special import ndtri  # quantiles of a normal distribution
+
     part = (np.arange(20_000) + 0.5) / 20_000
-    normal = statistics.NormalDist().inv_cdf
-    z = np.array([normal(p) for p in part[part <= share]])
-    at, log = np.array([normal(p) for p in QUANTILES]), np.log(list(QUANTILES.values()))
+    z, at = ndtri(part[part <= share]), ndtri(list(QUANTILES))
+    log = np.log(list(QUANTILES.values()))
     below = log[0] + WIDTHS[:, None] * (z - at[0])
     seconds = np.exp(np.where(z < at[0], below, np.interp(z, at, log)))
     return VIDEOS / len(part) * seconds.sum(axis=1)
@@ -334,18 +316,14 @@ def calibrate(seconds: int = 60, repeats: int = 5, clips: int = 8) -> Rates:
 
 
 def _film(frames: int) -> Iterator[np.ndarray]:
-    """A camera that moves over texture of all scales, with noise: uint8 360×640×3 a frame."""
-    from PIL import Image
-
-    rng, world = np.random.default_rng(0), np.zeros((720, 1280, 3), np.float32)
-    for octave in range(2, 9):
-        cells = rng.normal(128, 40 / octave, (9 << octave - 2, 16 << octave - 2, 3)).clip(0, 255)
-        layer = Image.fromarray(cells.astype(np.uint8)).resize(
-            (1280, 720), Image.Resampling.BICUBIC
-        )
-        world += np.asarray(layer, np.float32) - 128
-    world = (128 + world).astype(np.int16)
-    noise = rng.normal(0, 2, (368, 648, 3)).round().astype(np.int16)
+    """A camera that moves over texture of all scales (amplitudes as 1/frequency, as in nature),
+    with noise: uint8 360×640×3 a frame."""
+    rng = np.random.default_rng(0)
+    frequency = np.hypot(np.fft.fftfreq(720)[:, None], np.fft.rfftfreq(1280))
+    world = np.fft.rfft2(rng.normal(size=(3, 720, 1280))) / (frequency + 1 / 1280)
+    world = np.fft.irfft2(world).transpose(1, 2, 0)
+    world = 128 + 20 * world / world.std()
+    noise = rng.normal(0, 2, (368, 648, 3))
     for t in range(frames):
         top, left = round(180 + 170 * math.sin(t / 90)), round(320 + 310 * math.sin(t / 70))
         grain = noise[t % 8 :][:360, 3 * t % 8 :][:, :640]

@@ -1,6 +1,6 @@
-"""How long videos are, what a threshold on the duration leaves, and what that weighs.
+"""How long videos are, and what a threshold on the duration leaves.
 
-    draw_durations(seconds, "Half of the videos are shorter than 4 s")
+    draw_durations(df["duration"])
     draw_remaining(grid, sizes, 300.0)       # below a limit of five minutes
     explore_limits(lambda limit: draw_remaining(grid, sizes, limit), grid.index)
 
@@ -28,37 +28,37 @@ def explore_limits(draw: Callable[[float], style.Drawing], limits: Sequence[floa
 
 
 @style.styled
-def draw_durations(
-    seconds: np.ndarray, title: str, published: dict[float, float] | None = None
-) -> Figure:
+def draw_durations(seconds: pd.Series, published: dict[float, float] | None = None) -> Figure:
     """How long videos are: how many of each duration, and how many are shorter.
 
-    `seconds` are without nan. Grey rings are `published` quantiles, {share: seconds}.
+    Grey rings are `published` quantiles, {share: seconds}.
     """
-    if not len(seconds):
-        return style.nothing(title)
+    known, published = seconds.dropna().to_numpy(float), published or {}
+    if not len(known):
+        return style.nothing("No duration is known: the source has none, and no clips were made")
     fig, ((left, right),) = style.new_figure(1, 2, 2.9, width_ratios=[3, 2])
-    published, ends = published or {}, np.maximum(np.quantile(seconds, [0.0005, 0.9995]), 0.1)
-    shown = np.clip(seconds, *ends * [0.99, 1.01])
-    sns.histplot(shown, bins=60, log_scale=True, color=style.KINDS["detail"], alpha=1, linewidth=0,
-                 ax=left)  # fmt: skip
+    shown = np.clip(known, *np.maximum(np.quantile(known, [0.0005, 0.9995]), 0.1))
+    bins = int(np.clip(len(known) ** 0.4, 8, 60))
+    sns.histplot(shown, bins=bins, log_scale=True, color=style.KINDS["detail"], ax=left)
     sns.ecdfplot(shown, stat="percent", log_scale=True, color=style.INK, ax=right)
-    quantiles = {share: np.quantile(seconds, share) for share in sorted({0.5, 0.9, *published})}
     lines = []
-    for dots, look in ((quantiles, {"color": style.INK}), (published, style.RING)):
-        right.plot(list(dots.values()), [100 * share for share in dots], "o", markersize=8, **look)
-    for share, here in quantiles.items():
-        beside = f" (published {published[share]:,.3g} s)" if share in published else ""
-        lines.append(f"{share:.0%}: {here:,.3g} s{beside}")
-    right.annotate("\n".join(lines), (0.02, 0.98), va="top", fontsize=8,
-                   xycoords="axes fraction")  # fmt: skip
-    left.set(xlabel="duration (s, log axis)", ylabel="videos", title=style.clean(title, 62))
+    for share in sorted({0.5, 0.9, *published}):
+        here = np.quantile(known, share)
+        right.plot(here, 100 * share, "o", color=style.INK)
+        lines.append(f"{share:.0%}: {here:,.3g} s")
+        if share in published:
+            right.plot(published[share], 100 * share, "o", markersize=8, **style.RING)
+            lines[-1] += f" (published {published[share]:,.3g} s)"
+    right.text(0.02, 0.98, "\n".join(lines), va="top", fontsize=8, transform=right.transAxes)
+    left.set(xlabel="duration (s, log axis)", ylabel="videos")
     left.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:,.0f}"))
     right.set(xlabel="duration (s, log axis)", ylabel="videos that are shorter (%)")
-    right.set_title("Dots here, rings published" if published else "Quantiles")
     for ax in (left, right):
         style.log_seconds(ax)
         ax.grid(axis="y")
+    unknown = f"; {seconds.isna().mean():.1%} have no known duration" if seconds.hasnans else ""
+    half = style.format_seconds(np.median(known))
+    style.headline(fig, f"Half of the videos last less than {half}{unknown}")
     return fig
 
 
@@ -97,26 +97,4 @@ def draw_remaining(
     left.legend(fontsize=9)
     fig.legend(*middle.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
     style.headline(fig, title)
-    return fig
-
-
-@style.styled
-def draw_sizes(rows: pd.DataFrame, title: str, mark: float, named: str) -> Figure:
-    """Bytes with their range, one estimate a row, beside the `mark` (bytes) that is `named`.
-
-    `rows` has columns `reading`, `size`, `low`, `mid`, `high`.
-    """
-    fig, ((ax,),) = style.new_figure(1, 1, 0.9 + 0.24 * len(rows))
-    open_ = np.where(rows["high"] > mark, style.PAPER, style.INK)
-    shades = np.where(rows["low"] > mark, "#CC79A7", open_)
-    ax.set_xscale("log")
-    ends = rows.rename(columns={"low": "mid_low", "high": "mid_high"})
-    style.draw_intervals(ax, ends, "mid", colour=shades)
-    ax.axvline(mark, color=style.INK, linewidth=1, linestyle=":")
-    ax.annotate(style.clean(named), (mark, -0.8), ha="center", va="bottom", fontsize=9,
-                annotation_clip=False)  # fmt: skip
-    style.name_rows(ax, [f"{r.reading}, {r.size}" for r in rows.itertuples()], 40)
-    ax.set(ylim=(len(rows) - 0.5, -0.8), xlabel="bytes (log axis)")
-    ax.set_title(style.clean(title, 100), pad=16)
-    ax.xaxis.set_major_formatter(mpl.ticker.EngFormatter("B", places=0))
     return fig

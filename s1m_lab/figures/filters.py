@@ -13,6 +13,7 @@ import io
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
@@ -32,7 +33,7 @@ from s1m_lab.figures.frames import data_uri
 
 DPI = style.STYLE["figure.dpi"]
 TILED = 690  # px, the width of tiled filters beside their caption
-TALLEST = 700  # px, of a figure of filters
+COLUMNS = 16  # filters side by side
 MEASURES = {
     "colourfulness": "colourfulness\n(share)",
     "frequency": "spatial frequency\n(cycles/pixel)",
@@ -40,12 +41,6 @@ MEASURES = {
     "speed": "speed\n(pixels/frame)",
     "direction_selectivity": "space-time\norientation",
 }
-
-
-class Tiles(style.Drawing):
-    """A figure of filters, whose pixels are large: more would only enlarge a notebook."""
-
-    density = 1
 
 
 def pictures(w: np.ndarray, largest: np.ndarray | None = None) -> np.ndarray:
@@ -68,18 +63,13 @@ def tile(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
 
 
 @style.styled
-def _draw_rows(rows: dict[str, np.ndarray], title: str) -> Figure:
-    """Groups of images (N×h×w×3 each) by caption, at the largest scale at which all fit."""
+def _draw_rows(rows: dict[str, np.ndarray], title: str, columns: int = COLUMNS) -> Figure:
+    """Groups of images (N×h×w×3 each) by caption, `columns` of them side by side."""
     h, w = next(iter(rows.values())).shape[1:3] if rows else (1, 1)
-    for scale in (4, 3, 2):
-        columns = max(1, TILED // ((w + 1) * scale))
-        lines = [-(-len(images) // columns) for images in rows.values()]
-        height = scale * sum(2 + n * (h + 1) for n in lines)
-        if height <= TALLEST:
-            break
-    heights, inches = [2 + n * (h + 1) for n in lines], height / DPI + 0.4 + 0.05 * len(rows)
-    about = {"height_ratios": heights or [1], "FigureClass": Tiles}
-    fig, axes = style.new_figure(max(1, len(rows)), 1, inches, **about)
+    heights = [2 + -(-len(images) // columns) * (h + 1) for images in rows.values()]
+    inches = sum(heights) * TILED / (columns * (w + 1)) / DPI + 0.4 + 0.05 * len(rows)
+    fig, axes = style.new_figure(max(1, len(rows)), 1, inches, height_ratios=heights or [1])
+    fig.density = 1  # the pixels of filters are large: more would only enlarge a notebook
     for ax in axes[:, 0]:
         ax.set(xticks=[], yticks=[], anchor="W")
         ax.spines[:].set_visible(False)
@@ -105,7 +95,7 @@ def draw_strips(streams: Streams, title: str, picks=None) -> Figure:
     w = w if picks is None else w[np.asarray(picks, int)]
     strips = np.stack([tile(one, len(one)) for one in pictures(w[: 400 // w.shape[2]])])
     caption = f"{len(strips)} of {len(w)}\nfilters,\n{w.shape[2]} frames each,\nfirst to last"
-    return _draw_rows({caption: strips}, title)
+    return _draw_rows({caption: strips}, title, max(1, 20 // w.shape[2]))
 
 
 def animate(streams: Streams, label: str, milliseconds: int = 250):
@@ -118,19 +108,13 @@ def animate(streams: Streams, label: str, milliseconds: int = 250):
 
     frames = next(iter(streams.values())).shape[2]
     shown = [pictures(w[: 960 // (frames * len(streams))]) for w in streams.values()]
-    columns = min(len(shown[0]), 16)
     images = []
     for t in range(frames):
-        image = np.concatenate([tile(filters[:, t], columns) for filters in shown])
-        bar = np.full((2, image.shape[1], 3), 225, np.uint8)
-        bar[:, bar.shape[1] * t // frames : bar.shape[1] * (t + 1) // frames] = 80
-        images.append(np.concatenate([image, bar]))
-    palette = Image.fromarray(np.concatenate(images)).quantize(32, kmeans=1)
-    first, *others = (
-        Image.fromarray(image).quantize(palette=palette, dither=Image.Dither.NONE)
-        for image in images
-    )
-    data = io.BytesIO()
+        image = np.concatenate([tile(filters[:, t], COLUMNS) for filters in shown])
+        image = np.pad(image, ((0, 2), (0, 0), (0, 0)), constant_values=225)
+        image[-2:, : image.shape[1] * (t + 1) // frames] = 80
+        images.append(Image.fromarray(image).quantize(32))
+    data, (first, *others) = io.BytesIO(), images
     first.save(data, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
     source = data_uri(data.getvalue(), "gif")
     look = f"width:{4 * first.width}px; image-rendering:pixelated; background:white; padding:10px"
@@ -153,7 +137,7 @@ def draw_sorted(streams: Streams, measured: pd.DataFrame, title: str) -> Figure:
             order = np.argsort(values, kind="stable")
             ends = f"{values[order[0]]:.2f} to {values[order[-1]]:.2f}"
             rows[f"{name}\n{ends}"] = images[order[picks]]
-    return _draw_rows(rows, title)
+    return _draw_rows(rows, title, columns=18)
 
 
 def draw_growth(found: dict[int, Streams], title: str) -> Figure:
@@ -168,31 +152,20 @@ def draw_growth(found: dict[int, Streams], title: str) -> Figure:
 
 
 @style.styled
-def draw_motion(measured: pd.DataFrame, seen: ShuffleTest, colour: str, title: str) -> Figure:
-    """Which filters are motion detectors: how fast and fine, and how much they prefer one way."""
-    fig, ((left, right),) = style.new_figure(1, 2, 3.2, width_ratios=[3, 2])
-    selective = measured["direction_selectivity"]
-    above = (selective > seen.threshold).to_numpy()
-    x, y = measured["frequency"], measured["speed"]
-    dots = left.scatter(x, y, c=selective, cmap="cividis_r", s=46, edgecolors=style.PAPER, zorder=3)
-    left.scatter(x[above], y[above], s=110, facecolors="none", edgecolors=colour, linewidths=1.8)
-    fig.colorbar(dots, ax=left, label="space-time orientation", pad=0.02)
-    left.set(xlabel="spatial frequency (cycles/pixel)", ylabel="speed (pixels/frame)")
-    left.set(xlim=(0, None), ylim=(0, max(0.1, 1.08 * y.max())))
-    for each in left.collections:
-        each.set_clip_on(False)  # what stands still is on the axis
-    left.set_title("Ringed: the motion detectors")
-    order = np.argsort(selective.to_numpy())  # nan, of filters of zeros, is last and not drawn
-    shades = np.where(above[order], colour, style.PAPER)
-    right.scatter(range(len(order)), selective.to_numpy()[order], c=shades, s=24)
-    right.axhline(seen.threshold, color=style.INK, linewidth=1, linestyle=":")
-    below = "bottom" if above.any() else "top"  # else it would run into the title
-    right.annotate("95 % of shuffled", (0, seen.threshold), fontsize=9, va=below,
-                   xytext=(0, 2 if above.any() else -3), textcoords="offset points")  # fmt: skip
-    right.set(xlabel="filters, sorted", ylabel="space-time orientation", ylim=(0, None))
-    right.set_title("They lie above the line")
-    for ax in (left, right):
-        ax.grid(axis="y")
+def draw_motion(measured: pd.DataFrame, test: ShuffleTest, colour: str, title: str) -> Figure:
+    """How fine and how fast each filter is; the motion detectors are ringed."""
+    fig, ((ax,),) = style.new_figure(1, 1, 3.2)
+    x, y, selective = (measured[n] for n in ("frequency", "speed", "direction_selectivity"))
+    above = selective > test.threshold
+    look = {"clip_on": False, "zorder": 3}  # what stands still is on the axis
+    dots = ax.scatter(x, y, c=selective, cmap="cividis_r", s=46, edgecolors=style.PAPER, **look)
+    ax.scatter(x[above], y[above], s=110, facecolors="none", edgecolors=colour, **look)
+    bar = fig.colorbar(dots, label="space-time orientation", pad=0.02)
+    bar.ax.axhline(test.threshold, color=colour)
+    ax.set(xlabel="spatial frequency (cycles/pixel)", ylabel="speed (pixels/frame)")
+    ax.set(xlim=(0, None), ylim=(0, max(0.1, 1.08 * y.max())))
+    ax.set_title("Ringed: beyond the line in the scale, 95 % of shuffled filters")
+    ax.grid(axis="y")
     style.headline(fig, title)
     return fig
 
@@ -201,25 +174,19 @@ def draw_motion(measured: pd.DataFrame, seen: ShuffleTest, colour: str, title: s
 def draw_evidence(tests: dict[str, ShuffleTest], colour: str, title: str) -> Figure:
     """Mean space-time orientation on what shuffled time gives; beyond the line p ≤ 0.05."""
     fig, ((ax,),) = style.new_figure(1, 1, 0.9 + 0.6 * len(tests))
-    right = ("axes fraction", "data")
-    for row, seen in enumerate(tests.values()):
-        heights, edges = np.histogram(seen.null, 60)
-        ax.fill_between(edges[:-1], row + 0.3, row + 0.3 - 0.6 * heights / heights.max(),
-                        step="post", color=style.FAINT, linewidth=0)  # fmt: skip
-        ax.vlines(seen.limit, row - 0.3, row + 0.3, color=style.INK, linewidth=1)
-        ax.plot(seen.mean, row, "o", color=colour, markersize=8)
-        numbers = (f"{seen.mean:.3f}", f"{np.mean(seen.null):.3f}", f"{seen.p:.4f}")
-        heads = ("here", "shuffled", "p")
-        for place, text, head in zip((1.02, 1.09, 1.19), numbers, heads, strict=True):
-            ax.annotate(text, (place, row), xycoords=right, va="center", fontsize=9)
-            if not row:
-                ax.annotate(head, (place, -0.5), xycoords=right, fontsize=9, color=style.PAPER)
-    ax.set_yticks(range(len(tests)), [style.clean(name) for name in tests])
-    ax.set(ylim=(len(tests) - 0.5, -0.6), xlim=(0, None))
+    rows, found = range(len(tests)), tests.values()
+    names = [
+        f"{name}: {test.mean:.3f}, shuffled {np.mean(test.null):.3f}, p = {test.p:.4f}"
+        for name, test in tests.items()
+    ]
+    sns.violinplot([s.null for s in found], orient="h", color=style.FAINT, inner=None, linewidth=0,
+                   density_norm="width", ax=ax)  # fmt: skip
+    ax.plot([s.limit for s in found], rows, "|", color=style.INK, markersize=28)
+    ax.plot([s.mean for s in found], rows, "o", color=colour, markersize=8)
+    style.name_rows(ax, names, 60)
+    ax.set(xlim=(0, None))
     ax.set_xlabel("mean space-time orientation; grey: frames shuffled, 95 % of it left of its line")
     style.headline(fig, title)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
     return fig
 
 
@@ -233,9 +200,9 @@ def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int =
     left.set(xlabel="step", ylabel="% of the start's size", ylim=(0, None))
     left.set_title("How much was learnt")
     if stack_streams(new[0]).shape[2] > 1:
-        seen = [shuffle_test(stack_streams(w), seed) for w in new[1:]]
-        means, limits = ([getattr(one, n) for one in seen] for n in ("mean", "limit"))
-        least = [one.null.min() for one in seen]
+        tests = [shuffle_test(stack_streams(w), seed) for w in new[1:]]
+        means, limits = [test.mean for test in tests], [test.limit for test in tests]
+        least = [test.null.min() for test in tests]
         right.fill_between(steps[1:], least, limits, color=style.FAINT, label="95 % of shuffled")
         right.plot(steps[1:], means, "o-", color=colour, ms=4, label="as learnt")
         right.set(ylim=(0, 1.2 * max(*limits, *means)))

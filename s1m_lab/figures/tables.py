@@ -112,7 +112,8 @@ def _html(shown: "Drawing | HTML") -> str:
         return shown.data
     image = shown.image()
     size = f'width="{image.width}"' if image.width else ""
-    return f'<img alt="" {size} src="{data_uri(image.data, image.format)}">'
+    title = _text(shown.get_suptitle())
+    return f'<img alt="{title}" {size} src="{data_uri(image.data, image.format)}">'
 
 
 def inline(text: object, length: int = 40) -> str:

@@ -19,6 +19,7 @@ from s1m_lab.analysis import catalog as analysis_catalog
 from s1m_lab.data import catalog, datasets, splits
 from s1m_lab.figures import catalog as figures_catalog
 from s1m_lab.figures import style
+from s1m_lab.figures.durations import draw_durations
 from s1m_lab.figures.tables import show_table
 
 HOSTILE = '<script>alert(1)</script> "><img src=x onerror=alert(2)> $x^2$ \u202e\x07 ' + "w" * 3000
@@ -277,7 +278,7 @@ def test_a_title_that_everybody_uses_says_nothing():
 
 
 @pytest.mark.parametrize("rows", EMPTY)
-def test_an_empty_catalog_is_told_as_it_is(rows):
+def test_an_empty_catalog_is_described_as_it_is(rows):
     df = make(rows)
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
     assert sizes["videos"].sum() == len(rows) and len(pairs) == 0
@@ -285,12 +286,7 @@ def test_an_empty_catalog_is_told_as_it_is(rows):
     assert set(analysis_catalog.frame_sizes(df)["shape"]) <= {"unknown"}
     assert len(analysis_catalog.characteristic_words(df)) == 0
     assert analysis_catalog.duplicate_counts(analysis_catalog.near_duplicates(df)).sum() == 0
-    assert drawn(figures_catalog.draw_durations(df)) == [
-        "No duration is known: the source has none"
-    ]
-    assert drawn(figures_catalog.draw_pictures(analysis_catalog.frame_sizes(df)))[0].startswith(
-        "No size is known"
-    )
+    assert drawn(draw_durations(df["duration"])) == ["No duration is known: the source has none"]
     assert drawn(figures_catalog.draw_co_labels(pairs, sizes)) == ["No two labels share 1 videos"]
     made = figures_catalog.make_cards(
         df, sizes, pairs, analysis_catalog.characteristic_words(df), {}
@@ -302,13 +298,13 @@ def test_an_empty_catalog_is_told_as_it_is(rows):
 def test_what_ingest_measured_fills_what_the_source_does_not_tell(tmp_path):
     rows = [("train", [0], "a", 7.0), ("train", [0], "b", None), ("test", [1], "c", None)]
     df = make(rows, width=[640, None, None], height=[480, None, None])
-    again, told = analysis_catalog.add_measured(df, tmp_path)
-    assert again is df and "durations: 1 from the source, 0 measured at ingest, 2 unk" in told
+    again, counts = analysis_catalog.add_measured(df, tmp_path)
+    assert again is df and "durations: 1 from the source, 0 measured at ingest, 2 unk" in counts
     (tmp_path / "clips").mkdir()
     status = {"id": ["v1", "v0"], "duration": [2.5, 9.0], "width": [320, 1], "height": [240, 1]}
     pq.write_table(pa.table(status), tmp_path / "clips" / "status.parquet")
-    full, told = analysis_catalog.add_measured(df, tmp_path)
-    assert full["duration"].tolist() == [7.0, 2.5, pd.NA] and "source, 1 measured" in told
+    full, counts = analysis_catalog.add_measured(df, tmp_path)
+    assert full["duration"].tolist() == [7.0, 2.5, pd.NA] and "source, 1 measured" in counts
     assert full["width"].tolist() == [640, 320, pd.NA]
     assert df["duration"].isna().sum() == 2, "the catalog itself stays as it is"
     assert full.dtypes["duration"] == df.dtypes["duration"] and full.attrs == df.attrs
@@ -433,9 +429,8 @@ def test_figures_say_what_they_show(df, classes):
     assert title.startswith(f"{classes} classes have 0 to {most}")
     drawn(figures_catalog.draw_co_labels(pairs, sizes, least=2))
     seconds = df["duration"].dropna().median()
-    assert drawn(figures_catalog.draw_durations(df))[0].startswith(
-        f"Half of the videos last less than {style.format_seconds(seconds)}"
-    )
+    title = draw_durations(df["duration"]).get_suptitle()
+    assert title.startswith(f"Half of the videos last less than {style.format_seconds(seconds)}; ")
     df.attrs["classes"] = CLASSES
 
 

@@ -313,58 +313,52 @@ def large():
     _, counts = confusion.matrices(both)
     labels = confusion.order(*counts)
     blocks = confusion.blocks(counts[0], labels)
-    overview = figures_confusion.draw_confusion(counts, labels, classes, ["", ""], blocks)
-    crops = figures_confusion.draw_blocks(counts[0], blocks, classes)
-    pictures = [overview.png(), crops.png()]
+    matrices = figures_confusion.Confusion(counts, labels, classes, ("slow", "single"))
+    overview = figures_confusion.draw_confusion(matrices, blocks)
+    worst = figures_confusion.draw_part(matrices, blocks[0])
+    pictures = [overview.png(), worst.png()]
     seconds = time.perf_counter() - start
     table, mean = confusion.precisions(both, classes, draws=100)
     ranks = [figures_confusion.draw_precisions(table, mean, ("slow", "single"), COLOURS)]
     ranks += [figures_confusion.draw_gains(table, mean, ("slow", "single"), COLOURS)]
     pictures += [figure.png() for figure in ranks]
     found = confusion.pairs(counts, classes)
-    runs = ("slow", "single")
-    seen = figures_confusion.Confusion(counts, labels, classes, runs, table, found, {})
     return SimpleNamespace(**locals())
 
 
 def test_487_classes_are_drawn_in_seconds_and_small(large):
     assert large.seconds < 10
-    twin = figures_confusion.draw_first_look(large.seen).image().data
-    choice, shown = figures_confusion.explore_confusion(large.seen).children
+    twin = figures_confusion.draw_first_look(large.matrices, large.found).image().data
+    explorer = figures_confusion.explore_confusion(large.matrices, large.found, large.blocks)
+    choice, shown = explorer.children
     size = sum(map(len, [*large.pictures, twin])) * 4 / 3
     assert size < 350_000 and size + len(shown.value) < 400_000, "500 KB with frames"
     pairs = min(figures_confusion.PAIRS, len(large.found))
-    assert len(choice.options) == 487 + pairs + 41
+    assert len(choice.options) == 487 + pairs + len(large.blocks)
 
 
-def test_the_names_of_a_crop_are_legible(large):
+def test_the_names_of_a_block_are_legible(large):
     """At the width of a report, 900 px: letters as high as a small print, none over another."""
-    figure = large.crops
+    figure = large.worst
     figure.draw_without_rendering()
     scale = 900 / (style.WIDTH * figure.dpi)
-    for ax in figure.axes[:6]:
-        boxes = [text.get_window_extent() for text in ax.get_yticklabels()]
-        assert min(box.height for box in boxes) * scale >= 10
-        assert all(a.y0 >= b.y1 - 1 for a, b in zip(boxes, boxes[1:], strict=False))
-        columns = [text.get_window_extent() for text in ax.get_xticklabels()]
-        assert all(a.x1 <= b.x0 for a, b in zip(columns, columns[1:], strict=False))
-        assert len(boxes) == 20 and min(box.x0 for box in boxes) >= 0
-        if ax in figure.axes[1:6:2]:
-            left = figure.axes[figure.axes.index(ax) - 1].get_window_extent()
-            assert min(box.x0 for box in boxes) > left.x1
+    boxes = [text.get_window_extent() for text in figure.axes[0].get_yticklabels()]
+    assert min(box.height for box in boxes) * scale >= 10
+    assert all(a.y0 >= b.y1 - 1 for a, b in zip(boxes, boxes[1:], strict=False))
+    assert len(boxes) == 20 and min(box.x0 for box in boxes) >= 0
 
 
-def test_the_overview_gives_every_class_whole_pixels(large):
+def test_the_overview_gives_every_class_a_pixel(large):
     large.overview.canvas.draw()
     box = large.overview.axes[0].get_window_extent()
-    assert box.width == pytest.approx(487) and box.height == pytest.approx(487)
+    pixels = large.overview.density * style.STYLE["figure.dpi"] / large.overview.dpi
+    assert box.width == pytest.approx(box.height) and box.width * pixels > 487
 
 
 def test_few_classes_are_drawn_with_their_numbers():
     counts = [np.array([[3, 1], [0, 4]]), np.array([[4, 0], [4, 0]])]
-    figure = figures_confusion.draw_confusion(
-        counts, np.array([1, 0]), ["a", "b"], ["one", "two"], []
-    )
+    matrices = figures_confusion.Confusion(counts, np.array([1, 0]), ["a", "b"], ("one", "two"))
+    figure = figures_confusion.draw_confusion(matrices, [])
     texts = [sorted(text.get_text() for text in ax.texts) for ax in figure.axes[:2]]
     assert texts == [["", "100", "25", "75"], ["", "0", "100", "100"]]
 
@@ -374,23 +368,19 @@ def test_a_dataset_without_mistakes_or_videos_is_drawn_too():
         own = [[k] for k in range(classes) if k]  # none of class 0
         sure = predictions(np.eye(classes)[1:], own)
         counts = confusion.matrices([sure, sure])[1]
-        labels, said = confusion.order(*counts), names(classes)
+        labels, called = confusion.order(*counts), names(classes)
         blocks = confusion.blocks(counts[0], labels)
-        for figure in (
-            figures_confusion.draw_confusion(counts, labels, said, ["", ""], blocks),
-            figures_confusion.draw_blocks(counts[0], blocks, said),
-        ):
-            assert figure.png()
-        table, mean = confusion.precisions([sure, sure], said, draws=20)
+        matrices = figures_confusion.Confusion(counts, labels, called, ("a", "b"))
+        assert figures_confusion.draw_confusion(matrices, blocks).png()
+        table, mean = confusion.precisions([sure, sure], called, draws=20)
         assert figures_confusion.draw_precisions(table, mean, ("a", "b"), COLOURS).png()
         assert figures_confusion.draw_gains(table, mean, ("a", "b"), COLOURS).png()
         assert confusion.beyond_chance(table) == (0, 0, 0)
-        pairs = confusion.pairs(counts, said)
-        seen = figures_confusion.Confusion(counts, labels, said, ("a", "b"), table, pairs, {})
-        figure = figures_confusion.draw_class(seen, 0)
-        assert figure.get_suptitle().endswith("number 0: 0 test videos")
-        assert figures_confusion.draw_first_look(seen).image()
-        figures_confusion.explore_confusion(seen)
+        pairs = confusion.pairs(counts, called)
+        figure = figures_confusion.draw_part(matrices, [0])
+        assert "number 0: a gets 0% of 0 right" in figure.get_suptitle()
+        assert figures_confusion.draw_first_look(matrices, pairs).image()
+        figures_confusion.explore_confusion(matrices, pairs, blocks)
 
 
 def test_gains_are_full_where_chance_is_unlikely():
@@ -421,24 +411,28 @@ def test_gains_are_full_where_chance_is_unlikely():
 
 
 @pytest.fixture
-def seen():
-    """The confusion of two runs on 30 classes, the first of a hostile name, and a frame of each."""
+def matrices():
+    """The confusion of two runs on 30 classes, the first of a hostile name."""
     both, _ = zip(*[planted(30, 8, seed) for seed in (1, 2)], strict=True)
-    classes = [HOSTILE, *names(30)[1:]]
     _, counts = confusion.matrices(both)
-    table, _ = confusion.precisions(both, classes, draws=20)
-    frames = {k: np.full((12, 16, 3), 8 * k, np.uint8) for k in range(30)}
-    runs = (HOSTILE, "single")
-    labels, pairs = confusion.order(*counts), confusion.pairs(counts, classes)
-    return figures_confusion.Confusion(counts, labels, classes, runs, table, pairs, frames)
+    classes = [HOSTILE, *names(30)[1:]]
+    return figures_confusion.Confusion(
+        counts, confusion.order(*counts), classes, (HOSTILE, "single")
+    )
 
 
-def test_hostile_names_are_only_text(seen):
-    for figure in (figures_confusion.draw_class(seen, 0), figures_confusion.draw_first_look(seen)):
+def test_hostile_names_are_only_text(matrices):
+    pairs = confusion.pairs(matrices.counts, matrices.classes)
+    for figure in (
+        figures_confusion.draw_part(matrices, [0]),
+        figures_confusion.draw_first_look(matrices, pairs),
+    ):
         assert figure.image().data
         assert "\u202e" not in figure.get_suptitle()
-    choice, shown = figures_confusion.explore_confusion(seen).children
-    assert re.fullmatch(r'<img alt="" +src="data:image/jpeg;base64,[\w+/=]+">', shown.value)
+    choice, shown = figures_confusion.explore_confusion(matrices, pairs, []).children
+    assert re.fullmatch(
+        r'<img alt="[^"<>]+" width="810" src="data:image/png;base64,[\w+/=]+">', shown.value
+    )
     markdown = inline(HOSTILE)
     assert not re.search(r"[*$\[\]\\]", markdown) and markdown.count("<") == 2
 
@@ -452,8 +446,17 @@ def heats(figure) -> list[np.ndarray]:
     ]
 
 
-def test_a_class_is_shown_among_those_that_it_is_confused_with(seen):
-    both, order = [confusion.shares(matrix) for matrix in seen.counts], list(seen.labels)
+def shown_parts(matrices, figure, rows: list[int]) -> None:
+    """The figure shows these rows and columns of both matrices."""
+    both = [confusion.shares(matrix) for matrix in matrices.counts]
+    for drawn, share in zip(heats(figure), both, strict=True):
+        wanted = share[np.ix_(rows, rows)]
+        np.fill_diagonal(wanted, np.nan)
+        assert np.allclose(drawn.reshape(wanted.shape), wanted, equal_nan=True)
+
+
+def test_a_class_is_shown_among_those_that_it_is_confused_with(matrices):
+    both, order = [confusion.shares(matrix) for matrix in matrices.counts], list(matrices.labels)
     for label in (3, 17):
         near = {label}
         for total in (sum(m[label] for m in both), sum(m[:, label] for m in both)):
@@ -461,43 +464,40 @@ def test_a_class_is_shown_among_those_that_it_is_confused_with(seen):
                 (k for k in range(30) if k != label and total[k]), key=lambda k: -total[k]
             )
             near |= (
-                set(best[:5]) if len(best) <= 5 else {k for k in best if total[k] > total[best[5]]}
+                set(best[:4]) if len(best) <= 4 else {k for k in best if total[k] > total[best[4]]}
             )
-        figure = figures_confusion.draw_class(seen, label)
-        axes = [ax for ax in figure.axes if ax.collections]
-        shown = [text.get_text() for text in axes[0].get_xticklabels()]
-        bold = [t.get_text() for t in axes[0].get_xticklabels() if t.get_fontweight() == "bold"]
-        said = {style.clean(seen.classes[k], 18) for k in near}
-        assert said <= set(shown) and bold == [style.clean(seen.classes[label], 18)]
-        assert figure.axes[0].images[0].get_array()[0, 0, 0] == 8 * label, "its own frame first"
-    rows = sorted(figures_confusion._confused_with(seen, [3], 5).tolist(), key=order.index)
-    for drawn, share in zip(heats(figures_confusion.draw_class(seen, 3)), both, strict=True):
-        wanted = share[np.ix_(rows, rows)]
-        np.fill_diagonal(wanted, np.nan)
-        assert np.allclose(drawn.reshape(wanted.shape), wanted, equal_nan=True)
+        figure = figures_confusion.draw_part(matrices, [label])
+        ticks = figure.axes[0].get_xticklabels()
+        bold = [text.get_text() for text in ticks if text.get_fontweight() == "bold"]
+        assert {style.clean(matrices.classes[k], 18) for k in near} <= {t.get_text() for t in ticks}
+        assert bold == [style.clean(matrices.classes[label], 18)]
+        rows = figures_confusion._confused_with(matrices, [label])
+        assert near <= set(rows) and rows == sorted(rows, key=order.index)
+        shown_parts(matrices, figure, rows)
 
 
-def test_pairs_and_blocks_hold_both_matrices(seen):
-    both = [confusion.shares(matrix) for matrix in seen.counts]
-    first = seen.pairs.iloc[0]
-    title = figures_confusion.draw_pair(seen, 0).get_suptitle().replace("\n", " ")
-    assert f"takes {first['run']:.0%} for the other, single {first['versus']:.0%}" in title
-    block = seen.labels[12:24]
-    for drawn, share in zip(heats(figures_confusion.draw_block(seen, 1)), both, strict=True):
-        wanted = share[np.ix_(block, block)]
-        np.fill_diagonal(wanted, np.nan)
-        assert np.allclose(drawn.reshape(wanted.shape), wanted, equal_nan=True)
+def test_pairs_and_blocks_hold_both_matrices(matrices):
+    a, b = confusion.pairs(matrices.counts, matrices.classes).loc[0, ["label_a", "label_b"]]
+    total = matrices.counts[0][[a, b]].sum()
+    right = [f"{(m[a, a] + m[b, b]) / total:.0%}" for m in matrices.counts]
+    title = figures_confusion.draw_part(matrices, [a, b]).get_suptitle().replace("\n", " ")
+    assert f"gets {right[0]} of {total} right, single {right[1]}" in title
+    block = matrices.labels[12:24]
+    shown_parts(matrices, figures_confusion.draw_part(matrices, block), block)
 
 
-def test_a_choice_changes_the_figure(seen):
-    choice, shown = figures_confusion.explore_confusion(seen).children
+def test_a_choice_changes_the_figure(matrices):
+    pairs = confusion.pairs(matrices.counts, matrices.classes)
+    blocks = confusion.blocks(matrices.counts[0], matrices.labels, 5)
+    choice, shown = figures_confusion.explore_confusion(matrices, pairs, blocks).children
     labels = [name for name, _ in choice.options]
     assert labels == sorted(labels, key=str.casefold)
-    for kind in ("draw_class", "draw_pair", "draw_block"):
-        values = [value for _, value in choice.options if value[0].__name__ == kind]
+    for size in (1, 2, 5):
+        values = [value for _, value in choice.options if len(value) == size]
         before, choice.value = shown.value, values[-1]
         assert shown.value != before
-        assert data_uri(values[-1][0](seen, values[-1][1]).image().data, "jpeg") in shown.value
+        picture = figures_confusion.draw_part(matrices, values[-1]).image().data
+        assert data_uri(picture, "png") in shown.value
 
 
 @pytest.fixture
@@ -548,13 +548,3 @@ def test_frames_are_those_the_runs_saw_or_none(filmed, capsys):
     assert "were made again since mine was tested" in capsys.readouterr().out
     (stored.folder / "index.parquet").unlink()
     assert confusion.stored(run) is None and "not on this machine" in capsys.readouterr().out
-
-
-def test_the_frame_of_a_class_is_of_its_surest_clip(filmed):
-    stored, saved = filmed
-    pictures = figures_confusion.class_frames([saved, saved], stored)
-    assert set(pictures) == {0, 1}
-    for label, picture in pictures.items():
-        mine = [n for n, labels in enumerate(saved.clip_labels) if label in labels]
-        best = max(mine, key=lambda n: saved.clip_probabilities[n, label])
-        assert (picture == frame(stored, best)).all()

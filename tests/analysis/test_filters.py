@@ -161,7 +161,6 @@ def test_the_null_distribution_is_that_of_all_orders_of_the_frames():
     seen = filters.shuffle_test(w, draws=2000)
     orders = list(itertools.permutations(range(4)))
     every = np.array([filters.motion(w[:, :, list(order)])[1] for order in orders])  # 24×N
-    np.testing.assert_allclose(seen.expected, every.mean(axis=0))
     others = [k for k, order in enumerate(orders) if order not in ((0, 1, 2, 3), (3, 2, 1, 0))]
     assert len(others) == 22 and seen.threshold == pytest.approx(np.quantile(every[others], 0.95))
     assert seen.null.mean() == pytest.approx(every.mean(), abs=0.005)
@@ -187,9 +186,9 @@ def test_the_line_the_words_and_p_say_the_same():
     for seed in range(60):
         drawn = noise(6, seed=seed) + 0.35 * np.concatenate([gabor(speed=1.0)] * 6)
         seen = filters.shuffle_test(drawn, seed, draws=199)
-        said = filters.describe_test(seen)
-        assert (seen.p <= 0.05) == (seen.mean > seen.limit) == said.startswith("measurably more")
-        assert f"(p = {seen.p:.4f})" in said
+        verdict = filters.describe_test(seen)
+        assert (seen.p <= 0.05) == (seen.mean > seen.limit) == verdict.startswith("measurably more")
+        assert f"(p = {seen.p:.4f})" in verdict
         sides.add(seen.p <= 0.05)
     assert sides == {True, False}
     null = np.sort(seen.null)
@@ -344,19 +343,6 @@ def test_a_filter_of_zeros_measures_nothing_and_has_no_place():
     assert draw_sorted({"frame": 0 * w}, filters.measure_table({"frame": 0 * w}), "x") is not None
     seen = filters.shuffle_test(w, draws=99)
     assert draw_motion(table, seen, "black", "x").png()
-
-
-def test_the_line_of_shuffled_filters_is_named_inside_its_axes():
-    """Also where no filter lies above it."""
-    w = noise(24)
-    seen = filters.shuffle_test(w, draws=99)
-    for threshold in (0.99, seen.threshold):
-        one = seen._replace(threshold=threshold)
-        figure = draw_motion(filters.measure_table({"frame": w}), one, "black", "x")
-        figure.draw_without_rendering()
-        ax = figure.axes[1]
-        (name,) = ax.texts
-        assert name.get_window_extent().y1 <= ax.get_window_extent().y1 + 1
 
 
 def test_the_statistic_of_04_tells_motion_from_noise():
