@@ -26,7 +26,7 @@ from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.common.paths import DatasetRef
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
-from s1m_lab.pocket import sports, sports_plan
+from s1m_lab.pocket import sports
 
 
 class Reader(NamedTuple):
@@ -68,7 +68,7 @@ def make_pocket(
     rows = sports.rows(about["videos"], about["data_seed"])
     df = catalog.frame(
         catalog.table({key: [row[key] for row in rows] for key in rows[0]}),
-        classes=sports_plan.CLASSES,
+        classes=sports.CLASSES,
         data_seed=about["data_seed"],
         split=sports.SPLIT,
     )
