@@ -13,7 +13,7 @@ classes any one frame is equally likely in both. Five of them are each other bac
 rappelling is climbing; in the sixth, runners on the beach are walkers in a hurry. Their videos are
 twins, of the same groups and frames, coded like the motion pairs of `pocket`. Five pairs are filmed
 from as far as the sports of `pocket`: other people on other ground, but the same motion, so that
-training on `pocket` can help here. The other classes are filmed from near, unlike `pocket`.
+training on `pocket` can help here. The other classes are filmed from near.
 """
 
 import sys
@@ -116,15 +116,10 @@ def make(
     data_seed: int | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Render the videos and lists of `data/<name>` unless they are there; returns its folder.
+    """Render the videos and lists of `data/<name>` unless they are there; see `render.make`.
 
-    Args:
-        groups: of each class, 4 to 99, so that every fold has groups to test and to train. 0 is as
-            many as the dataset has, or 25.
-        data_seed: the same seed gives the same bytes on every machine.
-        workers: processes; by default, and at most, one per core.
-
-    `data.ucf101.dataset` makes the catalogs of the folds.
+    A class has 4 to 99 `groups`, so that every fold has groups to test and to train; 0 is as many
+    as the dataset has, or 25. `data.ucf101.dataset` makes the catalogs of the folds.
     """
     if groups and not 4 <= groups <= 99:
         raise ValueError(f"groups is {groups}; a class has 4 to 99 of them")

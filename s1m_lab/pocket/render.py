@@ -31,8 +31,10 @@ def make(
 ) -> Path:
     """Render `data/<name>` unless it is complete, and return its folder.
 
-    A `size` of 0 and a `data_seed` of None are what the dataset has, or its defaults. Videos of an
-    interrupted rendering are kept. `dataset.json` is written last: it marks a complete dataset.
+    A `size` of 0 and a `data_seed` of None are what the dataset has, or its defaults. The same seed
+    gives the same bytes on every machine. There is one process per core, or `workers` if that is
+    less. Videos of an interrupted rendering are kept. `dataset.json` is written last: it marks a
+    complete dataset.
     """
     folder = paths.dataset(name)
     with exclusive(folder):

@@ -160,15 +160,10 @@ def chance(
 def make(
     name: str = "pocket", videos: int = 0, data_seed: int | None = None, workers: int | None = None
 ) -> Path:
-    """Render the dataset `data/<name>` unless it is there, and return its folder.
+    """Render the dataset `data/<name>` unless it is there; see `render.make`.
 
-    Args:
-        videos: its size; all splits are scaled alike. Each split of each class gets its share of
-            the default 1,160, rounded, and at least one video: 64 gives 72, 10,000 gives 9,998.
-            0 is the size that the dataset has, or the default.
-        data_seed: the same seed gives the same videos, titles and splits on every machine.
-        workers: processes; by default, and at most, one per core.
-
+    Each split of each class gets its share of the default 1,160 `videos`, rounded, and at least
+    one: 64 gives 72, 10,000 gives 9,998. 0 is the size that the dataset has, or the default.
     `data.datasets.make_pocket` calls this function and writes the catalog.
     """
     if videos < 0:
@@ -223,8 +218,8 @@ def cutaways(rng: np.random.Generator, frames: int) -> np.ndarray:
 
     Cutaways take 20–35 % of a film. Their places are as likely in a film played backwards.
     """
-    total, first = round(frames * rng.uniform(0.2, 0.35)), rng.uniform(0.35, 0.65)
-    first = round(first * total)
+    total = round(frames * rng.uniform(0.2, 0.35))
+    first = round(rng.uniform(0.35, 0.65) * total)
     lengths = [[total], [first, total - first]][rng.integers(2)]
     begins = np.sort(rng.integers(0, frames - total + 1, len(lengths)))
     away = np.zeros(frames, int)

@@ -175,16 +175,12 @@ def look(rng, shirts: Sequence[Colour], **more) -> dict:
 
 def runner(outfit: dict, facing: int, size: float = 1.0) -> list[Sprite]:
     """A runner from the side, in the outfit of `look`: eight poses of a double step."""
-    return _runner(tuple(outfit.items()), facing, size)
+    return [_stride(tuple(outfit.items()), k / 8, facing, size) for k in range(8)]
 
 
-@lru_cache(8)  # as many as play in a scene: its twin has the same players
-def _runner(outfit: tuple, facing: int, size: float) -> list[Sprite]:
-    return [_stride(dict(outfit), k / 8, facing, size) for k in range(8)]
-
-
-def _stride(outfit: dict, gait: float, f: int, s: float) -> Sprite:
-    pen, swing = Pen(30 * s, 40 * s), np.sin(2 * np.pi * gait)
+@lru_cache(64)  # poses of eight, as many as play in a scene: its twin has the same players
+def _stride(items: tuple, gait: float, f: int, s: float) -> Sprite:
+    pen, swing, outfit = Pen(30 * s, 40 * s), np.sin(2 * np.pi * gait), dict(items)
     x, hip = 15 * s, 24 * s
 
     def arm(side: int, colour: Colour) -> None:
