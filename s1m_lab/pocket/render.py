@@ -85,7 +85,8 @@ def render(
     """
     code = "import sys; from s1m_lab.pocket import render; render.work(*sys.argv[1:])"
     around = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    around["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
+    library = str(paths.REPOSITORY)
+    around["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, [*sys.path, library]))
     workers = min(workers, len(scenes))
     progress = Progress("rendering", sum(len(scene.files) for scene in scenes), "videos")
     output, pipe = os.pipe()
