@@ -24,7 +24,7 @@ from s1m_lab import __version__
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
-from s1m_lab.pocket import sports, sports_plan
+from s1m_lab.pocket import sports
 
 # How each kind of source becomes a catalog; the first reader that accepts a source reads it.
 # `read` takes the source, a data_seed and the paths of the catalog before.
@@ -59,7 +59,7 @@ def make_pocket(
     rows = sports.rows(about["videos"], about["data_seed"])
     df = catalog.frame(
         catalog.table({key: [row[key] for row in rows] for key in rows[0]}),
-        classes=sports_plan.CLASSES,
+        classes=sports.CLASSES,
         data_seed=about["data_seed"],
         split=sports.SPLIT,
     )

@@ -13,7 +13,7 @@ classes any one frame is equally likely in both. Five of them are each other bac
 rappelling is climbing; in the sixth, runners on the beach are walkers in a hurry. Their videos are
 twins, of the same groups and frames, coded like the motion pairs of `pocket`. Five pairs are filmed
 from as far as the sports of `pocket`: other people on other ground, but the same motion, so that
-training on `pocket` can help here. The other classes are filmed from near, unlike `pocket`.
+training on `pocket` can help here. The other classes are filmed from near.
 """
 
 import sys
@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
+from PIL import ImageOps
 
 from s1m_lab.common.files import atomic
-from s1m_lab.pocket import activities_far, activities_near, backgrounds, render
+from s1m_lab.pocket import activities_far as far
+from s1m_lab.pocket import activities_near as near
+from s1m_lab.pocket import backgrounds, render
 from s1m_lab.pocket.people import CLOTHES, dress
 from s1m_lab.pocket.sports_scenes import wander
-from s1m_lab.pocket.sprites import Pen, Sprite, paste
+from s1m_lab.pocket.sprites import Pen, Sprite, animate
 
 VERSION = 2  # raise it when a pixel changes: every video is rendered again
 BYTES = 250_000  # of a video, at most
@@ -36,11 +38,7 @@ WIDTH, HEIGHT, FPS = 192, 144, 25
 SHORTEST, LONGEST = 50, 75  # frames
 POSES, MARGIN = 24, 8  # drawings a round; px that the camera may swing
 DEFAULT = 25  # groups of a class
-SIZE, ABOUT = "groups", "Rendered activities that stand for UCF-101; made by s1m_lab.pocket101."
-LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # the names of UCF-101
 FOLDS = 3
-OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"
-MUSIC, SPORTS = "Playing Musical Instruments", "Sports"
 
 
 class Stage(NamedTuple):
@@ -57,51 +55,39 @@ class Stage(NamedTuple):
 
 
 STAGES = (
-    Stage(activities_near.hammering, backgrounds.workshop, {"Hammering": 22}),
-    Stage(activities_near.rope_jumping, backgrounds.gym, {"JumpRope": 16}),
-    Stage(activities_near.mopping, backgrounds.room, {"MoppingFloor": 40}),
-    Stage(activities_near.handstand_push_ups, backgrounds.gym, {"HandstandPushups": 44}),
-    Stage(activities_near.push_ups, backgrounds.gym, {"PushUps": 36}),
-    Stage(activities_near.strolling, backgrounds.street, {"Strolling": 28, "Moonwalking": -28}, 80),
-    Stage(activities_near.hair_cutting, backgrounds.salon, {"Haircut": 40}),
-    Stage(activities_near.salsa, backgrounds.stage, {"SalsaSpin": 32}),
-    Stage(activities_near.drumming, backgrounds.stage, {"Drumming": 14}),
-    Stage(activities_near.guitar_playing, backgrounds.room, {"PlayingGuitar": 18}),
-    Stage(activities_near.violin_playing, backgrounds.stage, {"PlayingViolin": 60}),
-    Stage(activities_near.archery, backgrounds.park, {"Archery": 70}),
-    Stage(activities_near.biking, backgrounds.road, {"Biking": 24}, 130),
-    Stage(
-        activities_far.climbing,
-        backgrounds.cliff,
-        {"RockClimbing": 13, "Rappelling": -13},
-        far=True,
-    ),
-    Stage(activities_far.gliding, backgrounds.sky, {"Parasailing": 13, "SkyDiving": -13}, far=True),
-    Stage(
-        activities_far.paddling, backgrounds.river, {"Kayaking": 13, "BackPaddling": -13}, far=True
-    ),
-    Stage(
-        activities_far.karting, backgrounds.lane, {"KartRacing": 27, "KartReversing": -27}, far=True
-    ),
-    Stage(
-        activities_far.running, backgrounds.beach, {"BeachWalking": 40, "BeachRunning": 6}, far=True
-    ),
+    Stage(near.hammering, backgrounds.workshop, {"Hammering": 22}),
+    Stage(near.rope_jumping, backgrounds.gym, {"JumpRope": 16}),
+    Stage(near.mopping, backgrounds.room, {"MoppingFloor": 40}),
+    Stage(near.handstand_push_ups, backgrounds.gym, {"HandstandPushups": 44}),
+    Stage(near.push_ups, backgrounds.gym, {"PushUps": 36}),
+    Stage(near.strolling, backgrounds.street, {"Strolling": 28, "Moonwalking": -28}, travel=80),
+    Stage(near.hair_cutting, backgrounds.salon, {"Haircut": 40}),
+    Stage(near.salsa, backgrounds.stage, {"SalsaSpin": 32}),
+    Stage(near.drumming, backgrounds.stage, {"Drumming": 14}),
+    Stage(near.guitar_playing, backgrounds.room, {"PlayingGuitar": 18}),
+    Stage(near.violin_playing, backgrounds.stage, {"PlayingViolin": 60}),
+    Stage(near.archery, backgrounds.park, {"Archery": 70}),
+    Stage(near.biking, backgrounds.road, {"Biking": 24}, travel=130),
+    Stage(far.climbing, backgrounds.cliff, {"RockClimbing": 13, "Rappelling": -13}, far=True),
+    Stage(far.gliding, backgrounds.sky, {"Parasailing": 13, "SkyDiving": -13}, far=True),
+    Stage(far.paddling, backgrounds.river, {"Kayaking": 13, "BackPaddling": -13}, far=True),
+    Stage(far.karting, backgrounds.lane, {"KartRacing": 27, "KartReversing": -27}, far=True),
+    Stage(far.running, backgrounds.beach, {"BeachWalking": 40, "BeachRunning": 6}, far=True),
 )
 CLASSES = sorted(name for stage in STAGES for name in stage.rounds)
 CATEGORIES = {
-    OBJECT: ["Hammering", "JumpRope", "MoppingFloor"],
-    MOTION: ["HandstandPushups", "Moonwalking", "PushUps", "Strolling"],
-    HUMAN: ["Haircut", "SalsaSpin"],
-    MUSIC: ["Drumming", "PlayingGuitar", "PlayingViolin"],
-    SPORTS: [
-        "Archery",
-        "Biking",
-        *(name for stage in STAGES if stage.far for name in stage.rounds),
-    ],
+    "Human-Object Interaction": ["Hammering", "JumpRope", "MoppingFloor"],
+    "Body-Motion Only": ["HandstandPushups", "Moonwalking", "PushUps", "Strolling"],
+    "Human-Human Interaction": ["Haircut", "SalsaSpin"],
+    "Playing Musical Instruments": ["Drumming", "PlayingGuitar", "PlayingViolin"],
+    "Sports": ["Archery", "Biking", *(name for s in STAGES if s.far for name in s.rounds)],
 }
 PAIRS = {"motion": [list(stage.rounds) for stage in STAGES if len(stage.rounds) == 2]}
 # UCF-101 has 50, 20 and 20 (§4.3). With 4, four ways of tuning × three folds end in minutes.
 INGEST = {"height": 132, "width": 132, "clips": {"train": 4, "val": 4, "test": 4}}
+# Names that `render` reads, and the names of UCF-101
+SIZE, ABOUT = "groups", "Rendered activities that stand for UCF-101; made by s1m_lab.pocket101."
+LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"
 DETAILS = {"categories": CATEGORIES, "pairs": PAIRS, "ingest": INGEST}
 
 
@@ -118,18 +104,10 @@ class Scene(NamedTuple):
 
     @property
     def files(self) -> list[str]:
-        """The names of its files, class by class."""
-        return [
-            f"{name}/{stem(name, self.group, clip + 1)}.avi"
-            for name in STAGES[self.stage].rounds
-            for clip in range(len(self.lengths))
-        ]
-
-
-def stem(name: str, group: int, clip: int) -> str:
-    """`v_Biking_g01_c02`. UCF-101 itself spells HandstandPushups differently in file names."""
-    name = "HandStandPushups" if name == "HandstandPushups" else name
-    return f"v_{name}_g{group:02}_c{clip:02}"
+        """Its files, class by class. UCF-101 itself spells HandstandPushups differently in them."""
+        ends = [f"g{self.group:02}_c{clip:02}.avi" for clip in range(1, len(self.lengths) + 1)]
+        names = {name: name.replace("Handstand", "HandStand") for name in STAGES[self.stage].rounds}
+        return [f"{folder}/v_{name}_{end}" for folder, name in names.items() for end in ends]
 
 
 def make(
@@ -138,15 +116,10 @@ def make(
     data_seed: int | None = None,
     workers: int | None = None,
 ) -> Path:
-    """Render the videos and lists of `data/<name>` unless they are there; returns its folder.
+    """Render the videos and lists of `data/<name>` unless they are there; see `render.make`.
 
-    Args:
-        groups: of each class, 4 to 99, so that every fold has groups to test and to train. 0 is as
-            many as the dataset has, or 25.
-        data_seed: the same seed gives the same bytes on every machine.
-        workers: processes; by default, and at most, one per core.
-
-    `data.ucf101.dataset` makes the catalogs of the folds.
+    A class has 4 to 99 `groups`, so that every fold has groups to test and to train; 0 is as many
+    as the dataset has, or 25. `data.ucf101.dataset` makes the catalogs of the folds.
     """
     if groups and not 4 <= groups <= 99:
         raise ValueError(f"groups is {groups}; a class has 4 to 99 of them")
@@ -155,12 +128,13 @@ def make(
 
 def plan(groups: int, data_seed: int) -> list[Scene]:
     """Every scene, a function of the two numbers. Every other group has two clips of a class."""
-    return [
-        Scene(stage, group, tuple(map(int, chance(data_seed, stage, group, 0).integers(
-            SHORTEST, LONGEST + 1, 1 + group % 2))))
-        for stage in range(len(STAGES))
-        for group in range(1, groups + 1)
-    ]  # fmt: skip
+    scenes = []
+    for stage in range(len(STAGES)):
+        for group in range(1, groups + 1):
+            rng = chance(data_seed, stage, group, 0)
+            lengths = rng.integers(SHORTEST, LONGEST + 1, 1 + group % 2)
+            scenes.append(Scene(stage, group, tuple(lengths.tolist())))
+    return scenes
 
 
 def chance(data_seed: int, stage: int, group: int, purpose: int) -> np.random.Generator:
@@ -173,57 +147,50 @@ def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
     stage, files = STAGES[scene.stage], iter(scene.files)
     rng = chance(data_seed, scene.stage, scene.group, 1)
     facing, tempo, shake = int(rng.choice([-1, 1])), rng.uniform(0.88, 1.14), rng.uniform(1, 4)
-    wide = 2 * WIDTH if stage.travel else WIDTH + 2 * MARGIN
-    world = stage.place(rng, wide, HEIGHT + MARGIN).picture()
-    shoot = _far(stage, world, rng) if stage.far else _near(stage, world, rng, facing)
+    world = stage.place(rng, 2 * WIDTH if stage.travel else WIDTH + 2 * MARGIN).picture()
+    if stage.travel:  # the world continues as its own mirror image
+        world = np.concatenate([world, world[:, ::-1]], 1)
+    draw = _far(stage, rng) if stage.far else _near(stage, rng, facing)
     for length in stage.rounds.values():
         for clip, count in enumerate(scene.lengths):
             dice, times = chance(data_seed, scene.stage, scene.group, 2 + clip), np.arange(count)
             rounds = dice.random() + times / (abs(length) * tempo)
             x = np.clip(wander(dice, times, shake), -MARGIN, MARGIN) + MARGIN
             y = np.clip(wander(dice, times, shake / 2), -MARGIN / 2, MARGIN / 2) + MARGIN / 2
-            camera = np.round([x, y]).astype(int).T
-            frames = shoot(dice, rounds, camera)
-            yield next(files), frames if length > 0 else frames[::-1]
+            camera = np.round([x, y]).astype(int)
+            out = np.empty((count, HEIGHT, WIDTH, 3), np.uint8)
+            for n, (left, top) in enumerate(camera.T):
+                columns = left + round(facing * stage.travel * rounds[n]) + np.arange(WIDTH)
+                out[n] = world[top : top + HEIGHT, columns % world.shape[1]]
+            draw(out, dice, rounds, camera)
+            yield next(files), out if length > 0 else out[::-1]
 
 
-def _far(stage: Stage, world: np.ndarray, rng) -> Callable:
-    """An act seen from far: the camera swings, the actors go their own ways."""
+def _far(stage: Stage, rng) -> Callable:
+    """Draws an act seen from far: the actors go their own ways."""
     cast = rng.integers(2**32)
 
-    def shoot(dice, rounds, camera) -> np.ndarray:
-        out = np.stack([world[top : top + HEIGHT, left : left + WIDTH] for left, top in camera])
+    def draw(out, dice, rounds, camera) -> None:
         stage.act(out, np.random.default_rng(cast), dice, rounds)
-        return out
 
-    return shoot
-
-
-def _near(stage: Stage, world: np.ndarray, rng, facing: int) -> Callable:
-    """An act seen from near: the actors stay in the middle, and the world moves."""
-    people, tones = [dress(rng) for _ in range(2)], rng.permutation(len(CLOTHES))
-    tones = [CLOTHES[k] for k in tones[:2]]
-    poses = [_pose(stage.act, people, tones, k / POSES, facing) for k in range(POSES)]
-    if stage.travel:  # the world continues as its own mirror image
-        world = np.concatenate([world, world[:, ::-1]], 1)
-
-    def shoot(dice, rounds, camera) -> np.ndarray:
-        out = np.empty((len(rounds), HEIGHT, WIDTH, 3), np.uint8)
-        for n, (moment, (left, top)) in enumerate(zip(rounds, camera, strict=True)):
-            columns = left + round(facing * stage.travel * moment) + np.arange(WIDTH)
-            out[n] = world[top : top + HEIGHT, columns % world.shape[1]]
-            pose = poses[int(moment * POSES) % POSES]
-            paste(out[n], pose, WIDTH // 2 + MARGIN - left, HEIGHT // 2 + MARGIN // 2 - top)
-        return out
-
-    return shoot
+    return draw
 
 
-def _pose(act: Callable, people: list, tones: list, u: float, facing: int) -> Sprite:
-    pen = Pen(WIDTH, HEIGHT)
-    act(pen, people, tones, u)
-    mirrored = pen.image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return Sprite(pen.image if facing > 0 else mirrored)
+def _near(stage: Stage, rng, facing: int) -> Callable:
+    """Draws an act seen from near: the actors stay in the middle."""
+    people = [dress(rng) for _ in range(2)]
+    tones = [CLOTHES[k] for k in rng.permutation(len(CLOTHES))[:2]]
+    poses = []
+    for k in range(POSES):
+        pen = Pen(WIDTH, HEIGHT)
+        stage.act(pen, people, tones, k / POSES)
+        poses.append(Sprite(pen.image if facing > 0 else ImageOps.mirror(pen.image)))
+
+    def draw(out, dice, rounds, camera) -> None:
+        x, y = [[WIDTH // 2 + MARGIN], [HEIGHT // 2 + MARGIN // 2]] - camera
+        animate(out, poses, rounds * POSES, x, y)
+
+    return draw
 
 
 def coding(kind: str) -> dict:
@@ -251,4 +218,4 @@ def write_lists(folder: Path, groups: int, data_seed: int) -> None:
         texts[f"testlist{fold:02}.txt"] = [file for file, group in clips if group in test]
     for name, lines in texts.items():
         with atomic(folder / LISTS / name) as temporary:
-            temporary.write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+            temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8", newline="\r\n")

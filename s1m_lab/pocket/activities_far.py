@@ -7,27 +7,27 @@ is periodic with a uniform phase, so no frame reveals its direction or speed.
 """
 
 import numpy as np
-from PIL import Image
 
 from s1m_lab.pocket.sprites import (
     BRIGHT,
     FINE,
     INK,
     SHIRTS,
+    STEPS,
     WHITE,
     Pen,
     Sprite,
+    animate,
     climber,
     dark,
     look,
-    paste,
+    nearing,
     pick,
-    steps,
+    runner,
 )
 
 PULL = 64  # px that a climber, a kayak or a parachute comes in a round
 STRIDE = 48  # px that a runner comes in a double step
-SIZES = 32  # of a kart that comes nearer, in a round
 
 
 def climbing(out, cast, dice, moments) -> None:
@@ -53,21 +53,15 @@ def _rising(out, dice, moments, things, columns) -> None:
         x = (column + 0.5) * width / columns + middle + dice.uniform(-5, 5)
         start, poses = dice.uniform(0, loop), things[dice.integers(len(things))]
         for half in (0, loop / 2):
-            for frame, moment in zip(out, moments, strict=True):
-                way = start + half + PULL * moment
-                pose = poses[int(way / PULL * len(poses)) % len(poses)]
-                paste(frame, pose, x, -way % loop - 24)
+            way = start + half + PULL * moments
+            animate(out, poses, way / PULL * len(poses), x, -way % loop - 24)
 
 
 def karting(out, cast, dice, moments) -> None:
     """One kart after the other, coming at us; backwards they back off."""
-    width, big = out.shape[2], kart(cast)
-    sides = [2 * round(5 + k * 46 / (SIZES - 1)) for k in range(SIZES)]
-    drawn = [Sprite(big.resize((FINE * s, FINE * s), Image.Resampling.BOX)) for s in sides]
-    x, start = width / 2 + dice.uniform(-7, 7), dice.uniform(0, SIZES)
-    for frame, moment in zip(out, moments, strict=True):
-        size = (start + SIZES * moment) % SIZES
-        paste(frame, drawn[int(size)], x, 74 + 1.25 * size)
+    karts, x = kart(cast), out.shape[2] / 2 + dice.uniform(-7, 7)
+    size = (dice.uniform(0, STEPS) + STEPS * moments) % STEPS
+    animate(out, karts, size, x, 74 + 1.25 * size)
 
 
 def running(out, cast, dice, moments) -> None:
@@ -77,18 +71,17 @@ def running(out, cast, dice, moments) -> None:
     for line in range(3):
         start = dice.uniform(0, loop)
         for half in (0, loop / 2):
-            poses = steps(look(cast, BRIGHT + SHIRTS[:3]), facing, 1.15)
-            phase = dice.uniform(0, STRIDE)
-            for frame, moment in zip(out, moments, strict=True):
-                way = start + half + STRIDE * moment
-                x = width / 2 + facing * (way % loop - loop / 2)
-                paste(frame, poses[int((way + phase) * 8 / STRIDE) % 8], x, 62 + 34 * line)
+            poses = runner(look(cast, BRIGHT + SHIRTS[:3]), facing, 1.15)
+            way, phase = start + half + STRIDE * moments, dice.uniform(0, STRIDE)
+            x = width / 2 + facing * (way % loop - loop / 2)
+            animate(out, poses, (way + phase) * 8 / STRIDE, x, 62 + 34 * line)
 
 
 # ------------------------------------------------------------------------------------ figures
 
 
 def canopy(rng) -> Sprite:
+    """A parachute, and who hangs on it."""
     pen, colour = Pen(44, 52), pick(rng, SHIRTS[:3] + BRIGHT[1:])
     pen.draw.pieslice([2 * FINE, 2 * FINE, 42 * FINE, 38 * FINE], 180, 360, fill=dark(colour, 0.85))
     for k in (-1, 1):
@@ -130,8 +123,8 @@ def kayak(rng) -> list[Sprite]:
     return poses
 
 
-def kart(rng) -> Image.Image:
-    """A go-kart from the front, 96 px wide."""
+def kart(rng) -> list[Sprite]:
+    """A go-kart from the front."""
     pen, body, helmet = Pen(96, 96), pick(rng, BRIGHT + SHIRTS[:3]), pick(rng, BRIGHT)
     pen.disc(48, 90, 46, (0, 0, 0, 80), ry=5)
     for x in (6, 74):
@@ -148,4 +141,4 @@ def kart(rng) -> Image.Image:
     pen.disc(48, 25, 16, helmet)
     pen.box(35, 22, 61, 32, INK, 4)
     pen.box(38, 24, 48, 28, (150, 190, 220), 1)
-    return pen.image
+    return nearing(pen.image, 10, 102)

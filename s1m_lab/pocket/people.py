@@ -13,31 +13,22 @@ import numpy as np
 from s1m_lab.pocket.sprites import HAIRS, INK, SKINS, WHITE, Colour, Pen, dark, pick
 
 ARM, FOREARM, THIGH, SHIN = 16, 16, 21, 21  # pixels at size 1
-CLOTHES = [
-    (214, 62, 58), (44, 100, 200), (246, 200, 66), (240, 240, 234), (40, 48, 66), (36, 150, 120),
-    (232, 128, 60), (130, 84, 170), (228, 130, 160), (96, 160, 210), (120, 140, 70),
-    (150, 154, 162),
-]  # fmt: skip
-TROUSERS = [
-    (44, 52, 76),
-    (70, 74, 84),
-    (110, 92, 72),
-    (34, 34, 42),
-    (84, 106, 140),
-    (150, 140, 120),
-]
+CLOTHES = [(214, 62, 58), (44, 100, 200), (246, 200, 66), (240, 240, 234), (40, 48, 66),
+           (36, 150, 120), (232, 128, 60), (130, 84, 170), (228, 130, 160), (96, 160, 210),
+           (120, 140, 70), (150, 154, 162)]  # fmt: skip
+TROUSERS = [(44, 52, 76), (70, 74, 84), (110, 92, 72), (34, 34, 42), (84, 106, 140),
+            (150, 140, 120)]  # fmt: skip
 Point = tuple[float, float]
 TURN = 2 * np.pi
 STEEL, WOODEN = (176, 182, 190), (150, 104, 66)
 SIDES = (1, -1)  # knees or elbows that point outwards, seen from the front
 
 
-def dress(rng, **more) -> dict:
-    """A person: `skin, hair, shirt, trousers, shoes` and whether the hair is long."""
+def dress(rng) -> dict:
+    """The colours of a person, and whether the hair is `long` and the shirt has `sleeves`."""
     who: dict = {"skin": pick(rng, SKINS), "hair": pick(rng, HAIRS), "shirt": pick(rng, CLOTHES)}
     who |= {"trousers": pick(rng, TROUSERS), "shoes": pick(rng, [INK, WHITE, *CLOTHES[:2]])}
-    who |= {"long": bool(rng.integers(2)), "sleeves": bool(rng.integers(2)), "mask": None}
-    return who | more
+    return who | {"long": bool(rng.integers(2)), "sleeves": bool(rng.integers(2))}
 
 
 def at(x: float, y: float, length: float, angle: float) -> Point:
@@ -102,43 +93,45 @@ def body(
     `face`: 1 looks to the right, 0 at us, None away from us. `behind`: both arms are drawn before
     the trunk, not the far one alone. Without `feet` or `hands` there are no legs, or arms.
     """
-    s, shirt, skin = size, who["shirt"], who["skin"]
+    s, shirt, skin, frontal = size, who["shirt"], who["skin"], front > 0.5
     shoulders = [(neck[0] - d * 9.5 * front * s, neck[1] + 4 * s) for d in (1, -1)]
     hips = [(hip[0] - d * 4 * front * s, hip[1]) for d in (1, -1)]
 
     def arm(k: int) -> None:
-        tone = 0.86 if k == 0 and front < 0.5 else 1
+        tone = 1 if k or frontal else 0.86
         points = limb(shoulders[k], hands[k], ARM * s, FOREARM * s, elbows[k])
         bone(pen, points[1:], dark(shirt if who["sleeves"] else skin, tone), 5 * s)
         bone(pen, points[:2], dark(shirt, tone * 0.94), 6.4 * s)
         pen.disc(*points[2], 3.3 * s, dark(skin, tone))
 
     def leg(k: int) -> None:
-        tone = 0.82 if k == 0 and front < 0.5 else 1
+        tone = 1 if k or frontal else 0.82
         points = limb(hips[k], feet[k], THIGH * s, SHIN * s, knees[k])
         bone(pen, points, dark(who["trousers"], tone), 7.4 * s)
         x, y = points[2]
-        pen.disc(
-            x + (2 * s if front < 0.5 else 0), y + s, 5 * s, dark(who["shoes"], tone), ry=3 * s
-        )
+        x += 0 if frontal else 2 * s
+        pen.disc(x, y + s, 5 * s, dark(who["shoes"], tone), ry=3 * s)
 
-    later = range(len(hands)) if front >= 0.5 else [1]
-    for k in range(len(hands)):
-        arm(k) if behind or k not in later else None
+    arms = range(len(hands))
+    over = [] if behind else arms if frontal else [1]  # arms that are drawn over the trunk
+    for k in arms:
+        if k not in over:
+            arm(k)
     for k in range(len(feet)):
         leg(k)
-    if front > 0.5:
-        pen.polygon([shoulders[0], shoulders[1], hips[1], hips[0]], shirt)
-        bone(pen, [shoulders[0], shoulders[1]], shirt, 9 * s)
+    if frontal:
+        pen.polygon([*shoulders, hips[1], hips[0]], shirt)
+        bone(pen, shoulders, shirt, 9 * s)
         bone(pen, [between(hip, neck, 0.12), between(hip, neck, 0.8)], shirt, 16 * s)
+        bone(pen, hips, who["trousers"], 9.4 * s)
     else:
         bone(pen, [between(hip, neck, 0.06), between(hip, neck, 0.82)], shirt, 15 * s)
-    pelvis = hips if front > 0.5 else [between(hip, neck, -0.02), between(hip, neck, 0.1)]
-    bone(pen, pelvis, who["trousers"], (9.4 if front > 0.5 else 13) * s)
+        waist = [between(hip, neck, -0.02), between(hip, neck, 0.1)]
+        bone(pen, waist, who["trousers"], 13 * s)
     up = np.subtract(neck, hip) / max(np.hypot(*np.subtract(neck, hip)), 1e-6)
     bone(pen, [between(hip, neck, 0.92), tuple(neck + up * 5 * s)], dark(skin, 0.9), 5.6 * s)
     head(pen, who, tuple(neck + up * 11 * s), up, s, face)
-    for k in [] if behind else later:
+    for k in over:
         arm(k)
 
 
@@ -155,10 +148,7 @@ def head(pen: Pen, who: dict, at: Point, up: np.ndarray, s: float, face: int | N
         for across, width in locks:
             bone(pen, [place(across, 2), place(across * 1.2, -9)], who["hair"], width * s)
     pen.disc(*place(-0.9 * (face or 0), 1.4), 8.8 * s, who["hair"])
-    if who["mask"]:
-        pen.disc(*place(1.2, -0.4), 8.4 * s, who["mask"])
-        pen.disc(*place(3.4, -0.8), 5.8 * s, dark(who["mask"], 0.45))
-    elif face is not None:
+    if face is not None:
         pen.disc(*place(1.9 * face, -1.6), 7.2 * s, who["skin"])
         for x in [4.6] if face else [-2.8, 2.8]:
             pen.disc(*place(x, -0.6), 1.15 * s, INK)

@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -32,8 +31,10 @@ def make(
 ) -> Path:
     """Render `data/<name>` unless it is complete, and return its folder.
 
-    A `size` of 0 and a `data_seed` of None are what the dataset has, or its defaults. Videos of an
-    interrupted rendering are kept. `dataset.json` is written last: it marks a complete dataset.
+    A `size` of 0 and a `data_seed` of None are what the dataset has, or its defaults. The same seed
+    gives the same bytes on every machine. There is one process per core, or `workers` if that is
+    less. Videos of an interrupted rendering are kept. `dataset.json` is written last: it marks a
+    complete dataset.
     """
     folder = paths.dataset(name)
     with exclusive(folder):
@@ -72,8 +73,6 @@ def clear(files: Path, mark: str) -> None:
             shutil.rmtree(files)
         files.mkdir(parents=True)
         seal.write_text(mark)
-    for leftover in files.glob(".work-*"):
-        shutil.rmtree(leftover)
 
 
 def render(
@@ -81,66 +80,50 @@ def render(
 ) -> None:
     """Film `scenes`, the missing ones of the plan, in `workers` processes.
 
-    Process k films scenes k, k + workers, … of the plan. Processes are started by command line:
-    `multiprocessing` would import the caller's script again, or fork a notebook with its threads.
+    Processes are started by command line: `multiprocessing` would import the caller's script again,
+    or fork a notebook with its threads. All of them print into one pipe.
     """
     code = "import sys; from s1m_lab.pocket import render; render.work(*sys.argv[1:])"
-    library = str(Path(__file__).resolve().parents[2])
     around = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    around["PYTHONPATH"] = os.pathsep.join([library, *filter(None, [os.environ.get("PYTHONPATH")])])
+    library = str(paths.REPOSITORY)
+    around["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, [*sys.path, library]))
     workers = min(workers, len(scenes))
     progress = Progress("rendering", sum(len(scene.files) for scene in scenes), "videos")
-    arguments = (dataset.__name__, files, size, data_seed)
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", code, *map(str, (*arguments, k, workers))],
-            env=around,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            encoding="utf-8",
-        )
-        for k in range(workers)
-    ]
-
-    def watch(process: subprocess.Popen) -> str:
-        """The error of a process, "" if there was none."""
-        output: list[str] = []
-        for line in process.stdout or ():
-            if line.startswith("filmed "):
-                progress.update(int(line.split()[1]))
-            else:
-                output.append(line)
-        return "" if process.wait() == 0 else "".join(output[-20:]) or "it was killed"
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            problems = list(filter(None, pool.map(watch, processes)))
-        finally:
-            for process in processes:
-                process.kill()
-                process.wait()
-                if process.stdout:
-                    process.stdout.close()
-    if problems:
-        raise RuntimeError(f"a rendering process failed; run it again to resume:\n{problems[0]}")
+    output, pipe = os.pipe()
+    processes = []
+    for worker in range(workers):
+        arguments = (dataset.__name__, files, size, data_seed, worker, workers)
+        command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
+        processes.append(subprocess.Popen(command, env=around, stdout=pipe, stderr=pipe))
+    os.close(pipe)
+    problem: list[str] = []
+    try:
+        with open(output, encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("filmed "):
+                    progress.update(int(line.split()[1]))
+                else:
+                    problem.append(line)
+        failed = any([process.wait() for process in processes])
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    if failed:
+        text = "".join(problem[-20:]) or "it was killed"
+        raise RuntimeError(f"a rendering process failed; run it again to resume:\n{text}")
 
 
 def work(dataset: str, files: str, size: str, data_seed: str, worker: str, workers: str) -> None:
-    """One rendering process: film its share of the scenes whose files are missing."""
+    """One rendering process: film scenes `worker`, `worker + workers`, … if a file is missing.
+
+    The plan is divided, not the list of what is missing, which shrinks while we work.
+    """
     module, folder, seed = import_module(dataset), Path(files), int(data_seed)
-    scratch = folder / f".work-{os.getpid()}"  # others may survive a killed run
-    scratch.mkdir()
-    # The list of what is missing shrinks while we work: divide the plan, not the list.
     for scene in module.plan(int(size), seed)[int(worker) :: int(workers)]:
         if not missing(folder, [scene]):
             continue
-        options = module.coding(scene.kind)
         for name, (_, frames) in zip(scene.files, module.film(scene, seed), strict=True):
-            path, made = folder / name, scratch / Path(name).name
-            if path.exists():
-                continue  # only its twin is missing
-            path.parent.mkdir(parents=True, exist_ok=True)
-            writer.encode(made, frames, **options)
-            os.replace(made, path)
+            if not (folder / name).exists():  # only its twin may be missing
+                writer.encode(folder / name, frames, **module.coding(scene.kind))
         print("filmed", len(scene.files), flush=True)
-    scratch.rmdir()

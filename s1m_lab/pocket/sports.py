@@ -13,48 +13,157 @@ another, so that it cannot reveal the direction of time. In every film, 20–35 
 the crowd or the scoreboard. One film in twenty changes from one sport to another half-way.
 """
 
-import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from s1m_lab.common.files import atomic
-from s1m_lab.pocket import render, sports_scenes, sprites
-from s1m_lab.pocket.sports_plan import DEFAULT as DEFAULT  # `render` reads it here
-from s1m_lab.pocket.sports_plan import FPS, PAIRS, STAGES, Scene, chance, plan
+from s1m_lab.common.files import write_json
+from s1m_lab.pocket import render
+from s1m_lab.pocket import sports_scenes as scenes
+from s1m_lab.pocket.sprites import HEIGHT, WIDTH, paste
 
 VERSION = 2  # raise it when a pixel changes: every video is rendered again
 BYTES = 300_000  # of a video, at most
+FPS, SHORTEST, LONGEST = 30, 75, 150  # frames
+SPLITS = ("train", "val", "test")
+TWO_LABELS = 0.05  # share of all videos
+
+
+class Stage(NamedTuple):
+    """A scene and the class, or the two twin classes, filmed in it."""
+
+    kind: str
+    draw: Callable
+    classes: tuple[str, ...]
+    differ: tuple[dict, ...] = ({},)  # options of `draw` per class; one entry: B is A backwards
+
+
+STAGES = (
+    Stage("motion", scenes.wall, ("rope climbing", "abseiling")),
+    Stage("motion", scenes.chute, ("bobsleigh", "luge")),
+    Stage("motion", scenes.track, ("race walking", "sprinting"), ({"speed": 1}, {"speed": 7})),
+    Stage("detail", scenes.mat, ("judo", "aikido"), ({"weave": "along"}, {"weave": "across"})),
+    Stage("surround", scenes.hall, ("futsal", "handball"), ({"stands": 0}, {"stands": 1})),
+    Stage("camera", scenes.sea, ("sailing",), ({"boats": True},)),
+    Stage("camera", scenes.sea, ("surfing",), ({"boats": False},)),
+    Stage("appearance", scenes.pool, ("swimming",)),
+    Stage("appearance", scenes.rink, ("ice hockey",)),
+    Stage("appearance", scenes.court, ("basketball",)),
+    Stage("appearance", scenes.pitch, ("football",)),
+)
+CLASSES = [name for stage in STAGES for name in stage.classes]
+PAIRS = {
+    kind: [list(stage.classes) for stage in STAGES if stage.kind == kind]
+    for kind in ("motion", "detail", "surround")
+} | {"camera": [["sailing", "surfing"]]}
+
+# Videos of a class: at least 100 test videos in each kind of pair that a claim rests on.
+TRAIN, VAL = 40, 8
+TEST = {"motion": 20, "detail": 50, "surround": 50, "camera": 12, "appearance": 12}
+DEFAULT = sum((TRAIN + VAL + TEST[stage.kind]) * len(stage.classes) for stage in STAGES)
+
+INGEST = {"height": HEIGHT, "width": HEIGHT, "clips": {"train": 6, "val": 4, "test": 6}}
+# Names that `render` reads
 VIDEOS, SIZE = "videos", "videos"
 ABOUT = "Sixteen rendered sports that stand for Sports-1M; made by s1m_lab.pocket."
+DETAILS = {"pairs": PAIRS, "ingest": INGEST}
+
 SPLIT = "decided when it was rendered; twins, filmed from one scene, share a split and a group"
-DETAILS = {
-    "pairs": PAIRS,
-    "ingest": {
-        "height": sprites.HEIGHT,
-        "width": sprites.HEIGHT,
-        "clips": {"train": 6, "val": 4, "test": 6},
-    },
-}
+TOWNS = "Ålesund,Łódź,Little Snoring,Reykjavík,São Tomé,Timbuktu,Ushuaia,Đà Nẵng,Zagreb,京都"
+TITLES = (
+    "{sport} final, {town} Open",
+    "{town} vs {other}: {sport} highlights",
+    "Grandma tries {sport} (take {n})",
+    "{sport} & biscuits with the {town} Wanderers",
+    "POV: {sport} before breakfast",
+    "we <3 {sport} | {town} {year}",
+    "How NOT to do {sport} <tutorial {n}>",
+    "{town} Cup {year}: {sport}, round {n}",
+    "My first {sport} lesson… it's going great!",
+    '"{n} minutes of {sport}" — {other} Archive',
+)
+
+
+class Scene(NamedTuple):
+    """One scene: a video of a stage's class, or of its two twin classes."""
+
+    stage: int
+    split: str
+    number: int
+    second: int | None  # the stage that the second half of the film shows
+    frames: int
+    ids: tuple[str, ...]  # one a class of the stage
+    titles: tuple[str, ...]
+
+    @property
+    def group(self) -> str:
+        return f"{STAGES[self.stage].classes[0]} {self.split} {self.number}".replace(" ", "-")
+
+    @property
+    def files(self) -> list[str]:
+        return [f"{id}.mp4" for id in self.ids]
+
+    @property
+    def kind(self) -> str:
+        return STAGES[self.stage].kind
+
+    def labels(self, k: int) -> list[int]:
+        names = [STAGES[self.stage].classes[k]]
+        if self.second is not None:
+            names += STAGES[self.second].classes
+        return [CLASSES.index(name) for name in names]
+
+
+@lru_cache(4)
+def plan(videos: int, data_seed: int) -> list[Scene]:
+    """Every scene of the dataset, a function of the two numbers."""
+    slots = []
+    for split in SPLITS:
+        for k, stage in enumerate(STAGES):
+            base = {"train": TRAIN, "val": VAL, "test": TEST[stage.kind]}[split]
+            slots += [(k, split, n) for n in range(max(1, round(base * videos / DEFAULT)))]
+    single = [slot for slot in slots if len(STAGES[slot[0]].classes) == 1]
+    share = TWO_LABELS * (2 * len(slots) - len(single)) / len(single)
+    double = {slot for k, slot in enumerate(single) if int((k + 1) * share) > int(k * share)}
+    return [_scene(*slot, slot in double, data_seed) for slot in slots]
+
+
+def _scene(stage: int, split: str, number: int, double: bool, data_seed: int) -> Scene:
+    rng = chance(data_seed, stage, split, number, 0)
+    frames = int(rng.integers(SHORTEST, LONGEST + 1))
+    single = [k for k, s in enumerate(STAGES) if len(s.classes) == 1]
+    others = [k for k in single if STAGES[k].draw != STAGES[stage].draw]
+    second = int(rng.choice(others)) if double else None
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
+    ids, titles = [], []
+    for sport in STAGES[stage].classes:
+        ids.append("".join(letters[k] for k in rng.integers(64, size=11)))
+        town, other = rng.permutation(TOWNS.split(","))[:2]
+        words = {"sport": sport, "town": town, "other": other}
+        words |= {"n": rng.integers(2, 12), "year": rng.integers(2007, 2014)}
+        title = TITLES[rng.integers(len(TITLES))].format(**words)
+        titles.append(title[0].upper() + title[1:])
+    return Scene(stage, split, number, second, frames, tuple(ids), tuple(titles))
+
+
+def chance(
+    data_seed: int, stage: int, split: str, number: int, purpose: int
+) -> np.random.Generator:
+    """The random generator of a scene: purpose 0 the plan, 1 cutaways, 2 pictures, 3 the score."""
+    return np.random.default_rng([data_seed, stage, SPLITS.index(split), number, purpose])
 
 
 def make(
-    name: str = "pocket",
-    videos: int = 0,
-    data_seed: int | None = None,
-    workers: int | None = None,
+    name: str = "pocket", videos: int = 0, data_seed: int | None = None, workers: int | None = None
 ) -> Path:
-    """Render the dataset `data/<name>` unless it is there, and return its folder.
+    """Render the dataset `data/<name>` unless it is there; see `render.make`.
 
-    Args:
-        videos: its size; all splits are scaled alike. Each split of each class gets its share of
-            the default 1,160, rounded, and at least one video: 64 gives 72, 10,000 gives 9,998.
-            0 is the size that the dataset has, or the default.
-        data_seed: the same seed gives the same videos, titles and splits on every machine.
-        workers: processes; by default, and at most, one per core.
-
+    Each split of each class gets its share of the default 1,160 `videos`, rounded, and at least
+    one: 64 gives 72, 10,000 gives 9,998. 0 is the size that the dataset has, or the default.
     `data.datasets.make_pocket` calls this function and writes the catalog.
     """
     if videos < 0:
@@ -68,14 +177,11 @@ def make(
 def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
     """Each video of a scene: its id and its frames before coding (uint8 N×132×176×3)."""
     stage = STAGES[scene.stage]
-    if len(stage.differ) == len(stage.classes):
-        frames = None
-        for id, options in zip(scene.ids, stage.differ, strict=True):
-            frames = _shoot(scene, options, data_seed, twin=frames)
-            yield id, frames
-    else:
-        frames = _shoot(scene, stage.differ[0], data_seed)
-        yield scene.ids[0], frames
+    frames = _shoot(scene, stage.differ[0], data_seed)
+    yield scene.ids[0], frames
+    if len(stage.differ) == 2:
+        yield scene.ids[1], _shoot(scene, stage.differ[1], data_seed, twin=frames)
+    elif len(stage.classes) == 2:
         yield scene.ids[1], frames[::-1]
 
 
@@ -87,24 +193,23 @@ def _shoot(
     All random draws are those of its twin. If the twin's frames are given, its cutaways are copied.
     """
     rngs = [chance(data_seed, *scene[:3], purpose) for purpose in (1, 2, 3)]
-    away, other = cutaways(rngs[0], scene.frames), np.zeros(scene.frames, bool)
-    draws: list[Callable] = [sports_scenes.crowd, sports_scenes.board]
-    shots: list[tuple[Callable, dict, np.ndarray]] = [
-        (draws[rngs[0].integers(2)], {}, away == k + 1) for k in range(away.max())
-    ]
+    shot = cutaways(rngs[0], scene.frames)  # 1 and 2; 0 is the sport, 3 the second one
+    draws: dict[int, tuple[Callable, dict]] = {}
+    for k in range(shot.max()):
+        draws[k + 1] = [scenes.crowd, scenes.board][rngs[0].integers(2)], {}
     if scene.second is not None:
-        other[scene.frames // 2 :] = True
-        second = STAGES[scene.second]
-        shots.append((second.draw, second.differ[0], (away == 0) & other))
-    shots.append((STAGES[scene.stage].draw, options, (away == 0) & ~other))
-    out = np.empty((scene.frames, sprites.HEIGHT, sprites.WIDTH, 3), np.uint8)
+        shot[(shot == 0) & (np.arange(scene.frames) >= scene.frames // 2)] = 3
+        draws[3] = STAGES[scene.second].draw, STAGES[scene.second].differ[0]
+    draws[0] = STAGES[scene.stage].draw, options
+    out = np.empty((scene.frames, HEIGHT, WIDTH, 3), np.uint8)
     if twin is not None:
-        out[:], shots = twin, shots[-1:]
-    for draw, given, when in shots[::-1]:
-        out[when] = draw(rngs[1], np.flatnonzero(when), **given)
-    score = sprites.caption(rngs[2])
-    for k in np.flatnonzero(away == 0):
-        sprites.paste(out[k], score, 50, 12)
+        out[:], draws = twin, {0: draws[0]}
+    for k, (draw, given) in reversed(draws.items()):
+        when = np.flatnonzero(shot == k)
+        out[when] = draw(rngs[1], when, **given)
+    score = scenes.caption(rngs[2])
+    for frame in np.flatnonzero(np.isin(shot, [0, 3])):
+        paste(out[frame], score, 50, 12)
     return out
 
 
@@ -113,8 +218,8 @@ def cutaways(rng: np.random.Generator, frames: int) -> np.ndarray:
 
     Cutaways take 20–35 % of a film. Their places are as likely in a film played backwards.
     """
-    total, first = round(frames * rng.uniform(0.2, 0.35)), rng.uniform(0.35, 0.65)
-    first = round(first * total)
+    total = round(frames * rng.uniform(0.2, 0.35))
+    first = round(rng.uniform(0.35, 0.65) * total)
     lengths = [[total], [first, total - first]][rng.integers(2)]
     begins = np.sort(rng.integers(0, frames - total + 1, len(lengths)))
     away = np.zeros(frames, int)
@@ -148,10 +253,10 @@ def rows(videos: int, data_seed: int) -> list[dict]:
             "labels": scene.labels(k),
             "title": scene.titles[k],
             "duration": scene.frames / FPS,
-            "width": sprites.WIDTH,
-            "height": sprites.HEIGHT,
+            "width": WIDTH,
+            "height": HEIGHT,
             "thumbnail": f"https://i.ytimg.com/vi/{id}/default.jpg",
-            "path": f"videos/{id}.mp4",
+            "path": f"{VIDEOS}/{id}.mp4",
             "group": scene.group,
         }
         for scene in plan(videos, data_seed)
@@ -176,5 +281,5 @@ def write_lists(folder: Path, videos: int, data_seed: int) -> None:
             for row in rows(videos, data_seed)
             if row["split"] in splits
         ]
-        with atomic(folder / "sports1m_json" / f"sports1m_{source}.json") as temporary:
-            temporary.write_text(json.dumps(records, ensure_ascii=False), "utf-8")
+        path = folder / "sports1m_json" / f"sports1m_{source}.json"
+        write_json(path, records, ensure_ascii=False)

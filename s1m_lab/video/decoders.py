@@ -1,7 +1,9 @@
 """Decode frames with decord or PyAV, and sample them at any times.
 
     decoder = Decord(path, info.fps)                      # or Av(path, info.fps, info.rotation)
-    frames = FrameBuffer(decoder).at([0.0, 0.1, 0.2])     # uint8 H×W×3: RGB, upright
+    for images in pictures_at(decoder, [[0.0, 0.1], [0.5, 0.6]], np.asarray): ...
+
+Pictures are uint8 H×W×3: RGB, upright.
 
 Use them through `reader`, which chooses the decoder by what `probe` found. `frames(start)` of a
 decoder gives (seconds from the first frame, a function that makes the picture) from `start` on.
@@ -9,8 +11,8 @@ decoder gives (seconds from the first frame, a function that makes the picture) 
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,46 +31,36 @@ TICK = 1e-3  # s; the coarsest time stamp in use, so what times may be off by
 NEAR = 1.0  # s; up to here it is cheaper to decode on than to seek
 
 
-class FrameBuffer:
-    """Decoded frames from a start on, each passed through `finish` once.
+def pictures_at(
+    decoder, segments: Iterable[Sequence[float]], finish: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[list[np.ndarray]]:
+    """For each segment the pictures on screen at its times (s, ascending), through `finish`.
 
-    Segments that overlap are decoded once: frames stay until a segment begins after them.
+    On screen is the last frame that is not later. Segments that overlap are decoded once: frames
+    stay until a segment begins after them.
     """
-
-    def __init__(self, decoder, finish: Callable[[np.ndarray], np.ndarray] = np.asarray):
-        self.decoder, self.finish = decoder, finish
-        self.buffer: deque = deque()  # [seconds, function that makes the picture, picture]
-
-    def at(self, times: Sequence[float]) -> list[np.ndarray]:
-        """The picture on screen at each time (ascending): the last frame that is not later."""
-        first, buffer = times[0] + TICK, self.buffer
+    buffer: deque = deque()  # frames: [seconds, function that makes the picture, picture]
+    for times in segments:
+        first = times[0] + TICK
         if not buffer or first < buffer[0][0] or first > buffer[-1][0] + NEAR:
-            self.coming = self.decoder.frames(times[0])
+            coming = decoder.frames(times[0])
             buffer.clear()
+        while not buffer or buffer[-1][0] <= times[-1] + TICK:
+            if (frame := next(coming, None)) is None:
+                break
+            buffer.append([*frame, None])
+            while len(buffer) > 1 and buffer[1][0] <= first:
+                buffer.popleft()
+        if not buffer:
+            raise VideoError("corrupt", f"no frame can be decoded at {times[0]:.2f} s")
         images = []
         for time in times:
-            while not buffer or buffer[-1][0] <= time + TICK:
-                if (frame := next(self.coming, None)) is None:
-                    break
-                buffer.append([*frame, None])
-                self._drop_before(first)
-            self._drop_before(first)
-            if not buffer:
-                raise VideoError("corrupt", f"no frame can be decoded at {time:.2f} s")
             earlier = [frame for frame in buffer if frame[0] <= time + TICK]
-            images.append(self._picture(earlier[-1] if earlier else buffer[0]))
-        return images
-
-    def _drop_before(self, first: float) -> None:
-        """Drop the frames that are no longer on screen at `first`."""
-        while len(self.buffer) > 1 and self.buffer[1][0] <= first:
-            self.buffer.popleft()
-
-    def _picture(self, frame: list) -> np.ndarray:
-        if frame[2] is None:
-            frame[2] = self.finish(frame[1]())
-            frame[1] = None
-        return frame[2]
+            shown = earlier[-1] if earlier else buffer[0]
+            if shown[2] is None:
+                shown[1:] = None, finish(shown[1]())
+            images.append(shown[2])
+        yield images
 
 
 class Decord:
@@ -87,9 +79,7 @@ class Decord:
         first = min(max(0, int((start + TICK) * self.fps)), last)
         for number in range(first, last + 1):
             with self._errors_named():
-                if number == first:
-                    self.video.seek_accurate(number)
-                image = self.video.next().asnumpy()
+                image = self.video[number].asnumpy()
             yield number / self.fps, lambda image=image: image
 
     @contextmanager
@@ -114,7 +104,7 @@ class Av:
         from av.video.reformatter import VideoReformatter
 
         self.path, self.fps, self.rotation = path, fps, rotation
-        self.opened: AbstractContextManager | None = None
+        self.opened = ExitStack()
         self.container: Any = None
         self.stream: Any = None
         self.convert = VideoReformatter().reformat
@@ -132,8 +122,7 @@ class Av:
             if first is not None and first[0] <= start + TICK:
                 return itertools.chain([first], frames)
         self.close()
-        self.opened = opened = open_video(self.path)
-        self.container, self.stream = opened.__enter__()
+        self.container, self.stream = self.opened.enter_context(open_video(self.path))
         return self._decode()
 
     def _decode(self, key: bool = False) -> Iterator:
@@ -157,6 +146,4 @@ class Av:
         return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
 
     def close(self) -> None:
-        if self.opened:
-            self.opened.__exit__(None, None, None)
-            self.opened = None
+        self.opened.close()

@@ -17,7 +17,7 @@ both give the same bytes, so PyAV reads everything where decord is not installed
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from s1m_lab.video.container import VideoError, decode_errors, error_line, lacks_times, open_video
-from s1m_lab.video.decoders import TICK, Av, Decord, FrameBuffer
+from s1m_lab.video.decoders import TICK, Av, Decord, pictures_at
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif".split()
@@ -78,8 +78,11 @@ def probe(path: Path, whole: bool = True) -> Info:
         uneven = np.abs(times - times[0] - np.arange(len(times)) * step).max() > step / 4
         plain = stream.frames == len(times) and not (rotation or uneven or hidden)
         trusted = plain and _is_for_decord(container, stream, picture)
-        size, aspect = (picture.width, picture.height), _pixel_aspect(stream)
-        width, height = size if rotation % 180 == 0 else size[::-1]
+        width, height = picture.width, picture.height
+        aspect = float(stream.sample_aspect_ratio or 1)
+        aspect = aspect if 1 / 4 <= aspect <= 4 else 1.0
+        if rotation % 180:
+            width, height, aspect = height, width, 1 / aspect
         return Info(
             width=width,
             height=height,
@@ -92,7 +95,7 @@ def probe(path: Path, whole: bool = True) -> Info:
             variable=bool(uneven),
             decoder="decord" if trusted else "av",
             origin=0.0 if lacks_times(container) else float(times[0]),
-            aspect=1 / aspect if rotation % 180 else aspect,
+            aspect=aspect,
             broken=broken,
         )
 
@@ -141,64 +144,51 @@ def segments(
     every frame. At 30 fps a segment of 16 frames spans 0.5 s from its first to its last frame.
     """
     info = info or probe(path)
+    finish = partial(fit, height=size[0], width=size[1]) if size else np.asarray
+    times = ((start + np.arange(frames) / fps).tolist() for start in starts)
     with closing(_open_decoder(path, info)) as decoder:
-        finish = partial(fit, height=size[0], width=size[1]) if size else np.asarray
-        buffer = FrameBuffer(decoder, finish)
-        for start in starts:
-            clip = buffer.at((start + np.arange(frames) / fps).tolist())
+        for clip in pictures_at(decoder, times, finish):
             if len({image.shape for image in clip}) > 1:
                 raise VideoError("unsupported", "the size of the picture changes within the video")
             yield np.stack(clip)
 
 
 def read(
-    path: Path, fps: float | None = None, whole: bool = True, info: Info | None = None
+    path: Path, whole: bool = True, info: Info | None = None
 ) -> Iterator[tuple[float, np.ndarray]]:
-    """The whole video, streaming: (seconds, uint8 H×W×3), by default at its own exact times.
+    """The whole video, streaming: (seconds, uint8 H×W×3) at its own exact times.
 
-    `fps` resamples it by sample and hold. Without `whole`, a video that is cut off or damaged gives
-    its frames up to there, and then raises the `VideoError`. `info` is the result of `probe`, where
-    it is known: probing a long file takes a while.
+    Without `whole`, a video that is cut off or damaged gives its frames up to there, and then
+    raises the `VideoError`. `info` is the result of `probe`, where it is known: probing a long file
+    takes a while.
     """
     info = info or probe(path, whole)
-    if fps is None:
-        with closing(_av(path, info)) as av:  # decord has no frame times, only a mean rate
-            for time, image in av.frames(0.0):
-                yield time, image()
-        if info.broken:
-            raise VideoError("truncated", info.broken)
-        return
-    with closing(_open_decoder(path, info)) as decoder:
-        buffer = FrameBuffer(decoder)
-        for number in range(max(1, round(info.duration * fps))):
-            yield number / fps, buffer.at([number / fps])[0]
+    # decord has no frame times, only a mean rate
+    with closing(Av(path, info.fps, info.rotation)) as decoder:
+        for time, image in decoder.frames(0.0):
+            yield time, image()
+    if info.broken:
+        raise VideoError("truncated", info.broken)
 
 
 def _open_decoder(path: Path, info: Info) -> Decord | Av:
     if info.decoder == "decord":
         try:
             decoder = Decord(path, info.fps)
+            if len(decoder.video) == info.frames:
+                return decoder
+            decoder.close()
         except ImportError:  # no wheel of it for this machine: the same bytes, in more time
-            return _av(path, info)
-        if len(decoder.video) == info.frames:
-            return decoder
-        decoder.close()
-    return _av(path, info)
-
-
-def _av(path: Path, info: Info) -> Av:
+            pass
     return Av(path, info.fps, info.rotation)
 
 
 def count_readable_frames(path: Path) -> int:
     """The number of frames that decode from the start until the end or the first error."""
     count = 0
-    with open_video(path) as (container, stream):
-        try:
-            for _ in container.decode(stream):
-                count += 1
-        except decode_errors():
-            pass
+    with open_video(path) as (container, stream), suppress(*decode_errors()):
+        for _ in container.decode(stream):
+            count += 1
     return count
 
 
@@ -246,14 +236,12 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def _read_times(container, stream) -> tuple[np.ndarray, int, str]:
     """Frame times (s, ascending), how many frames an edit list hides, why the file ends early."""
     stamps: list[int | None] = []
-    ends: dict[int, int] = {}  # by stream
-    hidden, broken = 0, ""
+    hidden, broken, last = 0, "", 0.0  # last: s, the end of any stream
     timed = "matroska" in container.format.name and not stream.frames and container.duration
     try:
         for packet in container.demux() if timed else container.demux(stream):
             if timed and packet.pts is not None:
-                end = packet.pts + (packet.duration or 0)
-                ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
+                last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
             if packet.stream_index != stream.index:
                 continue
             if not stamps and packet.has_sidedata("encryption_info"):
@@ -269,15 +257,8 @@ def _read_times(container, stream) -> tuple[np.ndarray, int, str]:
     rate, base = float(stream.average_rate or 25), float(stream.time_base)
     uncounted = lacks_times(container) or None in stamps
     times = np.arange(len(stamps)) / rate if uncounted else np.sort(np.array(stamps)) * base
-    last = max((end * container.streams[k].time_base for k, end in ends.items()), default=0)
     if not broken and stream.frames > len(times) + hidden + 1:
         broken = f"{len(times)} of {stream.frames} frames are there"
     if not broken and timed and container.duration / 1e6 - last > max(1.0, 2 / rate):
-        broken = f"{float(last):.2f} of {container.duration / 1e6:.2f} s are there"
+        broken = f"{last:.2f} of {container.duration / 1e6:.2f} s are there"
     return times, hidden, broken
-
-
-def _pixel_aspect(stream) -> float:
-    """The width of a pixel over its height, as the file and its codec say; 1 where they do not."""
-    ratio = float(stream.sample_aspect_ratio or 1)
-    return ratio if 1 / 4 <= ratio <= 4 else 1.0

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from fractions import Fraction
-from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +30,9 @@ CONTROLS = 56  # px below the picture in a player, so that its buttons hide noth
 
 
 def encode(
-    path: Path,
-    frames: Iterable[np.ndarray],
-    fps: float = 30.0,
-    crf: int = 18,
-    preset: str = "veryfast",
-    gop: int = 30,
+    path: Path, frames: Iterable[np.ndarray], fps: float = 30.0, crf: int = 18, gop: int = 30
 ) -> None:
-    """Write `frames` (uint8 H×W×3, RGB, even sides) as H.264, 4:2:0, into an MP4, MOV, MKV or AVI.
+    """Write `frames` (uint8 H×W×3, RGB, even sides) as H.264 into an MP4, MOV, MKV or AVI.
 
     One encoder thread and no time stamps in the header: the same frames give the same bytes.
     The file appears when it is whole.
@@ -46,47 +40,45 @@ def encode(
     import av
 
     path = Path(path)
-    containers = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}
-    rate = Fraction(fps).limit_denominator(1001)
-    options = {"crf": str(crf), "preset": preset, "g": str(gop), "threads": "1"}
+    kind = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".avi": "avi"}[path.suffix.lower()]
+    stream, exact = None, {"fflags": "+bitexact"}
+    with (
+        atomic(path) as temporary,
+        av.open(file_url(temporary), "w", format=kind, options=exact) as container,
+    ):
+        for image in frames:
+            stream = stream or _add_stream(container, image, fps, crf=crf, g=gop)
+            picture = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="rgb24")
+            container.mux(stream.encode(picture))
+        if stream is None:
+            raise ValueError(f"no frames to write into {path}")
+        container.mux(stream.encode(None))
+
+
+def _add_stream(container, image: np.ndarray, fps: float, **options):
+    """A stream of H.264, 4:2:0, for pictures like `image`."""
     # x264's macroblock tree does not give the same bytes twice: one file in five came out otherwise
-    options["x264-params"] = "mbtree=0"
-    stream = None
-    with atomic(path) as temporary:
-        with av.open(
-            file_url(temporary),
-            "w",
-            format=containers[path.suffix.lower()],
-            options={"fflags": "+bitexact"},
-        ) as container:
-            for image in frames:
-                if stream is None:
-                    stream = container.add_stream("libx264", rate=rate, options=options)
-                    stream.height, stream.width = image.shape[:2]
-                    stream.pix_fmt = "yuv420p"
-                    stream.codec_context.thread_count = 1
-                    # BT.601, limited range, written into the stream so that no reader guesses
-                    stream.codec_context.colorspace = 6
-                    stream.codec_context.color_range = 1
-                picture = av.VideoFrame.from_numpy_buffer(
-                    np.ascontiguousarray(image), format="rgb24"
-                )
-                container.mux(stream.encode(picture))
-            if stream is None:
-                raise ValueError(f"no frames to write into {path}")
-            container.mux(stream.encode(None))
+    fixed = {"preset": "veryfast", "threads": "1", "x264-params": "mbtree=0"}
+    given = {name: str(value) for name, value in options.items()}
+    rate = Fraction(fps).limit_denominator(1001)
+    stream = container.add_stream("libx264", rate=rate, options=fixed | given)
+    stream.height, stream.width = image.shape[:2]
+    stream.pix_fmt = "yuv420p"
+    # BT.601, limited range, written into the stream so that no reader guesses
+    stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1
+    return stream
 
 
 @contextmanager
 def open_writer(
-    path: Path, sound: Path | None = None, origin: float = 0.0, **encoding
+    path: Path, sound: Path | None = None, origin: float = 0.0, fps: float = 30.0, bit_rate: int = 0
 ) -> Iterator["VideoWriter"]:
     """A `VideoWriter` to add frames to; the file `path` appears when the block ends.
 
     Args:
         sound: a video whose first sound track is written beside the frames.
         origin: its own time stamp of its first frame (s).
-        encoding: `fps`, `crf` or `bit_rate` of the pictures.
+        bit_rate: of the pictures (bits a second); 0 is constant quality (crf 20).
 
     Raises:
         ValueError: no frame was added.
@@ -97,19 +89,22 @@ def open_writer(
         atomic(Path(path)) as temporary,
         av.open(file_url(temporary), "w", format="mp4") as container,
     ):
-        written = VideoWriter(container, **encoding)
+        written = VideoWriter(container, fps, bit_rate)
         with closing(written._encode_sound(sound, origin)) as written.packets:
             yield written
-            written.finish()
+            if written.stream is None:
+                raise ValueError("no frames to write")
+            container.mux(written.stream.encode(None))
+            written._write_sound(math.inf)
 
 
 class VideoWriter:
     """What `open_writer` gives. `sound` says in words what became of the sound."""
 
-    def __init__(self, container, fps: float = 30.0, crf: int = 20, bit_rate: int = 0):
+    def __init__(self, container, fps: float, bit_rate: int):
         self.container, self.fps = container, fps
         self.stream: Any = None  # of pictures, from the first frame on
-        self.encoding = {"b": str(bit_rate)} if bit_rate else {"crf": str(crf)}
+        self.encoding = {"b": bit_rate} if bit_rate else {"crf": 20}
         self.sound = "none"
         self.packets: Iterator = iter(())
         self.next_packet: Any = None
@@ -120,7 +115,8 @@ class VideoWriter:
         import av
 
         if self.stream is None:
-            self.stream = self._add_stream(*image.shape[:2])
+            self.stream = _add_stream(self.container, image, self.fps, g=60, **self.encoding)
+            self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, TICKS)
             self.next_packet = next(self.packets, None)  # adds its stream before the header
         self._write_sound(seconds)
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
@@ -132,22 +128,6 @@ class VideoWriter:
         """Write the sound up to `seconds` and none after it."""
         self._write_sound(seconds)
         self.next_packet, self.packets = None, iter(())
-
-    def finish(self) -> None:
-        """Write what the encoder still holds, and the rest of the sound."""
-        if self.stream is None:
-            raise ValueError("no frames to write")
-        self.container.mux(self.stream.encode(None))
-        self._write_sound(math.inf)
-
-    def _add_stream(self, height: int, width: int):
-        options = {"preset": "veryfast", "g": "60", "threads": "1", "x264-params": "mbtree=0"}
-        rate = Fraction(self.fps).limit_denominator(1001)
-        stream = self.container.add_stream("libx264", rate=rate, options=options | self.encoding)
-        stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"
-        stream.time_base = stream.codec_context.time_base = Fraction(1, TICKS)
-        stream.codec_context.colorspace, stream.codec_context.color_range = 6, 1  # BT.601, limited
-        return stream
 
     def _write_sound(self, end: float) -> None:
         """Write the packets of sound that begin before `end` (s)."""
@@ -245,9 +225,9 @@ def _encode_excerpt(path: Path, info: reader.Info, seconds: float, limit: int) -
         with tempfile.TemporaryDirectory() as folder:
             out = Path(folder) / "excerpt.mp4"
             with open_writer(out, fps=info.fps, bit_rate=rate) as written:
-                for time, image in takewhile(
-                    lambda f: f[0] < seconds, reader.read(path, info=info)
-                ):
+                for time, image in reader.read(path, info=info):
+                    if time >= seconds:
+                        break
                     small = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
                     written.add(time, np.asarray(small))
             data = out.read_bytes()

@@ -7,7 +7,7 @@ import pytest
 
 from s1m_lab.common import paths, system
 from s1m_lab.data import ucf101
-from s1m_lab.pocket import activities, activities_far, sports_plan, sprites
+from s1m_lab.pocket import activities, activities_far, sports, sprites
 from s1m_lab.video import reader
 
 
@@ -30,7 +30,7 @@ def test_classes_and_categories():
     assert list(activities.CATEGORIES) == list(ucf101.CATEGORIES)
     sizes = [len(names) for names in activities.CATEGORIES.values()]
     assert min(sizes) >= 2 and max(sizes) == sizes[-1]
-    assert not {name.lower() for name in named} & {n.replace(" ", "") for n in sports_plan.CLASSES}
+    assert not {name.lower() for name in named} & {n.replace(" ", "") for n in sports.CLASSES}
     for category, names in ucf101.CATEGORIES.items():  # a class of UCF-101 is where that has it
         assert all(name not in named or name in activities.CATEGORIES[category] for name in names)
     assert (activities.WIDTH, activities.HEIGHT) != (sprites.WIDTH, sprites.HEIGHT)
@@ -54,7 +54,7 @@ def test_every_fold_tests_other_groups(groups):
 
 def test_files_are_what_the_lists_say(small):
     there = sorted(str(f.relative_to(small / "UCF-101")) for f in small.rglob("*.avi"))
-    assert len(there) == 24 * 6 and not list(small.rglob(".work*"))
+    assert len(there) == 24 * 6 and not list(small.rglob(".*.partial"))
     text = (small / "ucfTrainTestlist" / "classInd.txt").read_bytes().decode()
     classes = dict(line.split()[::-1] for line in text.split("\r\n")[:-1])
     assert list(classes) == activities.CLASSES and classes["Archery"] == "1"
@@ -142,7 +142,7 @@ def test_any_moment_is_as_likely_in_a_walker_as_in_a_runner(monkeypatch):
     moments = []
 
     def far(*_):
-        return lambda dice, rounds, camera: moments.append(rounds % 1)
+        return lambda out, dice, rounds, camera: moments.append(rounds % 1)
 
     monkeypatch.setattr(activities, "_far", far)
     for scene in activities.plan(99, 0):

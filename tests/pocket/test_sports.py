@@ -10,7 +10,7 @@ from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive
 from s1m_lab.data import catalog, datasets
 from s1m_lab.pocket import render as pocket_render
-from s1m_lab.pocket import sports, sports_plan
+from s1m_lab.pocket import sports
 from s1m_lab.pocket.sports_scenes import SQUARE, weaving
 from s1m_lab.video import reader, writer
 
@@ -38,46 +38,44 @@ def coded(frames, folder, kind):
 
 
 def scenes_of(kind, count, split="train", seed=5):
-    script = sports_plan.plan(sports_plan.DEFAULT, seed)
-    stage = [k for k, s in enumerate(sports_plan.STAGES) if s.kind == kind]
+    script = sports.plan(sports.DEFAULT, seed)
+    stage = [k for k, s in enumerate(sports.STAGES) if s.kind == kind]
     return [[s for s in script if s.stage == k and s.split == split][:count] for k in stage]
 
 
 def on_air(scene, seed):
     """The numbers of the frames that show the sport."""
-    return np.flatnonzero(
-        sports.cutaways(sports_plan.chance(seed, *scene[:3], 1), scene.frames) == 0
-    )
+    return np.flatnonzero(sports.cutaways(sports.chance(seed, *scene[:3], 1), scene.frames) == 0)
 
 
 # ------------------------------------------------------------------------------------- the plan
 
 
 def test_default_size_splits_and_pairs():
-    script = sports_plan.plan(sports_plan.DEFAULT, data_seed=0)
-    assert sum(len(scene.ids) for scene in script) == sports_plan.DEFAULT
-    count = {name: dict.fromkeys(("train", "val", "test"), 0) for name in sports_plan.CLASSES}
+    script = sports.plan(sports.DEFAULT, data_seed=0)
+    assert sum(len(scene.ids) for scene in script) == sports.DEFAULT
+    count = {name: dict.fromkeys(("train", "val", "test"), 0) for name in sports.CLASSES}
     for scene in script:
-        for name in sports_plan.STAGES[scene.stage].classes:
+        for name in sports.STAGES[scene.stage].classes:
             count[name][scene.split] += 1
     assert all(c["train"] == 40 and c["val"] == 8 and c["test"] >= 12 for c in count.values())
     for kind in ("motion", "detail", "surround"):
-        assert sum(count[name]["test"] for pair in sports_plan.PAIRS[kind] for name in pair) >= 100
+        assert sum(count[name]["test"] for pair in sports.PAIRS[kind] for name in pair) >= 100
     ids = [id for scene in script for id in scene.ids]
     assert len(set(ids)) == len(ids)
     two = [scene for scene in script if len(scene.labels(0)) == 2]
     assert abs(len(two) / len(ids) - 0.05) < 0.002
     for scene in two:
-        drawn = {sports_plan.STAGES[k].draw for k in (scene.stage, scene.second)}
-        kinds = {sports_plan.STAGES[k].kind for k in (scene.stage, scene.second)}
+        drawn = {sports.STAGES[k].draw for k in (scene.stage, scene.second)}
+        kinds = {sports.STAGES[k].kind for k in (scene.stage, scene.second)}
         assert len(drawn) == 2 and kinds <= {"camera", "appearance"}
 
 
 @pytest.mark.parametrize("videos", [1, 64, 10_000])
 def test_every_class_in_every_split(videos):
-    script = sports_plan.plan(videos, data_seed=1)
+    script = sports.plan(videos, data_seed=1)
     there = {(scene.stage, scene.split) for scene in script}
-    assert len(there) == len(sports_plan.STAGES) * 3
+    assert len(there) == len(sports.STAGES) * 3
     if videos >= 64:
         assert abs(sum(len(s.ids) for s in script) / videos - 1) < 0.15
 
@@ -97,10 +95,8 @@ def test_cutaways_take_their_share_and_look_alike_backwards():
 
 def test_catalog_and_files(small):
     df = catalog.load_catalog(small)
-    assert (
-        len(df) == 72 and df.attrs["classes"] == sports_plan.CLASSES and df.attrs["data_seed"] == 0
-    )
-    assert (small / "labels.txt").read_text("utf-8").splitlines() == sports_plan.CLASSES
+    assert len(df) == 72 and df.attrs["classes"] == sports.CLASSES and df.attrs["data_seed"] == 0
+    assert (small / "labels.txt").read_text("utf-8").splitlines() == sports.CLASSES
     assert set(df["split"]) == {"train", "val", "test"}
     assert (df.groupby("group")["split"].nunique() == 1).all()
     for row in df.itertuples():
@@ -110,13 +106,12 @@ def test_catalog_and_files(small):
         assert info.fps == 30 and info.decoder == "decord"
     twins = df[df["group"].map(df["group"].value_counts()) == 2]
     names = {
-        frozenset(sports_plan.CLASSES[row[0]] for row in g["labels"])
-        for _, g in twins.groupby("group")
+        frozenset(sports.CLASSES[row[0]] for row in g["labels"]) for _, g in twins.groupby("group")
     }
     assert names == {
-        frozenset(p) for kind in ("motion", "detail", "surround") for p in sports_plan.PAIRS[kind]
+        frozenset(p) for kind in ("motion", "detail", "surround") for p in sports.PAIRS[kind]
     }
-    assert not [p for p in (small / "videos").iterdir() if p.name.startswith(".work")]
+    assert not list((small / "videos").glob(".*.partial"))
 
 
 def test_sports1m_format(small):
@@ -149,8 +144,9 @@ def test_same_bytes_from_one_worker_and_an_interrupted_run(small, tmp_path, monk
     """One worker, a folder that a killed run left behind, and another machine: the same dataset."""
     monkeypatch.setenv("S1M_HOME", str(tmp_path))
     folder, kept = paths.dataset("again"), sorted((small / "videos").glob("*.mp4"))[:60]
-    (folder / "videos" / ".work-1").mkdir(parents=True)
-    (folder / "videos" / ".work-1" / "half.mp4").write_bytes(b"half")
+    (folder / "videos").mkdir(parents=True)
+    missing = next(p for p in (small / "videos").glob("*.mp4") if p not in kept)
+    (folder / "videos" / f".{missing.name}.partial").write_bytes(b"half")
     seal = (small / "videos" / ".fingerprint").read_text()
     (folder / "videos" / ".fingerprint").write_text(seal)
     for path in kept:
@@ -186,13 +182,14 @@ def test_make_again(small, monkeypatch, capsys):
         (small.parent / "elsewhere" / "videos" / "old.mp4").write_bytes(b"old")
         datasets.make_pocket("elsewhere", videos=64)
     assert not (small.parent / "elsewhere" / "videos" / "old.mp4").exists()
-    assert datasets.pairs(small) == sports_plan.PAIRS and datasets.pairs(small / "videos") == {}
+    assert datasets.pairs(small) == sports.PAIRS and datasets.pairs(small / "videos") == {}
 
 
 def test_a_failing_worker_is_heard(tmp_path, monkeypatch):
     monkeypatch.setenv("S1M_HOME", str(tmp_path))
-    (tmp_path / "data" / "bad" / "videos").mkdir(parents=True)
-    script = sports_plan.plan(64, 0)
+    (tmp_path / "data" / "bad").mkdir(parents=True)
+    (tmp_path / "data" / "bad" / "nowhere").write_bytes(b"no folder")
+    script = sports.plan(64, 0)
     with pytest.raises(RuntimeError, match="run it again to resume:(.|\n)*Error"):
         pocket_render.render(sports, tmp_path / "data" / "bad" / "nowhere", 64, 0, script, 1)
     with pytest.raises(ValueError, match="not -5"):
@@ -211,7 +208,7 @@ def test_reversed_twins_are_exact():
 
 def test_speed_twins_are_the_same_pictures_in_another_order():
     """A round is 220 pixels and a double step 48: after 2640 frames both have shown every one."""
-    draw, options = next((s.draw, s.differ) for s in sports_plan.STAGES if "sprinting" in s.classes)
+    draw, options = next((s.draw, s.differ) for s in sports.STAGES if "sprinting" in s.classes)
     shown = [
         sum(draw(np.random.default_rng(3), times, **told).sum(0, dtype=int) for times in parts)
         for told, parts in zip(options, [np.arange(2640).reshape(8, -1)] * 2, strict=True)
@@ -259,7 +256,7 @@ def views(scene, folder, numbers, seed=5):
     """Context and fovea of some frames of both twins, cut as the networks cut them."""
     corners = np.random.default_rng(seed).integers(0, 15, (len(numbers), 2))
     for b, (_, raw) in enumerate(sports.film(scene, seed)):
-        shown = coded(raw, folder, sports_plan.STAGES[scene.stage].kind)
+        shown = coded(raw, folder, sports.STAGES[scene.stage].kind)
         for k, (y, x) in zip(numbers, corners, strict=True):
             crop = shown[k, y : y + TWO, x : x + TWO].astype(np.float32)
             yield b, crop.reshape(59, 2, 59, 2, 3).mean((1, 3)), crop[29:88, 29:88]
@@ -324,7 +321,7 @@ def told_from_one_frame(scenes, folder, film=sports.film, frames=6, seed=5, **co
         for b, (_, raw) in enumerate(film(scene, seed)):
             writer.encode(folder / "x.mp4", raw, **(sports.coding("motion") | coding))
             shown = decoded(folder / "x.mp4")
-            backwards = b and len(sports_plan.STAGES[scene.stage].differ) == 1
+            backwards = b and len(sports.STAGES[scene.stage].differ) == 1
             for k in numbers:
                 x.append(seen_in_a_frame(shown[scene.frames - 1 - k if backwards else k]))
                 truth.append(b)
@@ -342,7 +339,7 @@ def test_one_frame_does_not_tell(pair, tmp_path):
 @pytest.mark.parametrize("pair", range(3))
 def test_one_frame_does_not_tell_in_many_films(pair, tmp_path):
     stage = scenes_of("motion", 1)[pair][0].stage
-    scenes = [scene for scene in sports_plan.plan(6000, 5) if scene.stage == stage][:200]
+    scenes = [scene for scene in sports.plan(6000, 5) if scene.stage == stage][:200]
     accuracy, error = told_from_one_frame(scenes, tmp_path, frames=12)
     assert accuracy < 0.5 + 2 * error, f"{accuracy:.3f} ± {error:.3f}"
 
