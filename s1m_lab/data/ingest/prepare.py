@@ -103,28 +103,36 @@ def prepare(
         sources = locate.find(df, folder, files, fetch, str(data))
         _check_sources(sources, df, folder, files)
         jobs = ShardJobs(df, root, settings, sources, retry)
-        before = _last_marks(here, jobs)
-        if retry or before != jobs.marks:
-            stems = _survey(jobs)
-            todo = [n for n, shard in enumerate(jobs.shards) if shard.name not in stems]
-            if todo or before.get("work") != jobs.marks["work"]:
-                _make_room(jobs, todo)
-                here.mkdir(parents=True, exist_ok=True)
-                (here / "index.parquet").unlink(missing_ok=True)  # nobody reads half-made clips
-                write_json(here / "asked.json", asked)
-                if any(place.startswith("memory:") for place in (root, files, str(data))):
-                    workers = 1  # that memory belongs to this process
-                stems |= _cut_shards(jobs, todo, workers, scheduler)
-                _merge(here, jobs, [stems[shard.name] for shard in jobs.shards])
-                print(_summary(folder), flush=True)
-                if broken := df.attrs.get("broken"):
-                    rows = " · ".join(f"{n:,} {reason}" for reason, n in broken.items())
-                    print(f"set aside when the catalog was read: {rows}", flush=True)
-            write_json(here / "made.json", jobs.marks)
+        if any(place.startswith("memory:") for place in (root, files, str(data))):
+            workers = 1  # that memory belongs to this process
+        _bring_up_to_date(here, jobs, asked, workers, scheduler)
         if not shards.describe(here)["shards"]:
             why = load_statuses(folder)["meaning"].iloc[0]
             raise ValueError(f"not one clip could be made; {_summary(folder)} ({why})")
     return folder
+
+
+def _bring_up_to_date(
+    here: Path, jobs: ShardJobs, asked: dict, workers: int, scheduler: str
+) -> None:
+    """Cut the shards that are missing or out of date, and describe all of them in `here`."""
+    before = _last_marks(here, jobs)
+    if before == jobs.marks and not jobs.retry:
+        return
+    stems = _survey(jobs)
+    todo = [n for n, shard in enumerate(jobs.shards) if shard.name not in stems]
+    if todo or before.get("work") != jobs.marks["work"]:
+        _make_room(jobs, todo)
+        here.mkdir(parents=True, exist_ok=True)
+        (here / "index.parquet").unlink(missing_ok=True)  # nobody reads half-made clips
+        write_json(here / "asked.json", asked)
+        stems |= _cut_shards(jobs, todo, workers, scheduler)
+        _merge(here, jobs, [stems[shard.name] for shard in jobs.shards])
+        print(_summary(here.parent), flush=True)
+        if broken := jobs.df.attrs.get("broken"):
+            rows = " · ".join(f"{n:,} {reason}" for reason, n in broken.items())
+            print(f"set aside when the catalog was read: {rows}", flush=True)
+    write_json(here / "made.json", jobs.marks)
 
 
 def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) -> None:
