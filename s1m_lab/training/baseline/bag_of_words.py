@@ -36,7 +36,7 @@ from s1m_lab.training.baseline.descriptors import KINDS
 VERSION = 1  # raise it when the same clips and settings give other vectors
 CELLS = 5  # the frame, then its quarters, row by row
 SAMPLE = (8, 32)  # training clips a word; descriptors of each kind a clip
-COLOURS = descriptors.HUES * descriptors.SATURATIONS
+COLOUR_BINS = descriptors.HUES * descriptors.SATURATIONS
 VIDEOS = pa.schema(
     [("video", pa.string()), ("labels", pa.list_(pa.int16())), ("shard", pa.int32())]
 )
@@ -101,7 +101,7 @@ class Block(NamedTuple):
 def blocks(words: int) -> list[Block]:
     """The parts of the vector, in order."""
     local = [Block(kind, CELLS, words) for kind in KINDS]
-    whole = [Block("hue-saturation", CELLS, COLOURS), Block("moments", CELLS, 9, False)]
+    whole = [Block("hue-saturation", CELLS, COLOUR_BINS), Block("moments", CELLS, 9, False)]
     return [*local, *whole, Block("faces", 1, descriptors.FACES)]
 
 
