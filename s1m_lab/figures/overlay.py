@@ -41,7 +41,7 @@ SMALLEST = (360, 480)  # px, shorter and longer side: smaller pictures are enlar
 DARK = (13, 15, 20)
 VEIL, TRACK = (*DARK, 217), (255, 255, 255, 34)  # see-through: behind text, behind a bar
 BRIGHT, PALE, WARNING = "#FFFFFF", "#D0D4DC", "#F0C36D"  # of texts
-TRUE = "•"  # the mark of a true class
+TRUE = "●"  # the mark of a true class
 
 
 def draw(
@@ -266,10 +266,10 @@ def _paint_class(layout, draw, left, y, label: str, share: float, colour: str, t
     shade, face = (BRIGHT, layout.bold) if label in truth else (PALE, layout.regular)
     if label in truth:
         draw.text((left, y), TRUE, shade, face, "lm")
-    indent, end = em if truth else 0, right - layout.regular.getlength("100%") - em // 2
-    start = left + indent + round(0.56 * (end - left - indent))
-    name = _fit(label, face, start - left - indent - em // 2)
-    draw.text((left + indent, y), name, shade, face, "lm")
+    left += round(1.2 * em) if truth else 0
+    end = right - layout.regular.getlength("100%") - em // 2
+    start = left + round(0.56 * (end - left))
+    draw.text((left, y), _fit(label, face, start - left - em // 2), shade, face, "lm")
     half = max(2, round(0.26 * em))
     draw.rectangle((start, y - half, end, y + half), fill=TRACK)
     if length := round(share * (end - start)):
