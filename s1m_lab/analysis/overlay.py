@@ -54,7 +54,9 @@ class SlidingWindowPredictor:
 
     def add(self, seconds: float, image: np.ndarray) -> None:
         """Move on to the frame that is shown from `seconds` on."""
-        self.smoothed = low_pass(self.smoothed, self.latest, seconds - self.now, self.smooth)
+        # a first-order low-pass: of a difference e^(-elapsed/smooth) is left, at any frame rate
+        left = math.exp((self.now - seconds) / self.smooth) if self.smooth else 0.0
+        self.smoothed = self.latest + (self.smoothed - self.latest) * left
         self.start, self.now = min(self.start, seconds), seconds
         self.frames.append((seconds, reader.fit(image, self.side, self.side)))
         while len(self.frames) > 1 and self.frames[1][0] <= seconds + self.offsets[0]:
@@ -97,14 +99,6 @@ class SlidingWindowPredictor:
         columns = ["seconds", "run", *(f"label{n}" for n in ranks), *shares]
         floats = dict.fromkeys(["seconds", *shares], float)
         return pd.DataFrame(self.rows, columns=columns).astype(floats)
-
-
-def low_pass(before: np.ndarray, latest: np.ndarray, elapsed: float, smooth: float) -> np.ndarray:
-    """A first-order low-pass: of a difference, e^(-elapsed/smooth) is left after `elapsed` s.
-
-    How `elapsed` is divided makes no difference, so the frame rate of a video makes none either.
-    """
-    return latest + (before - latest) * (math.exp(-elapsed / smooth) if smooth else 0.0)
 
 
 class Overlay(NamedTuple):

@@ -3,7 +3,7 @@
     draw_standings(transfer.standings(transfer.hit1_by_seed(tuned_runs)))
 
 Every function takes a table of `analysis.transfer` or `analysis.results`. A way of tuning has one
-colour and one mark everywhere; the paper's numbers are grey rings.
+colour everywhere, and one mark where no row has its name; the paper's numbers are grey rings.
 """
 
 import numpy as np
@@ -135,7 +135,7 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
         style.name_rows(ax, shown["class"], 28)
     left.set(xlim=(-0.02, 1.02), xlabel="average precision")
     right.set_xlabel("gained over scratch, 95 % interval over groups")
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
+    fig.legend(loc="outside lower left", ncols=2, fontsize=9)
     style.headline(fig, summarize_classes(table))
     return fig
 
@@ -174,7 +174,7 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
         ax.grid(axis="y")
     left.set(title="From scratch and pre-trained", ylabel="video Hit@1 (%)", ylim=(0, 102))
     right.set(title="Gain over scratch", ylabel="points, 95 % interval")
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    fig.legend(loc="outside lower left", ncols=4, fontsize=9)
     style.headline(fig, _gains_at_both_ends(curve))
     return fig
 
