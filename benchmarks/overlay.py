@@ -80,7 +80,7 @@ def drawn(chosen: list[runs.Run], path: Path) -> tuple[float, float]:
     start = time.perf_counter()
     seen = overlay.draw(chosen, path)
     took = time.perf_counter() - start
-    assert not seen.ended and seen.sound == "aac, copied", (seen.ended, seen.sound)
+    assert not seen.ended and seen.sound == "aac, encoded as AAC", (seen.ended, seen.sound)
     seen.path.unlink()
     return took, seen.seconds
 

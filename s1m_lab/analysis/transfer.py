@@ -165,9 +165,9 @@ def class_precision(
     """Average precision of every class, of a way and of scratch: a row a class, the largest gain
     first.
 
-    Columns: `class`, `videos` (of the test sets), `scratch`, the way called `name`, `gain`,
-    `gain_low`, `gain_high`: means over the folds and seeds that both ways have. Intervals draw
-    whole groups of test videos. No rows where there are no such runs.
+    Columns: `class`, `scratch`, the way called `name`, `gain`, `gain_low`, `gain_high`: means over
+    the folds and seeds that both ways have. Intervals draw whole groups of test videos. No rows
+    where there are no such runs.
     """
     found = {(run.results["fold"], run.results["seed"], way(run)): run for run in runs}
     pairs = [
@@ -176,18 +176,16 @@ def class_precision(
         if each == SCRATCH and (fold, s, name) in found
     ]
     if not pairs:
-        return pd.DataFrame(columns=["class", "videos", SCRATCH, name, *GAIN])
-    values, videos, classes = [], {}, pairs[0][0].labels
+        return pd.DataFrame(columns=["class", SCRATCH, name, *GAIN])
+    values = []
     for pair in pairs:
         saved = [predict.load_predictions(run) for run in pair]
-        labels = saved[0].labels
-        videos[pair[0].results["fold"]] = metrics.truth(labels, len(classes)).sum(axis=0)
         names, group = np.unique(_groups(pair[1], saved[0].ids), return_inverse=True)
-        scores = [p.video_probabilities for p in saved]
+        scores, labels = [p.video_probabilities for p in saved], saved[0].labels
         values.append(resample_precision(scores, labels, seed, draws, (group, len(names))))
     scratch, tuned = mean_known([both[:, 0] for both in values])
     low, high = interval(mean_known([both[1, 1:] - both[0, 1:] for both in values]))
-    table = {"class": classes, "videos": sum(videos.values()), SCRATCH: scratch, name: tuned}
+    table = {"class": pairs[0][0].labels, SCRATCH: scratch, name: tuned}
     table |= dict(zip(GAIN, (tuned - scratch, low, high), strict=True))
     return pd.DataFrame(table).sort_values("gain", ascending=False, ignore_index=True)
 
@@ -229,18 +227,16 @@ def precision_by_category(runs: Sequence[Run]) -> pd.DataFrame:
     Rows are the paper's categories, "all" the mean over all classes; columns are (way, "ours" or
     "paper"). Seeds are averaged in each fold first.
     """
-    names = categories(runs)
-    out: dict[str, dict[tuple[str, str], float]] = {}
+    names = categories(runs) | {"all": runs[0].labels}
+    keys = [[run.results["tune"] for run in runs], [run.results["fold"] for run in runs]]
+    by_fold = pd.DataFrame([_class_precision(run) for run in runs]).groupby(keys).mean()
+    out = {}
     for category, printed in paper.TABLE_4.items():
-        for tune, theirs in printed.items():
-            own = [run for run in runs if run.results["tune"] == tune]
-            found = [_mean_precision(run, names.get(category), category == "all") for run in own]
-            by_fold = pd.Series(found, [run.results["fold"] for run in own], float)
-            row = out.setdefault(category, {})
-            row[tune, "ours"] = by_fold.groupby(level=0).mean().mean()
-            row[tune, "paper"] = theirs
+        ours = by_fold.reindex(columns=names.get(category, [])).mean(axis=1)
+        ours = ours.groupby(level=0).mean().reindex(list(printed))
+        out[category] = pd.DataFrame({"ours": ours, "paper": printed}).stack()
     columns = pd.MultiIndex.from_product([paper.TABLE_4["all"], ["ours", "paper"]])
-    return pd.DataFrame.from_dict(out, "index").reindex(columns=columns).astype(float)
+    return pd.DataFrame(out).T.reindex(columns=columns).astype(float)
 
 
 def categories(runs: Sequence[Run]) -> dict[str, list[str]]:
@@ -249,10 +245,9 @@ def categories(runs: Sequence[Run]) -> dict[str, list[str]]:
     return paths.read_description(folders[0]).get("categories", {}) if folders else {}
 
 
-def _mean_precision(run: Run, names: list[str] | None, every: bool) -> float:
-    """The mean average precision over the classes of those `names`; nan where none is there."""
+def _class_precision(run: Run) -> pd.Series:
+    """The average precision of a run on every class; nan for one without test videos."""
     saved = predict.load_predictions(run)
-    scores, own = saved.video_probabilities, metrics.truth(saved.labels, len(run.labels))
-    wanted = [k for k, name in enumerate(run.labels) if every or name in (names or ())]
-    found = [metrics.average_precision(scores[:, k], own[:, k]) for k in wanted if own[:, k].any()]
-    return float(np.mean(found)) if found else float("nan")
+    own = metrics.truth(saved.labels, len(run.labels))
+    pairs = zip(saved.video_probabilities.T, own.T, strict=True)
+    return pd.Series([metrics.average_precision(*pair) for pair in pairs], run.labels)

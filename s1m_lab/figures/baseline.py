@@ -9,11 +9,11 @@ Clips are uint8 T×H×W×3.
 
 from collections.abc import Sequence
 
-import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 
-from s1m_lab.figures import frames, style
+from s1m_lab.figures import frames, style, training
 from s1m_lab.figures.filters import tile
 from s1m_lab.training.baseline import bag_of_words, descriptors
 from s1m_lab.training.baseline.bag_of_words import Codebook
@@ -45,13 +45,8 @@ def draw_words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: s
     """
     rows = {"hog points": (0,), "texton points": (0,), "cuboid points": (-4, 0, 4)}
     heights = [max(2, len(times)) for times in rows.values()]
-    fig, axes = style.new_figure(
-        len(rows),
-        1,
-        0.37 * sum(heights) + 0.5,
-        height_ratios=heights,
-        FigureClass=style.Photographs,
-    )
+    look = {"height_ratios": heights, "FigureClass": style.Photographs}
+    fig, axes = style.new_figure(len(rows), 1, 0.37 * sum(heights) + 0.5, **look)
     for ax, (kind, times) in zip(axes[:, 0], rows.items(), strict=True):
         words = _nearest_patches(clips, kind, books[kind], times)
         if words:
@@ -68,18 +63,19 @@ def _nearest_patches(
 ) -> list[np.ndarray]:
     """Of up to `WORDS` words spread over a codebook, the nearest patches as one picture each."""
     which = np.linspace(0, len(book.words) - 1, min(WORDS, len(book.words))).round().astype(int)
-    distances, places = [], []
-    for n, clip in enumerate(clips):
+    distances, patches = [], []
+    for clip in clips:
         found = descriptors.local(clip)[kind]
-        spots = np.floor(found.places * clip.shape[1:3]).astype(int)
-        t = _times_of(clip, kind)
         distances.append(bag_of_words.squared_distances(found.values, book.words[which]))
-        places += [(n, t[i], *spot) for i, spot in enumerate(spots)]
+        around = np.pad(clip, ((0, 0), (HALF, HALF), (HALF, HALF), (0, 0)), mode="edge")
+        corners = np.floor(found.places * clip.shape[1:3]).astype(int)
+        for t, (y, x) in zip(_times_of(clip, kind), corners, strict=True):
+            shots = around[[t + dt for dt in times], y : y + 2 * HALF, x : x + 2 * HALF]
+            patches.append(np.concatenate(shots))  # below each other
     best = np.argsort(np.concatenate(distances), axis=0, kind="stable")[:NEAREST].T  # words×4
     if best.shape[1] < NEAREST:
         return []
-    patches = [np.stack([_patch(clips, places[i], times) for i in own]) for own in best]
-    return [tile(own if len(times) == 1 else own[:2], 2) for own in patches]
+    return [tile(own if len(times) == 1 else own[:2], 2) for own in np.array(patches)[best]]
 
 
 def _times_of(clip: np.ndarray, kind: str) -> np.ndarray:
@@ -92,35 +88,12 @@ def _times_of(clip: np.ndarray, kind: str) -> np.ndarray:
     )
 
 
-def _patch(clips: Sequence[np.ndarray], place: Sequence[int], times: Sequence[int]) -> np.ndarray:
-    """(frames·24)×24×3 around a place (clip, frame, row, column), frames below each other."""
-    n, t, y, x = place
-    room = ((0, 0), (HALF, HALF), (HALF, HALF), (0, 0))
-    around = np.pad(clips[n][[t + dt for dt in times]], room, mode="edge")
-    return np.concatenate(around[:, y : y + 2 * HALF, x : x + 2 * HALF])
-
-
-@style.styled
-def draw_scores(rows: Sequence[tuple], paper: float, chance: float, title: str) -> Figure:
-    """Scores (name, share, low, high) with their intervals, and the paper's as a ring below."""
-    fig, ((ax,),) = style.new_figure(1, 1, 1.3 + 0.3 * len(rows))
-    for n, (_, share, low, high) in enumerate(rows):
-        ax.hlines(n, low, high, color=style.HISTOGRAMS, linewidth=1.6)
-        ax.plot(share, n, "o", ms=9, color=style.HISTOGRAMS, mfc="white" if n else None)
-        ax.annotate(f"{share:.1%}   ({low:.1%} to {high:.1%})", (1.02, n), va="center", fontsize=9,
-                    xycoords=("axes fraction", "data"))  # fmt: skip
-    ax.plot(paper, len(rows), "o", ms=9, color=style.PAPER, fillstyle="none", mew=1.8)
-    ax.annotate(f"{paper:.1%}", (1.02, len(rows)), va="center", fontsize=9, color=style.PAPER,
-                xycoords=("axes fraction", "data"))  # fmt: skip
-    ax.axvline(chance, color=style.INK, linestyle=":", linewidth=1)
-    ax.annotate("chance, here", (chance, -0.55), fontsize=8, xytext=(3, 0), va="center",
-                textcoords="offset points")  # fmt: skip
-    names = [*(name for name, *_ in rows), "the paper, on Sports-1M (487 classes)"]
-    ax.set_yticks(range(len(names)), names)
-    ax.set(xlim=(0, 1.01), ylim=(len(names) - 0.5, -0.8))
-    style.headline(fig, title)
-    ax.set_xlabel("Hit@1 of test videos, 95 % intervals")
-    ax.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
+def draw_scores(
+    rows: Sequence[tuple[str, float, float, float]], paper: float, chance: float, title: str
+) -> Figure:
+    """Scores (name, share, low, high) with their intervals, beside the paper's and chance."""
+    table = pd.DataFrame(rows, columns=["name", "ours", "ours_low", "ours_high"]).set_index("name")
+    table = table.assign(paper=paper, chance=chance)
+    fig = training.draw_beside_paper(table, style.colour("histograms"), title)
+    fig.axes[0].set_xlabel("Hit@1 of test videos, 95 % intervals")
     return fig

@@ -22,12 +22,8 @@ def contact_sheet(
     captions: Sequence[str],
     title: str = "",
     columns: int = 6,
-    colours: Sequence[str] = (),
 ) -> Figure:
-    """Frames (H×W×3) in a grid, each with its caption below it, of one line or more.
-
-    `colours` are those of the captions, one a frame.
-    """
+    """Frames (H×W×3) in a grid, each with its caption below it, of one line or more."""
     columns = min(columns, max(3, len(frames)))
     rows = max(1, math.ceil(len(frames) / columns))
     height, width = frames[0].shape[:2] if len(frames) else (1, 1)
@@ -37,11 +33,10 @@ def contact_sheet(
     fig, axes = style.new_figure(rows, columns, tall, FigureClass=style.Photographs)
     for ax in axes.flat[len(frames) :]:
         ax.axis("off")
-    for i, (ax, frame, caption) in enumerate(zip(axes.flat, frames, captions, strict=False)):
+    for ax, frame, caption in zip(axes.flat, frames, captions, strict=False):
         style.show_image(ax, frame)
-        room = 112 / columns
-        text = "\n".join(style.clean(line, room) for line in caption.split("\n"))
-        ax.set_xlabel(text, fontsize=9, color=colours[i] if len(colours) else style.INK, labelpad=3)
+        text = "\n".join(style.clean(line, 112 / columns) for line in caption.split("\n"))
+        ax.set_xlabel(text, fontsize=9, color=style.INK, labelpad=3)
     style.headline(fig, title)
     return fig
 

@@ -18,23 +18,22 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
+from IPython import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
+from PIL import Image
 
-COLOURS = {"single": "#0072B2", "early": "#E69F00", "late": "#009E73", "slow": "#D55E00"}
-HISTOGRAMS = "#7A5195"
+from s1m_lab.models import split_name
+
 PAPER, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
-COLOURS |= {"histograms": HISTOGRAMS, "average": INK}  # rows of Table 1 without a fusion
+COLOURS = {"single": "#0072B2", "early": "#E69F00", "late": "#009E73", "slow": "#D55E00"}
+COLOURS |= {"histograms": "#7A5195", "average": INK}  # rows of Table 1 without a fusion
 OTHER = "#CC79A7"  # a fusion that has no colour here yet
-RING: dict[str, Any] = {
-    "color": PAPER,
-    "fillstyle": "none",
-    "markeredgewidth": 1.5,
-}  # a number of the paper
+# a number of the paper
+RING: dict[str, Any] = {"color": PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
 KINDS = {"motion": "#CC79A7", "detail": "#56B4E9", "surround": "#B8A800", "camera": "#777777"}
 STYLE: dict[Any, Any] = {
     "figure.dpi": 90,
@@ -74,8 +73,6 @@ class Drawing(Figure):
 
     def png(self) -> bytes:
         """The figure as PNG with a palette, `density` times as wide as it is shown."""
-        from PIL import Image
-
         full, small = io.BytesIO(), io.BytesIO()
         self.savefig(full, format="png", dpi=self.density * STYLE["figure.dpi"])
         image = Image.open(full).convert("RGB")
@@ -83,29 +80,23 @@ class Drawing(Figure):
         image.save(small, "PNG", optimize=True)
         return small.getvalue()
 
-    def image(self):
+    def image(self) -> display.Image:
         """The figure as IPython's `Image`, which a `DisplayHandle` can update."""
-        from IPython.display import Image
-
         width = round(self.get_figwidth() * STYLE["figure.dpi"])
-        return Image(data=self.png(), format="png", width=width)
+        return display.Image(data=self.png(), format="png", width=width)
 
     def _ipython_display_(self) -> None:
-        from IPython.display import display
-
-        display(self.image())
+        display.display(self.image())
 
 
 class Photographs(Drawing):
     """A figure of frames: a JPEG, a fifth of the bytes of PNG."""
 
-    def image(self):
+    def image(self) -> display.Image:
         """The figure as IPython's `Image`."""
-        from IPython.display import Image
-
         data = io.BytesIO()
         self.savefig(data, format="jpeg", pil_kwargs={"quality": 50, "optimize": True})
-        return Image(data=data.getvalue(), format="jpeg")
+        return display.Image(data=data.getvalue(), format="jpeg")
 
 
 def use_style() -> None:
@@ -115,7 +106,7 @@ def use_style() -> None:
 
 def colour(model: str) -> str:
     """The colour of a network, which is that of its fusion, or of another row of Table 1."""
-    return COLOURS.get(model.partition("-")[0], OTHER)
+    return COLOURS.get(split_name(model)[0], OTHER)
 
 
 def one_line(text: object, length: int = 100) -> str:
@@ -131,10 +122,9 @@ def one_line(text: object, length: int = 100) -> str:
 
 def clean(text: object, length: float = 40) -> str:
     """Any text as one line that the figures' font can draw, no wider than `length` letters n."""
-    line = one_line(text, int(10 * length))
-    line = "".join(c if _width(c) else "□" for c in line)
+    line = "".join(c if _width(c) else "□" for c in one_line(text, int(10 * length)))
     ends = np.cumsum([_width(c) for c in line])
-    if not len(ends) or ends[-1] <= length:
+    if not line or ends[-1] <= length:
         return line
     return line[: np.searchsorted(ends, length - _width("…"), "right")] + "…"
 
@@ -187,18 +177,12 @@ def new_figure(
 
 def headline(fig: Figure, text: str) -> None:
     """Write what a figure finds in bold above it; a long finding takes two even lines."""
-    words, first = clean(text, 4 * LINE).split(" "), 1
-    while first < len(words) and _letters(words[: first + 1]) <= LINE:
-        first += 1
-    while first < len(words) and _letters(words[: first - 1]) >= _letters(words[first - 1 :]):
-        first -= 1
+    words = clean(text, 2 * LINE - 10).split(" ")
+    first, widths = len(words), [sum(map(_width, f"{word} ")) for word in words]
+    if sum(widths) > LINE:
+        first = next(n for n in range(len(words) + 1) if sum(widths[:n]) >= sum(widths[n:]))
     lines = [clean(" ".join(part), LINE) for part in (words[:first], words[first:]) if part]
     fig.suptitle("\n".join(lines), fontweight="bold", fontsize=11, x=0.01, ha="left")
-
-
-def _letters(words: Sequence[str]) -> float:
-    """The width of words on one line, an n being 1."""
-    return sum(map(_width, " ".join(words)))
 
 
 def show_image(ax: Axes, frame: np.ndarray) -> None:
@@ -231,21 +215,13 @@ def draw_intervals(
     `y` are the heights of the rows (0, 1, … by default) and `colour` is one for all or one a row.
     `look` goes to the points.
     """
-    y = np.arange(len(rows)) if y is None else np.asarray(y, float)
-    # seaborn makes point and interval from the values of a row: here the first, and the others
     values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
-    long = pd.DataFrame({"value": values.ravel(), "y": np.repeat(y, 3)})
-    shades: dict[str, Any] = {"color": colour}
-    if not isinstance(colour, str):
-        shades = {"hue": np.repeat(np.arange(len(rows)), 3), "palette": list(colour)}
-    look = {"markersize": 6, "markeredgewidth": 1.2} | look
-    sns.pointplot(
-        long, x="value", y="y", ax=ax, orient="y", native_scale=True, linestyle="none",
-        legend=False, err_kws={"linewidth": 1.4, "alpha": 0.6}, **shades, **look,
-        estimator=lambda each: each.iloc[0],
-        errorbar=lambda each: (each.iloc[1:].min(), each.iloc[1:].max()),
-    )  # fmt: skip
-    ax.set(xlabel="", ylabel="")
+    heights = range(len(rows)) if y is None else y
+    colours = [colour] * len(rows) if isinstance(colour, str) else colour
+    look = dict[str, Any](marker="o", markersize=6, markeredgewidth=1.2) | look
+    for (value, *ends), height, shade in zip(values, heights, colours, strict=True):
+        ax.plot(ends, [height, height], color=shade, linewidth=1.4, alpha=0.6)
+        ax.plot(value, height, color=shade, **look)
 
 
 def name_rows(ax: Axes, names: Sequence[str], length: float = 26, rows: int = 0) -> None:
@@ -256,6 +232,19 @@ def name_rows(ax: Axes, names: Sequence[str], length: float = 26, rows: int = 0)
     ax.grid(axis="x")
 
 
+def note_rows(ax: Axes, notes: Sequence[str]) -> None:
+    """Write notes behind the rows 0, 1, … of `ax`, to the right of it."""
+    for row, note in enumerate(notes):
+        ax.text(1.02, row, note, transform=ax.get_yaxis_transform(), va="center", fontsize=9)
+
+
+def mark_chance(ax: Axes, score: float) -> None:
+    """Draw a dotted line at the `score` of guessing, on the y axis of `ax`."""
+    ax.axhline(score, color=PAPER, linestyle=":", linewidth=1.2)
+    ax.text(1, score, "chance", transform=ax.get_yaxis_transform(), ha="right", va="bottom",
+            color=PAPER, fontsize=9)  # fmt: skip
+
+
 def legend_dot(label: str, **look: Any) -> Line2D:
     """A dot for a legend, black unless `look` says otherwise."""
     dot: dict[str, Any] = {"color": INK, "marker": "o", "linestyle": "", "markersize": 6}
@@ -263,13 +252,10 @@ def legend_dot(label: str, **look: Any) -> Line2D:
 
 
 def log_seconds(ax: Axes) -> None:
-    """Make the x axis of `ax` logarithmic, its ticks plain numbers: 3, 10, 30, 100.
-
-    A short axis has more of them.
-    """
+    """Make the x axis of `ax` logarithmic, its ticks plain numbers: 3, 10, 30, 100."""
     ax.set_xscale("log")
     low, high = ax.get_xlim()
-    steps = (1, 3) if high / low > 20 else (1, 2, 3, 5) if high / low > 4 else np.arange(1, 10, 0.5)
-    ticks = [a * 10.0**n for n in range(-1, 6) for a in steps if low <= a * 10.0**n <= high]
-    ax.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
+    steps = (1, 3) if high / low > 20 else (1, 2, 5)
+    ax.xaxis.set_major_locator(mpl.ticker.LogLocator(subs=steps))
+    ax.xaxis.set_major_formatter("{x:,g}")
     ax.xaxis.set_minor_locator(mpl.ticker.NullLocator())

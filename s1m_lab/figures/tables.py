@@ -9,16 +9,15 @@ would show. HTML is marked so that MathJax leaves it alone.
 
 import html
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import ipywidgets
 import jinja2
 import pandas as pd
+from IPython.display import HTML
 
 from s1m_lab.figures.frames import data_uri
 from s1m_lab.figures.style import Drawing, format_number, one_line
-
-if TYPE_CHECKING:
-    from IPython.display import HTML
 
 PLAIN = 'class="tex2jax_ignore mathjax_ignore"'  # MathJax leaves it as it is
 _TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -52,20 +51,16 @@ CARD = template("""\
 """)
 
 
-def show_table(rows: pd.DataFrame) -> "HTML":
+def show_table(rows: pd.DataFrame) -> HTML:
     """A table with short numbers, a line a text, and the first 60 rows of many."""
-
-    shown = rows.rename(columns=_text).rename_axis(
-        index=lambda name: name and _text(name), columns=lambda name: name and _text(name)
-    )
-    styler = shown.style.format(_cell).format_index(_text).set_table_attributes(PLAIN)
+    styler = rows.style.format(_cell).set_table_attributes(PLAIN)
+    for axis in (0, 1):
+        styler.format_index(_text, axis=axis).format_index_names(_text, axis=axis)
     return as_html(styler.to_html(max_rows=60))
 
 
-def as_html(text: str) -> "HTML":
+def as_html(text: str) -> HTML:
     """HTML as IPython shows it."""
-    from IPython.display import HTML
-
     return HTML(text)
 
 
@@ -79,7 +74,7 @@ def _cell(value: Any) -> str:
 
 
 def explore(
-    draw: Callable[[Any], "Drawing | HTML"],
+    draw: Callable[[Any], Drawing | HTML],
     options: Sequence[tuple[str, Any]],
     value: Any = None,
     slider: bool = False,
@@ -88,8 +83,6 @@ def explore(
 
     `options` are (name, value) pairs; `value` is the first choice, by default the first option.
     """
-    import ipywidgets
-
     kind = ipywidgets.SelectionSlider if slider else ipywidgets.Dropdown
     first = options[0][1] if value is None else value
     layout = ipywidgets.Layout(width="80%" if slider else "30em")
@@ -106,7 +99,7 @@ def explore(
     return ipywidgets.VBox([choice, shown])
 
 
-def _html(shown: "Drawing | HTML") -> str:
+def _html(shown: Drawing | HTML) -> str:
     """The HTML of a figure or of HTML."""
     if not isinstance(shown, Drawing):
         return shown.data

@@ -3,10 +3,9 @@
 timeline.draw_timeline(overlay.draw([run, versus], "film.mp4"))
 """
 
-import numpy as np
 from matplotlib.figure import Figure
 
-from s1m_lab.analysis.overlay import Overlay, describe_run, leading_classes, probability_of
+from s1m_lab.analysis.overlay import Overlay, class_probabilities, describe_run, leading_classes
 from s1m_lab.figures import style
 
 
@@ -27,15 +26,16 @@ def draw_timeline(seen: Overlay) -> Figure:
 
 def _draw_run(ax, seen: Overlay, run: str) -> None:
     own, model = seen.table[seen.table["run"] == run], seen.models[run]
-    spans, seconds = leading_classes(own), own["seconds"].to_numpy()
-    for label in dict.fromkeys([*seen.truth, *spans["label"]]):
-        true, leads = label in seen.truth, own["label1"].to_numpy() == label
-        column = f"true{seen.truth.index(label) + 1}" if true else ""
-        share = own[column].to_numpy() if true else probability_of(own, label)
-        shade, width = (style.INK, 1.3) if true else (style.PAPER, 0.8)
-        ax.plot(seconds, share, color=shade, lw=width)
-        leads |= np.append(False, leads[:-1])  # up to where it is overtaken
-        ax.plot(seconds, np.where(leads, share, np.nan), color=style.colour(model), lw=2.6)
+    spans, shares = leading_classes(own), class_probabilities(own)
+    own = own.set_index("seconds")
+    true = {label: own[f"true{n + 1}"] for n, label in enumerate(seen.truth)}
+    for label in dict.fromkeys([*true, *spans["label"]]):
+        share = true.get(label, shares.get(label))
+        shade, width = (style.INK, 1.3) if label in true else (style.PAPER, 0.8)
+        ax.plot(share, color=shade, linewidth=width)
+        leads = own["label1"] == label
+        leads |= leads.shift(fill_value=False)  # up to where it is overtaken
+        ax.plot(share.where(leads), color=style.colour(model), linewidth=2.6)
     ax.vlines(spans["start"].iloc[1:], 0, 1.2, color=style.FAINT, lw=0.8, zorder=0)
     for span in spans.itertuples():
         name = style.clean(span.label, 110 * (span.end - span.start) / seen.seconds)

@@ -9,10 +9,8 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -30,21 +28,15 @@ def draw_shapes(summary: pd.DataFrame, model: str) -> Figure:
     """
     rows = zip(summary["layer"], summary["shape"], strict=True)
     layers = {name: list(map(int, shape.split("×"))) for name, shape in rows if "norm" not in name}
-    inputs, shade = [name for name in layers if name.endswith("(input)")], style.colour(model)
-    fig, ((ax,),) = style.new_figure(1, 1, 0.5 + 2.2 * len(inputs))
-    right, row = 0.0, -4.6
-    for i, first in enumerate(inputs):
-        stream, x = first.removesuffix(" (input)"), 0.0
-        for name, shape in layers.items():
-            alone = len(inputs) == 1 and not name.startswith("fc")
-            if name == first or alone or name.startswith(f"{stream}."):
-                short = name.removeprefix(f"{stream}.").removesuffix(" (input)")
-                x = _draw_layer(ax, x, i * row, short, shape, shade)
-        right = max(right, x)
+    streams = [name.removesuffix(" (input)") for name in layers if name.endswith(" (input)")]
+    fig, ((ax,),) = style.new_figure(1, 1, 0.5 + 2.2 * len(streams))
+    heights, ends = {s: -4.6 * n for n, s in enumerate(streams)}, dict.fromkeys(streams, 0.0)
     for name, shape in layers.items():
-        if name.startswith("fc"):
-            right = _draw_layer(ax, right, (len(inputs) - 1) * row / 2, name, shape, shade)
-    ax.set(xlim=(-0.2, right), ylim=((len(inputs) - 1) * row - 2.7, 2.3))
+        own = [stream for stream in streams if name.startswith(stream)] or streams
+        x, y = max(ends[s] for s in own), sum(heights[s] for s in own) / len(own)
+        short = name.removesuffix(" (input)").rpartition(".")[2]
+        ends |= dict.fromkeys(own, _draw_layer(ax, x, y, short, shape, style.colour(model)))
+    ax.set(xlim=(-0.2, max(ends.values())), ylim=(min(heights.values()) - 2.7, 2.3))
     ax.set_aspect("equal")
     ax.axis("off")
     ax.set_title(f"{model}: columns in time × maps, over the size of a map")
@@ -75,28 +67,21 @@ def draw_training_curve(metrics: pd.DataFrame, model: str, chance: float | None 
 
     `metrics` has columns `step`, `loss` and `val_hit1` (missing where it was not measured).
     """
-    (fig, ((left, right),)), shade = style.new_figure(1, 2, 2.9), style.colour(model)
-    loss = metrics.dropna(subset=["loss"])
-    left.plot(loss["step"], loss["loss"], color=shade, alpha=0.3, linewidth=1)
-    window = max(1, len(loss) // 20)
-    smooth = loss["loss"].rolling(window, min_periods=1, center=True).mean()
-    left.plot(loss["step"], smooth, color=shade, marker="o" if len(loss) < 3 else "")
+    fig, ((left, right),) = style.new_figure(1, 2, 2.9, sharex=True)
+    loss, measured = (metrics.set_index("step")[name].dropna() for name in ("loss", "val_hit1"))
+    shade = style.colour(model)
+    left.plot(loss, color=shade, alpha=0.3, linewidth=1)
+    smooth = loss.rolling(max(1, len(loss) // 20), min_periods=1, center=True).mean()
+    left.plot(smooth, color=shade, marker="o" if len(loss) < 3 else "")
     left.set(xlabel="step", ylabel="cross-entropy a clip (nats)", title="Training loss")
-    left.set(xlim=(0, max(1, metrics["step"].max()) * 1.03 if len(metrics) else 1))
-    left.set_ylim(0, 1.1 * loss["loss"].max() if len(loss) else 1)
-    measured = metrics.dropna(subset=["val_hit1"])
+    right.plot(100 * measured, "o-", markersize=4, color=shade)
+    title = "Validation: not measured yet"
     if len(measured):
-        best = measured.loc[measured["val_hit1"].idxmax()]
-        right.plot(measured["step"], 100 * measured["val_hit1"], "o-", markersize=4, color=shade)
-        title = f"Validation: best {best['val_hit1']:.1%} at step {best['step']:,.0f}"
-    else:
-        title = "Validation: not measured yet"
+        title = f"Validation: best {measured.max():.1%} at step {measured.idxmax():,.0f}"
     right.set(xlabel="step", ylabel="clip Hit@1 (%)", title=title, ylim=(0, 102))
     if chance is not None:
-        right.axhline(100 * chance, color=style.PAPER, linestyle=":", linewidth=1.2)
-        right.annotate("chance", (1, 100 * chance), xycoords=("axes fraction", "data"),
-                       ha="right", va="bottom", color=style.PAPER, fontsize=9)  # fmt: skip
-    right.set_xlim(left.get_xlim())
+        style.mark_chance(right, 100 * chance)
+    left.set(xlim=(0, None), ylim=(0, 1.1 * loss.max() if len(loss) else 1))
     for ax in (left, right):
         ax.grid(axis="y")
     return fig
@@ -111,12 +96,16 @@ def live_curve(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
     from IPython.display import DisplayHandle, Markdown
 
     handle, done, file = DisplayHandle(), threading.Event(), run.path / "metrics.csv"
-    before = _modified(file)
+
+    def modified() -> int:
+        return file.stat().st_mtime_ns if file.is_file() else 0
+
+    before = modified()
 
     def watch():
         shown = before
         while not done.wait(every):
-            newest = _modified(file)
+            newest = modified()
             if newest != shown and len(metrics := run.metrics) > 1:
                 image = draw_training_curve(metrics, model).image()
                 handle.display(image) if shown == before else handle.update(image)
@@ -133,45 +122,45 @@ def live_curve(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
         thread.join()
 
 
-def _modified(file: Path) -> int:
-    """The modification time of a file (ns); 0 before it exists."""
-    return file.stat().st_mtime_ns if file.is_file() else 0
+def draw_scores(results: dict, model: str, title: str) -> Figure:
+    """The scores of a run beside the paper's row of Table 1, which has seven of the networks.
+
+    `results` are those of the run: `clip_hit1`, `video_hit1`, `video_hit5`, `classes`. With five
+    classes or fewer Hit@5 cannot miss, so it is left out.
+    """
+    ours = [results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")]
+    printed = paper.TABLE_1.get(model, [math.nan] * 3)
+    rows = {"ours": ours, "ours_low": math.nan, "ours_high": math.nan}
+    rows |= {"paper": [hit / 100 for hit in printed]}
+    rows |= {"chance": [k / results["classes"] for k in (1, 1, 5)]}
+    table = pd.DataFrame(rows, ["clip Hit@1", "video Hit@1", "video Hit@5"])
+    return draw_beside_paper(table[table["chance"] < 1], style.colour(model), title)
 
 
 @style.styled
-def draw_scores(results: dict, model: str, title: str) -> Figure:
-    """The scores of a run beside the paper's row of Table 1.
+def draw_beside_paper(table: pd.DataFrame, colour: str, title: str) -> Figure:
+    """A score by row: ours with its interval where that is known, the paper's, and chance.
 
-    `results` are those of the run: `clip_hit1`, `video_hit1`, `video_hit5`, `classes`. Ours are
-    dots in the fusion's colour, the paper's are grey rings; nine of the sixteen networks have none.
-    With five classes or fewer Hit@5 cannot miss, so it is left out.
+    `table` has columns `ours`, `ours_low`, `ours_high`, `paper` and `chance` (fractions or nan).
     """
-    fig, ((ax,),) = style.new_figure(1, 1, 2.0)
-    names, rows = ["clip Hit@1", "video Hit@1", "video Hit@5"], np.arange(3)
-    ours = [results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")]
-    chance = [k / results["classes"] for k in (1, 1, 5)]
-    if chance[2] >= 1:
-        names[2] += f"\n(no score: {results['classes']} classes)"
-        ours[2] = chance[2] = math.nan
-    printed = [hit / 100 for hit in paper.TABLE_1.get(model, [math.nan] * 3)]
-    for row, value, theirs in zip(rows, ours, printed, strict=True):
-        ax.plot([value, theirs], [row, row], color=style.FAINT, linewidth=2, zorder=1)
-        text = ["–" if math.isnan(hit) else f"{hit:.1%}" for hit in (value, theirs)]
-        text[0] = text[0].ljust(5, "\u2007")  # a space as wide as a figure
-        ax.annotate("   ".join(text), (1.02, row), xycoords=("axes fraction", "data"),
-                    va="center", fontsize=9)  # fmt: skip
-    ax.annotate("here   paper", (1.02, -0.62), xycoords=("axes fraction", "data"),
-                va="center", fontsize=9, color=style.PAPER)  # fmt: skip
-    ax.plot(chance, rows, "|", color=style.INK, markersize=13, label="chance, here")
-    ax.plot(ours, rows, "o", color=style.colour(model), markersize=9, label="here")
-    ax.plot(printed, rows, "o", color=style.PAPER, fillstyle="none", markersize=9,
-            markeredgewidth=1.8, label="the paper, on Sports-1M (487 classes)")  # fmt: skip
-    ax.set_yticks(rows, names)
-    ax.set(xlim=(0, 1.01), ylim=(2.5, -0.5), title=style.clean(title, 100))
+    fig, ((ax,),) = style.new_figure(1, 1, 1.1 + 0.3 * len(table))
+    ax.plot(table["chance"], range(len(table)), "|", color=style.INK, markersize=13,
+            label="chance, here")  # fmt: skip
+    style.draw_intervals(ax, table, "ours", colour=colour, markersize=9)
+    ax.plot([], [], "o", color=colour, markersize=9, label="here")
+    ax.plot(table["paper"], range(len(table)), "o", markersize=9, **style.RING,
+            label="the paper, on Sports-1M (487 classes)")  # fmt: skip
+    notes = []
+    for row in table.itertuples():
+        parts = [f"{row.ours:.1%}", f" ({row.ours_low:.1%} to {row.ours_high:.1%})"]
+        parts.append(f", paper {row.paper:.1%}")
+        notes.append("".join(part for part in parts if "nan" not in part))
+    style.note_rows(ax, notes)
+    style.name_rows(ax, table.index)
+    ax.set(xlim=(0, 1.01))
     ax.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
     fig.legend(loc="outside lower left", ncols=3, fontsize=9)
+    style.headline(fig, title)
     return fig
 
 
@@ -182,34 +171,14 @@ def draw_pairs(pairs: pd.DataFrame, title: str) -> Figure:
     `pairs` has columns `kind`, `pair`, `accuracy`, `low`, `high` (fractions) and `videos`.
     """
     fig, ((ax,),) = style.new_figure(1, 1, 0.9 + 0.32 * max(1, len(pairs)))
-    rows = np.arange(len(pairs))
-    bars = [style.KINDS.get(kind, style.PAPER) for kind in pairs["kind"]]
-    ax.barh(rows, pairs["accuracy"] - 0.5, left=0.5, height=0.6, color=bars)
+    accuracy, rows = pairs["accuracy"], range(len(pairs))
+    colours = [style.KINDS.get(kind, style.PAPER) for kind in pairs["kind"]]
+    ax.barh(rows, accuracy - 0.5, left=0.5, height=0.6, color=colours)
     ax.hlines(rows, pairs["low"], pairs["high"], color=style.INK, linewidth=1.2)
     ax.axvline(0.5, color=style.INK, linewidth=1)
-    names = [f"{row.kind}: {style.clean(row.pair, 36)}" for row in pairs.itertuples()]
-    ax.set_yticks(rows, names)
-    for row, accuracy, videos in zip(rows, pairs["accuracy"], pairs["videos"], strict=True):
-        ax.annotate(f"{accuracy:.2f}  ({videos} videos)", (1.02, row), va="center", fontsize=9,
-                    xycoords=("axes fraction", "data"))  # fmt: skip
-    ax.set(xlim=(0, 1), ylim=(len(pairs) - 0.5, -0.5), title=style.clean(title, 100))
+    style.name_rows(ax, pairs["kind"] + ": " + pairs["pair"], 40)
+    videos = pairs["videos"].map("  ({} videos)".format)
+    style.note_rows(ax, accuracy.map("{:.2f}".format) + videos)
+    ax.set(xlim=(0, 1), title=style.clean(title, 100))
     ax.set_xlabel("pair accuracy: the share of videos whose own class outscores its partner")
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    return fig
-
-
-@style.styled
-def draw_shares(parts: dict[str, float], title: str, unit: str = "s") -> Figure:
-    """One bar cut into `parts` (in `unit`), each with its share of the whole."""
-    fig, ((ax,),) = style.new_figure(1, 1, 1.5)
-    whole, left = max(sum(parts.values()), 1e-9), 0.0
-    shades = ["#444444", "#56B4E9", "#B8A800", "#CC79A7"]
-    for shade, (name, part) in zip(shades, parts.items(), strict=False):
-        label = f"{style.clean(name)}: {part:,.1f} {unit} ({part / whole:.1%})"
-        ax.barh(0, part, left=left, color=shade, label=label, height=0.7)
-        left += part
-    ax.set(yticks=[], xlim=(0, whole), title=style.clean(title, 100), xlabel=unit)
-    ax.spines["left"].set_visible(False)
-    fig.legend(loc="outside lower left", ncols=2, fontsize=9)
     return fig

@@ -3,25 +3,24 @@
     draw_standings(transfer.standings(transfer.hit1_by_seed(tuned_runs)))
 
 Every function takes a table of `analysis.transfer` or `analysis.results`. A way of tuning has one
-colour and one mark everywhere; the paper's numbers are grey rings.
+colour everywhere, and one mark where no row has its name; the paper's numbers are grey rings.
 """
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from s1m_lab.analysis.comparisons import DISAGREES, OPEN
+from s1m_lab.analysis.comparisons import DISAGREES, OPEN, with_unit
 from s1m_lab.analysis.transfer import GAIN, SCRATCH
 from s1m_lab.figures import style
 
 SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
 MARKS = {"scratch": "o", "top": "^", "top3": "s", "all": "D"}
 NAMES = {"scratch": "from scratch", "top": "top layer", "top3": "top 3 layers", "all": "all layers"}
-RING: dict = {"linestyle": "", "color": style.PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
 
 
 def _look(way: str) -> dict:
+    """The colour and the mark of a way, for `Axes.plot`."""
     return {"color": SHADES.get(way, style.INK), "marker": MARKS.get(way, "P")}
 
 
@@ -53,18 +52,9 @@ def _gain_over_scratch(row: pd.Series) -> str:
     """`: +7.6 points over scratch (+4.0 to +11.1)`, with the range over seeds; "" if not known."""
     if np.isnan(row["gain"]):
         return ""
-    gain, low, high, least, most = (signed(100 * row[key]) for key in (*GAIN, "least", "most"))
+    gain, low, high, least, most = (with_unit(row[k], "points") for k in (*GAIN, "least", "most"))
     seeds = f", by seed {least} to {most}" if row["most"] > row["least"] else ""
     return f": {gain} points over scratch ({low} to {high}{seeds})"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
-def signed(points: float) -> str:
-    """7.61 is `+7.6`, −3 is `−3.0` with a true minus."""
-    return f"{points:+.1f}".replace("-", "−")
 
 
 @style.styled
@@ -74,51 +64,36 @@ def draw_standings(table: pd.DataFrame) -> Figure:
     `table` is `transfer.standings`.
     """
     fig, ((left, right),) = style.new_figure(1, 2, 1.5 + 0.5 * len(table), width_ratios=[3, 2])
-    several = table["folds"].map(len).max() > 1
-    percent = 100 * table[["paper", "ours", "low", "high", "gain", "gain_low", "gain_high"]]
-    for y, (way, row) in enumerate(table.iterrows()):
-        _draw_way(left, right, y, way, percent.loc[way])
-        if len(row["folds"]) > 1:
-            each = 100 * np.array(row["folds"])
-            shade = _look(way)["color"]
-            left.plot(each, np.full(len(each), y - 0.34), "|", color=shade, markersize=6)
-    if SCRATCH in table.index:
-        paper = 100 * (table["paper"] - table["paper"][SCRATCH]).drop(SCRATCH)
-        places = [list(table.index).index(way) + 0.22 for way in paper.index]
-        right.plot(paper, places, "o", markersize=9, **RING)
-    left.set_yticks(range(len(table)), [style.clean(way_name(way), 26) for way in table.index])
-    right.set_yticks([])
+    scores = ["paper", "ours", "ours_low", "ours_high", *GAIN]
+    percent = 100 * table.rename(columns={"low": "ours_low", "high": "ours_high"})[scores]
+    several, rows = table["folds"].map(len).max() > 1, np.arange(len(table))
+    colours = [_look(way)["color"] for way in table.index]
+    for ax, name in ((left, "ours"), (right, "gain")):
+        style.draw_intervals(ax, percent, name, rows - 0.08, colours, markersize=9)
+    style.name_rows(left, [way_name(way) for way in table.index])
+    style.name_rows(right, [""] * len(table))
+    gains = table["gain"].astype(float)
+    style.note_rows(right, [with_unit(x, "points") if np.isfinite(x) else "" for x in gains])
+    if several:
+        folds = table["folds"].set_axis(rows).explode().astype(float)
+        shades = [colours[row] for row in folds.index]
+        left.scatter(100 * folds, folds.index - 0.34, marker="|", s=36, linewidths=1, c=shades)
+    published = percent["paper"] - percent["paper"].get(SCRATCH, np.nan)
+    for ax, ring in ((left, percent["paper"]), (right, published.mask(table.index == SCRATCH))):
+        ax.plot(ring, rows + 0.22, "o", markersize=9, **style.RING)
     left.set(xlim=(0, 102), xlabel="video Hit@1 (%)")
     left.set_title("Mean of the folds" if several else "One fold")
     right.set(xlabel="video Hit@1 (points)", title="Gain over scratch")
+    right.set_visible(gains.notna().any())
     right.axvline(0, color=style.INK, linewidth=1)
-    right.set_visible(table["gain"].notna().any())
-    for ax in (left, right):
-        ax.set_ylim(len(table) - 0.4, -0.7)
-        ax.tick_params(axis="y", length=0)
-        ax.grid(axis="x")
-    here, fold, paper = (
-        Line2D([], [], marker="o", color=style.INK, label="here, 95 % interval over groups"),
-        Line2D([], [], marker="|", linestyle="", color=style.INK, label="each fold"),
-        Line2D([], [], marker="o", markersize=9, label="the paper, on UCF-101", **RING),
-    )
-    handles = [here, fold, paper] if several else [here, paper]
+    handles = [
+        style.legend_dot("here, 95 % interval over groups", linestyle="-"),
+        style.legend_dot("the paper, on UCF-101", markersize=9, **style.RING),
+    ]
+    handles += [style.legend_dot("each fold", marker="|")] if several else []
     fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
     style.headline(fig, summarize(table))
     return fig
-
-
-def _draw_way(left, right, y: int, way: str, row: pd.Series) -> None:
-    """One row of `draw_standings`: the paper's score and ours (%), and the gain (points)."""
-    look = _look(way)
-    left.plot(row["paper"], y + 0.22, "o", markersize=9, **RING)
-    left.hlines(y - 0.08, row["low"], row["high"], color=look["color"])
-    left.plot(row["ours"], y - 0.08, markersize=9, **look)
-    if not np.isnan(row["gain"]):
-        right.hlines(y - 0.08, row["gain_low"], row["gain_high"], color=look["color"])
-        right.plot(row["gain"], y - 0.08, markersize=9, **look)
-        right.annotate(signed(row["gain"]), (1.02, y - 0.08), va="center", fontsize=9,
-                       xycoords=("axes fraction", "data"))  # fmt: skip
 
 
 @style.styled
@@ -128,20 +103,15 @@ def draw_groups(fourth: pd.DataFrame) -> Figure:
     `fourth` is `results.table4` of one dataset.
     """
     fig, (axes,) = style.new_figure(1, 2, 3.1, sharey=True, sharex=True)
+    rows = range(len(fourth))
     for ax, whose, title in zip(axes, ("ours", "paper"), ("Here", "The paper"), strict=True):
-        part = fourth.xs(whose, axis=1, level=1)
-        for y, (_, row) in enumerate(part.iterrows()):
-            if row.notna().any():
-                ax.hlines(y, row.min(), row.max(), color=style.FAINT, linewidth=2, zorder=1)
+        part, fill = fourth.xs(whose, axis=1, level=1), "full" if whose == "ours" else "none"
+        ax.hlines(rows, part.min(axis=1), part.max(axis=1), color=style.FAINT, lw=2, zorder=1)
         for way in part:
-            look = _look(way) | ({"fillstyle": "none"} if whose == "paper" else {})
-            ax.plot(part[way], range(len(part)), linestyle="", markersize=8, label=way_name(way),
-                    **look)  # fmt: skip
-        ax.set(xlim=(0, 1.03), ylim=(len(part) - 0.5, -0.5), title=title)
-        ax.set_xlabel("mean average precision")
-        ax.tick_params(axis="y", length=0)
-        ax.grid(axis="x")
-    axes[0].set_yticks(range(len(fourth)), [style.clean(group, 30) for group in fourth.index])
+            ax.plot(part[way], rows, linestyle="", markersize=8, label=way_name(way),
+                    fillstyle=fill, **_look(way))  # fmt: skip
+        style.name_rows(ax, fourth.index, 30)
+        ax.set(xlim=(0, 1.03), xlabel="mean average precision", title=title)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
     return fig
 
@@ -152,27 +122,20 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
 
     `table` is `transfer.classes`; of more than `most` classes those at either end are shown.
     """
-    shown = table
-    if len(table) > most:
-        shown = pd.concat([table[: most // 2], table[-most // 2 :]])
+    shown = table if len(table) <= most else pd.concat([table[: most // 2], table[-most // 2 :]])
     fig, ((left, right),) = style.new_figure(1, 2, 1.3 + 0.21 * len(shown), sharey=True)
-    rows = np.arange(len(shown))
-    left.hlines(rows, shown["scratch"], shown[way], color=style.FAINT, linewidth=2, zorder=1)
-    for each in ("scratch", way):
-        left.plot(
-            shown[each], rows, linestyle="", markersize=7, label=way_name(each), **_look(each)
-        )
-    right.hlines(rows, shown["gain_low"], shown["gain_high"], color=_look(way)["color"])
-    right.plot(shown["gain"], rows, linestyle="", markersize=6, **_look(way))
+    rows = range(len(shown))
+    left.hlines(rows, shown[SCRATCH], shown[way], color=style.FAINT, linewidth=2, zorder=1)
+    for each in (SCRATCH, way):
+        look = _look(each)
+        left.plot(shown[each], rows, linestyle="", markersize=7, label=way_name(each), **look)
+    style.draw_intervals(right, shown, "gain", colour=look["color"], marker=look["marker"])
     right.axvline(0, color=style.INK, linewidth=1)
-    labels = [style.clean(text, 28) for text in shown["class"]]
-    left.set_yticks(rows, labels, fontsize=9)
-    left.set(ylim=(len(shown) - 0.4, -0.6), xlim=(-0.02, 1.02), xlabel="average precision")
-    right.set_xlabel("gained over scratch, 95 % interval over groups")
     for ax in (left, right):
-        ax.tick_params(axis="y", length=0)
-        ax.grid(axis="x")
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2, fontsize=9)
+        style.name_rows(ax, shown["class"], 28)
+    left.set(xlim=(-0.02, 1.02), xlabel="average precision")
+    right.set_xlabel("gained over scratch, 95 % interval over groups")
+    fig.legend(loc="outside lower left", ncols=2, fontsize=9)
     style.headline(fig, summarize_classes(table))
     return fig
 
@@ -199,9 +162,7 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
         beside = own.index * 1.08 ** (n - len(ways) / 2)  # so that none hides another
         right.vlines(beside, 100 * own["gain_low"], 100 * own["gain_high"], color=look["color"])
         right.plot(beside, 100 * own["gain"], linestyle="", markersize=7, **look)
-    left.axhline(100 * chance, color=style.PAPER, linestyle=":", linewidth=1.2)
-    left.annotate("chance", (1, 100 * chance), xycoords=("axes fraction", "data"), ha="right",
-                  va="bottom", color=style.PAPER, fontsize=9)  # fmt: skip
+    style.mark_chance(left, 100 * chance)
     right.axhline(0, color=style.INK, linewidth=1)
     right.set_visible(curve["gain"].notna().any())
     counts = sorted(set(curve.index.get_level_values("videos")))
@@ -213,7 +174,7 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
         ax.grid(axis="y")
     left.set(title="From scratch and pre-trained", ylabel="video Hit@1 (%)", ylim=(0, 102))
     right.set(title="Gain over scratch", ylabel="points, 95 % interval")
-    fig.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
+    fig.legend(loc="outside lower left", ncols=4, fontsize=9)
     style.headline(fig, _gains_at_both_ends(curve))
     return fig
 
@@ -227,9 +188,10 @@ def _gains_at_both_ends(curve: pd.DataFrame) -> str:
     own = known.xs(way, level="way").sort_index()
     parts: list[str] = []
     for videos, row in own.iloc[[0, -1] if len(own) > 1 else [0]].iterrows():
-        gain, low, high = (signed(100 * row[key]) for key in GAIN)
+        gain, low, high = (with_unit(row[key], "points") for key in GAIN)
         split = row["verdict"] == OPEN and not row["gain_low"] <= 0 <= row["gain_high"]
         what = "" if parts else f" training video{'s' if videos > 1 else ''} a class"
         seeds = ", seeds differ" if split else ""
         parts.append(f"{gain} points with {videos:.3g}{what} ({low} to {high}{seeds})")
-    return f"{_capital(way_name(way))} over scratch: {'; '.join(parts)}"
+    name = way_name(way)
+    return f"{name[0].upper()}{name[1:]} over scratch: {'; '.join(parts)}"

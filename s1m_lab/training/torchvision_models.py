@@ -17,7 +17,7 @@ from s1m_lab.models import MEAN, Dropout, drop
 NAMES = ("r3d_18", "r3d_18-kinetics", "r2plus1d_18", "r2plus1d_18-kinetics")
 FEATURES = 512  # the last ones
 SIZE, CROP = 109, 112  # frames of 128×128 are stored for a size of 109
-COLOURS = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # mean and spread, of 0…1
+MEAN_AND_SPREAD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # of colours, 0…1
 
 
 def display_name(name: str) -> str:
@@ -40,7 +40,7 @@ class VideoNetwork(nn.Module):
         self.body = body
         self.fc8 = nn.Linear(FEATURES, classes)
         self.register_buffer("scale", torch.tensor(1 / 255))
-        for key, values in zip(("mean", "spread"), COLOURS, strict=True):
+        for key, values in zip(("mean", "spread"), MEAN_AND_SPREAD, strict=True):
             self.register_buffer(key, torch.tensor(values)[:, None, None, None])
 
     def pooled(self, x: Tensor) -> Tensor:

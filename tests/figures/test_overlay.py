@@ -417,9 +417,7 @@ def test_several_runs_have_a_card_each_and_a_true_class_its_mark(slow, single, t
     image = np.full((360, 640, 3), 120, np.uint8)
     layout = overlay.Layout(640, 360, 2, 5)
     rows = [(name, 0.5 - i / 10) for i, name in enumerate(LABELS[:5])]
-    cards = [
-        overlay.Card(r.name, r.name, c, rows) for r, c in ((slow, "#D55E00"), (single, "#0072B2"))
-    ]
+    cards = [overlay.Card(*names, rows) for names in (("slow", slow.name), ("single", single.name))]
     plain, marked = (
         overlay.paint(layout, image, cards, truth).astype(int) for truth in ((), (LABELS[1],))
     )
@@ -573,14 +571,14 @@ def test_two_processes_draw_one_film_once(slow, tmp_path):
     command = [sys.executable, "-c", PROCESS, str(path)]
     root = {"cwd": Path(__file__).parents[2], "text": True}
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, **root) for _ in range(2)]
-    said = [process.communicate(timeout=120)[0].splitlines() for process in both]
+    printed = [process.communicate(timeout=120)[0].splitlines() for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert said[0][-1] == said[1][-1] and said[0][-1].startswith("120 ")
+    assert printed[0][-1] == printed[1][-1] and printed[0][-1].startswith("120 ")
     (made,) = slow.path.glob("*.mp4")
     assert len(stamps(made)) == 120
     assert not list(slow.path.glob(".*partial"))
-    drawn = ["drawing" in " ".join(lines) for lines in said]
-    waited = ["waiting for it" in " ".join(lines) for lines in said]
+    drawn = ["drawing" in " ".join(lines) for lines in printed]
+    waited = ["waiting for it" in " ".join(lines) for lines in printed]
     assert sum(drawn) == 1 and (sum(waited) == 0 or waited != drawn)
 
 
@@ -597,11 +595,11 @@ NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "07_overlay.ipynb"
 
 def reported(folder: Path, **parameters) -> str:
     """All that the notebook says when it runs with these parameters."""
-    said = folder / "said.ipynb"
-    papermill.execute_notebook(NOTEBOOK, said, parameters, cwd=folder, progress_bar=False)
+    executed = folder / "executed.ipynb"
+    papermill.execute_notebook(NOTEBOOK, executed, parameters, cwd=folder, progress_bar=False)
     return "".join(
         "".join(output.get("text", ""))
-        for cell in nbformat.read(said, as_version=4).cells
+        for cell in nbformat.read(executed, as_version=4).cells
         for output in cell.get("outputs", [])
     )
 
@@ -619,15 +617,15 @@ def test_the_notebook_follows_the_dataset_of_a_named_run(home, tmp_path):
         about = {"model": model, "data": source.name, "classes": 3}
         scores = {"clip_hit1": 0.5, "video_hit1": 0.5}
         (made.path / "results.json").write_text(json.dumps(about | scores))
-    said = reported(tmp_path, run="first", versus="second")
-    assert f"{tmp_path / 'mine'}/" in said and "true class not known" not in said
+    shown = reported(tmp_path, run="first", versus="second")
+    assert f"{tmp_path / 'mine'}/" in shown and "true class not known" not in shown
     assert [path.name for path in (home / "data").iterdir()] == [source.name]
     assert not (source / "clips").exists()
     (made,) = (home / "runs" / "first").glob("overlay-*.mp4")
     assert re.match(r"overlay-(bend|jack|wave)\d-", made.name)
     odd = write(tmp_path / "a\x1b[2Jb.mp4", steady(12), moving(12, 64, 64))
-    said = reported(tmp_path, run="first", versus="second", video=str(odd))
-    assert "a [2Jb.mp4: true class not known" in said and "\x1b[2J" not in said
+    shown = reported(tmp_path, run="first", versus="second", video=str(odd))
+    assert "a [2Jb.mp4: true class not known" in shown and "\x1b[2J" not in shown
     make_run("other", "single", LABELS)
     (home / "runs" / "other" / "results.json").write_text(json.dumps(about | scores))
     with pytest.raises(papermill.PapermillExecutionError, match="only runs of the same classes"):

@@ -540,13 +540,13 @@ def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):
     every, one = np.reshape([run.results["video_hit1"] for run in several], (2, 3, 2))
     own, any_two = one[:, 1] - one[:, 0], np.subtract.outer(every[:, 1], every[:, 0])
     curve = transfer.curve(several).xs("top", level="way").sort_index()[["least", "most"]]
-    told = [[own.min(), own.max()], [any_two.min(), any_two.max()]]
-    np.testing.assert_allclose(curve, told)
+    expected = [[own.min(), own.max()], [any_two.min(), any_two.max()]]
+    np.testing.assert_allclose(curve, expected)
 
 
 def standings(*seeds: pd.DataFrame, same: bool = False) -> pd.DataFrame:
     """Of what `transfer.hits` gives for the runs of each seed."""
-    counted = np.array([transfer._counts(told) for told in seeds])
+    counted = np.array([transfer._counts(hits) for hits in seeds])
     ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
     return transfer.standings({way: intervals.resample_ratios(own) for way, own in ways}, same)
 
@@ -555,8 +555,8 @@ def twins(**ways: float) -> pd.DataFrame:
     """A share of fifty videos of one fold that each way tells, every one a group."""
     order = np.arange(50) * 7 % 50
     keys = {"fold": 1, "group": np.arange(50), "id": np.arange(50)}
-    told = {way: (order < round(50 * share)).astype(float) for way, share in ways.items()}
-    return pd.DataFrame(keys | told).set_index([*keys])
+    hits = {way: (order < round(50 * share)).astype(float) for way, share in ways.items()}
+    return pd.DataFrame(keys | hits).set_index([*keys])
 
 
 def test_intervals_draw_whole_groups():
@@ -565,8 +565,8 @@ def test_intervals_draw_whole_groups():
     right = np.repeat([1.0, 0.0] * 5, 10)
     groups = np.repeat(np.arange(10), 10)
     rows_of = {"fold": 1, "group": groups, "id": np.arange(100), "top": right, "scratch": 0.0}
-    told = pd.DataFrame(rows_of).set_index(["fold", "group", "id"])
-    row = standings(told).loc["top"]
+    hits = pd.DataFrame(rows_of).set_index(["fold", "group", "id"])
+    row = standings(hits).loc["top"]
     low, high = intervals.bootstrap(right[::10])
     assert (row["low"], row["high"]) == (
         pytest.approx(low, abs=0.06),
@@ -598,20 +598,20 @@ def test_the_stranger_and_titles_are_said():
 
 
 @pytest.mark.parametrize(
-    ("gain", "said"),
+    ("gain", "finding"),
     [
         (0.05, "Best tuned: top layer (60.0%): +5.0 points over scratch"),
         (-0.05, "Training from scratch (65.0%) beats tuning, at best top layer (60.0%): −5.0"),
         (np.nan, "Tuning the top layer classifies 60.0% of videos correctly"),
     ],
 )
-def test_the_finding_says_which_side_wins(gain, said):
+def test_the_finding_says_which_side_wins(gain, finding):
     ours = {"top": 0.6} if np.isnan(gain) else {"scratch": 0.6 - gain, "top": 0.6}
     table = pd.DataFrame({"ours": ours, "gain": {"top": gain}})
     table["gain_low"], table["gain_high"] = table["gain"] - 0.02, table["gain"] + 0.02
     table["ties"], table["best"], table["least"], table["most"] = True, table.index == "top", 0, 0
     table["verdict"] = "disagrees" if gain < 0 else "agrees"
-    assert summarize(table).startswith(said)
+    assert summarize(table).startswith(finding)
 
 
 def test_the_title_names_what_the_best_way_ties_with():
@@ -624,23 +624,23 @@ def test_the_title_names_what_the_best_way_ties_with():
         "all": 0,
     }
     keys = {"fold": 1, "group": np.arange(50), "id": np.arange(50)}
-    told = pd.DataFrame(keys | ways).set_index([*keys]).astype(float)
-    table = standings(told)
+    hits = pd.DataFrame(keys | ways).set_index([*keys]).astype(float)
+    table = standings(hits)
     assert table["ties"].to_dict() == {"scratch": False, "top": True, "top3": True, "all": False}
     text = summarize(table)
     assert "Best tuned: top 3 layers (52.0%), which ties with top layer: +52.0" in text
-    alone = summarize(standings(told[["scratch", "top3", "all"]]))
+    alone = summarize(standings(hits[["scratch", "top3", "all"]]))
     assert "top 3 layers (52.0%): +52.0" in alone
-    behind = standings(told.assign(scratch=1.0))
+    behind = standings(hits.assign(scratch=1.0))
     assert behind["ties"].to_dict() == {"scratch": True, "top": True, "top3": True, "all": False}
 
 
 def test_a_seed_that_says_otherwise_makes_a_tie():
     """Ahead by far in the mean of two seeds, and behind in one of them."""
-    told = twins(top=0.2, top3=0.9)
-    other = told.assign(top=1.0)
-    assert not standings(told)["ties"]["top"]
-    table = standings(told, other)
+    hits = twins(top=0.2, top3=0.9)
+    other = hits.assign(top=1.0)
+    assert not standings(hits)["ties"]["top"]
+    table = standings(hits, other)
     assert table["ties"].to_dict() == {"top": True, "top3": True} and table["best"]["top3"]
 
 
@@ -667,8 +667,8 @@ def test_the_finding_tells_what_seeds_differ_by():
 
 def test_the_best_way_is_best_where_all_were_tuned():
     """top has an easy fold alone; on it top3 is better still."""
-    told = pd.concat([twins(top3=0.6), twins(top=0.8, top3=0.95).rename({1: 2}, level="fold")])
-    table = standings(told)
+    hits = pd.concat([twins(top3=0.6), twins(top=0.8, top3=0.95).rename({1: 2}, level="fold")])
+    table = standings(hits)
     assert table["ours"]["top"] > table["ours"]["top3"]
     assert table["best"].to_dict() == {"top3": True, "top": False}
     assert "top 3 layers (78.0%)" in summarize(table)
