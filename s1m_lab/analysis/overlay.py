@@ -71,7 +71,7 @@ class SlidingWindowPredictor:
         shown = [bisect_right(self.frames, time, key=itemgetter(0)) - 1 for time in times]
         window = np.stack([self.frames[number][1] for number in shown])
         frames = torch.from_numpy(window).to(self.device)
-        ((top, left, _),) = augment.fixed_places(self.net.size, self.net.crop, n=1)
+        ((top, left, _),) = predict.fixed_places(self.net.size, self.net.crop, n=1)
         places = [(top, left, 0), (top, left, 1)]
         x = augment.cut(torch.stack([frames] * 2), places, self.net.crop)
         with predict.autocast(self.device, self.precision):

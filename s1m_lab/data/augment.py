@@ -1,14 +1,14 @@
 """Crops, flips and the mean: from stored frames to the input of a network, a batch at a time.
 
     augment = Augment(net.size, net.crop, seed)
-    x = augment(frames, samples, epoch)                      # a random view of each clip, to train
-    for x in fixed_views(frames, net.size, net.crop): ...     # the four fixed views, to test
+    x = augment(frames, samples, epoch)          # a random view of each clip, to train
 
 `frames` are uint8 B×T×H×W×3 on any device, `x` is float B×3×T×crop×crop with 117 subtracted (§3.3).
-The numbers behind a random view are a function of seed, epoch and sample. Needs torch and numpy.
+The numbers behind a random view are a function of seed, epoch and sample. The fixed views of a test
+clip are in `training.predict`. Needs torch and numpy.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -52,27 +52,6 @@ class Augment:
         """A random view of each clip: float B×3×T×crop×crop."""
         frames = resize(frames, stored_side(self.size))
         return cut(frames, self.places(samples, epoch).tolist(), self.crop)
-
-
-def fixed_places(size: int, crop: int, n: int = 4) -> list[tuple[int, int, int]]:
-    """The views of a test clip (top, left, flip): 4, two crops × two flips, or 1, the centre.
-
-    §4 says "different crops and flips" and not which. Here the crops are the top left and the
-    bottom right one, which together show every pixel that training can see.
-    """
-    if n not in (1, 4):
-        raise ValueError(f"{n} passes: there are 1 (the centre) or 4 (two crops × two flips)")
-    room = stored_side(size) - crop
-    if n == 1:
-        return [(room // 2, room // 2, 0)]
-    return [(edge, edge, flip) for edge in (0, room) for flip in (0, 1)]
-
-
-def fixed_views(frames: Tensor, size: int, crop: int, n: int = 4) -> Iterator[Tensor]:
-    """The `n` fixed views of a batch of test clips, each float B×3×T×crop×crop."""
-    frames = resize(frames, stored_side(size))
-    for place in fixed_places(size, crop, n):
-        yield cut(frames, [place] * len(frames), crop)
 
 
 def stored_side(size: int) -> int:

@@ -104,7 +104,7 @@ def _draw_overview(matrix: np.ndarray, labels: np.ndarray, blocks: Sequence[np.n
         inside += share[first : first + size, first : first + size].sum()
         ax.add_patch(Rectangle((first, first), size, size, fill=False, edgecolor=style.INK))
         ax.text(first + size, first, f" {number}", va="top", fontweight="bold")
-    ax.set(xlabel="was taken for …", ylabel="what is …", aspect="equal")
+    ax.set(xlabel="predicted class", ylabel="true class", aspect="equal")
     title = f"No video of {len(labels)} classes is confused"
     if blocks:
         title = f"{inside / share.sum():.0%} of the confusion of {len(labels)} classes lies in "
@@ -142,9 +142,9 @@ def draw_part(matrices: Confusion, marked: Sequence[int] | np.ndarray) -> style.
     for ax, matrix, title in zip(axes, matrices.counts, matrices.names, strict=True):
         _heat(ax, shares(matrix)[np.ix_(labels, labels)], top, numbers=True)
         ax.set_xticks(middles, names, rotation=55, ha="right", rotation_mode="anchor")
-        ax.set(xlabel="was taken for … (%)", title=style.clean(title, 52))
+        ax.set(xlabel="predicted class (%)", title=style.clean(title, 52))
     axes[0].set_yticks(middles, names)
-    axes[0].set_ylabel("what is …")
+    axes[0].set_ylabel("true class")
     bold = marked if len(marked) < 3 else []
     for axis in (axes[0].xaxis, axes[1].xaxis, axes[0].yaxis):
         for name, label in zip(axis.get_ticklabels(), labels, strict=True):

@@ -9,8 +9,8 @@
 - `scratch`: the same network from random weights.
 
 The paper gives neither rates nor lengths. Here `top` and `top3` choose the rate and the dropout on
-the validation clips (`heads.grid`), and see one crop and flip of a clip. `all` and `scratch` follow
-the recipe of the run they start from, and see another crop in every epoch.
+the validation clips (`top_layers.grid`), and see one crop and flip of a clip. `all` and `scratch`
+follow the recipe of the run they start from, and see another crop in every epoch.
 
 The `results.json` of a tuned run also has `tune`, `fold` (0 where a dataset has none), `start` (a
 run's name, "" from scratch) and, with few videos, `few`.
@@ -28,7 +28,14 @@ from s1m_lab.data import loader
 from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
-from s1m_lab.training import distributed, frozen_features, heads, predict, runs, torchvision_models
+from s1m_lab.training import (
+    distributed,
+    frozen_features,
+    predict,
+    runs,
+    top_layers,
+    torchvision_models,
+)
 from s1m_lab.training.config import RECIPES, TrainConfig
 from s1m_lab.training.train import require_clips, train
 
@@ -138,7 +145,7 @@ def _settings(tuning: Tuning, folder: Path, start: _Start) -> dict:
         "batch_size": BATCH,
         "momentum": recipe.momentum,
         "decay": recipe.decay,
-        "trials": [list(trial) for trial in heads.grid(tuning.keep)],
+        "trials": [list(trial) for trial in top_layers.grid(tuning.keep)],
         "weights": start.weights,
         "training": VERSION,
         **Augment(start.size, start.size).settings(),
@@ -163,10 +170,10 @@ def _tune_top(tuning: Tuning, folder: Path, start: _Start, about: dict) -> runs.
             )
             for split in shards
         }
-        state, best = heads.search(run, net, layer, features, shards)
+        state, best = top_layers.search(run, net, layer, features, shards)
         net.load_state_dict(best, strict=False)
         _save(run, net, best, state["best"])
-        found = heads.probabilities(net, features["test"], layer)
+        found = top_layers.probabilities(net, features["test"], layer)
         index = predict.clip_index(shards["test"])
         predict.write_predictions(run, "test", index, net.classes, found)
         keep, lr = settings["trials"][state["best"]["trial"]]

@@ -21,7 +21,7 @@ import torch
 from s1m_lab.common.files import exclusive, fingerprint, write_array
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import loader
-from s1m_lab.data.augment import Augment, fixed_views
+from s1m_lab.data.augment import Augment
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import predict
 
@@ -59,7 +59,7 @@ def load_or_compute(
             else:
                 parts = compute(net, shards, layer, seed, machine)
             numbers = (net.fc6 if layer == "pool5" else net.fc8).in_features
-            shape = (len(shards), 1 if split == "train" else 4, numbers)
+            shape = (len(shards), 1 if split == "train" else predict.PASSES, numbers)
             write_array(path, shape, progress.over(parts))
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
@@ -86,7 +86,7 @@ def compute(net, shards: Shards, layer: str, seed: int, machine: dict) -> Iterat
     net.eval()
     for batch in loader.read_batches(shards, net.frames, net.classes, plan, threads, device):
         frames, out = batch.frames.to(device, non_blocking=True), []  # uint8 B×T×H×W×3
-        views = fixed_views(frames, net.size, net.crop)
+        views = predict.fixed_views(frames, net.size, net.crop)
         if shards.split == "train":
             views = iter([augment(frames, batch.plan.samples, epoch=0)])
         for x in views:  # B×3×T×S×S

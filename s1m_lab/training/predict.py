@@ -29,12 +29,13 @@ from s1m_lab.common import system
 from s1m_lab.common.files import atomic, write_array
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import loader
-from s1m_lab.data.augment import fixed_views, stored_side
+from s1m_lab.data.augment import cut, resize, stored_side
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, metrics, runs
 from s1m_lab.video import container, reader
 
 BATCH = 64  # clips in a batch
+PASSES = 4  # §4: views of a test clip, two crops × two flips
 CLIPS = 20  # §4: clips of a new video
 PART = 4096  # clips held in memory while a run is scored
 
@@ -82,6 +83,29 @@ class Predictions(NamedTuple):
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Mixed precision for "bf16", none for "fp32"."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def fixed_places(size: int, crop: int, n: int = PASSES) -> list[tuple[int, int, int]]:
+    """The views of a test clip (top, left, flip): 4, two crops × two flips, or 1, the centre.
+
+    §4 says "different crops and flips" and not which. Here the crops are the top left and the
+    bottom right one, which together show every pixel that training can see.
+    """
+    if n not in (1, 4):
+        raise ValueError(f"{n} passes: there are 1 (the centre) or 4 (two crops × two flips)")
+    room = stored_side(size) - crop
+    if n == 1:
+        return [(room // 2, room // 2, 0)]
+    return [(edge, edge, flip) for edge in (0, room) for flip in (0, 1)]
+
+
+def fixed_views(
+    frames: torch.Tensor, size: int, crop: int, n: int = PASSES
+) -> Iterator[torch.Tensor]:
+    """The `n` fixed views of a batch of test clips, each float B×3×T×crop×crop."""
+    frames = resize(frames, stored_side(size))
+    for place in fixed_places(size, crop, n):
+        yield cut(frames, [place] * len(frames), crop)
 
 
 @torch.no_grad()

@@ -4,9 +4,9 @@
     net = build("r3d_18-kinetics", classes=101)      # downloads those of Kinetics-400
 
 `pooled` gives their last features and `fc8` is a new last layer, so that `frozen_features` and
-`heads` take them as they take `models.Network`. They see all 16 frames of a clip, at 30 a second,
-112×112 of 128×128 pixels, each colour standardised as in torchvision's own transform. One clip
-takes r3d_18 some 40 billion multiplications: use a GPU.
+`top_layers` take them as they take `models.Network`. They see all 16 frames of a clip, at 30 a
+second, 112×112 of 128×128 pixels, each colour standardised as in torchvision's own transform. One
+clip takes r3d_18 some 40 billion multiplications: use a GPU.
 """
 
 import torch

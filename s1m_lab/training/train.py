@@ -293,7 +293,7 @@ class Trainer:
                 f"remove {run.path} and train again"
             )
         net = runs.load_network(run).to(self.world.device)
-        found = predict.probabilities(net, shards, self.precision, self.threads, passes=4)
+        found = predict.probabilities(net, shards, self.precision, self.threads, predict.PASSES)
         predict.write_predictions(run, "test", predict.clip_index(shards), net.classes, found)
         if self.world.rank == 0:
             predict.write_results(run, net, folder, state.best_epoch, asdict(state), self.about)

@@ -30,10 +30,10 @@ from s1m_lab.figures.transfer import (
 from s1m_lab.training import (
     finetune,
     frozen_features,
-    heads,
     metrics,
     predict,
     runs,
+    top_layers,
     torchvision_models,
     train,
 )
@@ -192,7 +192,7 @@ def test_kept_features_are_recomputed_bit_for_bit(lab, layer, split):
         if split == "train":
             views = [augment.Augment(43, 43).places(samples, 0)]
         else:
-            views = [[place] * len(samples) for place in augment.fixed_places(43, 43)]
+            views = [[place] * len(samples) for place in predict.fixed_places(43, 43)]
         for n, places in enumerate(views):
             with torch.no_grad(), predict.autocast(torch.device("cpu"), machine["precision"]):
                 x = augment.cut(frames, places, 43)
@@ -293,17 +293,17 @@ def test_dropout_before_a_trained_layer_keeps_its_share(monkeypatch):
     assert dropped.unique().tolist() == pytest.approx([0, 10])
     seen = []
     monkeypatch.setattr(models.Dropout, "__call__", lambda self, x, layer: seen.append(layer) or x)
-    heads.classify(net, x, "pool5", dropout)
+    top_layers.classify(net, x, "pool5", dropout)
     assert seen == [5, 6, 7], "before all three"
     seen.clear()
-    heads.classify(net, torch.ones(2, net.fc8.in_features), "fc7", dropout)
+    top_layers.classify(net, torch.ones(2, net.fc8.in_features), "fc7", dropout)
     assert seen == [7]
 
 
 def test_keep_and_rate_are_chosen_on_validation(lab):
     run = lab("top", epochs=3)
     table = run.metrics
-    assert len(table.groupby("trial")) == len(heads.grid()) == 6
+    assert len(table.groupby("trial")) == len(top_layers.grid()) == 6
     best = table.sort_values(["val_hit1", "val_loss"], ascending=[False, True]).iloc[0]
     found = run.results
     assert (found["keep"], found["lr"], found["epoch"]) == (best["keep"], best["lr"], best["epoch"])
@@ -419,7 +419,7 @@ def test_a_stranger_sees_clips_as_its_own_transform_would(tmp_path):
     frames = torch.from_numpy(
         np.random.default_rng(0).integers(0, 256, (1, 16, 128, 128, 3), np.uint8)
     )
-    (x,) = augment.fixed_views(frames, net.size, net.crop, n=1)
+    (x,) = predict.fixed_views(frames, net.size, net.crop, n=1)
     assert x.shape == (1, 3, 16, 112, 112)
     own = R3D_18_Weights.DEFAULT.transforms()
     own.resize_size = [128]  # of a square; theirs is made for films

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from PIL import Image
 
 from s1m_lab import models
 from s1m_lab.data import loader
@@ -92,3 +94,26 @@ def test_validation_is_that_of_all_clips_at_once(small_home, monkeypatch):
     targets = data.take(range(len(shards))).targets.numpy()
     assert loss == pytest.approx(-(targets * np.log(found)).sum(axis=1).mean())
     assert hit == metrics.hit_at_k(found, [np.flatnonzero(row) for row in targets], 1)
+
+
+@pytest.mark.parametrize("height,width", [(200, 200), (227, 277), (100, 100)])
+def test_other_stored_sizes_keep_the_field_of_view(height, width):
+    ramp = np.linspace(0, 255, width)[None, :, None] * np.ones((height, 1, 3))
+    frames = ramp.astype(np.uint8)[None, None]
+    (x,) = predict.fixed_views(torch.from_numpy(frames), 112, 132, n=1)
+    x = x[0, :, 0] + 117
+    edge, left = min(height, width), (width - min(height, width)) // 2
+    square = Image.fromarray(frames[0, 0][:, left : left + edge])
+    expected = np.asarray(square.resize((132, 132), Image.BILINEAR)).astype(float)
+    assert np.abs(x.permute(1, 2, 0).numpy() - expected).mean() < 1
+
+
+def test_the_four_passes_are_two_crops_and_two_flips():
+    assert predict.fixed_places(170, 170) == [(0, 0, 0), (0, 0, 1), (30, 30, 0), (30, 30, 1)]
+    assert predict.fixed_places(170, 178, n=1) == [(11, 11, 0)]
+    frames = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (2, 1, 79, 79, 3), np.uint8)
+    )
+    views = list(predict.fixed_views(frames, 67, 67))
+    assert torch.equal(views[1], views[0].flip(-1)) and torch.equal(views[3], views[2].flip(-1))
+    assert torch.equal(views[2][0, :, 0], frames[0, 0, 12:, 12:].permute(2, 0, 1).float() - 117)

@@ -31,7 +31,7 @@ from s1m_lab.data.shards import Shards
 from s1m_lab.training import distributed, predict, runs
 from s1m_lab.training.baseline import bag_of_words
 from s1m_lab.training.baseline.bag_of_words import Vectors
-from s1m_lab.training.heads import Epoch
+from s1m_lab.training.top_layers import Epoch
 from s1m_lab.training.train import require_clips
 
 MODEL = "histograms"
