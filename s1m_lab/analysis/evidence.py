@@ -18,7 +18,7 @@ from s1m_lab import paper
 from s1m_lab.analysis import confusion, intervals, run_groups, transfer
 from s1m_lab.analysis.comparisons import Comparison, Side, compare
 from s1m_lab.analysis.run_groups import SCORES, Found
-from s1m_lab.training import metrics, predict
+from s1m_lab.training import predict
 from s1m_lab.training.predict import Predictions
 from s1m_lab.training.runs import Run
 
@@ -29,7 +29,7 @@ class Row(NamedTuple):
     """A row of Table 1 on V test videos, for each of S seeds."""
 
     members: list[tuple[Run, ...]]  # S; the average has several runs a seed
-    counts: np.ndarray  # S×V×3×2 of `count_hits`
+    counts: np.ndarray  # S×V×3×2 of `predict.count_hits`
 
     @property
     def seeds(self) -> list[int]:
@@ -91,7 +91,7 @@ def score_rows(found: Found) -> dict[str, Row]:
         counts = []
         for runs in members:
             saved = predict.average(runs)
-            counts.append(count_hits(saved))
+            counts.append(predict.count_hits(saved))
             if len(runs) == 1:
                 _check(runs[0], counts[-1])
             first = first or (runs[0].name, saved)
@@ -103,20 +103,6 @@ def score_rows(found: Found) -> dict[str, Row]:
         if counts:
             rows[name] = Row(members, np.array(counts))
     return rows
-
-
-def count_hits(saved: Predictions) -> np.ndarray:
-    """V×3×2, in the order of `SCORES`: of each video the correct clips and how many clips it has;
-    whether it is a hit at 1, and 1; whether it is a hit at 5, and 1."""
-    counts = []
-    for part in saved.parts():
-        means, n = part.video_probabilities, len(part.ids)
-        correct = metrics.hits(part.clip_probabilities, part.clip_labels, 1)
-        right = [np.bincount(part.clip_video, correct, n)]
-        right += [metrics.hits(means, part.labels, k) for k in (1, 5)]
-        all_of = [np.bincount(part.clip_video, minlength=n), np.ones(n), np.ones(n)]
-        counts.append(np.array([right, all_of]).T)
-    return np.concatenate(counts)
 
 
 def _check(run: Run, counts: np.ndarray) -> None:

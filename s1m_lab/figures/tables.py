@@ -56,12 +56,7 @@ def show_table(rows: pd.DataFrame) -> HTML:
     styler = rows.style.format(_cell).set_table_attributes(PLAIN)
     for axis in (0, 1):
         styler.format_index(_text, axis=axis).format_index_names(_text, axis=axis)
-    return as_html(styler.to_html(max_rows=60))
-
-
-def as_html(text: str) -> HTML:
-    """HTML as IPython shows it."""
-    return HTML(text)
+    return HTML(styler.to_html(max_rows=60))
 
 
 def _text(value: object) -> str:

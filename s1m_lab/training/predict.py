@@ -260,22 +260,33 @@ def aligned(found: Sequence[Predictions]) -> tuple[Predictions, ...]:
     )
 
 
+def count_hits(saved: Predictions) -> np.ndarray:
+    """V×3×2: of each video the correct clips and how many clips it has;
+    whether it is a hit at 1, and 1; whether it is a hit at 5, and 1."""
+    counts = []
+    for part in saved.parts():
+        means, n = part.video_probabilities, len(part.ids)
+        correct = metrics.hits(part.clip_probabilities, part.clip_labels, 1)
+        right = [np.bincount(part.clip_video, correct, n)]
+        right += [metrics.hits(means, part.labels, k) for k in (1, 5)]
+        all_of = [np.bincount(part.clip_video, minlength=n), np.ones(n), np.ones(n)]
+        counts.append(np.array([right, all_of]).T)
+    return np.concatenate(counts)
+
+
 def scores(run: runs.Run, folder: Path) -> dict:
     """The numbers of `results.json` that the saved test predictions give (§4)."""
-    saved, hits = load_predictions(run), np.zeros(3, int)
-    for part in saved.parts():
-        means = part.video_probabilities
-        hits[0] += metrics.hits(part.clip_probabilities, part.clip_labels, 1).sum()
-        hits[1:] += [metrics.hits(means, part.labels, k).sum() for k in (1, 5)]
-    clips, videos = len(saved.clip_video), len(saved.ids)
+    saved = load_predictions(run)
+    right, all_of = count_hits(saved).sum(axis=0).T
+    clip_hit1, video_hit1, video_hit5 = (right / all_of).tolist()
     unread = (pc.field("split") == "test") & (pc.field("status") != "ok")
     status = pq.read_table(folder / "clips" / "status.parquet", filters=unread)
     return {
-        "clip_hit1": float(hits[0] / clips),
-        "video_hit1": float(hits[1] / videos),
-        "video_hit5": float(hits[2] / videos),
-        "clips": clips,
-        "videos": videos,
+        "clip_hit1": clip_hit1,
+        "video_hit1": video_hit1,
+        "video_hit5": video_hit5,
+        "clips": len(saved.clip_video),
+        "videos": len(saved.ids),
         "videos_missing": len(status),
     }
 
