@@ -11,17 +11,20 @@ without a kernel.
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from s1m_lab.analysis.catalog import members
 from s1m_lab.data.shards import Shards
 from s1m_lab.figures import frames, style, tables
 from s1m_lab.figures.style import format_seconds
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 SHADES = {"train": "#777777", "val": "#0072B2", "test": "#CC79A7"}
 SHOWN = 40  # shards that are searched for frames
@@ -118,7 +121,7 @@ def make_cards(
     words: pd.DataFrame,
     pictures: dict[int, list[str]],
     seed: int = 0,
-) -> dict[int, HTML]:
+) -> dict[int, "HTML"]:
     """A card for every class, by label: counts, duration, words, co-labels, titles and frames.
 
     `pictures` are those of `thumbnails`; `seed` draws the titles.
@@ -148,7 +151,7 @@ def make_cards(
             name=style.one_line(name, 80), about=f"label {label}", facts=" · ".join(facts),
             notes=notes, frames=pictures.get(label, []), titles=lists["titles"].get(label, []),
         )  # fmt: skip
-        cards[label] = HTML(text)
+        cards[label] = tables.as_html(text)
     return cards
 
 
@@ -159,12 +162,12 @@ def choose_labels(sizes: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> li
     return list(dict.fromkeys(int(label) for label in some))
 
 
-def show_cards(cards: dict[int, HTML], labels: Iterable[int]) -> HTML:
+def show_cards(cards: dict[int, "HTML"], labels: Iterable[int]) -> "HTML":
     """The cards of `labels`, one below the other."""
-    return HTML("".join(cards[label].data for label in labels))
+    return tables.as_html("".join(cards[label].data for label in labels))
 
 
-def explore_classes(cards: dict[int, HTML], sizes: pd.DataFrame):
+def explore_classes(cards: dict[int, "HTML"], sizes: pd.DataFrame):
     """A list of all classes by name, and below it the card of the chosen one."""
     names = sizes.sort_values("class", kind="stable")
     options = [

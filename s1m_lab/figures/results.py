@@ -9,9 +9,10 @@ paper's numbers are grey rings, and every text in HTML is escaped. Table 2 is
 `s1m_lab.figures.confusion.draw_gains`.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from IPython.display import HTML
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
@@ -20,8 +21,11 @@ from s1m_lab.analysis import comparisons
 from s1m_lab.analysis.run_groups import SCORES
 from s1m_lab.figures import style
 from s1m_lab.figures.style import RING
-from s1m_lab.figures.tables import template
+from s1m_lab.figures.tables import as_html, template
 from s1m_lab.models import split_name
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 MARKERS = {"multires": "s", "fovea": "^", "context": "v"}  # of a view
 # Mark and colour of a verdict; the word stands beside them.
@@ -59,7 +63,7 @@ VERDICT = Markup(
 )
 
 
-def show_table1(table: pd.DataFrame) -> HTML:
+def show_table1(table: pd.DataFrame) -> "HTML":
     """Table 1 of `results.table1`: in every cell ours in %, its interval, and the paper's."""
     rows = []
     for key, row in table.iterrows():
@@ -77,7 +81,7 @@ def show_table1(table: pd.DataFrame) -> HTML:
         rows.append(cells)
     scores = [f"{name}, %" for name in ("clip Hit@1", "video Hit@1", "video Hit@5")]
     heads = ["", *scores, "video Hit@1 by seed, %", "weights, M", "training"]
-    return HTML(TABLE.render(heads=heads, rows=rows, cell=CELL))
+    return as_html(TABLE.render(heads=heads, rows=rows, cell=CELL))
 
 
 def _score(row: pd.Series, score: str) -> Markup:
@@ -92,7 +96,7 @@ def _score(row: pd.Series, score: str) -> Markup:
     return LINES.join([*lines, SMALL.format(f"paper {printed}")])
 
 
-def show_claims(table: pd.DataFrame, most: int = 4) -> HTML:
+def show_claims(table: pd.DataFrame, most: int = 4) -> "HTML":
     """The claims of `claims.judge` with their verdicts.
 
     Of many comparisons it shows the `most` that are closest to a no: those that disagree, then the
@@ -115,7 +119,7 @@ def show_claims(table: pd.DataFrame, most: int = 4) -> HTML:
             verdict.append(SMALL.format(row.seeds))
         rows.append([row.claim, row.paper, Markup().join(ours), LINES.join(verdict)])
     heads = ["claim", "the paper", "ours, in points, with 95 % intervals", "verdict"]
-    return HTML(TABLE.render(heads=heads, rows=rows, cell=CELL))
+    return as_html(TABLE.render(heads=heads, rows=rows, cell=CELL))
 
 
 @style.styled

@@ -18,7 +18,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from IPython import display
+import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -80,20 +80,26 @@ class Drawing(Figure):
         image.save(small, "PNG", optimize=True)
         return small.getvalue()
 
-    def image(self) -> display.Image:
+    def image(self):
         """The figure as IPython's `Image`, which a `DisplayHandle` can update."""
+        from IPython import display
+
         width = round(self.get_figwidth() * STYLE["figure.dpi"])
         return display.Image(data=self.png(), format="png", width=width)
 
     def _ipython_display_(self) -> None:
+        from IPython import display
+
         display.display(self.image())
 
 
 class Photographs(Drawing):
     """A figure of frames: a JPEG, a fifth of the bytes of PNG."""
 
-    def image(self) -> display.Image:
+    def image(self):
         """The figure as IPython's `Image`."""
+        from IPython import display
+
         data = io.BytesIO()
         self.savefig(data, format="jpeg", pil_kwargs={"quality": 50, "optimize": True})
         return display.Image(data=data.getvalue(), format="jpeg")
@@ -215,13 +221,21 @@ def draw_intervals(
     `y` are the heights of the rows (0, 1, … by default) and `colour` is one for all or one a row.
     `look` goes to the points.
     """
+    y = np.arange(len(rows)) if y is None else np.asarray(y, float)
+    # seaborn makes point and interval from the values of a row: here the first, and the others
     values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
-    heights = range(len(rows)) if y is None else y
-    colours = [colour] * len(rows) if isinstance(colour, str) else colour
-    look = dict[str, Any](marker="o", markersize=6, markeredgewidth=1.2) | look
-    for (value, *ends), height, shade in zip(values, heights, colours, strict=True):
-        ax.plot(ends, [height, height], color=shade, linewidth=1.4, alpha=0.6)
-        ax.plot(value, height, color=shade, **look)
+    long = pd.DataFrame({"value": values.ravel(), "y": np.repeat(y, 3)})
+    shades: dict[str, Any] = {"color": colour}
+    if not isinstance(colour, str):
+        shades = {"hue": np.repeat(np.arange(len(rows)), 3), "palette": list(colour)}
+    look = {"markersize": 6, "markeredgewidth": 1.2} | look
+    sns.pointplot(
+        long, x="value", y="y", ax=ax, orient="y", native_scale=True, linestyle="none",
+        legend=False, err_kws={"linewidth": 1.4, "alpha": 0.6}, **shades, **look,
+        estimator=lambda each: each.iloc[0],
+        errorbar=lambda each: (each.iloc[1:].min(), each.iloc[1:].max()),
+    )  # fmt: skip
+    ax.set(xlabel="", ylabel="")
 
 
 def name_rows(ax: Axes, names: Sequence[str], length: float = 26, rows: int = 0) -> None:

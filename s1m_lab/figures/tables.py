@@ -9,15 +9,16 @@ would show. HTML is marked so that MathJax leaves it alone.
 
 import html
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ipywidgets
 import jinja2
 import pandas as pd
-from IPython.display import HTML
 
 from s1m_lab.figures.frames import data_uri
 from s1m_lab.figures.style import Drawing, format_number, one_line
+
+if TYPE_CHECKING:
+    from IPython.display import HTML
 
 PLAIN = 'class="tex2jax_ignore mathjax_ignore"'  # MathJax leaves it as it is
 _TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -51,12 +52,19 @@ CARD = template("""\
 """)
 
 
-def show_table(rows: pd.DataFrame) -> HTML:
+def show_table(rows: pd.DataFrame) -> "HTML":
     """A table with short numbers, a line a text, and the first 60 rows of many."""
     styler = rows.style.format(_cell).set_table_attributes(PLAIN)
     for axis in (0, 1):
         styler.format_index(_text, axis=axis).format_index_names(_text, axis=axis)
-    return HTML(styler.to_html(max_rows=60))
+    return as_html(styler.to_html(max_rows=60))
+
+
+def as_html(text: str) -> "HTML":
+    """HTML as IPython shows it."""
+    from IPython.display import HTML
+
+    return HTML(text)
 
 
 def _text(value: object) -> str:
@@ -69,7 +77,7 @@ def _cell(value: Any) -> str:
 
 
 def explore(
-    draw: Callable[[Any], Drawing | HTML],
+    draw: Callable[[Any], "Drawing | HTML"],
     options: Sequence[tuple[str, Any]],
     value: Any = None,
     slider: bool = False,
@@ -78,6 +86,8 @@ def explore(
 
     `options` are (name, value) pairs; `value` is the first choice, by default the first option.
     """
+    import ipywidgets
+
     kind = ipywidgets.SelectionSlider if slider else ipywidgets.Dropdown
     first = options[0][1] if value is None else value
     layout = ipywidgets.Layout(width="80%" if slider else "30em")
@@ -94,7 +104,7 @@ def explore(
     return ipywidgets.VBox([choice, shown])
 
 
-def _html(shown: Drawing | HTML) -> str:
+def _html(shown: "Drawing | HTML") -> str:
     """The HTML of a figure or of HTML."""
     if not isinstance(shown, Drawing):
         return shown.data
