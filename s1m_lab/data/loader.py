@@ -17,8 +17,6 @@ from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -93,7 +91,9 @@ def choose_few(shards, videos_per_class: int, seed: int) -> tuple[np.ndarray, np
     0 chooses every clip. The videos are a function of `seed`: those of two a class are among those
     of five. A video of several labels counts for its first.
     """
-    import pandas as pd  # not above: loader processes do without it
+    import pandas as pd  # not above: the loader needs torch and numpy alone
+    import pyarrow as pa
+    import pyarrow.compute as pc
 
     if not videos_per_class or not len(shards):
         return np.arange(len(shards)), shards.counts
