@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from s1m_lab import paper
+from s1m_lab import models, paper
 from s1m_lab.common import paths
 from s1m_lab.training.config import RECIPES
 from s1m_lab.training.runs import Run, load_run
@@ -57,9 +57,12 @@ def find(data: str, names: str = "") -> Found:
         known = sorted({run.results["data"] for run in finished()})
         there = ", ".join(known) or "nothing yet"
         print(f"no finished run on {data!r}; there are runs on: {there}")
+    rows = list(dict.fromkeys([*paper.ROWS, *models.NAMES]))
+    unknown = {run.name: run.results["model"] for run in runs if run.results["model"] not in rows}
+    aside = {name: f"this code has no network {model!r}" for name, model in unknown.items()}
+    runs = [run for run in runs if run.name not in unknown]
     others = sorted({run.results["model"] for run in runs} - set(paper.ROWS))
     by_row: dict[str, list[Run]] = {row: [] for row in (*paper.ROWS, *others)}
-    aside: dict[str, str] = {}
     features = [run for run in runs if run.results["model"] == "histograms"]
     for group in (features, [run for run in runs if run not in features]):
         alike = group if named else trained_alike(group)

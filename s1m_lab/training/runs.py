@@ -240,12 +240,15 @@ def network_facts(run: Run) -> dict:
 
     from s1m_lab import models
 
-    if (model := run.config["settings"]["model"]) not in models.NAMES:
-        what = f"is the last layer of {model}, a network of torchvision's,"
+    settings = run.config["settings"]
+    if (model := settings["model"]) not in models.NAMES:
+        what = f"is of {model}, a network that this code does not have"
         if model == "histograms":
             what = "classifies histograms of hand-made features"
+        elif "tune" in settings:
+            what = f"is the last layer of {model}, a network of torchvision's"
         raise ValueError(
-            f"run {run.name!r} {what} and has no network of the lab's that sees frames; name a run "
+            f"run {run.name!r} {what}; it has no network of the lab's that sees frames. Name a run "
             "of one: papermill notebooks/03_train.ipynb out.ipynb"
         )
     path = run.path / "model.safetensors"

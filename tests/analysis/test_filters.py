@@ -180,6 +180,11 @@ def test_drift_is_found_and_noise_is_not(frames):
     assert 0.35 < np.mean(p) < 0.65 and np.mean(np.array(p) <= 0.1) < 0.25
 
 
+def test_two_frames_have_no_order_to_shuffle():
+    seen = filters.shuffle_test(noise(4, frames=2), draws=99)
+    assert seen.p == 1 and not (seen.each > seen.threshold).any()
+
+
 def test_the_line_the_words_and_p_say_the_same():
     """At the margin too: filters that stand on the 0.05, and one shuffle to either side of it."""
     sides = set()

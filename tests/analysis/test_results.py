@@ -220,11 +220,13 @@ def test_those_count_that_were_trained_alike(made, home):
     save(home, "slow", 0, found, labels, counts, "ucf", tune="top", fold=1, start="")
     save(home, "slow-fovea", 0, found, labels, counts, "fovea")
     save(home, "slow", 7, found, labels, counts, "elsewhere", data="ucf101")
+    save(home, "zigzag", 0, found, labels, counts, "branch")  # a fusion of some other branch
     (home / "runs" / "begun").mkdir()
     (home / "runs" / "begun" / "config.json").write_text("{}")
     now = run_groups.find("pocket")
     assert names(now) == before | {"slow-fovea": ["fovea"]}
-    assert set(now.aside) == {"a-wide", "z-twin"} == set(run_groups.aside(now).index)
+    assert set(now.aside) == {"a-wide", "branch", "z-twin"} == set(run_groups.aside(now).index)
+    assert now.aside["branch"] == "this code has no network 'zigzag'"
     assert "width 1.0, not 0.1" in now.aside["a-wide"]
     assert now.aside["z-twin"] == "the same network and seed as pocket-slow-s0"
     assert list(run_groups.sources(now.runs)["run"]) == [*sum(before.values(), []), "fovea"]

