@@ -17,6 +17,7 @@ import pytest
 from test_ingest import SMALL, digests, film, status
 
 from s1m_lab import __main__ as command
+from s1m_lab.analysis import overlay
 from s1m_lab.common.storage import Store
 from s1m_lab.data import catalog, folder_reader, locate, table_reader
 from s1m_lab.data.ingest import prepare, worker
@@ -356,6 +357,10 @@ def test_ingest_predict_and_catalogs_find_the_same_videos(tmp_path, monkeypatch,
     assert sorted(map(str, asked)) == films
     out = capsys.readouterr().out
     assert "left out: 6 hidden or left by a system" in out and "left out: 1 no video" in out
+
+    assert overlay.find_video("none", path=films[0]) == (Path(films[0]).resolve(), [])
+    with pytest.raises(ValueError, match="is a folder; name one video: -p video .*/linked/d.mp4"):
+        overlay.find_video("none", path=str(root))
 
     names = [Path(name).stem for name in good] + ["._a", "a-checkpoint"]
     rows = catalog.table({"id": names, "labels": [[0]] * len(names)})
