@@ -189,9 +189,12 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
 
     if not folder.exists():
         sys.exit(f"there is no {folder}")
-    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in reader.SUFFIXES)
-    if not (files := [folder] if folder.is_file() else sorted(found)):
+    found, left = ({}, {}) if folder.is_file() else reader.list_videos(folder)
+    if not (files := [folder] if folder.is_file() else sorted(folder / name for name in found)):
         sys.exit(f"no video in {folder} (looked for {', '.join(sorted(reader.SUFFIXES))})")
+    for how, names in left.items():
+        if names:
+            print(f"left out: {len(names):,} {how}, such as {names[0]!r}")
     trained = runs.load_run(run)
     table = predict_videos(trained, files)
     out = out or trained.path / f"labels-{folder.resolve().stem}.csv"

@@ -6,7 +6,6 @@ df.attrs["broken"]                    # rows set aside, by reason
 
 import os
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,9 @@ def accepts(source: Path | str) -> bool:
     return Path(source).suffix.lower() in (".csv", ".parquet")
 
 
-def read_table(path: Path | str, data_seed: int = 0, known: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path | str, data_seed: int = 0, known: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The catalog of a `.csv` or `.parquet` with `path, labels`, perhaps `split, group, title`.
 
     - Columns of a `.csv` are separated by commas, semicolons or tabs.
