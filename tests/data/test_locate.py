@@ -351,7 +351,7 @@ def test_ingest_predict_and_catalogs_find_the_same_videos(tmp_path, monkeypatch,
 
     asked = []
     monkeypatch.setattr(runs, "load_run", lambda _: runs.Run(tmp_path))
-    monkeypatch.setattr(predict, "predict_videos", lambda _, files: asked.extend(files) or 1 / 0)
+    monkeypatch.setattr(predict, "write_labels", lambda _, files, out: asked.extend(files) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         command.predict("run", root, None)
     assert sorted(map(str, asked)) == films
