@@ -30,7 +30,7 @@ from s1m_lab.pocket import sports
 # `read` takes the source, a data_seed and the paths of the catalog before.
 READERS = {
     "a folder": (folder_reader.accepts, folder_reader.read_folder),
-    "a table (.csv, .parquet)": (table_reader.accepts, table_reader.read_table),
+    "a table (.csv, .tsv, .txt, .list, .parquet)": (table_reader.accepts, table_reader.read_table),
 }
 
 
@@ -154,7 +154,9 @@ def _read(source: Path | str, data_seed: int, known: Iterable[str]) -> pd.DataFr
     for accepts, read in READERS.values():
         if accepts(source):
             return read(source, data_seed, known)
-    raise ValueError(f"{source} is neither {' nor '.join(READERS)}")
+    raise ValueError(
+        f"{source} is neither {' nor '.join(READERS)}; save a table of another kind as .csv"
+    )
 
 
 def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
@@ -178,6 +180,7 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
         data_seed = 0 if old is None else old.attrs["data_seed"]
     known = () if forget or old is None else old["path"]
     df = _read(source, data_seed, known)
+    notes = df.attrs.pop("notes", [])
     if gone := df.attrs.get("gone"):
         command = f"python -m s1m_lab ingest {shlex.quote(str(source))} --forget"
         print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {command}")
@@ -187,7 +190,7 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
             print(f"{source} has {dropped:,} videos less than it had; their clips go too")
         facts = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
         facts += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-        print(f"{source}: {' · '.join(facts)}", flush=True)
+        print("\n".join([f"{source}: {' · '.join(facts)}", *notes]), flush=True)
     return df
 
 
