@@ -190,8 +190,30 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
             print(f"{source} has {dropped:,} videos less than it had; their clips go too")
         facts = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
         facts += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-        print("\n".join([f"{source}: {' · '.join(facts)}", *notes]), flush=True)
+        print("\n".join([f"{source}: {' · '.join(facts)}", *notes, *_class_notes(df)]), flush=True)
     return df
+
+
+def _class_notes(df: pd.DataFrame) -> list[str]:
+    """A sentence for classes without a video, and for those without one in train."""
+    used = df[["split", "labels"]].explode("labels")
+    trained = set(used.loc[used["split"] == "train", "labels"])
+    numbers = set(used["labels"])
+    notes = []
+    for kind, there in (("video", numbers), ("video in train", trained)):
+        names = [
+            name
+            for n, name in enumerate(df.attrs["classes"])
+            if n not in there and (kind == "video" or n in numbers)
+        ]
+        if names:
+            more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+            hint = "; numbers of labels count from 0" if kind == "video" else ""
+            notes.append(
+                f"{len(names):,} of {len(df.attrs['classes']):,} classes have no {kind}: "
+                f"{', '.join(names[:5])}{more}{hint}"
+            )
+    return notes
 
 
 def _sports1m(source: str, data: str | Path) -> Path:

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
+from s1m_lab.data import catalog, datasets, folder_reader, sports1m, table_reader
 
 
 def touch(root, *names):
@@ -486,3 +486,29 @@ def test_numbers_from_one_on(tmp_path):
 def test_moments_are_not_read(tmp_path):
     df = read(tmp_path, "video,label,start,end\na.mp4,x,0,3\n", files=["a.mp4"])[1]
     assert "start and end are not read" in df.attrs["notes"][1]
+
+
+@pytest.mark.parametrize(
+    "rows, says",
+    [
+        ([f"{n}.mp4,{n % 3 + 1}" for n in range(9)], "1 of 4 classes have no video: class 0;"),
+        (
+            ["a.mp4,7", "b.mp4,1990", "c.mp4,7"],
+            "1,989 of 1,991 classes have no video: class 0, ",
+        ),
+        (
+            ["a.mp4,x,train", "b.mp4,x,train", "c.mp4,y,test"],
+            "1 of 2 classes have no video in train: y\n",
+        ),
+        ([f"{n}.mp4,{n % 3}" for n in range(9)], ""),
+    ],
+)
+def test_classes_without_videos_are_told(tmp_path, capsys, monkeypatch, rows, says):
+    monkeypatch.setenv("S1M_HOME", str(tmp_path / "home"))
+    header = f"path,labels{',split' * rows[0].endswith('train')}"
+    folder = datasets.listed(lines(tmp_path / "t.csv", header, *rows))
+    printed = capsys.readouterr().out
+    assert says in printed and ("classes have no" in printed) == bool(says)
+    assert "notes" not in catalog.load_catalog(folder).attrs
+    datasets.listed(tmp_path / "t.csv")
+    assert capsys.readouterr().out == ""
