@@ -172,6 +172,8 @@ def _read_text(path: Path, broken: Counter, notes: list[str]) -> pa.Table:
     if blank and mark != " ":
         text = re.sub(rf'{re.escape(mark)} +"', f'{mark}"', text)
     raw = next(csv.reader([header], delimiter=mark, skipinitialspace=blank), [])
+    if raw:  # a file of one line may be no table at all
+        _find_columns(raw, path)
     found = pyarrow.csv.read_csv(
         pa.BufferReader(text.encode()),
         parse_options=pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=True),
