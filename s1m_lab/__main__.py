@@ -15,12 +15,12 @@ import re
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from s1m_lab import __version__
 from s1m_lab.common import paths, system
-from s1m_lab.common.files import atomic
 
 INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
 # the system's Python: nothing is to be installed into that
@@ -182,26 +182,36 @@ def train(**settings) -> int:
 
 
 def predict(run: str, folder: Path, out: Path | None) -> int:
-    """Write path, status and the five most likely labels of a folder's videos into a CSV."""
+    """Write path, status and the five most likely labels of a folder's videos into a CSV.
+
+    If interrupted, rerun the command: it resumes. Where the videos lie in folders named as classes
+    of the run, it also prints their video Hit@1.
+    """
     from s1m_lab.training import runs
-    from s1m_lab.training.predict import predict_videos
+    from s1m_lab.training.predict import path_text, score_by_folders, short_name, write_labels
     from s1m_lab.video import reader
 
-    if not folder.exists():
+    folder = Path(os.path.expanduser(folder))
+    if not os.path.exists(folder):
         sys.exit(f"there is no {folder}")
-    found = (p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in reader.SUFFIXES)
-    if not (files := [folder] if folder.is_file() else sorted(found)):
+    found, left = ({}, {}) if folder.is_file() else reader.list_videos(folder)
+    if not (files := [folder] if folder.is_file() else sorted(folder / name for name in found)):
         sys.exit(f"no video in {folder} (looked for {', '.join(sorted(reader.SUFFIXES))})")
+    for how, names in left.items():
+        if names:
+            print(f"left out: {len(names):,} {how}, such as {names[0]!r}")
     trained = runs.load_run(run)
-    table = predict_videos(trained, files)
-    out = out or trained.path / f"labels-{folder.resolve().stem}.csv"
-    with atomic(out) as temporary:
-        table.to_csv(temporary, index=False, float_format="%.6f", errors="backslashreplace")
-    counts = table["status"].value_counts().sort_index()
-    read = counts.pop("ok") if "ok" in counts else 0
-    why = "".join(f" · {reason} {n:,}" for reason, n in counts.items())
-    print(f"{read} of {len(table)} videos labelled{why}: {out}")
-    return 0 if read else 1
+    out = Path(os.path.expanduser(out or trained.path / f"labels-{short_name(folder)}.csv"))
+    try:
+        rows = write_labels(trained, files, out)
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; rerun the command to resume")
+    counts = Counter(row["status"] for row in rows.values())
+    why = "".join(f" · {reason} {n:,}" for reason, n in sorted(counts.items()) if reason != "ok")
+    print(f"{counts['ok']:,} of {len(rows):,} videos labelled{why}: {path_text(out)}")
+    if folder.is_dir() and (score := score_by_folders(trained, folder, rows)):
+        print(score)
+    return 0 if counts["ok"] else 1
 
 
 def report(notebook: list[Path]) -> int:
@@ -326,7 +336,7 @@ def main() -> int:
     function = settings.pop("function", doctor)
     try:
         return function(**settings)
-    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
+    except (OSError, ModuleNotFoundError, ValueError) as error:
         sys.exit(str(error))
 
 

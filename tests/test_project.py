@@ -349,14 +349,27 @@ def test_predict_says_what_is_missing(home, tmp_path, monkeypatch, capsys):
     assert "no run named 'mine'" in capsys.readouterr().out
 
 
-def test_predict_names_the_nearest_run_first(home, tmp_path, monkeypatch, capsys):
-    for name in ("other", "weizmann"):
+@pytest.mark.parametrize("typed,first", [("weizman", "weizmann"), ("SLOW", "films-slow-s0")])
+def test_predict_names_the_nearest_runs_first(typed, first, home, tmp_path, monkeypatch, capsys):
+    for name in ("other", "weizmann", "films-slow-s0", *(f"a{n}" for n in range(20))):
         (home / "runs" / name).mkdir(parents=True)
         (home / "runs" / name / "config.json").write_text("{}")
     (tmp_path / "a.mp4").write_bytes(b"")
-    assert command(monkeypatch, "predict", "weizman", tmp_path / "a.mp4") == 1
+    assert command(monkeypatch, "predict", typed, tmp_path / "a.mp4") == 1
     said = capsys.readouterr().out
-    assert said.index("'weizmann'?") < said.index("other, weizmann") < said.index("papermill")
+    assert f"did you mean '{first}'?; there are: {first}, " in said
+    assert said.partition("there are: ")[2].partition(" and 13 more; to make")[0].count(", ") == 9
+
+
+@pytest.mark.parametrize("few", [1, 10])
+def test_few_runs_are_all_named(few, home, tmp_path, monkeypatch, capsys):
+    for n in range(few):
+        (home / "runs" / f"films-{n}").mkdir(parents=True)
+        (home / "runs" / f"films-{n}" / "config.json").write_text("{}")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    assert command(monkeypatch, "predict", "xyz", tmp_path / "a.mp4") == 1
+    said = capsys.readouterr().out
+    assert "more" not in said and "did you mean" not in said and said.count("films-") == few
 
 
 def test_report_of_no_notebook_is_one_line(tmp_path, monkeypatch, capsys):

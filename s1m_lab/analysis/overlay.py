@@ -168,9 +168,13 @@ def find_video(data: str, seed: int = 0, path: str = "") -> tuple[Path, list[str
 
     Raises:
         FileNotFoundError: no test video is on this disk.
+        ValueError: `path` is a folder.
     """
     if path:
         named, folder = Path(path).expanduser().resolve(), paths.dataset(data)
+        if named.is_dir():
+            some = next(iter(reader.list_videos(named)[0]), "film.mp4")
+            raise ValueError(f"{named} is a folder; name one video: -p video {named / some}")
         if (folder / "catalog.parquet").is_file():
             df = catalog.load_catalog(folder)
             same = (df["id"] == named.stem) | df["path"].fillna("").str.endswith(named.name)

@@ -10,6 +10,7 @@ bring the protocols (`s3fs`, `gcsfs`).
 """
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,14 @@ from s1m_lab.common.paths import is_url
 
 if TYPE_CHECKING:
     import numpy as np
+
+# Hidden names, and what Windows, macOS, Linux, NAS boxes and Python leave in folders
+JUNK = re.compile(
+    r"\..*|\$recycle\.bin|\$extend|recycler|system volume information|found\.\d{3}|thumbs\.db"
+    r"|desktop\.ini|__macosx|__pycache__|network trash folder|temporary items|lost\+found"
+    r"|@eadir|@recycle|@recently-snapshot|@synoresource|@tmp|#recycle|#snapshot",
+    re.IGNORECASE,
+)
 
 
 class Store:
@@ -118,6 +127,8 @@ def list_files(root: str) -> dict[str, list]:
 
     The state of a file in a bucket is its size and tag or date, which change with its content. For
     a file of this disk it is `[]`, since reading it takes time. Links to folders are followed once.
+    A folder of `JUNK`, an empty one and a link to a folder listed before are there as themselves,
+    with a slash at the end.
 
     Raises OSError for a folder that cannot be read: its videos are not gone.
     """
@@ -131,13 +142,14 @@ def list_files(root: str) -> dict[str, list]:
     names: dict[str, list] = {}
     seen: set[str] = set()
     for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
-        if os.path.realpath(folder) in seen:
-            folders[:] = []
-            continue
-        seen.add(os.path.realpath(folder))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
         inner = os.path.relpath(folder, root).replace(os.sep, "/")
-        names |= {name if inner == "." else f"{inner}/{name}": [] for name in files}
+        start = "" if inner == "." else f"{inner}/"
+        if os.path.realpath(folder) in seen or not (folders or files):
+            folders[:], files = [], [""] if start else []
+        seen.add(os.path.realpath(folder))
+        files += [f"{name}/" for name in folders if JUNK.fullmatch(name)]
+        folders[:] = sorted(name for name in folders if not JUNK.fullmatch(name))
+        names |= {start + name: [] for name in files}
     return names
 
 

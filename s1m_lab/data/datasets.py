@@ -14,7 +14,7 @@ add a line to `READERS`.
 import re
 import shlex
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
 from s1m_lab.pocket import sports
 
 # How each kind of source becomes a catalog; the first reader that accepts a source reads it.
-# `read` takes the source, a data_seed and the paths of the catalog before.
+# `read` takes the source, a data_seed and the catalog before, or None.
 READERS = {
     "a folder": (folder_reader.accepts, folder_reader.read_folder),
     "a table (.csv, .tsv, .txt, .list, .parquet)": (table_reader.accepts, table_reader.read_table),
@@ -147,7 +147,7 @@ def _unknown(folder: Path) -> str:
     )
 
 
-def _read(source: Path | str, data_seed: int, known: Iterable[str]) -> pd.DataFrame:
+def _read(source: Path | str, data_seed: int, known: pd.DataFrame | None) -> pd.DataFrame:
     """The catalog of a source; raises where it does not exist or no reader accepts it."""
     if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no folder or table {source}")
@@ -178,7 +178,7 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
         return old
     if data_seed is None:
         data_seed = 0 if old is None else old.attrs["data_seed"]
-    known = () if forget or old is None else old["path"]
+    known = old.iloc[:0] if forget and old is not None else old
     df = _read(source, data_seed, known)
     notes = df.attrs.pop("notes", [])
     if gone := df.attrs.get("gone"):

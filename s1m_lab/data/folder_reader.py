@@ -6,6 +6,7 @@ df = read_folder("s3://bucket/my_videos")     # or below train/, val/ and test/
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 
 from s1m_lab.common.paths import is_url
-from s1m_lab.common.storage import list_files
 from s1m_lab.data import catalog, splits
 
 
@@ -22,49 +22,52 @@ def accepts(source: Path | str) -> bool:
     return is_url(source) or Path(source).is_dir()
 
 
-def read_folder(path: Path | str, data_seed: int = 0, known: Iterable[str] = ()) -> pd.DataFrame:
-    """The catalog of class folders, optionally below `train`, `val` (or `validation`) and `test`.
+def read_folder(
+    path: Path | str, data_seed: int = 0, known: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The catalog of class folders, optionally below or above folders of the splits.
 
-    The class of a video is the folder directly below `path`, or directly below the split. Deeper
-    folders are searched too. Only files with a video's suffix count. Broken videos are listed;
-    ingest finds out about them. Videos in no class folder are set aside and counted.
+    The class of a video is the folder directly below `path`, or directly below the split. Splits
+    may also lie in each class: `walk/train`. They have the usual names (`splits.NAMES`). Deeper
+    folders are searched too. `reader.list_videos` decides what is a video. Broken videos are
+    listed; ingest finds out about them. What is left out is counted in `.attrs["broken"]`.
+
+    Class names are composed (NFC) and in the order of their numbers: 1, 2, 10.
 
     Args:
         path: a folder on this disk, or the address of one in a bucket (`s3://…`).
         data_seed: governs the split.
-        known: paths of an earlier catalog. Those that are missing now are listed all the same, so
-            that no class, split or id of the others changes; `.attrs["gone"]` counts them.
+        known: the catalog of before. Its names and order of classes stay. Its videos that are
+            missing now are listed all the same, so that no class, split or id of the others
+            changes; `.attrs["gone"]` counts them.
+
+    Raises:
+        ValueError: no class folder has a video, or some folders are splits and others are not.
     """
-    from s1m_lab.video.reader import SUFFIXES
+    from s1m_lab.video.reader import is_video, list_videos
 
     root = str(path).rstrip("/") if is_url(path) else str(Path(path).resolve())
     separator = "/" if is_url(root) else os.sep
-    there = set(list_files(root))
-    known = {path[len(root) + 1 :] for path in known if path.startswith(root + separator)}
-    gone = {name.replace(separator, "/") for name in known} - there
-    found: list[tuple[str, ...]] = []
+    videos, left = list_videos(root)
+    before = [] if known is None else known["path"].dropna()
+    inside = {name[len(root) + 1 :] for name in before if name.startswith(root + separator)}
+    gone = set(filter(is_video, (name.replace(separator, "/") for name in inside))) - videos.keys()
     broken: Counter = Counter()
-    for name in sorted(there | gone):
-        parts = tuple(name.split("/"))
-        hidden = any(part.startswith(".") for part in parts)
-        if hidden or os.path.splitext(name)[1].lower() not in SUFFIXES:
-            continue
+    found: list[tuple[str, ...]] = []
+    for name in sorted(videos.keys() | gone):
         if re.search(r"[\ud800-\udfff]", name):  # bytes that are no text
             broken["its name is not UTF-8"] += 1
         else:
-            found.append(parts)
-    split_first = _has_splits(root, found)
-    classless = [parts for parts in found if len(parts) < 2 + split_first]
-    broken["in no class folder"] += len(classless)
-    found = [parts for parts in found if len(parts) >= 2 + split_first]
+            found.append(tuple(name.split("/")))
+    level, split_of = _find_splits(root, found)
+    depth = 1 + (level is not None)
+    broken["in no class folder"] += sum(len(parts) <= depth for parts in found)
+    found = [parts for parts in found if len(parts) > depth]
     if not found:
-        raise ValueError(
-            f"no class folders with videos in {root}; put the videos of a class into a folder with "
-            f"its name (videos end in {', '.join(sorted(SUFFIXES))}), or give a table (.csv or "
-            ".parquet) with the columns path and labels"
-        )
-    names = [catalog.one_line(parts[split_first]) for parts in found]
-    classes = sorted(set(names))
+        raise ValueError(_without_classes(root, left))
+    own = 1 if level == 0 else 0
+    names, classes = _name_classes([parts[own] for parts in found], known)
+    broken += _count_left(left, {parts[own] for parts in found}, own)
     number = {name: n for n, name in enumerate(classes)}
     columns = {
         "id": catalog.unique_ids(["/".join(parts) for parts in found]),
@@ -72,21 +75,105 @@ def read_folder(path: Path | str, data_seed: int = 0, known: Iterable[str] = ())
         "title": [catalog.one_line(Path(parts[-1]).stem) for parts in found],
         "path": [separator.join((root, *parts)) for parts in found],
     }
-    if split_first:
-        columns["split"] = [splits.NAMES[parts[0].lower()] for parts in found]
+    if level is not None:
+        columns["split"] = [split_of[parts[level]] for parts in found]
     df = catalog.finish(catalog.table(columns), classes, data_seed, +broken)
     if gone:
         df.attrs["gone"] = len(gone)
     return df
 
 
-def _has_splits(root: str, found: list[tuple[str, ...]]) -> bool:
-    """Whether the top folders are splits; raises where some are and others are classes."""
-    tops = {parts[0].lower() for parts in found if len(parts) > 1}
-    others = tops - set(splits.NAMES)
-    if others and {"train", "test"} <= tops:
+def _find_splits(root: str, found: list[tuple[str, ...]]) -> tuple[int | None, dict[str, str]]:
+    """Which folders are splits: those at the top (0), those in each class (1), or none (None).
+
+    Also the split of each of their names. Raises where some folders are splits and others not.
+    """
+    inner = [parts for parts in found if len(parts) > 1]
+    tops, deep = {parts[0] for parts in inner}, all(len(parts) > 2 for parts in inner)
+    split_of = _all_or_none(root, tops)
+    if len(set(split_of.values())) > 1 or "train" in split_of.values() or (split_of and deep):
+        return 0, split_of
+    split_of = _all_or_none(f"the classes in {root}", {parts[1] for parts in inner if parts[2:]})
+    if len(set(split_of.values())) < 2 or not deep:
+        return None, {}
+    if len(tops) == 1 and all(len(parts) > 3 for parts in inner):
+        (top,) = tops
+        raise ValueError(f"{root} holds {top} alone, which holds the splits; give {root}/{top}")
+    return 1, split_of
+
+
+def _all_or_none(place: str, names: set[str]) -> dict[str, str]:
+    """The split of each folder, {} where some mean none; raises beside train and another split."""
+    split_of = splits.meanings(names)
+    kinds, others = set(split_of.values()), names - set(split_of)
+    if others and "train" in kinds and len(kinds) > 1:
         raise ValueError(
-            f"{root} holds train and test and, beside them, {', '.join(sorted(others))}; is it "
-            "split, or are these classes? Keep one of the two, or give a table"
+            f"{place} holds {_some(split_of)} and, beside them, {_some(others)}; is it split, or "
+            "are these classes? Keep one of the two, or give a table"
         )
-    return "train" in tops and not others
+    return {} if others else split_of
+
+
+def _name_classes(folders: list[str], known: pd.DataFrame | None) -> tuple[list[str], list[str]]:
+    """The class name of each folder, and all of them by number; both as in the catalog before."""
+    old = [] if known is None else known.attrs["classes"]
+    kept = {unicodedata.normalize("NFC", name): name for name in old}
+    composed = [unicodedata.normalize("NFC", catalog.one_line(name)) for name in folders]
+    names = [kept.get(name, name) for name in composed]
+    by_number = sorted(old) != old or sorted(old, key=_numbers) == old
+    return names, sorted(set(names), key=_numbers if by_number else None)
+
+
+def _numbers(name: str) -> tuple[list, str]:
+    """A sort key: numbers in a name count as numbers."""
+    parts = re.split(r"(\d+)", name)
+    return [int(part) if n % 2 else part for n, part in enumerate(parts)], name
+
+
+def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Counter:
+    """How many names are left out, by a reason that lists examples; `own`: level of the class."""
+    bare: dict[str, set[str]] = {}
+    counts: Counter = Counter()
+    suffixes, inside = set(), 0
+    junk, other = left.values()
+    if junk:
+        counts[f"hidden or left by a system ({_some(junk)})"] = len(junk)
+    for name in other:
+        parts = name.split("/")
+        suffix = "empty or read before" if name.endswith("/") else _suffix(name)
+        if len(parts) > own + 1 and parts[own] and parts[own] not in folders:
+            bare.setdefault(parts[own], set()).add(suffix)
+            inside += 1
+        elif not name.endswith("/"):
+            suffixes.add(suffix)
+    if bare:
+        told = _some(f"{name} ({_some(kinds)})" for name, kinds in bare.items())
+        counts[f"in folders without a video, which are no classes: {told}"] = inside
+    if rest := sum(not name.endswith("/") for name in other) - inside:
+        counts[f"without a video's suffix ({_some(suffixes)})"] = rest
+    return counts
+
+
+def _without_classes(root: str, left: dict[str, list[str]]) -> str:
+    """The error that no class folder holds a video."""
+    from s1m_lab.video.reader import SUFFIXES
+
+    there = {_suffix(name) for names in left.values() for name in names if name[-1] != "/"}
+    seen = f"; there are {_some(there)}" if there else ""
+    if there & {".jpg", ".jpeg", ".png", ".bmp"}:
+        seen += " (frames as pictures are not read: join each video's into a file with ffmpeg)"
+    return (
+        f"no class folders with videos in {root}{seen}; put the videos of a class into a folder "
+        f"with its name (videos end in {', '.join(sorted(SUFFIXES))}), or give a table (.csv or "
+        ".parquet) with the columns path and labels"
+    )
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower() or "no suffix"
+
+
+def _some(names: Iterable[str]) -> str:
+    """Up to five names on one line, in order."""
+    names = sorted(map(catalog.one_line, names))
+    return ", ".join(names[:5] + ["…"] * (len(names) > 5))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from s1m_lab.common.paths import is_url
 from s1m_lab.common.storage import list_files
 from s1m_lab.video.container import VideoError
-from s1m_lab.video.reader import SUFFIXES
+from s1m_lab.video.reader import is_video
 
 if TYPE_CHECKING:  # a worker has no catalog, and pandas takes half its start
     import pandas as pd
@@ -76,7 +76,7 @@ def find(
     named: dict[str, list] = {}
     if None in paths or files:
         named = list_files(root)
-    films = [name for name in sorted(named)[::-1] if os.path.splitext(name)[1].lower() in SUFFIXES]
+    films = [name for name in sorted(named)[::-1] if is_video(name)]
     stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in films}
     places = tuple(f"{str(place).rstrip('/')}/" for place in (data, files) if is_url(place))
     addresses = [path for path in paths if path is not None and is_url(path)]

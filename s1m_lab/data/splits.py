@@ -7,17 +7,40 @@ videos where no groups are known. So a split depends on `data_seed` and names al
 """
 
 import hashlib
+import re
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 SPLITS = ("train", "val", "test")
-NAMES = {**dict(zip(SPLITS, SPLITS, strict=True)), "validation": "val", "valid": "val"}
+NAMES = {  # in any case, and with "set" or the like: `Training_Set`
+    "train": "train(ing)?|trn",
+    "val": "val(id(at(e|ion))?)?|dev(elopment)?",
+    "test": "test(ing|s)?|tst|eval(uation)?",
+}
 UNGROUPED = (
     "; no groups are known, so videos of one person or scene may stand in several splits: a table "
     "with a column group keeps them together"
 )
+
+
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """The split that each of `names` means; names that mean none are left out.
+
+    `eval` is test, or val beside another name for test.
+    """
+    found = {
+        name: split
+        for name in names
+        for split, pattern in NAMES.items()
+        if re.fullmatch(rf"({pattern})([ _-]?(set|split|data|videos?))?", name.strip().lower())
+    }
+    evals = {name for name in found if name.strip().lower().startswith("eval")}
+    if "test" in {split for name, split in found.items() if name not in evals}:
+        found |= dict.fromkeys(evals, "val")
+    return found
 
 
 def parse_splits(split: pa.ChunkedArray, source: str) -> pa.Array | None:
@@ -28,13 +51,14 @@ def parse_splits(split: pa.ChunkedArray, source: str) -> pa.Array | None:
     if split.null_count == len(split):
         return None
     values = pc.utf8_lower(pc.utf8_trim_whitespace(pc.fill_null(split, "")))
-    wrong = sorted(set(pc.unique(values).to_pylist()) - set(NAMES))
+    named = meanings(pc.unique(values).to_pylist())
+    wrong = sorted(set(pc.unique(values).to_pylist()) - set(named))
     if wrong:
         raise ValueError(
             f"{source}: split is {', '.join(map(repr, wrong[:5]))} in some rows; "
             "it must be train, val or test in all of them, or left out"
         )
-    return pa.array([NAMES[value] for value in values.to_pylist()])
+    return pa.array([named[value] for value in values.to_pylist()])
 
 
 def complete(rows: pa.Table, data_seed: int) -> tuple[pa.Array, str]:

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from string import ascii_letters, digits
 
@@ -89,7 +90,7 @@ def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFr
         raise ValueError(f"{path} lists no videos")
     rows = pa.Table.from_batches(batches)
     why = np.where(_already_listed(rows), len(BROKEN) - 1, rows["why"].to_numpy())
-    videos = rows.filter(pa.array(why < 0))
+    videos = _drop(rows, np.flatnonzero(why >= 0))
     if not classes:
         highest = pc.max(pc.list_flatten(videos["labels"])).as_py()
         classes = [f"class {n}" for n in range((-1 if highest is None else highest) + 1)]
@@ -317,6 +318,14 @@ def _already_listed(rows: pa.Table) -> np.ndarray:
     twice = np.zeros(len(rows), bool)
     twice[listed] = pd.Series(rows["hash"].to_numpy()[listed]).duplicated()
     return twice
+
+
+def _drop(rows: pa.Table, broken: np.ndarray) -> pa.Table:
+    """The other rows: slices between the few broken ones, which need no copy, or else a copy."""
+    if len(broken) > 1000:
+        return rows.take(pa.array(np.delete(np.arange(len(rows)), broken)))
+    ends = pairwise([-1, *broken, len(rows)])
+    return pa.concat_tables([rows.slice(a + 1, b - a - 1) for a, b in ends])
 
 
 def _count_reasons(why: np.ndarray) -> dict[str, int]:

@@ -11,7 +11,6 @@ import difflib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,7 +21,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s1m_lab.common.paths import is_url
-from s1m_lab.common.storage import list_files
 from s1m_lab.data import catalog, splits
 
 TEXT = ("path", "split", "group", "title")  # columns of a table, beside labels
@@ -43,7 +41,9 @@ def accepts(source: Path | str) -> bool:
     return Path(source).suffix.lower() in (".csv", ".parquet", *LISTS)
 
 
-def read_table(path: Path | str, data_seed: int = 0, known: Iterable[str] = ()) -> pd.DataFrame:
+def read_table(
+    path: Path | str, data_seed: int = 0, known: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """The catalog of a table with `path, labels`, perhaps `split, group, title`.
 
     - A text table (`.csv`, `.tsv`, `.txt`, `.list`) is separated by commas, semicolons, tabs or
@@ -84,9 +84,7 @@ def read_table(path: Path | str, data_seed: int = 0, known: Iterable[str] = ()) 
     columns = {"id": rows["path"], "labels": codes, "path": rows["path"]}
     columns |= {name: rows[name] for name in TEXT[1:] if name in rows.column_names}
     if "split" in columns:
-        # Kinetics' third split is called validate
-        split = pc.replace_substring_regex(columns["split"], r"(?i)^validate\s*$", "val")
-        columns["split"] = splits.parse_splits(split, str(path))
+        columns["split"] = splits.parse_splits(columns["split"], str(path))
     df = catalog.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
     df["path"] = _locate(df["path"].tolist(), path, column, notes)
     twice = df["path"].duplicated()
@@ -275,7 +273,7 @@ def _read_lines(path: Path, text: str, broken: Counter, first: str = "") -> pa.T
             continue
         mark = match["mark"].strip() or ("\t" if "\t" in match["mark"] else " ")
         cells = next(csv.reader([match["labels"]], delimiter=mark, skipinitialspace=True))
-        split = cells.pop() if len(cells) > 1 and cells[-1].lower() in splits.NAMES else None
+        split = cells.pop() if len(cells) > 1 and splits.meanings(cells[-1:]) else None
         if len(cells) > 1 and not all(re.match(NUMBERS, cell) for cell in cells):
             if mark != " ":
                 raise ValueError(
@@ -358,14 +356,13 @@ def _forms(name: str) -> list[str]:
 
 def _index(folder: Path) -> dict[str, list[str]]:
     """The videos below a folder by file name, and by name without suffix, where that is unique."""
-    from s1m_lab.video.reader import SUFFIXES
+    from s1m_lab.video.reader import list_videos
 
     index: dict[str, list[str]] = {}
-    for place in list_files(str(folder)):
+    for place in list_videos(folder)[0]:
         stem, suffix = os.path.splitext(os.path.basename(place))
-        if suffix.lower() in SUFFIXES:
-            index.setdefault(stem, []).append(place)
-            index.setdefault(stem + suffix, []).append(place)
+        index.setdefault(stem, []).append(place)
+        index.setdefault(stem + suffix, []).append(place)
     return {name: places for name, places in index.items() if len(places) == 1}
 
 

@@ -29,7 +29,7 @@ from s1m_lab.common import paths
 from s1m_lab.common.files import exclusive, write_json
 from s1m_lab.data import catalog
 from s1m_lab.pocket import activities
-from s1m_lab.video.reader import SUFFIXES
+from s1m_lab.video.reader import is_video
 
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
 FOLDS = 3
@@ -203,7 +203,7 @@ def _list_files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:
         (label, path.stem.lower()): str(path)
         for folder, label in _class_folders(root, classes).items()
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        if is_video(path.name)
     }
 
 

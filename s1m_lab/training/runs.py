@@ -68,19 +68,27 @@ def load_run(run: str | Path) -> Run:
     if not path.is_dir() and paths.is_path(str(run)):
         path = Path(run)
     if not (path / "config.json").is_file():
-        known = [r.name for r in _all()]
-        near = difflib.get_close_matches(str(run), known, 1)
         raise FileNotFoundError(
-            f"no run named {str(run)!r} in {paths.runs()}"
-            + (f"; did you mean {near[0]!r}?" if near else "")
-            + (f"; there are: {', '.join(known)}" if known else "")
-            + f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
+            f"no run named {str(run)!r} in {paths.runs()}{_nearest(Path(run).name)}"
+            f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
         )
     return Run(path)
 
 
-def _all() -> list[Run]:
-    return [Run(file.parent) for file in sorted(paths.runs().glob("*/config.json"))]
+def _nearest(name: str) -> str:
+    """The runs with names nearest to this one, up to ten, and how many more there are."""
+
+    def unlike(other: str) -> tuple[bool, float, str]:
+        low, high = name.lower(), other.lower()
+        return low not in high, -difflib.SequenceMatcher(None, low, high).ratio(), other
+
+    known = sorted((file.parent.name for file in paths.runs().glob("*/config.json")), key=unlike)
+    if not known:
+        return ""
+    lacks, distance, nearest = unlike(known[0])
+    mean = f"; did you mean {nearest!r}?" if not lacks or distance <= -0.6 else ""
+    more = f" and {len(known) - 10:,} more" if len(known) > 10 else ""
+    return f"{mean}; there are: {', '.join(known[:10])}{more}"
 
 
 def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:

@@ -3,6 +3,7 @@
     info = reader.probe(path)                             # size, rate, duration, decoder
     for clip in reader.segments(path, [0.0, 2.5]): ...    # uint8 16×H×W×3 at 30 frames a second
     for seconds, image in reader.read(path): ...          # the whole video, frame by frame
+    videos, left_out = reader.list_videos(folder)         # what counts as a video in a folder
 
 This is the door for every other room; `container` opens files, `decoders` decodes them. A failure
 is a `VideoError` whose reason is a key of `container.REASONS`.
@@ -16,6 +17,7 @@ both give the same bytes, so PyAV reads everything where decord is not installed
 """
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -24,13 +26,45 @@ from pathlib import Path
 
 import numpy as np
 
+from s1m_lab.common.storage import JUNK, list_files
 from s1m_lab.video.container import VideoError, decode_errors, error_line, lacks_times, open_video
 from s1m_lab.video.decoders import TICK, Av, Decord, pictures_at
 
 SUFFIXES = frozenset(
-    ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif".split()
+    ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif .vob .f4v "
+    ".3g2 .ogm .m1v .m2v .mpe .mpv .m2t .tp .trp .mod .tod .asf .divx .xvid .qt .ismv .mk3d".split()
 )
 LARGEST = 8192 * 8192  # pixels
+
+
+def is_video(name: str) -> bool:
+    """Whether a file of this name, relative to the folder in question, counts as a video.
+
+    It has a suffix of `SUFFIXES`, in any case. No part of it is hidden or left by a system.
+    """
+    known = os.path.splitext(name)[1].lower() in SUFFIXES
+    return known and not any(map(JUNK.fullmatch, name.split("/")))
+
+
+def list_videos(root: Path | str) -> tuple[dict[str, list], dict[str, list[str]]]:
+    """The videos below a folder or an address, and the names that are left out, by reason.
+
+    Videos are relative names with their state (see `storage.list_files`). Links are followed. Left
+    out are "hidden or left by a system" (folders of that kind, and videos) and "no video by the
+    suffix" (other files; a folder that is empty or a link to one listed before ends in a slash).
+
+    Raises OSError for a folder that cannot be read.
+    """
+    listed = list_files(str(root))
+    videos = {name: listed[name] for name in sorted(listed) if is_video(name)}
+    left: dict[str, list[str]] = {"hidden or left by a system": [], "no video by the suffix": []}
+    junk, other = left.values()
+    for name in sorted(listed.keys() - videos.keys()):
+        if not any(map(JUNK.fullmatch, name.split("/"))):
+            other.append(name)
+        elif name.endswith("/") or os.path.splitext(name)[1].lower() in SUFFIXES:
+            junk.append(name)
+    return videos, left
 
 
 @dataclass(frozen=True)

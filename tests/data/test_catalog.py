@@ -2,6 +2,7 @@
 
 import json
 import time
+import unicodedata
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,12 @@ def test_class_folders(tmp_path):
     touch(tmp_path, "a/notes.txt", "a/.hidden.mp4", ".git/x.mp4", "loose.mp4", "empty/readme.md")
     df = folder_reader.read_folder(tmp_path)
     assert df.attrs["classes"] == ["a", "b"] and len(df) == 21
-    assert df.attrs["broken"] == {"in no class folder": 1}
+    assert df.attrs["broken"] == {
+        "in no class folder": 1,
+        "hidden or left by a system (.git/, a/.hidden.mp4)": 2,
+        "in folders without a video, which are no classes: empty (.md)": 1,
+        "without a video's suffix (.txt)": 1,
+    }
     assert splits(df) == {"train": 15, "val": 2, "test": 4}
     for label in (0, 1):
         part = df[[row[0] == label for row in df["labels"]]]
@@ -79,6 +85,124 @@ def test_folders_under_splits(tmp_path):
     df = folder_reader.read_folder(tmp_path)
     assert splits(df) == {"train": 16, "val": 6, "test": 16}
     assert df.attrs["split"] == "train, val and test as given"
+
+
+TWO = {"train": 16, "test": 16}
+
+
+@pytest.mark.parametrize(
+    "folders, split",
+    [
+        ("training testing", TWO),
+        ("Train TEST", TWO),
+        ("train eval", TWO),
+        ("train valid", TWO),
+        ("train dev", TWO),
+        ("train_set test_set", TWO),
+        ("Training-Data Evaluation", TWO),
+        ("train validation test", TWO | {"val": 16}),
+        ("train dev test", TWO | {"val": 16}),
+        ("train val eval", TWO | {"val": 16}),
+        ("train eval test", TWO | {"val": 16}),
+        ("training validation testing", TWO | {"val": 16}),
+    ],
+)
+@pytest.mark.parametrize("inside", [False, True])
+def test_splits_under_the_names_people_use(tmp_path, folders, split, inside):
+    for part in folders.split():
+        places = [f"{c}/{part}" if inside else f"{part}/{c}" for c in "ab"]
+        touch(tmp_path, *(f"{place}/{k}.mp4" for place in places for k in range(8)))
+    df = folder_reader.read_folder(tmp_path)
+    assert df.attrs["classes"] == ["a", "b"] and "as given" in df.attrs["split"]
+    if "val" not in split:  # an eighth of train became val
+        split = {"train": 14, "val": 2, "test": 16}
+    assert splits(df) == split
+    rows = "".join(f"{n}.mp4,x,{part}\n" for n, part in enumerate(folders.split()))
+    (tmp_path / "t.csv").write_text(f"path,labels,split\n{rows}")
+    assert set(table_reader.read_table(tmp_path / "t.csv")["split"]) <= {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    "names, says",
+    [
+        ("train/a/0 test/a/0 extra/a/0", "holds test, train and, beside them, extra"),
+        ("training/a/0 eval/a/0 a/0", "beside them, a"),
+        ("a/train/0 a/test/0 b/other/0", "the classes in .* beside them, other"),
+        ("val/a/0 val/b/0", "of the splits only val is given"),
+        ("set/train/a/0 set/test/a/0", "give .*/set"),
+    ],
+)
+def test_folders_that_are_half_split_are_refused(tmp_path, names, says):
+    touch(tmp_path, *(f"{name}.mp4" for name in names.split()))
+    with pytest.raises(ValueError, match=says):
+        folder_reader.read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["train bus car", "test walk", "training dancing", "eval_x dev"])
+def test_classes_may_be_called_like_a_split(tmp_path, names):
+    touch(tmp_path, *(f"{name}/{k}.mp4" for name in names.split() for k in range(4)))
+    assert folder_reader.read_folder(tmp_path).attrs["classes"] == sorted(names.split())
+
+
+JUNK = (
+    "$RECYCLE.BIN @eaDir .ipynb_checkpoints .Trash-1000 .Trashes __MACOSX #recycle lost+found "
+    ".git .AppleDouble @Recycle FOUND.000"
+)
+
+
+@pytest.mark.parametrize("junk", [*JUNK.split(), "System Volume Information"])
+@pytest.mark.parametrize("place", ["", "a/"])
+def test_junk_of_systems_is_ignored_and_counted(tmp_path, junk, place):
+    touch(tmp_path, "a/0.mp4", "a/1.mp4", "b/0.mp4", "b/Thumbs.db", f"{place}{junk}/x/y.mp4")
+    df = folder_reader.read_folder(tmp_path)
+    assert df.attrs["classes"] == ["a", "b"] and len(df) == 3
+    assert df.attrs["broken"] == {f"hidden or left by a system ({place}{junk}/)": 1}
+
+
+def test_folders_without_a_video_are_named_with_what_they_hold(tmp_path):
+    touch(tmp_path, "disc/0.VOB", "web/0.f4v", "frames/0.jpg", "frames/1.jpg", "old/0.rmvb")
+    (tmp_path / "none").mkdir()
+    df = folder_reader.read_folder(tmp_path)
+    assert df.attrs["classes"] == ["disc", "web"]
+    told = "frames (.jpg), none (empty or read before), old (.rmvb)"
+    assert df.attrs["broken"] == {
+        f"in folders without a video, which are no classes: {told}": 4,
+    }
+    (tmp_path / "disc" / "0.VOB").unlink()
+    (tmp_path / "web" / "0.f4v").unlink()
+    with pytest.raises(ValueError, match="there are .jpg, .rmvb .frames as pictures are not read"):
+        folder_reader.read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["Café", "ü b", "한국", "が"])
+def test_accents_composed_or_not_are_one_class(tmp_path, name):
+    one, other = (unicodedata.normalize(form, name) for form in ("NFC", "NFD"))
+    touch(tmp_path, f"{one}/0.mp4", f"{other}/1.mp4", "x/0.mp4")
+    df = folder_reader.read_folder(tmp_path)
+    assert sorted(df.attrs["classes"]) == sorted([one, "x"]) and len(df) == 3
+    assert len(set(df["path"])) == len(set(df["id"])) == 3
+
+
+def test_a_catalog_that_exists_keeps_its_names_and_numbers(tmp_path):
+    accent = unicodedata.normalize("NFD", "é")
+    touch(tmp_path, *(f"{c}/{k}.mp4" for c in ("1", "2", "10", accent) for k in range(3)))
+    new = folder_reader.read_folder(tmp_path)
+    assert new.attrs["classes"] == ["1", "2", "10", "é"]
+    old = new.copy()
+    old.attrs = new.attrs | {"classes": ["1", "10", "2", accent]}
+    again = folder_reader.read_folder(tmp_path, known=old)
+    assert again.attrs["classes"] == old.attrs["classes"]
+    assert again["id"].equals(new["id"]) and again["split"].equals(new["split"])
+    touch(tmp_path, "3/0.mp4")
+    assert folder_reader.read_folder(tmp_path, known=old).attrs["classes"][1] == "10"
+    longer = ["1", "2", "3", "10", "é"]
+    assert folder_reader.read_folder(tmp_path, known=new).attrs["classes"] == longer
+
+
+def test_numbers_in_class_names_sort_as_numbers(tmp_path):
+    names = ["1", "2", "10", "011", "class 2", "class 10", "x", "x1y2", "x1y10"]
+    touch(tmp_path, *(f"{name}/0.mp4" for name in names))
+    assert folder_reader.read_folder(tmp_path).attrs["classes"] == names
 
 
 def test_a_folder_without_classes_says_what_to_do(tmp_path):

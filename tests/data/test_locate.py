@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 from test_ingest import SMALL, digests, film, status
 
+from s1m_lab import __main__ as command
+from s1m_lab.analysis import overlay
 from s1m_lab.common.storage import Store
-from s1m_lab.data import catalog, locate, table_reader
+from s1m_lab.data import catalog, folder_reader, locate, table_reader
 from s1m_lab.data.ingest import prepare, worker
 from s1m_lab.data.shards import Shards
-from s1m_lab.video import container
+from s1m_lab.training import predict, runs
+from s1m_lab.video import container, reader
 
 
 class Site(http.server.SimpleHTTPRequestHandler):
@@ -325,3 +328,79 @@ def test_memory_is_this_process(home):
     folder = prepare.prepare("memory://films", output="memory://clips", **SMALL)
     assert list(status(folder).values()) == ["ok"] * 4
     assert Shards(folder / "clips", "train").read(0, [0], [0]).shape == (1, 1, 48, 48, 3)
+
+
+def test_ingest_predict_and_catalogs_find_the_same_videos(tmp_path, monkeypatch, capsys):
+    """Links to files and folders, junk, hidden files, upper case, and a link to nowhere."""
+    root, away = tmp_path / "set", tmp_path / "away"
+    good = "run/a.mp4 run/B.MOV run/deep/c.Mkv linked/d.mp4 run/e.avi run/gone.mp4".split()
+    junk = "run/._a.mp4 .Trash-0/a.mp4 $RECYCLE.BIN/b.mp4 run/@eaDir/c.mp4/d.mp4 run/Thumbs.db"
+    junk += " run/.ipynb_checkpoints/a-checkpoint.mp4 __MACOSX/run/._a.mp4 run/notes.txt"
+    for name in [*good[:3], *junk.split(), "../away/d.mp4", "../away/e.avi"]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / "linked").symlink_to(away)
+    (away / "e.avi").rename(tmp_path / "e.avi")
+    (root / "run" / "e.avi").symlink_to(tmp_path / "e.avi")
+    (root / "run" / "gone.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    films = sorted(str(root / name) for name in good)
+
+    df = folder_reader.read_folder(root)
+    assert sorted(df["path"]) == films
+    assert sum(n for why, n in df.attrs["broken"].items() if why.startswith("hidden")) == 6
+
+    asked = []
+    monkeypatch.setattr(runs, "load_run", lambda _: runs.Run(tmp_path))
+    monkeypatch.setattr(predict, "predict_videos", lambda _, files: asked.extend(files) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        command.predict("run", root, None)
+    assert sorted(map(str, asked)) == films
+    out = capsys.readouterr().out
+    assert "left out: 6 hidden or left by a system" in out and "left out: 1 no video" in out
+
+    assert overlay.find_video("none", path=films[0]) == (Path(films[0]).resolve(), [])
+    with pytest.raises(ValueError, match="is a folder; name one video: -p video .*/linked/d.mp4"):
+        overlay.find_video("none", path=str(root))
+
+    names = [Path(name).stem for name in good] + ["._a", "a-checkpoint"]
+    rows = catalog.table({"id": names, "labels": [[0]] * len(names)})
+    named = catalog.frame(rows, classes=["x"], data_seed=0, split="given")
+    places = [source and source.where for source in locate.find(named, tmp_path, files=str(root))]
+    assert sorted(filter(None, places)) == sorted(set(films) - {str(root / "run/gone.mp4")})
+
+
+@pytest.mark.parametrize(
+    "suffix, kind, codec",
+    [
+        (".vob", "vob", "mpeg2video"),
+        (".VOB", "vob", "mpeg2video"),
+        (".f4v", "f4v", "libx264"),
+        (".3g2", "3g2", "libx264"),
+        (".m1v", "mpeg1video", "mpeg1video"),
+        (".m2v", "mpeg2video", "mpeg2video"),
+        (".mpe", "mpeg", "mpeg1video"),
+        (".m2t", "mpegts", "libx264"),
+        (".mod", "mpeg", "mpeg2video"),
+        (".asf", "asf", "wmv2"),
+        (".divx", "avi", "mpeg4"),
+        (".qt", "mov", "libx264"),
+        (".ismv", "ismv", "libx264"),
+        (".mk3d", "matroska", "libx264"),
+    ],
+)
+def test_files_of_cameras_discs_and_old_players_count_and_can_be_read(
+    tmp_path, suffix, kind, codec
+):
+    import av
+
+    path = tmp_path / f"film{suffix}"
+    with av.open(str(path), "w", format=kind) as file:
+        stream = file.add_stream(codec, rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 72, "yuv420p"
+        for tone in range(40):
+            picture = np.full((72, 96, 3), 5 * tone, np.uint8)
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "rgb24")))
+        file.mux(stream.encode())
+    videos, left = reader.list_videos(tmp_path)
+    assert list(videos) == [path.name] and not any(left.values())
+    assert len(list(reader.read(path))) == 40

@@ -306,4 +306,246 @@ def test_new_videos_are_labelled_and_broken_ones_named(lab, films, tmp_path, cap
         pytest.skip("this file system has no names that are not UTF-8")
     table = predict.predict_videos(run, [odd, files[0]])
     assert table["path"].tolist() == [rf"{tmp_path}/\xff.mp4", str(files[0])]
-    assert table["status"][1] == "ok" and table["label1"][1] in run.labels
+    assert table["status"].tolist() == ["ok", "ok"] and table["label1"][0] in run.labels
+
+
+def labels_command(run, folder, *options) -> list[str]:
+    return [sys.executable, "-m", "s1m_lab", "predict", run.name, str(folder), *map(str, options)]
+
+
+def copies(films, folder, count: int):
+    """A folder of so many videos, one of them empty, one with a line break in its name."""
+    folder.mkdir(parents=True)
+    files = sorted(films.rglob("*.mp4"))
+    for n in range(count):
+        shutil.copy(files[n % len(files)], folder / f"{n:04}, so.mp4")
+    shutil.copy(files[0], folder / 'two\nlines and a "quote".mp4')
+    (folder / "0000.mp4").write_bytes(b"")
+    return folder
+
+
+def test_labels_of_a_killed_command_are_resumed(lab, films, tmp_path):
+    """A process ends with SIGKILL; the CSV is that of an undisturbed run, byte for byte."""
+    run = train.train(lab(run="for-new", epochs=1))
+    folder = copies(films, tmp_path / "videos", 40)
+    whole, out = tmp_path / "whole.csv", tmp_path / "labels.csv"
+    subprocess.run(labels_command(run, folder, "--out", whole), check=True)
+    process = subprocess.Popen(labels_command(run, folder, "--out", out))
+    while not out.is_file() or out.read_bytes().count(b"\n") < 15:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.kill()
+    assert process.wait() != 0
+    kept = out.read_bytes()
+    assert 15 <= kept.count(b"\n") < 40 and whole.read_bytes().startswith(kept)
+    out.write_bytes(kept + whole.read_bytes()[len(kept) :][:9])  # half a line
+    before = out.read_bytes()
+    done = subprocess.run(labels_command(run, folder, "--out", out), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert out.read_bytes() == whole.read_bytes() and out.read_bytes().startswith(before)
+    assert "41 of 42 videos labelled · empty 1" in done.stdout
+    assert len(pd.read_csv(out)) == 42
+
+
+def relabel(run, folder, out, monkeypatch, seen: list):
+    """The names that `predict` decodes when it is run on a folder again."""
+    score = predict._score
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            predict, "_score", lambda net, path, *a: seen.append(path.name) or score(net, path, *a)
+        )
+        return __main__.predict(run.name, folder, out)
+
+
+def test_a_finished_csv_is_recognised_and_new_files_are_added(lab, films, tmp_path, monkeypatch):
+    run, seen = train.train(lab(run="for-new", epochs=1)), []
+    folder, out = copies(films, tmp_path / "videos", 3), tmp_path / "labels.csv"
+    assert relabel(run, folder, out, monkeypatch, seen) == 0 and len(seen) == 5
+    first = out.read_bytes()
+    assert relabel(run, folder, out, monkeypatch, seen) == 0 and len(seen) == 5
+    assert out.read_bytes() == first
+    shutil.copy(folder / "0001, so.mp4", folder / "0000b.mp4")
+    assert relabel(run, folder, out, monkeypatch, seen) == 0
+    assert seen[5:] == ["0000b.mp4"] and out.read_bytes().startswith(first)
+
+
+def change_file(folder, out, run):
+    shutil.copy(folder / "0001, so.mp4", folder / "0000.mp4")
+    return folder
+
+
+def remove_file(folder, out, run):
+    (folder / "0001, so.mp4").unlink()
+    return folder
+
+
+def name_another_folder(folder, out, run):
+    return shutil.copytree(folder, folder.parent / "else" / folder.name)
+
+
+def change_weights(folder, out, run):
+    model = run.path / "model.safetensors"
+    weights = runs.load_network(run).state_dict()
+    runs.save_network(model, runs.load_network(run), run.labels, {"other": len(weights)})
+    return folder
+
+
+def edit(folder, out, run):
+    out.write_bytes(out.read_bytes().replace(b"\n", b"\r\n"))
+    return folder
+
+
+def replace(folder, out, run):
+    out.write_text("name,age\nme,7\n")
+    return folder
+
+
+def leave(folder, out, run):
+    return folder
+
+
+CHANGES = {
+    change_file: "0000.mp4, which is not there or has changed",
+    remove_file: "0001, so.mp4, which is not there or has changed",
+    name_another_folder: "0000, so.mp4, which is not there or has changed",
+    change_weights: "holds labels by other weights",
+    edit: "was edited",
+    replace: "was edited",
+    leave: "",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_labels_of_other_files_or_weights_do_not_mix(change, lab, films, tmp_path):
+    copied = shutil.copytree(train.train(lab(run="for-new", epochs=1)).path, tmp_path / "run")
+    run, out = runs.Run(copied), tmp_path / "labels.csv"
+    folder = copies(films, tmp_path / "videos", 3)
+    assert __main__.predict(str(run.path), folder, out) == 0
+    folder = change(folder, out, run)
+    if not CHANGES[change]:
+        assert __main__.predict(str(run.path), folder, out) == 0
+        return
+    before = out.read_bytes()
+    with pytest.raises(FileExistsError) as said:
+        __main__.predict(str(run.path), folder, out)
+    assert str(said.value).endswith(
+        f"{CHANGES[change]}; remove it, or name another file with --out"
+    )
+    assert str(said.value).startswith(str(out)) and out.read_bytes() == before
+
+
+def test_two_folders_of_one_name_get_two_files(lab, films, tmp_path, capsys):
+    run = train.train(lab(run="for-new", epochs=1))
+    files = []
+    for parent in ("a", "b"):
+        folder = copies(films, tmp_path / parent / "videos", 1)
+        for given in (folder, folder / ".." / "videos"):
+            assert __main__.predict(run.name, given, None) == 0
+            files.append(capsys.readouterr().out.strip().rpartition(": ")[2])
+    assert files[0] == files[1] != files[2] == files[3]
+    for file, parent in zip(files[::2], "ab", strict=True):
+        assert file.startswith(f"{run.path}/labels-videos-")
+        paths = pd.read_csv(file)["path"]
+        assert len(paths) == 3 and all(f"/{parent}/videos/" in path for path in paths)
+
+
+def bad_outputs(folder) -> dict:
+    """Outputs that cannot be written, or are something else, and what is said of them."""
+    (folder / "there.csv").write_text("mine\n")
+    (folder / "text").write_text("")
+    os.mkfifo(folder / "pipe")
+    return {
+        folder: "is a folder",
+        folder / "gone" / "labels.csv": "there is no folder for",
+        folder / "text" / "labels.csv": "there is no folder for",
+        folder / ("n" * 300): "cannot be written (File name too long)",
+        "/proc/labels.csv": "cannot be written",
+        folder / "there.csv": "is there already",
+        folder / "pipe": "is there already",
+    }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its files are those of Linux")
+def test_an_output_that_cannot_be_written_is_refused_before_work(lab, films, tmp_path, monkeypatch):
+    run = train.train(lab(run="for-new", epochs=1))
+    for out, why in bad_outputs(tmp_path).items():
+        with monkeypatch.context() as patch:
+            patch.setattr(predict, "_score", None)
+            patch.setattr(sys, "argv", ["s1m_lab", *labels_command(run, films, "--out", out)[3:]])
+            with pytest.raises(SystemExit) as end:
+                __main__.main()
+        assert why in str(end.value) and str(out) in str(end.value)
+        assert "\n" not in str(end.value)
+    assert (tmp_path / "there.csv").read_text() == "mine\n"
+    for good in ("text", "new.csv", "n" * 255):  # an empty file may be written
+        one = films / "rising" / "0.mp4"
+        assert __main__.predict(run.name, one, tmp_path / good) == 0
+        assert len(pd.read_csv(tmp_path / good)) == 1
+
+
+NAMES = ["n" * 246 + ".mp4", "名" * 83 + ".mp4", os.fsdecode(b"\xff" * 240 + b".mp4"), "a\rb.mp4"]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=["ascii", "chinese", "bytes", "return"])
+def test_videos_and_folders_of_any_name_are_labelled(name, lab, films, tmp_path, capsys):
+    run = train.train(lab(run="for-new", epochs=1))
+    try:
+        (tmp_path / name).write_bytes((films / "rising" / "0.mp4").read_bytes())
+        shutil.copytree(films / "rising", tmp_path / "in" / name)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    for given, count in ((tmp_path / name, 1), (tmp_path / "in" / name, 12)):
+        for _ in range(2):
+            assert __main__.predict(run.name, given, None) == 0
+            out = capsys.readouterr().out.strip().rpartition(": ")[2]
+        assert f"/labels-{name[:30]}" in out or "\udcff" in name or "\r" in name
+        table = pd.read_csv(out)
+        assert table["status"].tolist() == ["ok"] * count
+        expected = predict.predict_videos(run, [given] if count == 1 else sorted(given.iterdir()))
+        assert table["path"].tolist() == expected["path"].tolist()
+
+
+def class_folders(films, folder, train_first: bool, extra: int):
+    """Films in class folders, an unreadable one, and `extra` in a folder of no class."""
+    folder = folder / "test" if train_first else folder
+    for label, count in (("falling", 5), ("rising", 3)):
+        (folder / label).mkdir(parents=True)
+        for n in range(count):
+            shutil.copy(films / label / f"{n}.mp4", folder / label)
+    (folder / "falling" / "empty.mp4").write_bytes(b"")
+    (folder / "other").mkdir()
+    for n in range(extra):
+        shutil.copy(films / "rising" / f"{n}.mp4", folder / "other")
+
+
+@pytest.mark.parametrize("split,extra", [(False, 0), (True, 2)])
+def test_a_folder_of_known_classes_is_scored(split, extra, lab, films, tmp_path, capsys):
+    run = train.train(lab(run="for-new", epochs=1))
+    class_folders(films, tmp_path / "films", split, extra)
+    for _ in range(2):  # also when all is labelled
+        assert __main__.predict(run.name, tmp_path / "films", tmp_path / "labels.csv") == 0
+        said = capsys.readouterr().out.splitlines()[-1]
+        table = pd.read_csv(tmp_path / "labels.csv").query("status == 'ok'")
+        known = table[~table["path"].str.contains("/other/")]
+        hit = np.mean([f"/{row.label1}/" in row.path for row in known.itertuples()])
+        assert len(known) == 8 and said.startswith(f"video Hit@1 {hit:.1%} · chance 50.0% · ")
+        assert "largest class (falling) 62.5% · on 8 readable videos in folders of 2 of 2" in said
+        assert ("not scored: 2 in other folders" in said) == bool(extra)
+
+
+def test_a_folder_of_other_names_is_not_scored(lab, films, tmp_path, capsys):
+    run = train.train(lab(run="for-new", epochs=1))
+    shutil.copytree(films / "rising", tmp_path / "films" / "upwards")
+    assert __main__.predict(run.name, tmp_path / "films", tmp_path / "labels.csv") == 0
+    assert "Hit@1" not in capsys.readouterr().out
+
+
+def test_scores_of_folders_count_a_tie_against_the_network(tmp_path):
+    run = runs.Run(tmp_path)
+    (tmp_path / "labels.txt").write_text("cafe\u0301\nb\nc\nd\n", "utf-8")
+    row = {"status": "ok", "label1": "cafe\u0301", "probability1": "0.500000"}
+    tie = row | {"probability2": "0.500000"}
+    sure = row | {"probability2": "0.200000"}
+    rows = {tmp_path / "caf\u00e9" / str(n): r for n, r in enumerate([tie, sure, sure])}
+    said = predict.score_by_folders(run, tmp_path, rows)
+    assert said.startswith("video Hit@1 66.7% · chance 25.0% · ") and "100.0% · on 3" in said
