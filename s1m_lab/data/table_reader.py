@@ -97,8 +97,7 @@ def read_table(
     df["id"] = catalog.unique_ids(df["id"].tolist())
     rows = pa.Table.from_pandas(df, catalog.SCHEMA, preserve_index=False)
     df = catalog.finish(rows, classes, data_seed, broken)
-    if notes:
-        df.attrs["notes"] = notes
+    df.attrs |= {"notes": notes} if notes else {}
     return df
 
 
@@ -130,8 +129,7 @@ def read_rows(path: Path, broken: Counter, notes: list[str]) -> tuple[pa.Table, 
         )
     if twice := [role for role, name in names.items() if found.column_names.count(name) > 1]:
         raise ValueError(f"{path} has several columns {' and '.join(twice)}; rename the others")
-    if renamed := [f"{a} from {b}" for a, b in names.items() if b.strip().lower() != a]:
-        notes.append(f"columns read: {', '.join(renamed)}")
+    notes += [f"{a} is read from {b}" for a, b in names.items() if b.strip().lower() != a]
     if left := [name for name in found.column_names if name.strip() and name not in names.values()]:
         notes.append(f"columns not read: {', '.join(left)}; each label counts for a whole video")
     blank = any(name != name.strip() for name in names.values())
@@ -156,13 +154,10 @@ def _read_text(path: Path, broken: Counter, notes: list[str]) -> pa.Table:
     header = re.split("[\r\n]", text[:100_000], maxsplit=1)[0]
     for mark in (",", ";", "\t", " "):
         names = next(csv.reader([header], delimiter=mark), [])
-        roles = _find_columns(names)
-        if {"path", "labels"} <= set(roles):
+        if {"path", "labels"} <= set(_find_columns(names)):
             break
     else:
         return _read_lines(text, path, broken)
-    if mark == " " and names == [roles["path"], roles["labels"]]:
-        return _read_lines(text[len(header) :], path, broken, header=True)
     if f"{mark} " in header:
         text = re.sub(rf'{re.escape(mark)} +"', f'{mark}"', text)
     return pyarrow.csv.read_csv(
@@ -174,7 +169,7 @@ def _read_text(path: Path, broken: Counter, notes: list[str]) -> pa.Table:
     )
 
 
-def _read_lines(text: str, path: Path, broken: Counter, header: bool = False) -> pa.Table:
+def _read_lines(text: str, path: Path, broken: Counter) -> pa.Table:
     """The rows of a list of `path label` lines, as SlowFast, TSN and MMAction write them.
 
     A path may hold blanks, since it ends with a video's suffix. Labels may be several numbers, and
@@ -189,16 +184,15 @@ def _read_lines(text: str, path: Path, broken: Counter, header: bool = False) ->
     lines = [row for row in text.splitlines() if row.strip()]
     found = pc.extract_regex(pa.array(lines, pa.string()), line)
     good = pc.is_valid(found)
-    if not header and not good[0].as_py():
+    if not good[0].as_py():
         return pa.table({name: [""] for name in lines[0][:200].split(",")})
-    if n := pc.sum(pc.invert(good)).as_py():
-        broken["whose line is no path and label"] += n
+    broken["whose line is no path and label"] += pc.sum(pc.invert(good)).as_py()
     columns = {name: found.filter(good).field(name) for name in ("path", "labels", "split")}
     two = pc.match_substring_regex(columns["labels"], r"^\d+[,;\s]+\d+$")
-    if not header and pc.all(two).as_py():
+    if pc.all(two).as_py():
         raise ValueError(
-            f'{path}: "{lines[0][:100]}" has two numbers, which are two labels or the number of '
-            "frames and a label; write a header: path labels, or path frames labels"
+            f"{path}: two numbers a line are two labels, or the number of frames and a label; "
+            "write a header: path labels, or path frames labels"
         )
     columns["labels"] = pc.utf8_trim(columns["labels"], '"')
     columns["split"] = pc.if_else(pc.equal(columns["split"], ""), None, columns["split"])
@@ -230,8 +224,8 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
     folder) is translated where that leads to a file. With `by_name`, a name that is no path is
     also looked up below the table's folder, where one file has it.
     """
-    folder, lost, index = str(table.parent), [], None
-    is_folder = cache(os.path.isdir)
+    folder, lost = str(table.parent), []
+    is_folder, index = cache(os.path.isdir), cache(_index)
     odd = re.compile(r"^[~/]|^file:|^[a-z]:|[%\\]" + "|^[^/]*$" * by_name, re.I)
     found = [name if is_url(name) else os.path.join(folder, name) for name in names]
 
@@ -251,8 +245,7 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
             forms = [os.path.expanduser(form) for form in forms]
         forms = [os.path.join(folder, form) for form in forms]
         if by_name and "/" not in name:
-            index = _index(folder) if index is None else index
-            forms += index.get(name, [])
+            forms.append(index(folder).get(name, ""))
         there = next(filter(exists, forms), "")
         if not there:
             lost.append(names[n])
@@ -265,19 +258,19 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
     return found
 
 
-def _index(folder: str) -> dict[str, list[str]]:
+def _index(folder: str) -> dict[str, str]:
     """The videos below a folder by file name, where that is unique.
 
     They also go by their name without suffix and without Kinetics' `_<start>_<end>`.
     """
     from s1m_lab.video.reader import list_videos
 
-    index: dict[str, list[str]] = {}
+    index: dict[str, str] = {}
     for place in list_videos(folder)[0]:
         name = os.path.basename(place)
-        for key in (name, re.sub(r"(_\d{6}_\d{6})?\.\w+$", "", name)):
-            index.setdefault(key, []).append(os.path.join(folder, place))
-    return {name: places for name, places in index.items() if len(places) == 1}
+        for key in {name, re.sub(r"(_\d{6}_\d{6})?\.\w+$", "", name)}:
+            index[key] = "" if key in index else os.path.join(folder, place)
+    return index
 
 
 def _split_labels(labels: pa.ChunkedArray) -> pa.Array:
@@ -299,15 +292,12 @@ def _split_labels(labels: pa.ChunkedArray) -> pa.Array:
             rows[n] = match[1].split(",")
     rows = [[name.strip() for name in row] for row in rows]
     names = {name for row in rows for name in row}
-    for name in {name for name in names if re.search("[;,]", name)}:
-        parts = [part.strip() for part in re.split("[;,]", name)]
-        if names.issuperset(parts):
-            rows = [[x for y in row for x in (parts if y == name else [y])] for row in rows]
+    parts = {name: [part.strip() for part in re.split("[;,]", name)] for name in names}
+    parts = {name: several for name, several in parts.items() if names.issuperset(several)}
+    rows = [[part for name in row for part in parts.get(name, [name])] for row in rows]
     left = {re.sub(r"\.0*$", "", name) for row in rows for name in row} - {""}
     if left <= {"-1", "1"} and left != {"1"}:
-        raise ValueError(
-            "no labels but -1 (not labelled) and 1; write classes as 0 and 1, or as names"
-        )
+        raise ValueError("no labels but -1 (not labelled) and 1; write classes as 0 and 1")
     joined = ["|".join(x for x in row if x and not re.fullmatch(r"-1(\.0*)?", x)) for row in rows]
     return pa.array(joined, pa.string()).take(coded.indices)
 
@@ -332,8 +322,7 @@ def label_codes(
         if highest > np.iinfo(np.int16).max:
             raise ValueError(f"label {highest} is beyond the 32,768 classes a dataset may have")
         classes = [f"class {n}" for n in range(highest + 1)]
-        if names.is_file():
-            classes = catalog.read_labels(names)
+        classes = catalog.read_labels(names) if names.is_file() else classes
         if lowest > 0 and highest == len(classes) and notes is not None:
             numbers = [n - 1 for n in numbers]
             notes.append(f"labels run from 1 to {highest}; 1 is the first of {names.name}")
