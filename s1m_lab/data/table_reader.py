@@ -48,9 +48,8 @@ def read_table(
     - Capitals and blanks in the header do not matter; `COLUMNS` has other names of columns.
     - A relative path is relative to the table; see `_locate` for those of other systems.
     - `labels` is a class name, or several joined by `|`, or a list such as `[0, 3]`.
-    - If all labels are whole numbers, they index the `labels.txt` beside the table, from 0 on.
-      Without that file the classes are `class 0`, `class 1`, … Numbers are joined by `|`, `,`, `;`
-      or a space, and `3.0` is 3. The label -1 means "not labelled".
+    - If all labels are whole numbers (joined by `|`, `,`, `;` or a space; `3.0` is 3), they count
+      from 0 in the `labels.txt` beside the table, else as `class 0`, … -1 means "not labelled".
     - A video listed twice gets the labels of both rows. A label named twice counts once.
     - Rows without a path or a label are set aside and counted.
 
