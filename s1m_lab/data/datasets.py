@@ -30,7 +30,7 @@ from s1m_lab.pocket import sports
 # `read` takes the source, a data_seed and the catalog before, or None.
 READERS = {
     "a folder": (folder_reader.accepts, folder_reader.read_folder),
-    "a table (.csv, .parquet)": (table_reader.accepts, table_reader.read_table),
+    "a table (.csv, .tsv, .txt, .list, .parquet)": (table_reader.accepts, table_reader.read_table),
 }
 
 
@@ -154,7 +154,9 @@ def _read(source: Path | str, data_seed: int, known: pd.DataFrame | None) -> pd.
     for accepts, read in READERS.values():
         if accepts(source):
             return read(source, data_seed, known)
-    raise ValueError(f"{source} is neither {' nor '.join(READERS)}")
+    raise ValueError(
+        f"{source} is neither {' nor '.join(READERS)}; save a table of another kind as .csv"
+    )
 
 
 def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
@@ -178,6 +180,7 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
         data_seed = 0 if old is None else old.attrs["data_seed"]
     known = old.iloc[:0] if forget and old is not None else old
     df = _read(source, data_seed, known)
+    notes = df.attrs.pop("notes", [])
     if gone := df.attrs.get("gone"):
         command = f"python -m s1m_lab ingest {shlex.quote(str(source))} --forget"
         print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {command}")
@@ -187,8 +190,30 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
             print(f"{source} has {dropped:,} videos less than it had; their clips go too")
         facts = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
         facts += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-        print(f"{source}: {' · '.join(facts)}", flush=True)
+        print("\n".join([f"{source}: {' · '.join(facts)}", *notes, *_class_notes(df)]), flush=True)
     return df
+
+
+def _class_notes(df: pd.DataFrame) -> list[str]:
+    """A sentence for classes without a video, and for those without one in train."""
+    used = df[["split", "labels"]].explode("labels")
+    trained = set(used.loc[used["split"] == "train", "labels"])
+    numbers = set(used["labels"])
+    notes = []
+    for kind, there in (("video", numbers), ("video in train", trained)):
+        names = [
+            name
+            for n, name in enumerate(df.attrs["classes"])
+            if n not in there and (kind == "video" or n in numbers)
+        ]
+        if names:
+            more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+            hint = "; numbers of labels count from 0" if kind == "video" else ""
+            notes.append(
+                f"{len(names):,} of {len(df.attrs['classes']):,} classes have no {kind}: "
+                f"{', '.join(names[:5])}{more}{hint}"
+            )
+    return notes
 
 
 def _sports1m(source: str, data: str | Path) -> Path:

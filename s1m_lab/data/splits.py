@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 SPLITS = ("train", "val", "test")
 NAMES = {  # in any case, and with "set" or the like: `Training_Set`
     "train": "train(ing)?|trn",
-    "val": "val(id(ation)?)?|dev(elopment)?",
+    "val": "val(id(at(e|ion))?)?|dev(elopment)?",
     "test": "test(ing|s)?|tst|eval(uation)?",
 }
 UNGROUPED = (

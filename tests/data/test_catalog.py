@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
+from s1m_lab.data import catalog, datasets, folder_reader, sports1m, table_reader
 
 
 def touch(root, *names):
@@ -344,7 +344,7 @@ def test_parquet_table(tmp_path, labels):
 @pytest.mark.parametrize(
     "text, says",
     [
-        ("path,label\na.mp4,x\n", "no column labels"),
+        ("path,lapels\na.mp4,x\n", "no column labels.*rename 'lapels' to labels"),
         ("path,labels,split\na.mp4,x,trian\n", "'trian'"),
         ("path,labels,split\na.mp4,x,train\nb.mp4,x,\n", "''"),
         ("path,labels\n,\n", "no row"),
@@ -395,3 +395,245 @@ def test_real_sports1m_list(real_data):
     )
     assert len(classes) == 487 and np.diff(codes.offsets).sum() > len(rows)
     assert time.monotonic() - start < 10
+
+
+# ----------------------------------------------------- tables as people and other tools write them
+
+
+def read(tmp_path, text, name="t.csv", names=(), files=()):
+    """The videos of a table by path, relative to it: their class names; and the catalog."""
+    touch(tmp_path, *files)
+    if names:
+        lines(tmp_path / "labels.txt", *names)
+    (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    df = table_reader.read_table(tmp_path / name)
+    places = [path.removeprefix(f"{tmp_path}/") for path in df["path"]]
+    return dict(zip(places, labels_of(df), strict=True)), df
+
+
+@pytest.mark.parametrize(
+    "cells, wanted",
+    [
+        (['"[0, 3]"', "[1]"], [["class 0", "class 3"], ["class 1"]]),
+        (["[0 3]", "[1]"], [["class 0", "class 3"], ["class 1"]]),
+        (['"(0, 3)"', '"(1,)"'], [["class 0", "class 3"], ["class 1"]]),
+        (["0|3", "1"], [["class 0", "class 3"], ["class 1"]]),
+        (["0;3", "1.0"], [["class 0", "class 3"], ["class 1"]]),
+        (["\"['run', 'jump']\"", "\"['jump']\""], [["run", "jump"], ["jump"]]),
+        (['"[""run"", ""jump""]"', "jump"], [["run", "jump"], ["jump"]]),
+        (['"[run, jump]"', "[jump]"], [["run", "jump"], ["jump"]]),
+        (["run;jump", "run", "jump"], [["run", "jump"], ["run"], ["jump"]]),
+        (['"run, jump"', "run", "jump"], [["run", "jump"], ["run"], ["jump"]]),
+        (['"clean, jerk"', "[misc]", "(other)"], [["clean, jerk"], ["[misc]"], ["(other)"]]),
+        (["\"['run' 'jump']\"", "x"], [["run", "jump"], ["x"]]),
+        (['"[""it\'s"", \'x\']"', "x"], [["it's", "x"], ["x"]]),
+    ],
+)
+def test_labels_as_other_tools_write_them(tmp_path, cells, wanted):
+    rows = [f"{n}.mp4,{cell}" for n, cell in enumerate(cells)]
+    found, df = read(tmp_path, "\n".join(["path,labels", *rows]))
+    assert list(found.values()) == wanted and not df.attrs["broken"]
+
+
+@pytest.mark.parametrize(
+    "cells, names, wanted",
+    [
+        (["0", "-1", '"1,-1"'], "xy", {"0.mp4": ["x"], "2.mp4": ["y"]}),
+        (["0.0", "-1.0", "1.0"], "xy", {"0.mp4": ["x"], "2.mp4": ["y"]}),
+        (["[0]", "[-1]", "[1]"], "xy", {"0.mp4": ["x"], "2.mp4": ["y"]}),
+        (["0", "[]", "1"], "xy", {"0.mp4": ["x"], "2.mp4": ["y"]}),
+        (["run", "-1", "spin -1|-1"], "", {"0.mp4": ["run"], "2.mp4": ["spin -1"]}),
+    ],
+)
+def test_minus_one_is_not_labelled(tmp_path, cells, names, wanted):
+    rows = [f"{n}.mp4,{cell}" for n, cell in enumerate(cells)]
+    found, df = read(tmp_path, "\n".join(["path,labels", *rows]), names=names)
+    assert found == wanted and df.attrs["broken"] == {"not labelled (-1, [])": 1}
+
+
+@pytest.mark.parametrize(
+    "text, files, wanted",
+    [
+        (' path, labels\na.mp4, "x, y"\nb.mp4, z\n', (), {"a.mp4": ["x, y"], "b.mp4": ["z"]}),
+        ("Path,Labels\na.mp4,x\n", (), {"a.mp4": ["x"]}),
+        ("video,label\na.mp4,x\n", (), {"a.mp4": ["x"]}),
+        (",path,labels\n0,a.mp4,x\n", (), {"a.mp4": ["x"]}),
+        ("\tpath\tlabels\n0\ta.mp4\tx\n", (), {"a.mp4": ["x"]}),
+        ("clip_name,clip_path,label\na,v/a.mp4,x\n", (), {"v/a.mp4": ["x"]}),
+        ("clip_name,clip_path,label\na,/v/a.mp4,x\n", ["v/a.mp4"], {"v/a.mp4": ["x"]}),
+        ("file_name,class\na.mp4,x\n", ["v/a.mp4"], {"v/a.mp4": ["x"]}),
+        ("video_name,tag\na,x\nb,y\n", ["v/a.avi", "b.mp4"], {"v/a.avi": ["x"], "b.mp4": ["y"]}),
+        ("filename;Tag\na.mp4;x\n", (), {"a.mp4": ["x"]}),
+        ("label,video,path\nx,no,a.mp4\n", (), {"a.mp4": ["x"]}),
+        (
+            "label,youtube_id,time_start,time_end,split\nx,-bcdefghijk,7,17,validate\n"
+            "y,bbcdefghijk,0,10,train\n",
+            ["v/-bcdefghijk_000007_000017.mp4", "v/bbcdefghijk_000000_000010.mp4"],
+            {
+                "v/-bcdefghijk_000007_000017.mp4": ["x"],
+                "v/bbcdefghijk_000000_000010.mp4": ["y"],
+            },
+        ),
+    ],
+)
+def test_headers_as_people_write_them(tmp_path, text, files, wanted):
+    assert read(tmp_path, text, files=files)[0] == wanted
+
+
+TWO = "ü/a b.mp4,grün\nc.avi,rot\n"
+TWO_READ = {"ü/a b.mp4": ["grün"], "c.avi": ["rot"]}
+
+
+@pytest.mark.parametrize("encoding", "utf-8-sig utf-16 latin-1 cp1252".split())
+@pytest.mark.parametrize("header", ["path,labels\n", "", "\n\npath,labels\n"])
+def test_encodings(tmp_path, encoding, header):
+    found, df = read(tmp_path, (header + TWO).encode(encoding))
+    assert found == TWO_READ
+    noted = any("Windows-1252" in note for note in df.attrs.get("notes", []))
+    assert noted == (encoding in ("latin-1", "cp1252"))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.txt", "t.LIST"])
+@pytest.mark.parametrize("mark", [",", ";", "\t", " ", ", "])
+@pytest.mark.parametrize("header", ["path,labels\n", ""])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_separators(tmp_path, name, mark, header, end):
+    two = TWO.replace("ü/a b.mp4", '"ü/a b.mp4"') if header else TWO  # blanks separate, or not
+    text = (header + two).replace(",", mark).replace("\n", end)
+    assert read(tmp_path, text, name)[0] == TWO_READ
+
+
+@pytest.mark.parametrize(
+    "text, wanted",
+    [
+        ("my v/a b.mp4 0\nc.avi 1\n", {"my v/a b.mp4": ["class 0"], "c.avi": ["class 1"]}),
+        ("a.mp4,1.0\nb.mp4,0.0\n", {"a.mp4": ["class 1"], "b.mp4": ["class 0"]}),
+        ("a.mp4 0 2\nb.mp4 1\n", {"a.mp4": ["class 0", "class 2"], "b.mp4": ["class 1"]}),
+        (
+            "path frames labels\na.mp4 120 0\nb.mp4 130 1\n",
+            {"a.mp4": ["class 0"], "b.mp4": ["class 1"]},
+        ),
+        ('"a, b.mp4","x, y"\nc.mp4,z\n', {"a, b.mp4": ["x, y"], "c.mp4": ["z"]}),
+        ("a.mp4,x,train\nb.mp4,y,test\n", {"a.mp4": ["x"], "b.mp4": ["y"]}),
+        (
+            "https://x.org/watch?v=a 0,1,2\n",
+            {"https://x.org/watch?v=a": [f"class {n}" for n in range(3)]},
+        ),
+    ],
+)
+def test_lists_of_other_tools(tmp_path, text, wanted):
+    found, df = read(tmp_path, text, "train.txt")
+    assert found == wanted and not df.attrs["broken"]
+    if ",train" in text:
+        assert df["split"].tolist() == ["train", "test"]
+
+
+def test_a_line_that_is_no_row_is_counted(tmp_path):
+    found, df = read(tmp_path, "a.mp4 0\nand so on\n\nb.mp4 1\n", "t.txt")
+    assert len(found) == 2 and df.attrs["broken"] == {"whose line is no path and label": 1}
+
+
+@pytest.mark.parametrize(
+    "text, says",
+    [
+        ("vidoe,lable\na.mp4,x\n", "rename 'vidoe' to path; rename 'lable' to labels"),
+        ("path,labels\na.mp4,-1\nb.mp4,1\n", "no labels but -1 .not labelled. and 1"),
+        ("path,labels\na.mp4,-1\n", "no labels but -1 .not labelled. and 1"),
+        ("path,labels\na.mp4,[]\n", "no labels but"),
+        ("path,labels\na.mp4,-2\nb.mp4,1\n", "label -2 is no class"),
+        ("some/dir-1 163 1\n", "no column path.*folders of frames are not read"),
+        ("a.mp4 120 2\nb.mp4 130 1\n", "two numbers.*path frames labels"),
+        ("my v/a.avi\nb.avi\n", "no column path.*with its suffix and its label"),
+        ("a.mp4,x,y\nb.mp4,x,z\n", "no column path and no column labels"),
+        ('path,labels\n"a.mp4,x\nb.mp4,y\n', "cannot be read as a table"),
+        (b"PK\x03\x04\x14\0\0\0\x08\0", "cannot be read: it is empty or no text"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0isom", "cannot be read: it is empty or no text"),
+    ],
+)
+def test_tables_that_are_not_understood_say_what_to_do(tmp_path, text, says):
+    with pytest.raises(ValueError, match=says) as error:
+        read(tmp_path, text)
+    assert str(tmp_path / "t.csv") in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name, file",
+    [
+        (r"my v\a b.mp4", "my v/a b.mp4"),
+        ("my%20v/a%20b.mp4", "my v/a b.mp4"),
+        (r"my%20v\a b.mp4", "my v/a b.mp4"),
+        ("file://{here}/my%20v/a.mp4", "my v/a.mp4"),
+        ("file://localhost{here}/a.mp4", "a.mp4"),
+        ("FILE:{here}/a.mp4", "a.mp4"),
+        ("~/a.mp4", "home/a.mp4"),
+        ("~/a%20b.mp4", "home/a b.mp4"),
+        ("100%.mp4", "100%.mp4"),
+        ("a%20b.mp4", "a%20b.mp4"),
+        (r"a\b.mp4", r"a\b.mp4"),
+    ],
+)
+def test_paths_as_other_systems_write_them(tmp_path, monkeypatch, name, file):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    row = f"path,labels\n{name.format(here=tmp_path)},x\ns3://b/a%20b.mp4,y\n"
+    found, df = read(tmp_path, row, files=[file])
+    assert found == {file: ["x"], "s3://b/a%20b.mp4": ["y"]} and "notes" not in df.attrs
+
+
+@pytest.mark.parametrize(
+    "name",
+    [r"C:\me\a.mp4", "C:/me/a.mp4", "~/no.mp4", "file:///no/a.mp4", "/no/a.mp4", "a%20b.mp4"],
+)
+def test_paths_that_lead_nowhere_stay_and_are_told(tmp_path, name):
+    found, df = read(tmp_path, f"path,labels\n{name},x\nb.mp4,y\n", files=["b.mp4"])
+    assert (
+        len(found) == 2
+        and f"1 paths lead to no file, or to several, as {name};" in df.attrs["notes"][0]
+    )
+
+
+def test_a_video_under_two_spellings_is_one(tmp_path):
+    found, df = read(tmp_path, "path,labels\na b.mp4,x\na%20b.mp4,y\n", files=["a b.mp4"])
+    assert found == {"a b.mp4": ["x", "y"]}
+    assert df.attrs["broken"] == {"of a video already listed (labels joined)": 1}
+
+
+def test_numbers_from_one_on(tmp_path):
+    """They fit `labels.txt` in one way only; without that file, or with gaps, nobody knows."""
+    rows = "path,labels\na.mp4,1\nb.mp4,2\n"
+    assert read(tmp_path, rows)[0] == {"a.mp4": ["class 1"], "b.mp4": ["class 2"]}
+    found, df = read(tmp_path, rows, names="xy")
+    assert found == {"a.mp4": ["x"], "b.mp4": ["y"]} and "from 1 to 2" in df.attrs["notes"][0]
+    assert read(tmp_path, rows, names="xyz")[0] == {"a.mp4": ["y"], "b.mp4": ["z"]}
+    with pytest.raises(ValueError, match="t.csv: label 2 is beyond the 2 classes"):
+        read(tmp_path, "path,labels\na.mp4,0\nb.mp4,2\n", names="xy")
+
+
+def test_moments_are_not_read(tmp_path):
+    df = read(tmp_path, "video,label,start,end\na.mp4,x,0,3\n", files=["a.mp4"])[1]
+    assert "not read: start, end; each label counts for a whole video" in df.attrs["notes"][-1]
+
+
+@pytest.mark.parametrize(
+    "rows, says",
+    [
+        ([f"{n}.mp4,{n % 3 + 1}" for n in range(9)], "1 of 4 classes have no video: class 0;"),
+        (
+            ["a.mp4,7", "b.mp4,1990", "c.mp4,7"],
+            "1,989 of 1,991 classes have no video: class 0, ",
+        ),
+        (
+            ["a.mp4,x,train", "b.mp4,x,train", "c.mp4,y,test"],
+            "1 of 2 classes have no video in train: y\n",
+        ),
+        ([f"{n}.mp4,{n % 3}" for n in range(9)], ""),
+    ],
+)
+def test_classes_without_videos_are_told(tmp_path, capsys, monkeypatch, rows, says):
+    monkeypatch.setenv("S1M_HOME", str(tmp_path / "home"))
+    header = f"path,labels{',split' * rows[0].endswith('train')}"
+    folder = datasets.listed(lines(tmp_path / "t.csv", header, *rows))
+    printed = capsys.readouterr().out
+    assert says in printed and ("classes have no" in printed) == bool(says)
+    assert "notes" not in catalog.load_catalog(folder).attrs
+    datasets.listed(tmp_path / "t.csv")
+    assert capsys.readouterr().out == ""

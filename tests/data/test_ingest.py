@@ -467,9 +467,13 @@ def test_what_cannot_be_prepared_says_what_to_do(home, tmp_path, monkeypatch):
         prepare.prepare("pocket", files=str(tmp_path / "films"))
     with pytest.raises(FileNotFoundError, match="no folder or table"):
         prepare.prepare(tmp_path / "nowhere")
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(ValueError, match="neither a folder nor a table"):
-        prepare.prepare(tmp_path / "notes.txt")
+    for name, says in (
+        ("notes.md", "neither a folder nor a table"),
+        ("notes.txt", "no column path"),
+    ):
+        (tmp_path / name).write_text("x")
+        with pytest.raises(ValueError, match=says):
+            prepare.prepare(tmp_path / name)
     assert not list((home / "data").glob("*"))  # nothing is left behind
 
 
