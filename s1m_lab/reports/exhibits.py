@@ -97,6 +97,7 @@ def cleaned(nb: "NotebookNode", of: str) -> "NotebookNode":
     for cell in nb.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
         if cell.cell_type == "code":
+            cell.source = cell.source.rstrip()  # papermill's own cell ends in an empty line
             cell.outputs = [o for o in cell.outputs if "widget" not in "".join(o.get("data", {}))]
             for output in cell.outputs:
                 if "metadata" in output:
