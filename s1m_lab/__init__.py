@@ -23,7 +23,7 @@ __version__ = "0.1.0"
 
 # The public functions and the module that holds each; a module is imported when it is first used.
 _PUBLIC = {
-    "build": "models",
+    "build": "training.networks",
     "prepare": "data.ingest.prepare",
     "load_statuses": "data.ingest.prepare",
     "load_catalog": "data.catalog",

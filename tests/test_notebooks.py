@@ -79,7 +79,9 @@ def test_every_parameter_is_checked_before_anything_is_loaded(cells):
     assert cells[2].source.startswith(("import ", "from "))
     assert "parameters.check(" in cells[3].source
     asked = {}
-    names = {"RECIPES": {}, "models": type("", (), {"NAMES": []}), "str": str}
+    names = {"RECIPES": {}, "WAYS": [], "str": str}
+    names["networks"] = type("", (), {"names": list})
+    names["torchvision_models"] = type("", (), {"NAMES": []})
     names["parameters"] = type("", (), {"check": lambda **allowed: asked.update(allowed)})
     exec("\n".join(cells[3].source.partition("\nconfig")[:1]), names)
     assert set(asked) == set(defaults)

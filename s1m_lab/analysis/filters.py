@@ -190,6 +190,11 @@ Streams = dict[str, np.ndarray]
 
 def first_layer(net) -> Streams:
     """The filters of conv1 by stream, N×3×T×11×11 (`models.TimeConv` stacks T as channels)."""
+    if net.name not in models.NAMES:
+        raise ValueError(
+            f"{net.name} lacks the layer of 11×11 pixels whose filters are measured here; name a "
+            "run of one of the sixteen networks: -p run <run>"
+        )
     weights = {s: tower.conv1.weight.detach().cpu().numpy() for s, tower in net.towers.items()}
     return {stream: _unstack(weight) for stream, weight in weights.items()}
 

@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 import torch
 
-from s1m_lab import models, paper
+from s1m_lab import paper
 from s1m_lab.analysis import run_groups, transfer
 from s1m_lab.analysis.comparisons import AGREES
 from s1m_lab.analysis.evidence import HIT1, Evidence, Row, compare_hit1
 from s1m_lab.analysis.intervals import interval
 from s1m_lab.analysis.run_groups import SCORES
+from s1m_lab.training import networks
 from s1m_lab.training.runs import Run
 
 
@@ -88,13 +89,13 @@ def _costs(row: Row) -> dict[str, Any]:
 def multiply_adds(run: Run) -> float:
     """The multiplications (each with its addition) of one clip in a run's network."""
     settings, counted = run.config["settings"], []
-    net = models.build(settings["model"], len(run.labels), settings["width"], settings["size"])
+    net = networks.build(settings["model"], len(run.labels), settings["width"], settings["size"])
 
     def count(layer, inputs, output):  # of the layers with weights; not of normalisation
         counted.append(layer.weight.numel() * output.numel() / len(layer.weight))
 
     for layer in net.modules():
-        if isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+        if isinstance(layer, torch.nn.Conv2d | torch.nn.Conv3d | torch.nn.Linear):
             layer.register_forward_hook(count)
     with torch.no_grad():
         net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop))

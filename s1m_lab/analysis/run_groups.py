@@ -17,11 +17,13 @@ import pandas as pd
 
 from s1m_lab import models, paper
 from s1m_lab.common import paths
+from s1m_lab.training import networks, torchvision_models
 from s1m_lab.training.config import RECIPES
 from s1m_lab.training.runs import Run, load_run
 
 SCORES = ("clip_hit1", "video_hit1", "video_hit5")
 OWN = ("model", "seed", "run", "precision", "deterministic")  # settings that may differ in a table
+TORCHVISION = (*OWN, *torchvision_models.FIXED)  # of a run of torchvision's, from one of ours
 # Settings that may differ between runs tuned in one way; `epochs` only from fold to fold.
 PER_FOLD = {*OWN, "data", "clips", "fold", "start", "weights", "epochs"}
 
@@ -40,7 +42,7 @@ def find(data: str, names: str = "") -> Found:
     Runs count that were trained alike but for network and seed: of several such groups the one with
     most networks, then most runs. Of two runs of one network and seed the first by name counts.
     Named runs all count, and the table is of their dataset. Networks that are not in the paper get
-    a row after its own.
+    a row after its own, torchvision's the last, which may differ in width and size too.
 
     Raises:
         FileNotFoundError: a named run is not there, or not finished.
@@ -57,21 +59,27 @@ def find(data: str, names: str = "") -> Found:
         known = sorted({run.results["data"] for run in finished()})
         there = ", ".join(known) or "nothing yet"
         print(f"no finished run on {data!r}; there are runs on: {there}")
-    rows = list(dict.fromkeys([*paper.ROWS, *models.NAMES]))
+    rows = list(dict.fromkeys([*paper.ROWS, *networks.names()]))
     unknown = {run.name: run.results["model"] for run in runs if run.results["model"] not in rows}
     aside = {name: f"this code has no network {model!r}" for name, model in unknown.items()}
     runs = [run for run in runs if run.name not in unknown]
     others = sorted({run.results["model"] for run in runs} - set(paper.ROWS))
+    others.sort(key=lambda row: row in torchvision_models.NAMES)
     by_row: dict[str, list[Run]] = {row: [] for row in (*paper.ROWS, *others)}
     features = [run for run in runs if run.results["model"] == "histograms"]
-    for group in (features, [run for run in runs if run not in features]):
-        alike = group if named else trained_alike(group)
+    theirs = [run for run in runs if run.results["model"] in torchvision_models.NAMES]
+    ours = [run for run in runs if run not in features + theirs]
+    for group, like, vary in (
+        (features, features, OWN),
+        (ours, ours, OWN),
+        (theirs, ours or theirs, TORCHVISION),
+    ):
+        first = trained_alike(like)[:1]
         for run in group:
             row = by_row[run.results["model"]]
             twin = next((other for other in row if _seed(other) == _seed(run)), None)
-            if run not in alike:
-                why = differing_settings(run, alike[0])
-                aside[run.name] = f"trained otherwise than {alike[0].name}: {why}"
+            if not named and (why := differing_settings(run, first[0], vary)):
+                aside[run.name] = f"trained otherwise than {first[0].name}: {why}"
             elif twin is None:
                 row.append(run)
             elif named:
@@ -254,7 +262,9 @@ def _unlike_recipe(found: Found) -> dict[str, Any]:
         return {}
     settings = runs[0].config["settings"]
     defaults = {"recipe": "pocket"} | RECIPES[settings["recipe"]]._asdict()
-    keys = ("recipe", "epochs", "batch_size", "lr", "width", "size")
+    keys = ["recipe", "epochs", "batch_size", "lr"]
+    if settings["model"] in models.NAMES:
+        keys += ["width", "size"]
     return {k: settings[k] for k in keys if settings.get(k, defaults[k]) != defaults[k]}
 
 

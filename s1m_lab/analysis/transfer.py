@@ -40,9 +40,8 @@ SURE = ["least", "most", "verdict", "best", "ties"]
 
 def way(run: Run) -> str:
     """The name of a run's way in a table: how it was tuned; for torchvision's, the network."""
-    model = run.results["model"]
-    if model in torchvision_models.NAMES:
-        return torchvision_models.display_name(model)
+    if (start := run.results.get("start")) in torchvision_models.NAMES:
+        return torchvision_models.display_name(start)
     return run.results["tune"]
 
 

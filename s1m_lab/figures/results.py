@@ -27,7 +27,7 @@ from s1m_lab.models import split_name
 if TYPE_CHECKING:
     from IPython.display import HTML
 
-MARKERS = {"multires": "s", "fovea": "^", "context": "v"}  # of a view
+MARKERS = {"multires": "s", "fovea": "^", "context": "v", "kinetics": "P"}  # by a name's end
 # Mark and colour of a verdict; the word stands beside them.
 MARKS = {
     comparisons.AGREES: ("✓", "#1B7F4B"),

@@ -31,6 +31,7 @@ from s1m_lab.models import split_name
 PAPER, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
 COLOURS = {"single": "#0072B2", "early": "#E69F00", "late": "#009E73", "slow": "#D55E00"}
 COLOURS |= {"histograms": "#7A5195", "average": INK}  # rows of Table 1 without a fusion
+COLOURS |= {"r3d_18": "#56B4E9", "mc3_18": "#8C564B", "r2plus1d_18": "#B8A800"}
 OTHER = "#CC79A7"  # a fusion that has no colour here yet
 # a number of the paper
 RING: dict[str, Any] = {"color": PAPER, "fillstyle": "none", "markeredgewidth": 1.5}

@@ -10,7 +10,7 @@ from math import ceil
 from typing import NamedTuple
 
 from s1m_lab import models
-from s1m_lab.training import runs
+from s1m_lab.training import networks, runs, torchvision_models
 
 
 class Recipe(NamedTuple):
@@ -53,7 +53,9 @@ class TrainConfig:
 
     data: str = _setting("pocket", "a dataset's name, or a path to videos or to a table of them")
     model: str = _setting(
-        "slow", f"{', '.join(models.FUSIONS)}, alone or with -multires, -fovea or -context"
+        "slow",
+        f"{', '.join(models.FUSIONS)}, alone or with -multires, -fovea or -context; torchvision's "
+        "r3d_18, mc3_18, r2plus1d_18, or with -kinetics, which downloads weights",
     )
     recipe: str = _setting("pocket", "pocket learns in minutes, paper does as printed")
     epochs: int = _setting(0, "passes over the training clips (0: the recipe's)")
@@ -72,7 +74,7 @@ class TrainConfig:
 
     def __post_init__(self):
         for name, known in (
-            ("model", models.NAMES),
+            ("model", networks.names()),
             ("recipe", list(RECIPES)),
             ("precision", PRECISIONS),
         ):
@@ -87,7 +89,11 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "lr", "width", "size", "few"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is below 0")
-        if self.size:
+        if self.model in torchvision_models.NAMES:
+            for name, fixed in torchvision_models.FIXED.items():
+                if (value := getattr(self, name)) not in (0, fixed):
+                    raise ValueError(f"{name} {value}: {self.model} has one {name}; leave it at 0")
+        elif self.size:
             models.check_size(self.size)
         if self.run:
             runs.check_name(self.run)
@@ -95,9 +101,10 @@ class TrainConfig:
     def resolved(self, clips: int = 0) -> "TrainConfig":
         """With the recipe's values in place of zeros, for that many training clips."""
         recipe = RECIPES[self.recipe]
-        zeros = {
-            name: value for name, value in recipe._asdict().items() if not vars(self).get(name, 1)
-        }
+        values = recipe._asdict()
+        if self.model in torchvision_models.NAMES:
+            values |= torchvision_models.FIXED
+        zeros = {name: value for name, value in values.items() if not vars(self).get(name, 1)}
         config = replace(self, **zeros)
         if self.epochs or not clips:
             return config

@@ -21,7 +21,6 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
-from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive
 from s1m_lab.data import loader
@@ -31,6 +30,7 @@ from s1m_lab.data.shards import Shards
 from s1m_lab.training import (
     distributed,
     frozen_features,
+    networks,
     predict,
     runs,
     top_layers,
@@ -48,8 +48,8 @@ VERSION = 1  # raise it when the same features and settings give other weights
 class Tuning(NamedTuple):
     """The settings of a tuning.
 
-    `start` is a run of any of the sixteen networks, trained on any classes; its width and size are
-    kept. It may also be one of `torchvision_models.NAMES`, of which only the top is tuned.
+    `start` is a run of any network, trained on any classes; its width and size are kept. It may
+    also be one of `torchvision_models.NAMES`, of which only the top is tuned.
     """
 
     way: str  # one of WAYS
@@ -120,8 +120,12 @@ def _start(tuning: Tuning) -> _Start:
         return _Start(tuning.start, weights, tuning.start, "pocket", 1.0, size)
     run = runs.load_run(tuning.start)
     own, weights, recipe = runs.network_facts(run), runs.weights_digest(run), _recipe(run)
-    name = "" if tuning.way == "scratch" else run.name
-    return _Start(name, weights, own["model"], recipe, own["width"], own["size"])
+    if tuning.way == "top3" and own["model"] in torchvision_models.NAMES:
+        raise ValueError(f"{own['model']} has no hidden layers: tune scratch, top or all, not top3")
+    name, model = run.name, own["model"]
+    if tuning.way == "scratch":
+        name, model = "", model.removesuffix("-kinetics")
+    return _Start(name, weights, model, recipe, own["width"], own["size"])
 
 
 def _recipe(run: runs.Run) -> str:
@@ -172,7 +176,7 @@ def _tune_top(tuning: Tuning, folder: Path, start: _Start, about: dict) -> runs.
         }
         state, best = top_layers.search(run, net, layer, features, shards)
         net.load_state_dict(best, strict=False)
-        _save(run, net, best, state["best"])
+        runs.save_network(run.path / "model.safetensors", net, run.labels, state["best"])
         found = top_layers.probabilities(net, features["test"], layer)
         index = predict.clip_index(shards["test"])
         predict.write_predictions(run, "test", index, net.classes, found)
@@ -184,17 +188,9 @@ def _tune_top(tuning: Tuning, folder: Path, start: _Start, about: dict) -> runs.
 
 def _network(tuning: Tuning, start: _Start, classes: int):
     """The network of the start, with a new last layer."""
-    if start.model in torchvision_models.NAMES:
-        return torchvision_models.build(start.model, classes, tuning.seed)
-    net = models.build(start.model, classes, start.width, start.size, tuning.seed)
-    runs.load_all_but_last_layer(net, runs.load_run(tuning.start))
+    net = networks.build(start.model, classes, start.width, start.size, tuning.seed)
+    if tuning.start not in torchvision_models.NAMES:
+        runs.load_all_but_last_layer(net, runs.load_run(tuning.start))
+    elif torchvision_models.is_published(tuning.start):
+        torchvision_models.load_published(net)
     return net
-
-
-def _save(run: runs.Run, net, best: dict, numbers: dict) -> None:
-    """Write `model.safetensors`: the whole network; of torchvision's only the last layer, ours."""
-    path = run.path / "model.safetensors"
-    if not isinstance(net, torchvision_models.VideoNetwork):
-        return runs.save_network(path, net, run.labels, numbers)
-    about = {"model": net.name, "classes": net.classes, "labels": run.labels, "numbers": numbers}
-    runs.save_weights(path, best, about | {"start": run.config["settings"]["start"]})

@@ -32,7 +32,6 @@ import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 
-from s1m_lab import models
 from s1m_lab.common import system
 from s1m_lab.common.files import atomic, exclusive, fingerprint, write_array, write_json
 from s1m_lab.common.progress import Progress
@@ -118,7 +117,7 @@ def fixed_views(
 
 @torch.no_grad()
 def probabilities(
-    net: models.Network, shards: Shards, precision: str, threads: int, passes: int
+    net, shards: Shards, precision: str, threads: int, passes: int
 ) -> Iterator[np.ndarray]:
     """The class probabilities of all clips of a split, in order: float32 B×K at a time.
 
@@ -142,9 +141,7 @@ def probabilities(
     net.train()
 
 
-def validate(
-    net: models.Network, shards: Shards, precision: str, threads: int
-) -> tuple[float, float]:
+def validate(net, shards: Shards, precision: str, threads: int) -> tuple[float, float]:
     """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
     if not len(shards):
         return float("nan"), float("nan")

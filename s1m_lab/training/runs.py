@@ -230,10 +230,10 @@ def load_network(run: Run):
     """The network of the best validation epoch, on the CPU; errors are those of `network_facts`."""
     from safetensors.torch import load_file
 
-    from s1m_lab import models
+    from s1m_lab.training import networks
 
     about = network_facts(run)
-    net = models.build(about["model"], about["classes"], about["width"], about["size"])
+    net = networks.build(about["model"], about["classes"], about["width"], about["size"])
     net.load_state_dict(load_file(run.path / "model.safetensors"))
     return net.eval()
 
@@ -241,20 +241,17 @@ def load_network(run: Run):
 def network_facts(run: Run) -> dict:
     """The facts that `save_network` wrote: `model`, `classes`, `width`, `size`, …
 
-    Raises ValueError for a run without one of the sixteen networks: the histogram baseline sees no
-    frames, and of torchvision's networks only the last layer is saved.
+    Raises ValueError for a run without a network: the histogram baseline sees no frames, and of
+    torchvision's networks older runs saved the last layer alone.
     """
     from safetensors import safe_open
 
-    from s1m_lab import models
+    from s1m_lab.training import networks
 
-    settings = run.config["settings"]
-    if (model := settings["model"]) not in models.NAMES:
+    if (model := run.config["settings"]["model"]) not in networks.names():
         what = f"is of {model}, a network that this code does not have"
         if model == "histograms":
             what = "classifies histograms of hand-made features"
-        elif "tune" in settings:
-            what = f"is the last layer of {model}, a network of torchvision's"
         raise ValueError(
             f"run {run.name!r} {what}; it has no network of the lab's that sees frames. Name a run "
             "of one: papermill notebooks/03_train.ipynb out.ipynb"
@@ -263,7 +260,13 @@ def network_facts(run: Run) -> dict:
     if not path.is_file():
         raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat its command")
     with safe_open(path, "pt") as file:
-        return json.loads(file.metadata()["s1m_lab"])
+        about = json.loads(file.metadata()["s1m_lab"])
+    if "size" not in about:
+        raise ValueError(
+            f"run {run.name!r} holds only the last layer of {model}; remove {run.path} and repeat "
+            "its command, which saves the whole network"
+        )
+    return about
 
 
 def weights_digest(run: Run) -> str:

@@ -1,29 +1,62 @@
 """torchvision's video models behind our `Network` interface, as a user's alternative to ours.
 
     net = build("r3d_18", classes=101, seed=0)       # random weights
-    net = build("r3d_18-kinetics", classes=101)      # downloads those of Kinetics-400
+    net = build("r3d_18-kinetics", classes=101)      # the same network,
+    load_published(net)                              # with the weights of Kinetics-400
 
-`pooled` gives their last features and `fc8` is a new last layer, so that `frozen_features` and
-`top_layers` take them as they take `models.Network`. They see all 16 frames of a clip, at 30 a
+`pooled` gives their last features and `fc8` is a new last layer, so that `train`, `frozen_features`
+and `top_layers` take them as they take `models.Network`. They see all 16 frames of a clip, at 30 a
 second, 112×112 of 128×128 pixels, each colour standardised as in torchvision's own transform. One
 clip takes r3d_18 some 40 billion multiplications: use a GPU.
 """
 
+from copy import deepcopy
+from pathlib import Path
+
 import torch
+import torch.distributed.nn
 from torch import Tensor, nn
 
 from s1m_lab.models import MEAN, Dropout, drop
+from s1m_lab.training import distributed
 
-NAMES = ("r3d_18", "r3d_18-kinetics", "r2plus1d_18", "r2plus1d_18-kinetics")
+NAMES = tuple(f"{n}{end}" for n in ("r3d_18", "mc3_18", "r2plus1d_18") for end in ("", "-kinetics"))
 FEATURES = 512  # the last ones
 SIZE, CROP = 109, 112  # frames of 128×128 are stored for a size of 109
+FIXED = {"width": 1.0, "size": SIZE}  # settings that all of them have
 MEAN_AND_SPREAD = (0.43216, 0.394666, 0.37645), (0.22803, 0.22145, 0.216989)  # of colours, 0…1
+
+
+def is_published(name: str) -> bool:
+    """Whether a network of that name starts from published weights."""
+    return name in NAMES and name.endswith("-kinetics")
 
 
 def display_name(name: str) -> str:
     """A name for tables, with the origin of the weights."""
     known, _, trained = name.partition("-")
     return f"{known}, Kinetics-400" if trained else f"{known}, random weights"
+
+
+class BatchNorm(nn.BatchNorm3d):
+    """Batch normalisation over the global batch, whatever share of it this process has."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x and the result are b×C×T×H×W."""
+        if not self.training or distributed.rank_and_ranks()[1] == 1:
+            return super().forward(x)
+        axes, add_up = (0, 2, 3, 4), torch.distributed.nn.all_reduce  # with a gradient
+        count = distributed.all_reduce(torch.tensor(x[:, 0].numel(), device=x.device))
+        mean = add_up(x.float().sum(axes)) / count
+        centred = x - mean[:, None, None, None]
+        variance = add_up(centred.square().sum(axes)) / count
+        with torch.no_grad():  # as PyTorch does: the running variance is that of a sample
+            sample = {"running_mean": mean, "running_var": variance * count / (count - 1)}
+            for name, value in sample.items():
+                self.get_buffer(name).lerp_(value, float(self.momentum or 0))
+            self.get_buffer("num_batches_tracked").add_(1)
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        return (centred * scale[:, None, None, None] + self.bias[:, None, None, None]).to(x.dtype)
 
 
 class VideoNetwork(nn.Module):
@@ -36,7 +69,7 @@ class VideoNetwork(nn.Module):
     def __init__(self, name: str, classes: int, body: nn.Module):
         super().__init__()
         self.name, self.classes, self.frames = name, classes, tuple(range(16))
-        self.size, self.crop = SIZE, CROP
+        self.width, self.size, self.crop = FIXED["width"], SIZE, CROP
         self.body = body
         self.fc8 = nn.Linear(FEATURES, classes)
         self.register_buffer("scale", torch.tensor(1 / 255))
@@ -57,25 +90,58 @@ class VideoNetwork(nn.Module):
 
 
 def build(name: str, classes: int, seed: int = 0) -> VideoNetwork:
-    """Build a network of torchvision with a new last layer.
+    """Build a network of torchvision with a new last layer and random weights, those of `seed`.
 
-    A name `…-kinetics` downloads the weights that were trained on Kinetics-400 (no pickled code is
-    run). Otherwise the weights are random, a function of `seed`. Raises ValueError for a name not
-    in `NAMES`.
+    Raises ValueError for a name not in `NAMES`.
     """
-    from torchvision.models import get_model, get_model_weights
+    from torchvision.models import get_model
 
     if name not in NAMES:
         raise ValueError(f"no network named {name!r}; there are: {', '.join(NAMES)}")
-    known, _, trained = name.partition("-")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body = get_model(known, weights=None)
-        if trained:
-            known = get_model_weights(known).DEFAULT
-            body.load_state_dict(known.get_state_dict(check_hash=True, weights_only=True))
+        body = get_model(name.partition("-")[0], weights=None)
         body.fc = nn.Identity()
         net = VideoNetwork(name, classes, body)
+    for module in body.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.__class__ = BatchNorm  # the same weights, other sums
     nn.init.normal_(net.fc8.weight, std=0.01, generator=torch.Generator().manual_seed(seed))
     nn.init.zeros_(net.fc8.bias)
     return net
+
+
+def load_published(net: VideoNetwork) -> None:
+    """Load the weights of Kinetics-400 below the last layer: torch hub's, or downloaded to there.
+
+    No pickled code is run. Raises OSError, which says what to put where, if there are none.
+    """
+    from torchvision.models import get_model_weights
+
+    published = get_model_weights(net.name.partition("-")[0]).DEFAULT
+    file = Path(torch.hub.get_dir(), "checkpoints", published.url.rpartition("/")[2])
+    try:
+        weights = published.get_state_dict(check_hash=True, weights_only=True)
+        net.body.load_state_dict({k: v for k, v in weights.items() if not k.startswith("fc.")})
+    except Exception as error:  # no network, or a file that is something else
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise OSError(
+            f"the weights of {net.name} could not be loaded ({why}); download {published.url} "
+            f"elsewhere and put it at {file}"
+        ) from None
+
+
+def summary(net: VideoNetwork):
+    """As `models.summary`: columns `layer`, `shape` (of one clip) and `parameters`."""
+    import pandas as pd
+
+    body = deepcopy(net.body).to("meta")  # computes shapes and nothing else
+    x = torch.empty(1, 3, len(net.frames), net.crop, net.crop, device="meta")
+    rows = [("frame (input)", x, 0)]
+    for layer in ("stem", "layer1", "layer2", "layer3", "layer4"):
+        module = getattr(body, layer)
+        x = module(x)  # B×C×T×H×W
+        rows.append((layer, x, sum(p.numel() for p in module.parameters())))
+    shapes = [(layer, "×".join(map(str, x[0].movedim(1, 0).shape)), n) for layer, x, n in rows]
+    shapes.append(("fc8", str(net.classes), sum(p.numel() for p in net.fc8.parameters())))
+    return pd.DataFrame(shapes, columns=["layer", "shape", "parameters"])

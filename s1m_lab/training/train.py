@@ -29,7 +29,7 @@ from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
 from s1m_lab.data.shards import Shards
-from s1m_lab.training import distributed, predict, runs
+from s1m_lab.training import distributed, networks, predict, runs, torchvision_models
 from s1m_lab.training.config import RECIPES, Recipe, TrainConfig
 
 VERSION = 2  # raise it when the same settings give other weights
@@ -164,7 +164,9 @@ class Trainer:
         self.precision, self.threads = machine["precision"], machine["threads"]
         self.net = self.build_network()
         self.optimizer = torch.optim.SGD(
-            parameter_groups(self.net, config.start),
+            parameter_groups(
+                self.net, config.start or torchvision_models.is_published(config.model)
+            ),
             config.lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.decay,
@@ -187,14 +189,18 @@ class Trainer:
         self.progress = Progress(f"training {config.model}", self.steps, "steps", self.state.step)
         self.losses: list[torch.Tensor] = []  # of the steps since the last row
         self.last_row = replace(self.state)
+        self.first_step = 0.0  # when it ended, s
 
-    def build_network(self) -> models.Network:
+    def build_network(self):
         """The network on its device, with the weights it starts from."""
         config, classes = self.config, len(self.run.labels)
-        net = models.build(config.model, classes, config.width, config.size, config.seed)
-        net.scale.fill_(self.recipe.scale)
+        net = networks.build(config.model, classes, config.width, config.size, config.seed)
+        if config.model in models.NAMES:
+            net.scale.fill_(self.recipe.scale)
         if config.start:
             runs.load_all_but_last_layer(net, runs.load_run(config.start))
+        elif torchvision_models.is_published(config.model):
+            torchvision_models.load_published(net)
         return net.to(self.world.device)
 
     def load_checkpoint(self) -> State:
@@ -230,6 +236,7 @@ class Trainer:
         state = self.state
         state.step, state.clips = state.step + 1, state.clips + self.batch_size
         self.losses.append(loss)
+        self.estimate(loss)
         epoch_ends = state.step % self.epoch_steps == 0
         row_ends = epoch_ends or state.step % ROW == 0
         mean_loss = mean_over_processes(self.losses) if row_ends else None
@@ -243,6 +250,21 @@ class Trainer:
                 self.save_checkpoint()
             self.progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
         self.clock = time.perf_counter()
+
+    def estimate(self, loss: torch.Tensor) -> None:
+        """After the third step, print what those that are left take; the first one is slower."""
+        done, left = self.state.step - self.progress.first, self.steps - self.state.step
+        if done not in (1, 3) or not left or self.world.rank:
+            return
+        loss.item()  # waits for a GPU
+        now = time.perf_counter()
+        if done == 3:
+            minutes = left * (now - self.first_step) / 2 / 60
+            self.progress.say(
+                f"{left:,} steps of {self.batch_size} clips are left: about {minutes:,.1f} min at "
+                "the speed of the first ones, without validation and scoring"
+            )
+        self.first_step = now
 
     def write_row(self, epoch: int, lr: float, *losses: float | None) -> None:
         """Write a row of metrics.csv: the steps since the last row."""
@@ -274,7 +296,8 @@ class Trainer:
     def save_checkpoint(self) -> None:
         """A checkpoint. With the 1st, 2nd, 4th, 8th …, the first layer is kept for good (04)."""
         step, every, weights = self.state.step, self.recipe.checkpoint, self.net.state_dict()
-        if step % every == 0 and (step // every).bit_count() == 1:
+        keeps_filters = self.config.model in models.NAMES
+        if keeps_filters and step % every == 0 and (step // every).bit_count() == 1:
             first = {k: v for k, v in weights.items() if k.endswith(".conv1.weight")}
             runs.save_weights(self.run.path / "filters" / f"{step:08d}.safetensors", first)
         momenta = {
@@ -360,7 +383,7 @@ def step_dropout(share: float, seed: int, plan: loader.Plan) -> models.Dropout:
     return models.Dropout(share, torch.from_numpy(keys))
 
 
-def parameter_groups(net, start: str, trained: Sequence[str] = ("",)) -> list[dict]:
+def parameter_groups(net, start: str | bool, trained: Sequence[str] = ("",)) -> list[dict]:
     """The optimizer's groups of parameters, each with its share of the learning rate.
 
     Only layers whose names begin with one of `trained` are in them. With a `start`, the layers that

@@ -246,6 +246,49 @@ def test_a_network_that_the_paper_lacks_has_its_row(made, home, monkeypatch):
     assert np.isnan(row["video_hit1_paper"]) and row["gain_low"] > 0
 
 
+def test_torchvisions_networks_stand_beneath_the_papers(made, home):
+    """In rows of their own, if they were trained alike but for width and size; in no claim."""
+    labels, counts = made
+    before, judged = table1(), claims.judge(collect(run_groups.find("pocket"), draws=20))
+    fixed = {"width": 1.0, "size": 109}
+    found = known(labels, counts, 0.99)
+    for name in ("r3d_18-kinetics", "mc3_18", "single-fovea", "slow-multires"):
+        more = fixed if "_18" in name else {}
+        save(home, name, 0, found, labels, counts, settings=more)
+    save(home, "r3d_18", 0, found, labels, counts, "long", settings={**fixed, "epochs": 9})
+    now = run_groups.find("pocket")
+    assert now.aside == {"long": "trained otherwise than pocket-early-s1: epochs 9, not 5"}
+    table = table1()
+    assert list(table.index) == [*paper.ROWS, "slow-multires", "mc3_18", "r3d_18-kinetics"]
+    row = table.loc["mc3_18"]
+    hit = runs.load_run("pocket-mc3_18-s0").results["video_hit1"]
+    assert row["video_hit1"] == pytest.approx(hit) and np.isnan(row["video_hit1_paper"])
+    papers = [row for row in paper.ROWS if row != "single-fovea"]
+    pd.testing.assert_frame_equal(
+        table.loc[papers].drop(columns="first"), before.loc[papers].drop(columns="first")
+    )
+    shown = claims.judge(collect(now, draws=20)).set_index("id")["parts"]
+    names = [part.what for parts in shown for part in parts]
+    assert "slow-multires: video − clip" in names and not any("_18" in name for name in names)
+    assert len(shown["slow"]) == len(judged.set_index("id")["parts"]["slow"]) + 1
+    costs = draw_costs(table, {"single": 1e6, "mc3_18": 4e10, "r3d_18-kinetics": 4e10})
+    texts = [text.get_text() for text in costs.legends[0].get_texts()]
+    assert texts == ["single", "mc3_18", "r3d_18-kinetics"]
+
+
+def test_torchvisions_networks_alone_are_compared_and_commands_are_ours(home):
+    labels, counts = films()
+    for name, epochs in (("mc3_18", 1), ("r3d_18", 1), ("r2plus1d_18", 3)):
+        more = {"width": 1.0, "size": 109, "epochs": epochs}
+        save(home, name, 0, known(labels, counts, 0.5), labels, counts, settings=more)
+    found = run_groups.find("pocket")
+    assert set(names(found)) == {"mc3_18", "r3d_18"} and set(found.aside) == {
+        "pocket-r2plus1d_18-s0"
+    }
+    command = "papermill notebooks/03_train.ipynb out.ipynb -p model slow -p epochs 1"
+    assert run_groups.command(found, "slow") == command
+
+
 def test_named_runs_count_as_they_are(made, home):
     labels, counts = made
     wide = save(home, "early", 3, known(labels, counts, 0.9), labels, counts, "wide",
