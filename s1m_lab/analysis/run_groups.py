@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from s1m_lab import models, paper
+from s1m_lab import paper
 from s1m_lab.common import paths
 from s1m_lab.training import networks, torchvision_models
 from s1m_lab.training.config import RECIPES
@@ -248,22 +248,25 @@ def command(found: Found, row: str, seed: int = 0) -> str:
     notebook = "08_histograms" if row == "histograms" else "03_train"
     parameters: dict[str, Any] = {} if found.data == "pocket" else {"data": found.data}
     if row != "histograms":
-        parameters |= {"model": row} | _unlike_recipe(found)
+        parameters |= {"model": row} | _unlike_recipe(found, row)
     if seed:
         parameters["seed"] = seed
     words = " ".join(f"-p {key} {shlex.quote(str(value))}" for key, value in parameters.items())
     return f"papermill notebooks/{notebook}.ipynb out.ipynb {words}".rstrip()
 
 
-def _unlike_recipe(found: Found) -> dict[str, Any]:
-    """The parameters of `03_train` in which the found runs differ from its defaults."""
+def _unlike_recipe(found: Found, model: str) -> dict[str, Any]:
+    """The parameters of `03_train` in which the found runs differ from its defaults.
+
+    Without width and size where one of the networks is torchvision's.
+    """
     runs = [run for row, own in found.runs.items() if row != "histograms" for run in own]
     if not runs:
         return {}
     settings = runs[0].config["settings"]
     defaults = {"recipe": "pocket"} | RECIPES[settings["recipe"]]._asdict()
     keys = ["recipe", "epochs", "batch_size", "lr"]
-    if settings["model"] in models.NAMES:
+    if not {model, settings["model"]} & {*torchvision_models.NAMES}:
         keys += ["width", "size"]
     return {k: settings[k] for k in keys if settings.get(k, defaults[k]) != defaults[k]}
 

@@ -259,7 +259,10 @@ def test_torchvisions_networks_stand_beneath_the_papers(made, home):
     now = run_groups.find("pocket")
     assert now.aside == {"long": "trained otherwise than pocket-early-s1: epochs 9, not 5"}
     table = table1()
-    assert list(table.index) == [*paper.ROWS, "slow-multires", "mc3_18", "r3d_18-kinetics"]
+    theirs = ["mc3_18", "r3d_18", "r3d_18-kinetics"]
+    assert list(table.index) == [*paper.ROWS, "slow-multires", *theirs]
+    command = "papermill notebooks/03_train.ipynb out.ipynb -p model r3d_18"
+    assert table.loc["r3d_18", "command"] == command, "without the width and size of ours"
     row = table.loc["mc3_18"]
     hit = runs.load_run("pocket-mc3_18-s0").results["video_hit1"]
     assert row["video_hit1"] == pytest.approx(hit) and np.isnan(row["video_hit1_paper"])
