@@ -91,7 +91,7 @@ def locked(
         data_seed: governs the split; None keeps that of before.
         workers: processes that render a pocket dataset.
         forget: drop videos that left the source folder. By default they keep their place, classes
-            and clips, since a disk may be away for a moment. Rows of a table are dropped at once.
+            and clips, since a disk may be unmounted. Rows of a table are dropped at once.
 
     Raises:
         FileNotFoundError: there is no such dataset, folder or table.
@@ -112,7 +112,7 @@ def locked(
 def _locked_folder(folder: Path) -> Iterator[None]:
     """Lock a folder. If the block fails and has written nothing there, the folder is removed.
 
-    Whoever waits for the lock sees that its file is gone, and takes a new one (filelock does).
+    A process that waits for the lock then makes a new lock file (filelock does).
     """
     with exclusive(folder):
         try:

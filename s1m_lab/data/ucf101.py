@@ -210,12 +210,7 @@ def _list_files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:
 # ---------------------------------------------------------------------------- datasets of the folds
 
 
-def dataset(
-    data: str | Path = "pocket101",
-    fold: int = 1,
-    lists: str = "",
-    clips: int | dict | None = None,
-) -> Path:
+def dataset(data: str | Path = "pocket101", fold: int = 1, lists: str = "") -> Path:
     """The dataset folder of a fold of UCF-101, with its catalog up to date; clips are not made.
 
     Args:
@@ -224,7 +219,6 @@ def dataset(
         fold: 1 to 3.
         lists: the folder of the official lists. By default `data`, a folder `ucfTrainTestlist` in
             it, or either in its parent.
-        clips: segments per video, for all splits or by split, in place of the dataset's default.
 
     Its `dataset.json` holds `categories` (classes by group), `fold`, `folds` and `ingest`.
 
@@ -242,10 +236,10 @@ def dataset(
         raise FileNotFoundError(
             f"no folder {source}; data is pocket101, or the path of UCF-101's class folders"
         )
-    return _write_fold(paths.dataset(f"{ref.folder.name}-fold{fold}"), source, fold, lists, clips)
+    return _write_fold(paths.dataset(f"{ref.folder.name}-fold{fold}"), source, fold, lists)
 
 
-def lost(folder: Path) -> pd.DataFrame:
+def count_lost(folder: Path) -> pd.DataFrame:
     """Videos without clips, one row per class that has such: columns `missing` and `unreadable`.
 
     The clips of the fold must have been made.
@@ -265,16 +259,13 @@ def make_pocket101(name: str, data_seed: int | None = None, workers: int | None 
     return _write_fold(paths.dataset(name), source, int(name[-1]) if "-" in name else 1)
 
 
-def _write_fold(folder: Path, source: Path, fold: int, lists: str = "", clips=None) -> Path:
+def _write_fold(folder: Path, source: Path, fold: int, lists: str = "") -> Path:
     """Write the catalog and the description of a fold, each only if it has changed."""
     own = paths.read_description(source)
     df = read_ucf101(lists or source, source, fold, own.get("data_seed", 0))
     df["path"] = _relative(df["path"], folder)
     about = {"categories": categories(df.attrs["classes"]), "ingest": INGEST} | own
     about |= {"fold": int(fold), "folds": FOLDS}
-    if clips is not None:
-        clips = dict.fromkeys(("train", "val", "test"), clips) if isinstance(clips, int) else clips
-        about["ingest"] = about["ingest"] | {"clips": about["ingest"]["clips"] | clips}
     with exclusive(folder):
         if paths.read_description(folder) != about:
             write_json(folder / "dataset.json", about, indent=1, ensure_ascii=False)

@@ -136,11 +136,12 @@ def clean(text: object, length: float = 40) -> str:
 
 
 def format_number(value: float) -> str:
-    """1133158 is `1,133,158`, 0.04989 is `0.0499`, an unknown number is `–`."""
+    """1133158 is `1,133,158`, 0.04989 is `0.0499`, −12.04 is `−12.0`, an unknown number is `–`."""
     if pd.isna(value):
         return "–"
-    whole = isinstance(value, int | np.integer) or abs(value) >= 100
-    return f"{value:,.0f}" if whole else f"{value:,.3g}"
+    whole = abs(value) >= 100 or value == round(value)
+    text = f"{value:,.0f}" if whole else f"{value:#.3g}".rstrip(".")
+    return text.replace("-", "−")
 
 
 def format_seconds(seconds: float) -> str:
@@ -200,7 +201,7 @@ def show_image(ax: Axes, frame: np.ndarray) -> None:
 
 
 @styled
-def nothing(title: str) -> Figure:
+def draw_nothing(title: str) -> Figure:
     """A figure that is one line of text, for where there is nothing to draw."""
     fig, ((ax,),) = new_figure(1, 1, 0.45)
     ax.axis("off")

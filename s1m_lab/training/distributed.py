@@ -90,9 +90,10 @@ def begin_or_resume(
 ) -> dict:
     """Begin a run on a dataset or resume it, and set up this process; returns the machine's facts.
 
-    They are decided by rule, never by timing: bf16 where it pays, threads for each process. A run
-    keeps the precision and threads it began with, so that it ends in the same bits. Other changes
-    of the machine are printed. A `precision` among the settings goes first.
+    The facts follow from rules, never from timing: bf16 where it is fast, and the cores divided by
+    the processes as threads. A `precision` in the settings overrides the argument. A resumed run
+    keeps its precision and threads, so that it ends in the same bits. Other changes of the machine
+    are printed.
     """
     precision = settings.get("precision", precision)
     if precision == "auto":

@@ -76,8 +76,8 @@ def search(
 ) -> tuple[dict, dict[str, Tensor]]:
     """Train every remaining trial; returns the state of the run and the best weights by name.
 
-    `features` and `shards` hold the clips of `train` and `val`. The best epoch of the best trial
-    has the higher Hit@1 on the validation clips, of equals the lower loss.
+    `features` and `shards` hold the clips of `train` and `val`. A higher Hit@1 on the validation
+    clips is better, or the same one with a lower loss.
     """
     settings, trained = run.config["settings"], TRAINED[layer]
     for name, p in net.named_parameters():

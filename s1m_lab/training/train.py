@@ -6,8 +6,8 @@
 `Trainer.fit` is the loop. Around it stand the set-up, the learning rate as a function of the step
 (`rate_share`), and the bookkeeping after each step: log, validation, checkpoint.
 
-A training is a function of its settings. Repeated, it resumes and ends in the same bits. On more
-processes it sees the same clips, crops and masks in the same global batches.
+A training is a function of its settings. Repeated, it resumes and ends in the same bits. More
+processes train on the same clips, crops and masks in the same global batches.
 """
 
 import time
@@ -74,8 +74,8 @@ class State:
     def improve(self, epoch: int, loss: float, hit1: float) -> bool:
         """Whether an epoch is the best so far; if not, the plateau schedule cuts the rate.
 
-        Best is the higher Hit@1 on the validation clips, of equals the lower loss. Without
-        validation clips (both nan) every epoch is.
+        A higher Hit@1 on the validation clips is better, or the same one with a lower loss. Without
+        validation clips (both nan) every epoch is the best.
         """
         if hit1 < self.best_hit1 or (hit1 == self.best_hit1 and loss >= self.best_loss):
             self.cuts += 1
@@ -85,7 +85,7 @@ class State:
 
 
 class Trainer:
-    """One training: its run is known once it is made, `train` begins, resumes or returns it.
+    """One training. It names its `run` at once; `train` begins, resumes or returns that run.
 
     Args:
         config: the settings; zeros stand for the recipe's values.
@@ -257,8 +257,8 @@ class Trainer:
     def validate(self, epoch: int) -> tuple[float | None, float | None]:
         """Loss and Hit@1 on the validation clips, and the weights saved if they are the best.
 
-        Where epochs are short, as with few videos, most are not validated (None, None): as many
-        clips must have been trained on as are validated.
+        An epoch is not validated (None, None) until as many clips have been trained on, since the
+        last validation, as are validated. So with few videos most epochs are not.
         """
         state = self.state
         if state.clips - state.judged < len(self.val_clips) and state.step < self.steps:

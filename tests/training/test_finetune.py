@@ -23,7 +23,6 @@ from s1m_lab.figures.transfer import (
     _gains_at_both_ends,
     draw_classes,
     draw_curve,
-    draw_groups,
     draw_standings,
     summarize,
 )
@@ -467,7 +466,7 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
 
 def test_tables_are_those_of_plain_loops(lab):
     several = [lab(way, fold) for fold in (1, 2) for way in ("scratch", "top", "all")]
-    assert list(transfer.hits(several)) == ["scratch", "top", "all"]
+    assert list(transfer.hit_table(several)) == ["scratch", "top", "all"]
     table = transfer.standings(transfer.hit1_by_seed(several))
     for way in table.index:
         each = [r.results["video_hit1"] for r in several if r.results["tune"] == way]
@@ -494,7 +493,6 @@ def test_tables_are_those_of_plain_loops(lab):
     np.testing.assert_allclose(own["gain"], own["top"] - own["scratch"])
     for figure in (
         draw_standings(table),
-        draw_groups(fourth),
         draw_classes(own.reset_index(), "top"),
         draw_curve(transfer.curve([lab("scratch", few=1), *several]), 1 / 3),
     ):
@@ -545,7 +543,7 @@ def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):
 
 
 def standings(*seeds: pd.DataFrame, same: bool = False) -> pd.DataFrame:
-    """Of what `transfer.hits` gives for the runs of each seed."""
+    """Of what `transfer.hit_table` gives for the runs of each seed."""
     counted = np.array([transfer._counts(hits) for hits in seeds])
     ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
     return transfer.standings({way: intervals.resample_ratios(own) for way, own in ways}, same)
