@@ -49,12 +49,12 @@ def summarize(table: pd.DataFrame) -> str:
 
 
 def _gain_over_scratch(row: pd.Series) -> str:
-    """`: +7.6 points over scratch (+4.0 to +11.1)`, with the range over seeds; "" if not known."""
+    """`: +7.6 points against scratch (+4.0 to +11.1)`, with the range over seeds; "" if not known."""
     if np.isnan(row["gain"]):
         return ""
     gain, low, high, least, most = (with_unit(row[k], "points") for k in (*GAIN, "least", "most"))
     seeds = f", by seed {least} to {most}" if row["most"] > row["least"] else ""
-    return f": {gain} points over scratch ({low} to {high}{seeds})"
+    return f": {gain} points against scratch ({low} to {high}{seeds})"
 
 
 @style.styled

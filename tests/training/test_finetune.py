@@ -598,7 +598,7 @@ def test_the_stranger_and_titles_are_said():
 @pytest.mark.parametrize(
     ("gain", "finding"),
     [
-        (0.05, "Best tuned: top layer (60.0%): +5.0 points over scratch"),
+        (0.05, "Best tuned: top layer (60.0%): +5.0 points against scratch"),
         (-0.05, "Training from scratch (65.0%) beats tuning, at best top layer (60.0%): −5.0"),
         (np.nan, "Tuning the top layer classifies 60.0% of videos correctly"),
     ],
@@ -659,7 +659,7 @@ def test_seeds_that_drew_the_videos_are_compared_with_themselves():
 def test_the_finding_tells_what_seeds_differ_by():
     first, second = twins(scratch=0.4, top=0.5), twins(scratch=0.4, top=0.9)
     text = summarize(standings(first, second))
-    assert "+30.0 points over scratch (" in text and ", by seed +10.0 to +50.0)" in text
+    assert "+30.0 points against scratch (" in text and ", by seed +10.0 to +50.0)" in text
     assert "by seed" not in summarize(standings(first))
 
 
