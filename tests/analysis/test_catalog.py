@@ -451,6 +451,8 @@ def test_words_for_numbers():
     assert style.format_seconds(math.nan) == "unknown"
     assert style.format_number(1133158) == "1,133,158" and style.format_number(0.04989) == "0.0499"
     assert style.format_number(68179.5) == "68,180" and style.format_number(math.nan) == "–"
+    assert style.format_number(-12.04) == "−12.0" and style.format_number(99.97) == "100"
+    assert style.format_number(12.0) == "12" and style.format_number(math.inf) == "inf"
 
 
 @pytest.fixture(scope="module")
@@ -513,4 +515,4 @@ def test_frames_of_pocket_are_small_pictures(home):
     frames = figures_catalog.thumbnails(folder, each=2)
     assert 4 <= len(frames) <= 16 and all(1 <= len(some) <= 2 for some in frames.values())
     for address in sum(frames.values(), []):
-        assert address.startswith("data:image/jpeg;base64,") and len(address) < 8000
+        assert address.startswith("data:image/webp;base64,") and len(address) < 8000
