@@ -49,7 +49,7 @@ def summarize(table: pd.DataFrame) -> str:
 
 
 def _gain_over_scratch(row: pd.Series) -> str:
-    """`: +7.6 points against scratch (+4.0 to +11.1)`, with the range over seeds; "" if not known."""
+    """`: +7.6 points against scratch (+4.0 to +11.1)` and the range over seeds; "" if unknown."""
     if np.isnan(row["gain"]):
         return ""
     gain, low, high, least, most = (with_unit(row[k], "points") for k in (*GAIN, "least", "most"))
