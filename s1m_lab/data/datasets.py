@@ -23,7 +23,7 @@ import pandas as pd
 from s1m_lab import __version__
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
-from s1m_lab.data import catalog, folder_reader, splits, sports1m, table_reader
+from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
 from s1m_lab.pocket import sports
 
 # How each kind of source becomes a catalog; the first reader that accepts a source reads it.
@@ -189,7 +189,7 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
     if df is old:
         print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
         return df
-    summary = summarise(df)
+    summary = catalog.summarise(df)
     df.attrs.pop("notes", None)
     if gone := df.attrs.get("gone"):
         command = f"python -m s1m_lab ingest {shlex.quote(str(source))} --forget"
@@ -212,50 +212,6 @@ def _read_again(
     if data_seed is None:
         data_seed = 0 if old is None else old.attrs["data_seed"]
     return _read(source, data_seed, old.iloc[:0] if forget and old is not None else old), old
-
-
-def summarise(df: pd.DataFrame) -> list[str]:
-    """What a catalog holds, a line each: videos by class and split, what is left out, and notes."""
-    classes, videos = df.attrs["classes"], df["labels"].explode().value_counts()
-    each = [f"{name} {videos.get(n, 0):,}" for n, name in enumerate(classes)]
-    of_split = df["split"].value_counts()
-    counts = " · ".join(f"{split} {of_split.get(split, 0):,}" for split in splits.SPLITS)
-    plural = "class" if len(classes) == 1 else "classes"
-    lines = [
-        f"{len(df):,} videos, {len(classes):,} {plural}: {_some(each, 20)}",
-        f"{counts} ({df.attrs['split']})",
-    ]
-    lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
-    return lines + df.attrs.get("notes", []) + class_notes(df)
-
-
-def class_notes(df: pd.DataFrame, what: str = "video") -> list[str]:
-    """A sentence for a single class, and for classes without a row in all, train or test."""
-    classes, used = df.attrs["classes"], df[["split", "labels"]].explode("labels")
-    of_split = {split: set(used.loc[used["split"] == split, "labels"]) for split in splits.SPLITS}
-    there = set().union(*of_split.values())
-    notes = []
-    if len(there) == 1:
-        name = classes[min(there)]
-        notes.append(f"every {what} is of class {name}, so any score is 100 %; add another class")
-    for kind, numbers in {
-        what: set(range(len(classes))) - there,
-        f"{what} in train": there - of_split["train"],
-        f"{what} in test": there - of_split["test"],
-    }.items():
-        if numbers:
-            some = _some([classes[n] for n in sorted(numbers)], 5)
-            hint = "; numbers of labels count from 0" if kind == "video" else ""
-            notes.append(
-                f"{len(numbers):,} of {len(classes):,} classes have no {kind}: {some}{hint}"
-            )
-    return notes
-
-
-def _some(names: list[str], most: int) -> str:
-    """The first names on one line, and the number of the others."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
 
 
 def _sports1m(source: str, data: str | Path) -> Path:

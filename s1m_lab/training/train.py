@@ -24,7 +24,7 @@ from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, require_space
 from s1m_lab.common.progress import Progress
-from s1m_lab.data import datasets, loader
+from s1m_lab.data import catalog, loader
 from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
@@ -192,7 +192,7 @@ class Trainer:
     def print_class_notes(self) -> None:
         """Print which classes cannot be learnt or tested, if any."""
         if self.world.rank == 0:
-            for note in datasets.class_notes(prepare.readable(self.folder), "readable video"):
+            for note in catalog.class_notes(prepare.readable(self.folder), "readable video"):
                 print(note, flush=True)
 
     def build_network(self) -> models.Network:

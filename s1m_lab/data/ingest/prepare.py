@@ -213,7 +213,7 @@ def _summarise(folder: Path) -> list[str]:
         more = f": {row['meaning']}, such as {row['example']}" if row["example"] else ""
         lines.append(f"{status} {row['videos']:,}{more}")
     lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
-    return lines + datasets.class_notes(readable(folder), "readable video")
+    return lines + catalog.class_notes(readable(folder), "readable video")
 
 
 def _copy_notes(df: pd.DataFrame, sources: list[Source | None]) -> list[str]:
@@ -245,7 +245,7 @@ def preview(
     sources = locate.find(df, folder, files, fetch, str(data))
     _check_sources(sources, df, folder, files)
     there = np.array([bool(source and source.state) for source in sources])
-    lines = datasets.summarise(df) + _copy_notes(df, sources)
+    lines = catalog.summarise(df) + _copy_notes(df, sources)
     if not there.all():
         row = df[~there].iloc[0]
         example = row["id"] if pd.isna(row["path"]) else row["path"]
