@@ -65,7 +65,7 @@ INGEST = {"clips": {"train": 50, "val": 20, "test": 20}}  # §4.3: 50 a video; t
 def read_ucf101(
     lists: str | Path, videos: str | Path = "", fold: int = 1, data_seed: int = 0
 ) -> pd.DataFrame:
-    """The catalog of one fold of UCF-101: 13,320 rows.
+    """The catalog of one fold of UCF-101: 13,320 rows where all class folders are there.
 
     Args:
         lists: the folder of the official lists.
@@ -74,8 +74,9 @@ def read_ucf101(
         fold: 1 to 3.
         data_seed: governs which eighth of the groups of each class moves from train to val.
 
-    `group` is the class and group of a clip (`Fencing-g07`). A listed clip without a file keeps its
-    row, with a null path. `.attrs["missing"]` counts these by class, `.attrs["unlisted"]` files
+    `group` is the class and group of a clip (`Fencing-g07`). Classes without a file are left out,
+    unless there are no class folders. Any other listed clip without a file keeps its row, with a
+    null path. `.attrs["missing"]` counts these by class, `.attrs["unlisted"]` files
     without a line, and `broken` has both sums.
 
     Raises ValueError for a fold without lists, a line of no class, and a group on both sides.
@@ -100,6 +101,11 @@ def read_ucf101(
     _check_groups(rows, folder, fold)
     root = _find_videos(folder, str(videos or ""), classes)
     files = _list_files(root, classes) if root else {}
+    kept = sorted({label for label, _ in files} or range(len(classes)))
+    absent = ~rows["label"].isin(kept)
+    lacking = len(classes) - len(kept)
+    broken[f"listed, of {lacking} classes without a file (left out)"] = absent.sum()
+    rows = rows[~absent]
     unlisted = Counter(classes[label] for label, _ in set(files) - set(rows["key"]))
     missing = Counter(classes[key[0]] for key in rows["key"] if root and key not in files)
     broken["listed, but without a file (they stay)"] = missing.total()
@@ -108,12 +114,13 @@ def read_ucf101(
     columns = {
         "id": rows["id"],
         "split": rows["split"],
-        "labels": [[label] for label in rows["label"]],
+        "labels": [[kept.index(label)] for label in rows["label"]],
         "title": names_of + ", " + rows["group"] + ", " + rows["clip"],
         "path": [files.get(key) for key in rows["key"]],
         "group": names_of + "-" + rows["group"],
     }
-    df = catalog.finish(catalog.table(columns), classes, data_seed, broken)
+    there = [classes[n] for n in kept]
+    df = catalog.finish(catalog.table(columns), there, data_seed, broken)
     df.attrs["fold"] = fold
     df.attrs["missing"] = dict(sorted(missing.items()))
     df.attrs["unlisted"] = dict(sorted(unlisted.items()))
@@ -142,11 +149,12 @@ def read_classes(path: Path) -> list[str]:
 
 
 def categories(classes: list[str]) -> dict[str, list[str]]:
-    """Which of `classes` belong to each of the five categories of UCF-101."""
+    """Which of `classes` belong to each of the five categories of UCF-101; none is empty."""
     own = {name.lower(): name for name in classes}
     return {
         category: [own[name.lower()] for name in names if name.lower() in own]
         for category, names in CATEGORIES.items()
+        if any(name.lower() in own for name in names)
     }
 
 
@@ -270,8 +278,7 @@ def _write_fold(folder: Path, source: Path, fold: int, lists: str = "") -> Path:
         if paths.read_description(folder) != about:
             write_json(folder / "dataset.json", about, indent=1, ensure_ascii=False)
         if catalog.update_catalog(df, folder):
-            facts = [f"{n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-            print(f"{folder.name}: {' · '.join([f'{len(df):,} videos', *facts])}", flush=True)
+            print("\n  ".join([f"{folder.name}:", *catalog.summarise(df)]), flush=True)
     return folder
 
 

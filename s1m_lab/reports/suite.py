@@ -412,6 +412,8 @@ COLUMNS = {  # of a results.json: the title, and the format of numbers
     "video_hit1": ("Video Hit@1", "{:.1%}"),
     "video_hit5": ("Hit@5", "{:.1%}"),
     "clip_hit1": ("Clip Hit@1", "{:.1%}"),
+    "largest_class": ("Largest class", "{:.1%}"),
+    "classes": ("Classes", "{:,.0f}"),
     "seed": ("Seed", "{:.0f}"),
     "parameters": ("Parameters", "{:,.0f}"),
     "seconds": ("Training, s", "{:,.0f}"),

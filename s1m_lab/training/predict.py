@@ -293,6 +293,7 @@ def scores(run: runs.Run, folder: Path) -> dict:
         "clip_hit1": clip_hit1,
         "video_hit1": video_hit1,
         "video_hit5": video_hit5,
+        "largest_class": metrics.largest_class(saved.labels),
         "clips": len(saved.clip_video),
         "videos": len(saved.ids),
         "videos_missing": len(status),

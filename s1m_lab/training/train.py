@@ -24,7 +24,7 @@ from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, require_space
 from s1m_lab.common.progress import Progress
-from s1m_lab.data import loader
+from s1m_lab.data import catalog, loader
 from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
@@ -123,6 +123,7 @@ class Trainer:
         with exclusive(run.path) if self.world.rank == 0 else nullcontext():
             machine = distributed.begin_or_resume(run, self.settings, self.folder, self.world)
             if not run.finished:
+                self.print_class_notes()
                 self.set_up(machine)
                 self.fit()
                 distributed.barrier()  # the best epoch is on the disk
@@ -187,6 +188,12 @@ class Trainer:
         self.progress = Progress(f"training {config.model}", self.steps, "steps", self.state.step)
         self.losses: list[torch.Tensor] = []  # of the steps since the last row
         self.last_row = replace(self.state)
+
+    def print_class_notes(self) -> None:
+        """Print which classes cannot be learnt or tested, if any."""
+        if self.world.rank == 0:
+            for note in catalog.class_notes(prepare.readable(self.folder), "readable video"):
+                print(note, flush=True)
 
     def build_network(self) -> models.Network:
         """The network on its device, with the weights it starts from."""

@@ -206,3 +206,22 @@ def test_real_clips_and_the_twin_in_one_folder(small, real_data, tmp_path):
     whole = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
     assert whole == 2 * (len(lines) - 2)
     assert {reader.probe(file).width for file in real} == {320}
+
+
+def test_classes_without_a_file_are_left_out(home, real_data, capsys):
+    """Six class folders against the official lists of 101 classes."""
+    source, official = real_data / "ucf101_six", real_data / "ucf101"
+    folder = ucf101.dataset(source, 1, str(official))
+    df, whole = catalog.load_catalog(folder), ucf101.read_ucf101(official)
+    there = sorted(path.name for path in source.iterdir() if path.is_dir())
+    assert df.attrs["classes"] == there and len(there) == 6
+    assert df["path"].notna().sum() == sum(len(list((source / n).iterdir())) for n in there) == 234
+    assert len(df) + df.attrs["broken"]["listed, of 95 classes without a file (left out)"] == 13_320
+    rows = whole.set_index("id").loc[df["id"]]  # splits and classes are those of the whole
+    assert (rows["split"].to_numpy() == df["split"].to_numpy()).all()
+    names = [[names[own[0]] for own in each["labels"]] for each, names in
+             ((rows, whole.attrs["classes"]), (df, there))]  # fmt: skip
+    assert names[0] == names[1]
+    groups = paths.read_description(folder)["categories"]
+    assert sorted(sum(groups.values(), [])) == there and all(groups.values())
+    assert f"{len(df)} videos, 6 classes: Archery 145" in capsys.readouterr().out
