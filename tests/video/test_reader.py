@@ -340,7 +340,7 @@ def test_real_segments_are_those_of_a_full_decode(real_data):
             continue
         info = video_reader.probe(path)
         by_av = dataclasses.replace(info, decoder="av")
-        reader = decoders.Av(path, by_av.fps, by_av.rotation)
+        reader = decoders.Av(path, by_av)
         times, images = zip(
             *((t, video_reader.fit(i(), 48, 48)) for t, i in reader.frames(0)), strict=True
         )

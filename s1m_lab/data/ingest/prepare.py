@@ -192,7 +192,10 @@ def _summary(folder: Path) -> str:
     counts = load_statuses(folder)["videos"]
     clips = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
     outcome = " · ".join(f"{status} {n:,}" for status, n in counts.items())
-    return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}"
+    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["status", "detail"])
+    stills = sum(row["status"] == "ok" and row["detail"] is not None for row in rows.to_pylist())
+    note = f" · {stills:,} of these ok with clips that hold one picture still" if stills else ""
+    return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}{note}"
 
 
 def _settings(
