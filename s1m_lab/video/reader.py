@@ -309,8 +309,6 @@ def _read_times(container, stream) -> tuple[list[int | None], np.ndarray, bool, 
     stamps, rows = list[int | None](), list[tuple]()
     hidden, broken, last = 0, "", 0.0  # last: s, the end of any stream
     timed = "matroska" in container.format.name and not stream.frames and container.duration
-    # AVI promises frames and empty ones alike; its index comes last and lists those that are there
-    listed = len(stream.index_entries) if lacks_times(container) else 0
     try:
         for packet in container.demux() if timed else container.demux(stream):
             if timed and packet.pts is not None:
@@ -328,15 +326,16 @@ def _read_times(container, stream) -> tuple[list[int | None], np.ndarray, bool, 
         broken = f"after {len(stamps)} frames: {error_line(error)}"
     if not stamps:
         raise VideoError("truncated", broken or "no frame is there")
+    shown, order, before, keys = np.array(rows, float).T
     there = len(stamps) + hidden
-    if not broken and stream.frames > there + 1 and listed < there:
+    if lacks_times(container):  # its header counts empty frames too
+        there = max(there, order[-1] + np.median(np.diff(order, prepend=-1)))
+        shown = order = order - before
+    if not broken and stream.frames > there + 1:
         broken = f"{len(stamps)} of {stream.frames} frames are there"
     rate, base = float(stream.average_rate or 25), float(stream.time_base)
     if not broken and timed and container.duration / 1e6 - last > max(1.0, 2 / rate):
         broken = f"{last:.2f} of {container.duration / 1e6:.2f} s are there"
-    shown, order, before, keys = np.array(rows, float).T
-    if lacks_times(container):
-        shown = order = order - before
     return stamps, *_clock(container, shown * base, order * base, keys > 0, rate), hidden, broken
 
 
@@ -366,6 +365,8 @@ def _clock(
             raise VideoError("corrupt", f"{stampless.sum()} frames without a time; encode it anew")
         return np.arange(len(shown)) / rate, False
     starts = np.flatnonzero(jumps) + 1
+    if starts.size:  # MPEG-PS stamps the last frame before a jump by the first one after it
+        shown = np.where(shown - order > 20 * usual, order + usual, shown)
     for at, end in pairwise([*starts, len(shown)]):
         if not keys[at]:
             why = f"time stamps jump from {order[at - 1]:.2f} to {order[at]:.2f} s"

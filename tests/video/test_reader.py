@@ -411,7 +411,7 @@ def holds(path, fps=30):
 
 
 @pytest.mark.parametrize("suffix, codec", [("ts", "copy"), ("mpg", "mpeg2video"), ("mkv", "copy")])
-@pytest.mark.parametrize("offsets", [(0, 0), (0, 500), (500, 0), (0, 2)])
+@pytest.mark.parametrize("offsets", [(0, 0), (0, 500), (500, 0)])
 def test_joined_films_are_as_long_as_both(tmp_path, suffix, codec, offsets):
     data = b""
     for k, offset in enumerate(offsets):
@@ -421,19 +421,14 @@ def test_joined_films_are_as_long_as_both(tmp_path, suffix, codec, offsets):
         ffmpeg("-i", tmp_path / "part.mp4", "-c", codec, "-q:v", 1, *moved, part)
         data += part.read_bytes()
     (tmp_path / f"joined.{suffix}").write_bytes(data)
-    if suffix != "mkv" and offsets[1] == 2:  # a second without a picture is no jump
-        assert video_reader.probe(tmp_path / f"joined.{suffix}").duration == pytest.approx(
-            3, abs=0.1
-        )
-    else:
-        assert holds(tmp_path / f"joined.{suffix}") == list(range(60))
+    assert holds(tmp_path / f"joined.{suffix}") == list(range(60))
 
 
 def test_a_jump_between_key_frames_is_named(tmp_path):
     writer.encode(tmp_path / "a.mp4", counter(60))
     ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "a.ts")
     ffmpeg("-i", copied(tmp_path / "a.mp4", tmp_path / "b.mp4", lambda n: n >= 5),
-           "-c", "copy", tmp_path / "b.ts")  # fmt: skip
+           "-c", "copy", "-copyinkf", tmp_path / "b.ts")  # fmt: skip
     data = (tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes()
     (tmp_path / "joined.ts").write_bytes(data)
     with pytest.raises(VideoError, match="corrupt: time stamps jump from .* to .* s between"):
@@ -479,7 +474,8 @@ def test_an_avi_of_empty_chunks_holds_pictures(tmp_path):
     (clip,) = video_reader.segments(tmp_path / "pause.avi", [0.5])
     assert numbers(clip) == [15, 16, 17, 18, 19, *[19] * 11]
     data = (tmp_path / "b.avi").read_bytes()
-    (tmp_path / "cut.avi").write_bytes(data[: len(data) * 2 // 3])
+    middle = (data.index(b"movi") + data.index(b"idx1")) // 2
+    (tmp_path / "cut.avi").write_bytes(data[:middle])
     with pytest.raises(VideoError, match="truncated"):
         video_reader.probe(tmp_path / "cut.avi")
 
