@@ -9,8 +9,8 @@ This is the door for every other room; `container` opens files, `decoders` decod
 is a `VideoError` whose reason is a key of `container.REASONS`.
 
 Time 0 is the first frame that decodes. Segments are sampled and held: frame k is what a player
-shows at `start + k/fps`. So at 30 frames a second a 25-fps video gives every fifth frame twice, a 60-fps
-video every other frame, and the speed of motion stays.
+shows at `start + k/fps`. So at 30 frames a second a 25-fps video gives every fifth frame twice, a
+60-fps video every other frame, and the speed of motion stays.
 
 decord reads the files on which it agrees with a full decode (see `probe`), PyAV all others. There
 both give the same bytes, so PyAV reads everything where decord is not installed.
