@@ -354,6 +354,8 @@ def main() -> int:
     function = settings.pop("function", doctor)
     try:
         return function(**settings)
+    except PermissionError as error:
+        sys.exit(f"permission denied: {error.filename or error}; change who may read or write it")
     except (OSError, ModuleNotFoundError, ValueError) as error:
         sys.exit(str(error))
 

@@ -102,6 +102,8 @@ def find(
 def _file(path: str) -> Source | None:
     try:
         about = os.stat(path)
+    except PermissionError:  # in a folder that is locked; reading the video will report it
+        return Source("file", path, [0, 0])
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
     return Source("file", path, [about.st_size, about.st_mtime_ns])

@@ -212,6 +212,10 @@ def _summarise(folder: Path) -> list[str]:
     for status, row in counts.iterrows():
         more = f": {row['meaning']}, such as {row['example']}" if row["example"] else ""
         lines.append(f"{status} {row['videos']:,}{more}")
+    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["status", "detail"])
+    stills = sum(row["status"] == "ok" and row["detail"] is not None for row in rows.to_pylist())
+    if stills:
+        lines.append(f"{stills:,} of the ok have clips that hold one picture still")
     lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
     return lines + catalog.class_notes(readable(folder), "readable video")
 
