@@ -141,27 +141,28 @@ def _remote(urls: list[str], places: str | tuple[str, ...]) -> dict[str, Source]
     return found
 
 
-def find_copies(sources: list[Source | None]) -> list[list[int]]:
-    """Groups of rows whose files on this disk have the same bytes, one or more."""
-    rows = [n for n, own in enumerate(sources) if own and 0 < own.size < math.inf]
+def find_copies(sources: list[Source | None]) -> list[dict[int, str]]:
+    """Groups of files on this disk with the same bytes, not empty: their paths by row."""
+    found = dict(enumerate(sources))
+    files = {n: own for n, own in found.items() if own and 0 < own.size < math.inf}
 
     def first_digest(n: int) -> bytes:
-        with open(sources[n].where, "rb") as file:
+        with open(files[n].where, "rb") as file:
             return hashlib.sha256(file.read(CHUNK)).digest()
 
     def digest(n: int) -> bytes:
-        with open(sources[n].where, "rb") as file:
+        with open(files[n].where, "rb") as file:
             return hashlib.file_digest(file, "sha256").digest()
 
-    groups = [rows]
-    for key in (lambda n: sources[n].size, first_digest, digest):  # each reads more than the last
+    groups = [list(files)]
+    for key in (lambda n: files[n].size, first_digest, digest):  # each reads more than the last
         alike: dict = {}
         for number, group in enumerate(groups):
             for n in group:
                 with suppress(OSError):  # ingest finds out
                     alike.setdefault((number, key(n)), []).append(n)
         groups = [group for group in alike.values() if len(group) > 1]
-    return groups
+    return [{n: files[n].where for n in group} for group in groups]
 
 
 @contextmanager

@@ -82,13 +82,7 @@ def read_ucf101(
     Raises ValueError for a fold without lists, a line of no class, and a group on both sides.
     """
     folder, fold = find_lists(Path(lists)), int(fold)
-    names = {split: folder / f"{split}list{fold:02}.txt" for split in ("train", "test")}
-    if missing_lists := [path.name for path in names.values() if not path.is_file()]:
-        there = sorted(int(path.stem[-2:]) for path in folder.glob("trainlist[0-9][0-9].txt"))
-        raise ValueError(
-            f"fold is {fold}, and {folder} has no {missing_lists[0]}; its folds are "
-            f"{', '.join(map(str, there)) or 'none'}"
-        )
+    names = _list_paths(folder, fold)
     classes = read_classes(folder / CLASS_FILE)
     broken: Counter = Counter()
     rows = pd.concat(
@@ -119,8 +113,7 @@ def read_ucf101(
         "path": [files.get(key) for key in rows["key"]],
         "group": names_of + "-" + rows["group"],
     }
-    there = [classes[n] for n in kept]
-    df = catalog.finish(catalog.table(columns), there, data_seed, broken)
+    df = catalog.finish(catalog.table(columns), [classes[n] for n in kept], data_seed, broken)
     df.attrs["fold"] = fold
     df.attrs["missing"] = dict(sorted(missing.items()))
     df.attrs["unlisted"] = dict(sorted(unlisted.items()))
@@ -138,6 +131,18 @@ def find_lists(path: Path) -> Path:
         f"no {CLASS_FILE} in {path}, nor in a folder {LISTS} in it or beside it; UCF-101's "
         "official lists are a folder of classInd.txt, trainlist01.txt, testlist01.txt and so on"
     )
+
+
+def _list_paths(folder: Path, fold: int) -> dict[str, Path]:
+    """The lists of a fold, train and test; raises where one is missing."""
+    names = {split: folder / f"{split}list{fold:02}.txt" for split in ("train", "test")}
+    if missing := [path.name for path in names.values() if not path.is_file()]:
+        there = sorted(int(path.stem[-2:]) for path in folder.glob("trainlist[0-9][0-9].txt"))
+        raise ValueError(
+            f"fold is {fold}, and {folder} has no {missing[0]}; its folds are "
+            f"{', '.join(map(str, there)) or 'none'}"
+        )
+    return names
 
 
 def read_classes(path: Path) -> list[str]:

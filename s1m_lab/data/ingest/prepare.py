@@ -225,9 +225,9 @@ def _copy_notes(df: pd.DataFrame, sources: list[Source | None]) -> list[str]:
     groups, notes = locate.find_copies(sources), []
     for column, several in (("labels", "classes"), ("split", "splits")):
         values = df[column].map(str).to_numpy()
-        torn = [rows for rows in groups if len(set(values[rows])) > 1]
+        torn = [group for group in groups if len(set(values[list(group)])) > 1]
         if torn:
-            files = [" = ".join(sources[row].where for row in rows[:2]) for rows in torn[:3]]
+            files = [" = ".join(list(group.values())[:2]) for group in torn[:3]]
             more = f" and {len(torn) - 3:,} more" if len(torn) > 3 else ""
             notes.append(
                 f"the same video stands in several {several}: {'; '.join(files)}{more}; "
