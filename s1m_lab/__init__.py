@@ -9,14 +9,14 @@ run.results["video_hit1"]
 import importlib
 import os
 
-# OpenMP threads that spin on between steps starve whatever shares the cores with them, and those
-# that sleep at once cost a tenth of a step to wake: libgomp, which PyTorch brings on Linux, is told
-# to spin 2,000 turns first, others to sleep. They look once, at the first `import torch`.
+# Between steps, OpenMP threads that spin starve other work on the cores, and threads that sleep at
+# once cost a tenth of a step to wake. So libgomp, which PyTorch brings on Linux, spins 2,000 turns
+# and then sleeps. Other libraries sleep. They read this once, at the first `import torch`.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-# What `deterministic` asks of cuBLAS. It looks once, at the first product on a GPU: after a
-# training without it, another could not ask any more.
+# `deterministic` needs this of cuBLAS, which reads it once, at the first product on a GPU: set
+# later, it would have no effect in a process that has already trained.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 __version__ = "0.1.0"

@@ -156,16 +156,21 @@ def home() -> str:
 # The docstring of a command is its help.
 
 
-def ingest(data: str, **settings) -> int:
+def ingest(data: str, dry_run: bool, **settings) -> int:
     """Cut a dataset's videos into clips, here or on a Dask cluster, and print its folder."""
     from s1m_lab.data.ingest import prepare
 
+    if dry_run:
+        lines = prepare.preview(data, files=settings["files"], fetch=settings["fetch"])
+        print(*lines, "nothing was decoded or written", sep="\n")
+        return 0
     print(prepare.prepare(data, **settings))
     return 0
 
 
 def train(**settings) -> int:
     """Train one network as the notebook does, data-parallel under torchrun; print its scores."""
+    from s1m_lab.training import metrics
     from s1m_lab.training import train as training_train
     from s1m_lab.training.config import TrainConfig
 
@@ -177,7 +182,8 @@ def train(**settings) -> int:
     run = training_train.train(config)
     if int(os.environ.get("RANK", 0)) == 0:
         scores = {key: run.results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")}
-        print(f"{run.path}: " + ", ".join(f"{key} {value:.3f}" for key, value in scores.items()))
+        reached = ", ".join(f"{key} {value:.3f}" for key, value in scores.items())
+        print(f"{run.path}: {reached} ({metrics.guesses(run.results)})")
     return 0
 
 
@@ -189,17 +195,9 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     """
     from s1m_lab.training import runs
     from s1m_lab.training.predict import path_text, score_by_folders, short_name, write_labels
-    from s1m_lab.video import reader
 
     folder = Path(os.path.expanduser(folder))
-    if not os.path.exists(folder):
-        sys.exit(f"there is no {folder}")
-    found, left = ({}, {}) if folder.is_file() else reader.list_videos(folder)
-    if not (files := [folder] if folder.is_file() else sorted(folder / name for name in found)):
-        sys.exit(f"no video in {folder} (looked for {', '.join(sorted(reader.SUFFIXES))})")
-    for how, names in left.items():
-        if names:
-            print(f"left out: {len(names):,} {how}, such as {names[0]!r}")
+    files = _find_videos(folder)
     trained = runs.load_run(run)
     out = Path(os.path.expanduser(out or trained.path / f"labels-{short_name(folder)}.csv"))
     try:
@@ -212,6 +210,23 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     if folder.is_dir() and (score := score_by_folders(trained, folder, rows)):
         print(score)
     return 0 if counts["ok"] else 1
+
+
+def _find_videos(folder: Path) -> list[Path]:
+    """The videos below a folder, or one file; prints what is left out, and exits without any."""
+    from s1m_lab.video import reader
+
+    if not os.path.exists(folder):
+        sys.exit(f"there is no {folder}")
+    if folder.is_file():
+        return [folder]
+    found, left = reader.list_videos(folder)
+    if not found:
+        sys.exit(f"no video in {folder} (looked for {', '.join(sorted(reader.SUFFIXES))})")
+    for how, names in left.items():
+        if names:
+            print(f"left out: {len(names):,} {how}, such as {names[0]!r}")
+    return sorted(folder / name for name in found)
 
 
 def report(notebook: list[Path]) -> int:
@@ -231,13 +246,15 @@ def report(notebook: list[Path]) -> int:
 
 def _scores(notebook: Path) -> list[str]:
     """A line for each finished run whose folder an executed notebook names."""
+    from s1m_lab.training.metrics import guesses
+
     text, lines = notebook.read_text("utf-8"), []
     for file in sorted(paths.runs().glob("*/results.json")):
         if re.search(re.escape(json.dumps(str(file.parent))[1:-1]) + r"(?![\w.-])", text):
             scores = json.loads(file.read_text("utf-8"))
             clips = scores["clip_hit1"]  # null for histograms, which classify whole videos
             of_clips = "" if clips is None else f", of clips {clips:.1%}"
-            reached = f"video Hit@1 {scores['video_hit1']:.1%}{of_clips}"
+            reached = f"video Hit@1 {scores['video_hit1']:.1%}{of_clips} ({guesses(scores)})"
             lines.append(f"{scores['model']}: {reached}, in {file.parent}")
     return lines
 
@@ -300,6 +317,7 @@ def parser() -> argparse.ArgumentParser:
     options("--fetch", action="store_true", help="follow the catalog's own addresses")
     options("--retry", action="store_true", help="try failed videos again")
     options("--forget", action="store_true", help="remove videos that left the folder")
+    options("--dry-run", action="store_true", help="print what was understood, and do nothing")
 
     options = command(train).add_argument
     if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
@@ -336,6 +354,8 @@ def main() -> int:
     function = settings.pop("function", doctor)
     try:
         return function(**settings)
+    except PermissionError as error:
+        sys.exit(f"permission denied: {error.filename or error}; change who may read or write it")
     except (OSError, ModuleNotFoundError, ValueError) as error:
         sys.exit(str(error))
 

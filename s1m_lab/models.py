@@ -3,9 +3,9 @@
     net = build("slow", classes=487)           # or "single-multires", "late-fovea", …
     logits = net(x)                            # x: B×3×T×S×S, T = len(net.frames), S = net.crop
 
-A network is named `<fusion>` or `<fusion>-<view>`. The fusion sets which frames of a clip it sees
+A network is named `<fusion>` or `<fusion>-<view>`. The fusion sets which frames of a clip it takes
 and how far the first three convolutions reach in time. The view sets which part of the frame it
-sees. A new fusion is one more row of `FUSIONS`. This module needs torch and numpy alone.
+takes. A new fusion is one more row of `FUSIONS`. This module needs torch and numpy alone.
 
 Letters: B clips, T frames, C channels, H rows, W columns, S the side of the square crop. Sections
 (§) are those of Karpathy et al., CVPR 2014. Where the paper is silent we decided:
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 
 class Fusion(NamedTuple):
-    frames: Sequence[int]  # the frames seen, of a clip of 16
+    frames: Sequence[int]  # the frames taken, of a clip of 16
     time: tuple[tuple[int, int], ...]  # (extent, stride) in time of conv1, conv2, conv3
 
 
@@ -207,7 +207,7 @@ def drop(x: Tensor, layer: int, dropout: Dropout | None) -> Tensor:
 class Network(nn.Module):
     """One of the sixteen networks; `build` makes it.
 
-    - `frames`: the frames of a clip that it sees
+    - `frames`: the frames of a clip that it takes
     - `size`: the side of the full-frame crop in pixels
     - `crop`: the side of the crop that this network takes (§3.2: 178 for 170 with two streams)
     - `scale`: the factor of its input, saved with the weights, which fit no other

@@ -74,8 +74,8 @@ def label_counts(df: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"videos": counts, "share": counts / max(1, len(df))})
 
 
-def co_labels(df: pd.DataFrame, least: int = 1) -> pd.DataFrame:
-    """Pairs of labels that at least `least` videos have together, the commonest first.
+def co_labels(df: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of labels that videos have together, the commonest first.
 
     `jaccard` is the share of videos with both among those with either. `lift` is the share of
     videos with both over the product of the shares of each: 1 if the labels were independent.
@@ -85,7 +85,6 @@ def co_labels(df: pd.DataFrame, least: int = 1) -> pd.DataFrame:
     shared = rows[rows.duplicated("video", keep=False)]
     pairs = shared.merge(shared, on="video", suffixes=("_a", "_b")).query("label_a < label_b")
     pairs = pairs.groupby(["label_a", "label_b"]).size().rename("videos").reset_index()
-    pairs = pairs[pairs["videos"] >= least]
     for side in "ab":
         pairs[f"class_{side}"] = pairs[f"label_{side}"].map(classes)
     a, b, both = pairs["label_a"].map(sizes), pairs["label_b"].map(sizes), pairs["videos"]
@@ -208,15 +207,13 @@ def characteristic_words(
     return found
 
 
-def near_duplicates(df: pd.DataFrame) -> pd.DataFrame:
-    """Videos with the same title whose durations differ by at most a second: the catalog's rows,
-    with their `group`, the largest group first.
+def near_duplicates(df: pd.DataFrame) -> tuple[pd.DataFrame, pd.Series]:
+    """Videos with the same title whose durations differ by at most a second, and their counts.
 
-    Titles are compared without case, punctuation and leading zeros of numbers, so "part 1" is not
-    "part 2"; they need three words. Sorted by duration, videos of a title form one group as long as
-    each is within a second of the next. Titles of more than `COMMON` videos are left out. `attrs`:
-    the videos `compared`, the `pairs` within a second, the pairs expected by `chance`, the `common`
-    titles, and the videos `left_out` for them.
+    The first are rows of the catalog with their `group`, the largest group first. Titles are
+    compared without case, punctuation and leading zeros of numbers, so "part 1" is not "part 2";
+    they need three words. Sorted by duration, videos of a title form one group as long as each is
+    within a second of the next. Titles of more than `COMMON` videos are left out.
     """
     titles, seconds = _normal(df), numbers(df, "duration")
     words = pc.fill_null(pc.count_substring_regex(titles, WORD), 0).to_numpy(zero_copy_only=False)
@@ -234,39 +231,31 @@ def near_duplicates(df: pd.DataFrame) -> pd.DataFrame:
     number = group.map(pd.Series(range(len(sizes)), sizes.index, dtype=float)).dropna().astype(int)
     found = df.iloc[number.index][["id", "split", "title", "duration", "labels"]]
     found.insert(0, "group", number.to_numpy())
+
+    test = found.loc[found["split"] == "test", "group"].value_counts()
+    leaks = test[test < found["group"].value_counts()[test.index]]
+    kinds = found["labels"].astype(object).map(frozenset).groupby(found["group"]).nunique()
+    # of all pairs of videos, the share whose durations are within a second; of those with a title
     share = _pairs(known.sort_values()) / max(1, len(known) * (len(known) - 1) // 2)
     alike = videos[videos <= COMMON]
-    found.attrs = {"compared": len(key), "pairs": _pairs(key)}
-    found.attrs |= {"chance": share * (alike * (alike - 1) // 2).sum()}
-    found.attrs |= {"common": int((videos > COMMON).sum()), "left_out": int(common.sum())}
-    return found.sort_values("group", kind="stable")
+    counts = {
+        "videos compared": len(key),
+        "groups": len(sizes),
+        "videos in them": len(found),
+        "pairs within a second": _pairs(key),
+        "pairs that chance alone would give": round(share * (alike * (alike - 1) // 2).sum()),
+        "groups in train or val and in test": len(leaks),
+        "test videos with such a twin": int(leaks.sum()),
+        "groups whose labels differ": int((kinds > 1).sum()),
+        f"titles of over {COMMON} videos, left out": int((videos > COMMON).sum()),
+        "videos with such a title": int(common.sum()),
+    }
+    return found.sort_values("group", kind="stable"), pd.Series(counts, name="count")
 
 
 def _pairs(key: pd.Series) -> int:
     """How many pairs of sorted `key` lie within `NEAR`."""
     return int((np.searchsorted(key, key + NEAR, "right") - np.arange(len(key)) - 1).sum())
-
-
-def duplicate_counts(found: pd.DataFrame) -> pd.Series:
-    """Counts over `near_duplicates`; a leak is a group in train or val and in test."""
-    group = found["group"]
-    size, test = group.value_counts(), group[found["split"] == "test"].value_counts()
-    leaks = test[test < size[test.index]]
-    kinds = found["labels"].astype(object).map(frozenset).groupby(group).nunique()
-    return pd.Series(
-        {
-            "videos compared": found.attrs["compared"],
-            "groups": len(size),
-            "videos in them": len(found),
-            "pairs within a second": found.attrs["pairs"],
-            "pairs that chance alone would give": round(found.attrs["chance"]),
-            "groups in train or val and in test": len(leaks),
-            "test videos with such a twin": int(leaks.sum()),
-            "groups whose labels differ": int((kinds > 1).sum()),
-            f"titles of over {COMMON} videos, left out": found.attrs["common"],
-            "videos with such a title": found.attrs["left_out"],
-        }
-    ).rename("count")
 
 
 def _arrow(df: pd.DataFrame, name: str) -> pa.Array:

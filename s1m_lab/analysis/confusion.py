@@ -6,7 +6,7 @@ pairs; the average precision of every class, and what one run gains on the other
 
     both = confusion.load(run, versus)
     level, counts = confusion.matrices(both)            # K×K, rows true, columns predicted
-    labels = confusion.order(*counts)
+    labels = confusion.order_classes(*counts)
     table, mean = confusion.precisions(both, run.labels)
 """
 
@@ -60,7 +60,7 @@ def _fingerprint(run: runs.Run) -> str:
     return run.config["settings"]["clips"]
 
 
-def stored(run: runs.Run) -> Shards | None:
+def load_test_clips(run: runs.Run) -> Shards | None:
     """The test clips of a run, in the order of its predictions. None, with a printed reason, where
     they are not on this machine or were made again since."""
     folder = paths.dataset(run.config["settings"]["data"])
@@ -74,7 +74,7 @@ def stored(run: runs.Run) -> Shards | None:
     return shards
 
 
-def called(run: runs.Run, versus: runs.Run) -> tuple[str, str]:
+def name_runs(run: runs.Run, versus: runs.Run) -> tuple[str, str]:
     """Short names of two runs: their networks, or the runs' own names where these are the same."""
     models = tuple(r.config["settings"]["model"] for r in (run, versus))
     return models if models[0] != models[1] else (run.name, versus.name)
@@ -97,7 +97,7 @@ def shares(matrix: np.ndarray) -> np.ndarray:
     return matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
 
 
-def order(*counts: np.ndarray) -> np.ndarray:
+def order_classes(*counts: np.ndarray) -> np.ndarray:
     """The labels in an order that puts confused classes side by side.
 
     Hierarchical clustering with average linkage and optimal leaf order. The distance of two classes
@@ -196,12 +196,12 @@ def compare_precision(
     A class without test videos has nan throughout, and does not count in the mean.
 
     Intervals of the mean, and of `run` and `versus` of each class, are moved back by the bias of
-    the resamples, the latter in log odds (`intervals.remove_bias`). Simulated with 500 videos, 5 to
-    50 of a class, and precisions of .02 to .98 (`tests/analysis/test_confusion.py`), these cover
-    the precision in endless videos 91 times in 100, 89 if not moved; least, 56, where five videos
-    nearly always come first. Intervals of `gain` of each class are not moved, since that covers no
-    more; of equal runs they exclude 0 in 24 of 100, not 4, at four videos that nearly always come
-    first.
+    the resamples, the latter in log odds (`intervals.remove_bias`). Simulations have 500 videos, 5
+    to 50 of a class, and precisions of .02 to .98 (`tests/analysis/test_confusion.py`). The moved
+    intervals cover the precision in endless videos in 91 of 100, unmoved ones in 89. The worst case
+    is 56: five videos that nearly always come first. Intervals of `gain` of each class are not
+    moved, since that covers no more. For equal runs they exclude 0 in 24 of 100 instead of 4 in the
+    worst case: four videos that nearly always come first.
     """
     truth = metrics.truth(labels, len(classes))
     values = intervals.resample_precision([*run, *versus], labels, seed, draws)  # R × 1+draws × K

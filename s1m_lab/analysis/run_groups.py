@@ -39,10 +39,11 @@ class Found(NamedTuple):
 def find(data: str, names: str = "") -> Found:
     """The finished runs on a dataset that one table can compare, or those of `names` (by commas).
 
-    Runs count that were trained alike but for network and seed: of several such groups the one with
-    most networks, then most runs. Of two runs of one network and seed the first by name counts.
-    Named runs all count, and the table is of their dataset. Networks that are not in the paper get
-    a row after its own, torchvision's the last, which may differ in width and size too.
+    Runs count if they were trained alike but for network and seed. Of several such groups, the one
+    with most networks counts, then the one with most runs. Two runs of one network and seed: the
+    first by name counts. Named runs all count, and the table is of their dataset. Networks that are
+    not in the paper get a row below the paper's, torchvision's the last; these may differ in width
+    and size too.
 
     Raises:
         FileNotFoundError: a named run is not there, or not finished.
@@ -124,8 +125,8 @@ def _settings(run: Run, vary: Container[str]) -> dict[str, Any]:
 def trained_alike(runs: Sequence[Run], vary: Container[str] = OWN) -> list[Run]:
     """The runs whose settings are the same but for those that may `vary`.
 
-    Of several such groups: the one of most networks and datasets, then of most runs, then the
-    first.
+    Of several such groups, it is the one with most networks and datasets, then with most runs, then
+    the first.
     """
     groups: list[list[Run]] = []
     for run in runs:
@@ -149,22 +150,22 @@ def differing_settings(run: Run, other: Run, vary: Container[str] = OWN) -> str:
 # --------------------------------------------------------------------------------- tuned runs
 
 
-def find_transfers(found: Found, model: str = "slow") -> list[Run]:
-    """The finished runs of a network that were tuned on another dataset with all of its training
+def find_transfers(found: Found) -> list[Run]:
+    """The finished runs of slow fusion that were tuned on another dataset with all of its training
     videos, from one of the found runs or from scratch.
 
-    Those count that have the network of the found runs and, in each way of tuning, the same
-    settings but for fold and seed; of two runs of one way, fold and seed, the first by name. A run
-    counts only where its dataset is here, which says which videos belong to one group. Runs that do
-    not count are printed with the reason.
+    A run counts if it has the network of the found runs, and the settings of the others of its way
+    but for fold and seed. Two runs of one way, fold and seed: the first by name counts. The dataset
+    must be here, since it says which videos belong to one group. Runs that do not count are printed
+    with the reason.
     """
     by_way: dict[tuple[str, str], list[Run]] = {}
     aside: dict[str, str] = {}
-    starts = {run.name: run for run in found.runs[model]}
+    starts = {run.name: run for run in found.runs["slow"]}
     network = next((_network(run) for run in starts.values()), None)
     for run in finished():
         about = run.results
-        if about.get("start") not in {"", *starts} or about["model"] != model or about.get("few"):
+        if about.get("start") not in {"", *starts} or about["model"] != "slow" or about.get("few"):
             continue
         own = _network(starts.get(about["start"], run))
         if not (paths.dataset(about["data"]) / "catalog.parquet").is_file():
@@ -223,7 +224,7 @@ def by_dataset(tuned: Sequence[Run]) -> dict[str, list[Run]]:
 # ----------------------------------------------------------------------------- what runs there are
 
 
-def sources(runs_by_row: dict[str, list[Run]], *more: str) -> pd.DataFrame:
+def list_runs(runs_by_row: dict[str, list[Run]], *more: str) -> pd.DataFrame:
     """The numbers in the `results.json` of each run, by row; `more` are further keys to show."""
     keys = ("seed", *more, *SCORES, "seconds", "precision", "commit")
     rows = [
@@ -234,7 +235,7 @@ def sources(runs_by_row: dict[str, list[Run]], *more: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["row", "run", *keys]).set_index("row")
 
 
-def aside(found: Found) -> pd.DataFrame:
+def list_left_out(found: Found) -> pd.DataFrame:
     """The finished runs that do not count, and why."""
     return pd.DataFrame({"run": found.aside.keys(), "why": found.aside.values()}).set_index("run")
 

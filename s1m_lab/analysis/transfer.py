@@ -48,7 +48,7 @@ def way(run: Run) -> str:
 # ----------------------------------------------------------------------------------------- Hit@1
 
 
-def hits(runs: Sequence[Run]) -> pd.DataFrame:
+def hit_table(runs: Sequence[Run]) -> pd.DataFrame:
     """Whether each test video is a hit at 1: rows fold, group, id; a column a way, in the order of
     the runs (the mean over seeds; nan where a way was not tuned on a fold)."""
     parts = []
@@ -69,8 +69,8 @@ def _groups(run: Run, ids: Sequence[str]) -> np.ndarray:
 
 
 def _counts(table: pd.DataFrame) -> np.ndarray:
-    """For each way, group and fold of `hits`: how many videos are hits, and how many there are:
-    W×G×F×2."""
+    """W×G×F×2: of each way, group and fold of `hit_table`, how many videos are hits, and how many
+    there are."""
     sums = table.groupby(["group", "fold"]).agg(["sum", "count"]).unstack("fold", fill_value=0)
     counts = sums.to_numpy(float).reshape(len(sums), table.shape[1], 2, -1)  # G×W×2×F
     return counts.transpose(1, 0, 3, 2)
@@ -81,9 +81,9 @@ def hit1_by_seed(runs: Sequence[Run], seed: int = 0, draws: int = DRAWS) -> dict
 
     The seeds are the same for every way; nan where one was not tuned on a fold.
     """
-    every = hits(runs)
+    every = hit_table(runs)
     by_seed = [[run for run in runs if run.results["seed"] == s] for s in _seeds(runs)]
-    tables = [hits(own).reindex(index=every.index, columns=every.columns) for own in by_seed]
+    tables = [hit_table(own).reindex(index=every.index, columns=every.columns) for own in by_seed]
     counts = np.array([_counts(table) for table in tables])  # S×W×G×F×2
     ways = zip(every, np.moveaxis(counts, 1, 0), strict=True)
     return {name: resample_ratios(own, seed, draws) for name, own in ways}
@@ -226,27 +226,21 @@ def precision_by_category(runs: Sequence[Run]) -> pd.DataFrame:
     Rows are the paper's categories, "all" the mean over all classes; columns are (way, "ours" or
     "paper"). Seeds are averaged in each fold first.
     """
-    names = categories(runs) | {"all": runs[0].labels}
-    keys = [[run.results["tune"] for run in runs], [run.results["fold"] for run in runs]]
-    by_fold = pd.DataFrame([_class_precision(run) for run in runs]).groupby(keys).mean()
-    out = {}
-    for category, printed in paper.TABLE_4.items():
-        ours = by_fold.reindex(columns=names.get(category, [])).mean(axis=1)
-        ours = ours.groupby(level=0).mean().reindex(list(printed))
-        out[category] = pd.DataFrame({"ours": ours, "paper": printed}).stack()
-    columns = pd.MultiIndex.from_product([paper.TABLE_4["all"], ["ours", "paper"]])
-    return pd.DataFrame(out).T.reindex(columns=columns).astype(float)
+    names = categories(runs) | {"all": runs[0].labels if runs else []}
+    found = group_precision(runs, [names.get(row, []) for row in paper.TABLE_4], draws=0)
+    printed = pd.DataFrame(paper.TABLE_4).T
+    ours = {  # first the seeds, then the folds
+        name: mean_known(mean_known(values[..., 0], axis=1), axis=1)
+        for name, values in found.items()
+    }
+    columns = {}
+    for name in paper.TABLE_4["all"]:
+        columns[name, "ours"] = ours.get(name, np.nan)
+        columns[name, "paper"] = printed[name]
+    return pd.DataFrame(columns, printed.index)
 
 
 def categories(runs: Sequence[Run]) -> dict[str, list[str]]:
     """The classes of each category, from the `dataset.json` of the first run's dataset."""
     folders = [paths.dataset(run.results["data"]) for run in runs[:1]]
     return paths.read_description(folders[0]).get("categories", {}) if folders else {}
-
-
-def _class_precision(run: Run) -> pd.Series:
-    """The average precision of a run on every class; nan for one without test videos."""
-    saved = predict.load_predictions(run)
-    own = metrics.truth(saved.labels, len(run.labels))
-    pairs = zip(saved.video_probabilities.T, own.T, strict=True)
-    return pd.Series([metrics.average_precision(*pair) for pair in pairs], run.labels)

@@ -55,12 +55,6 @@ class Progress:
             print(line.ljust(self.width), end=end, flush=True)
             self.width = len(line) if end == "\r" else 0
 
-    def say(self, text: str) -> None:
-        """Print a line that stays, in place of the present one."""
-        start, file = ("\r\x1b[K", sys.stderr) if self.terminal else ("", sys.stdout)
-        print(start + text.ljust(self.width), file=file, flush=True)
-        self.width = 0
-
 
 def clock(seconds: float) -> str:
     """Seconds as text: 75 is `1:15`, 7260 is `2:01:00`."""

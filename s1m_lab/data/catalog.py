@@ -121,6 +121,50 @@ def finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> 
     return frame(rows, classes=classes, data_seed=data_seed, split=how, broken=broken)
 
 
+def summarise(df: pd.DataFrame) -> list[str]:
+    """What a catalog holds, a line each: videos by class and split, what is left out, and notes."""
+    classes, videos = df.attrs["classes"], df["labels"].explode().value_counts()
+    each = [f"{name} {videos.get(n, 0):,}" for n, name in enumerate(classes)]
+    of_split = df["split"].value_counts()
+    counts = " · ".join(f"{split} {of_split.get(split, 0):,}" for split in splits.SPLITS)
+    plural = "class" if len(classes) == 1 else "classes"
+    lines = [
+        f"{len(df):,} videos, {len(classes):,} {plural}: {_some(each, 20)}",
+        f"{counts} ({df.attrs['split']})",
+    ]
+    lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
+    return lines + df.attrs.get("notes", []) + class_notes(df)
+
+
+def class_notes(df: pd.DataFrame, what: str = "video") -> list[str]:
+    """A sentence for a single class, and for classes without a row in all, train or test."""
+    classes, used = df.attrs["classes"], df[["split", "labels"]].explode("labels")
+    of_split = {split: set(used.loc[used["split"] == split, "labels"]) for split in splits.SPLITS}
+    there = set().union(*of_split.values())
+    notes = []
+    if len(there) == 1:
+        name = classes[min(there)]
+        notes.append(f"every {what} is of class {name}, so any score is 100 %; add another class")
+    for kind, numbers in {
+        what: set(range(len(classes))) - there,
+        f"{what} in train": there - of_split["train"],
+        f"{what} in test": there - of_split["test"],
+    }.items():
+        if numbers:
+            some = _some([classes[n] for n in sorted(numbers)], 5)
+            hint = "; numbers of labels count from 0" if kind == "video" else ""
+            notes.append(
+                f"{len(numbers):,} of {len(classes):,} classes have no {kind}: {some}{hint}"
+            )
+    return notes
+
+
+def _some(names: list[str], most: int) -> str:
+    """The first names on one line, and the number of the others."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
+
+
 def unique_ids(names: list[str]) -> list[str]:
     """Unique ids of letters, digits, `_`, `-` and `.` from relative paths.
 

@@ -32,6 +32,7 @@ READERS = {
     "a folder": (folder_reader.accepts, folder_reader.read_folder),
     "a table (.csv, .tsv, .txt, .list, .parquet)": (table_reader.accepts, table_reader.read_table),
 }
+RENDERED = "pocket|pocket101(-fold[123])?"
 
 
 def pairs(folder: Path) -> dict[str, list[list[str]]]:
@@ -91,7 +92,7 @@ def locked(
         data_seed: governs the split; None keeps that of before.
         workers: processes that render a pocket dataset.
         forget: drop videos that left the source folder. By default they keep their place, classes
-            and clips, since a disk may be away for a moment. Rows of a table are dropped at once.
+            and clips, since a disk may be unmounted. Rows of a table are dropped at once.
 
     Raises:
         FileNotFoundError: there is no such dataset, folder or table.
@@ -112,7 +113,7 @@ def locked(
 def _locked_folder(folder: Path) -> Iterator[None]:
     """Lock a folder. If the block fails and has written nothing there, the folder is removed.
 
-    Whoever waits for the lock sees that its file is gone, and takes a new one (filelock does).
+    A process that waits for the lock then makes a new lock file (filelock does).
     """
     with exclusive(folder):
         try:
@@ -127,7 +128,7 @@ def _make_rendered(name: str, data_seed: int | None, workers: int) -> Path | Non
     """The folder of a rendered dataset, made if it is missing or incomplete; else None."""
     if name == "pocket":
         return make_pocket(data_seed=data_seed, workers=workers)
-    if re.fullmatch("pocket101(-fold[123])?", name):
+    if re.fullmatch(RENDERED, name):
         from s1m_lab.data import ucf101
 
         return ucf101.make_pocket101(name, data_seed=data_seed, workers=workers)
@@ -137,6 +138,8 @@ def _make_rendered(name: str, data_seed: int | None, workers: int) -> Path | Non
 def _unknown(folder: Path) -> str:
     """The error that there is no dataset of this name."""
     name, place = folder.name, folder.parent
+    if re.fullmatch(RENDERED, name):
+        return f"{name} is not rendered yet; ingest it without --dry-run"
     made = {path.parent.name for path in place.glob("*/catalog.parquet")}
     names = sorted({"pocket", "pocket101", *made})
     near = f"for the folder write ./{name}; " if Path(name).is_dir() else ""
@@ -170,17 +173,24 @@ def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
     return df
 
 
+def read_only(data: str | Path, data_seed: int | None = None) -> tuple[Path, pd.DataFrame]:
+    """A dataset's folder and its catalog as `locked` would give them; nothing is written."""
+    ref = paths.parse_dataset(data)
+    if ref.source is None and not (ref.folder / "catalog.parquet").is_file():
+        raise FileNotFoundError(_unknown(ref.folder))
+    if ref.source is None:
+        return ref.folder, _load(ref.folder, data_seed)
+    return ref.folder, _read_again(ref.folder, ref.source, data_seed, forget=False)[0]
+
+
 def _update(folder: Path, source: Path | str, data_seed: int | None, forget: bool) -> pd.DataFrame:
     """The catalog of a dataset, brought up to date with its source."""
-    old = catalog.load_catalog(folder) if (folder / "catalog.parquet").is_file() else None
-    if old is not None and isinstance(source, Path) and not source.exists():
+    df, old = _read_again(folder, source, data_seed, forget)
+    if df is old:
         print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
-        return old
-    if data_seed is None:
-        data_seed = 0 if old is None else old.attrs["data_seed"]
-    known = old.iloc[:0] if forget and old is not None else old
-    df = _read(source, data_seed, known)
-    notes = df.attrs.pop("notes", [])
+        return df
+    summary = catalog.summarise(df)
+    df.attrs.pop("notes", None)
     if gone := df.attrs.get("gone"):
         command = f"python -m s1m_lab ingest {shlex.quote(str(source))} --forget"
         print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {command}")
@@ -188,32 +198,20 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
         dropped = 0 if old is None else len(set(old["id"]) - set(df["id"]))
         if dropped:
             print(f"{source} has {dropped:,} videos less than it had; their clips go too")
-        facts = [f"{len(df):,} videos", f"{len(df.attrs['classes'])} classes", df.attrs["split"]]
-        facts += [f"set aside: {n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-        print("\n".join([f"{source}: {' · '.join(facts)}", *notes, *_class_notes(df)]), flush=True)
+        print("\n  ".join([f"{source}:", *summary]), flush=True)
     return df
 
 
-def _class_notes(df: pd.DataFrame) -> list[str]:
-    """A sentence for classes without a video, and for those without one in train."""
-    used = df[["split", "labels"]].explode("labels")
-    trained = set(used.loc[used["split"] == "train", "labels"])
-    numbers = set(used["labels"])
-    notes = []
-    for kind, there in (("video", numbers), ("video in train", trained)):
-        names = [
-            name
-            for n, name in enumerate(df.attrs["classes"])
-            if n not in there and (kind == "video" or n in numbers)
-        ]
-        if names:
-            more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
-            hint = "; numbers of labels count from 0" if kind == "video" else ""
-            notes.append(
-                f"{len(names):,} of {len(df.attrs['classes']):,} classes have no {kind}: "
-                f"{', '.join(names[:5])}{more}{hint}"
-            )
-    return notes
+def _read_again(
+    folder: Path, source: Path | str, data_seed: int | None, forget: bool
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The catalog of a source, and that of before; the latter for both where the source is gone."""
+    old = catalog.load_catalog(folder) if (folder / "catalog.parquet").is_file() else None
+    if old is not None and isinstance(source, Path) and not source.exists():
+        return old, old
+    if data_seed is None:
+        data_seed = 0 if old is None else old.attrs["data_seed"]
+    return _read(source, data_seed, old.iloc[:0] if forget and old is not None else old), old
 
 
 def _sports1m(source: str, data: str | Path) -> Path:

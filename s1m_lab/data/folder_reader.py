@@ -147,8 +147,8 @@ def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Coun
         elif not name.endswith("/"):
             suffixes.add(suffix)
     if bare:
-        told = _some(f"{name} ({_some(kinds)})" for name, kinds in bare.items())
-        counts[f"in folders without a video, which are no classes: {told}"] = inside
+        some = _some(f"{name} ({_some(kinds)})" for name, kinds in bare.items())
+        counts[f"in folders without a video, which are no classes: {some}"] = inside
     if rest := sum(not name.endswith("/") for name in other) - inside:
         counts[f"without a video's suffix ({_some(suffixes)})"] = rest
     return counts

@@ -111,8 +111,8 @@ def choose_few(shards, videos_per_class: int, seed: int) -> tuple[np.ndarray, np
 def soft_targets(labels: Sequence[Sequence[int]], classes: int) -> np.ndarray:
     """The targets of N samples: float64 N×classes, an equal share on each true label.
 
-    The paper is silent on several labels. With shares, the cross-entropy asks for all of them, and
-    a sample weighs the same however many it has.
+    The paper is silent on several labels. Equal shares reward every
+    true label, and a sample weighs the same however many it has.
     """
     targets = np.zeros((len(labels), classes))
     for row, own in zip(targets, labels, strict=True):

@@ -9,6 +9,7 @@ may be a page that yt-dlp can read. The network is used only where the user name
 A new protocol is one word in `PROTOCOLS`, if fsspec can read it.
 """
 
+import hashlib
 import logging
 import math
 import os
@@ -16,7 +17,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -101,6 +102,8 @@ def find(
 def _file(path: str) -> Source | None:
     try:
         about = os.stat(path)
+    except PermissionError:  # in a folder that is locked; reading the video will report it
+        return Source("file", path, [0, 0])
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
     return Source("file", path, [about.st_size, about.st_mtime_ns])
@@ -138,6 +141,30 @@ def _remote(urls: list[str], places: str | tuple[str, ...]) -> dict[str, Source]
     return found
 
 
+def find_copies(sources: list[Source | None]) -> list[dict[int, str]]:
+    """Groups of files on this disk with the same bytes, not empty: their paths by row."""
+    found = dict(enumerate(sources))
+    files = {n: own for n, own in found.items() if own and 0 < own.size < math.inf}
+
+    def first_digest(n: int) -> bytes:
+        with open(files[n].where, "rb") as file:
+            return hashlib.sha256(file.read(CHUNK)).digest()
+
+    def digest(n: int) -> bytes:
+        with open(files[n].where, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+    groups = [list(files)]
+    for key in (lambda n: files[n].size, first_digest, digest):  # each reads more than the last
+        alike: dict = {}
+        for number, group in enumerate(groups):
+            for n in group:
+                with suppress(OSError):  # ingest finds out
+                    alike.setdefault((number, key(n)), []).append(n)
+        groups = [group for group in alike.values() if len(group) > 1]
+    return [{n: files[n].where for n in group} for group in groups]
+
+
 @contextmanager
 def local_copy(source: Source, seconds: float) -> Iterator[Path]:
     """Yield the path of a video on this disk; a copy lasts as long as the block.
@@ -163,14 +190,18 @@ def _copy(url: str, folder: str, end: float) -> str:
     import fsspec
 
     path = os.path.join(folder, "video")
+    # a web server need not give parts of a file, which fsspec asks for unless it streams
+    stream = {"block_size": 0} if url.lower().startswith("http") else {}
     try:
-        with fsspec.open(url, "rb") as file, open(path, "wb") as out:
+        with fsspec.open(url, "rb", **stream) as file, open(path, "wb") as out:
             while data := file.read(CHUNK):
                 out.write(data)
                 check_time(end)
     except FileNotFoundError as error:
-        code = getattr(error.__cause__, "status", 404)  # the status of a web server
-        raise VideoError(reason(f"HTTP Error {code}"), f"HTTP {code}") from None
+        cause = error.__cause__  # fsspec gives this error for any failure of a web server
+        if code := getattr(cause, "status", 0 if stream else 404):
+            raise VideoError(reason(f"HTTP Error {code}"), f"HTTP {code}") from None
+        raise VideoError("unreachable", _line(cause or error)) from None
     except PermissionError as error:
         raise VideoError("private", _line(error)) from None
     except TimeoutError as error:

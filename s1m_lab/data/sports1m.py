@@ -353,7 +353,6 @@ def fold_files(source: Path) -> list[Path]:
 
     They lie in the folder `source`, or else in the one above.
     """
-
     found = []
     for pattern in ("cross-validation/sports*.txt", "sports_mids.txt"):
         inside, above = (sorted(folder.glob(pattern)) for folder in (source, source.parent))
@@ -417,11 +416,6 @@ def overlap(folder: Path) -> pd.DataFrame:
     rows = json.loads(pq.read_metadata(path).metadata[b"s1m"]) if path.is_file() else []
     names = ["fold", "train", "test", "in both", "lines set aside"]
     return pd.DataFrame(rows, columns=names).set_index("fold")
-
-
-def load_folds(folder: Path) -> pd.DataFrame:
-    """Every sound line of every fold: `fold, split` (`train` or `test`), `id, labels`."""
-    return pq.read_table(Path(folder) / "folds.parquet").to_pandas(types_mapper=pd.ArrowDtype)
 
 
 def mids(folder: Path) -> pd.DataFrame:

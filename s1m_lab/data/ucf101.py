@@ -65,7 +65,7 @@ INGEST = {"clips": {"train": 50, "val": 20, "test": 20}}  # §4.3: 50 a video; t
 def read_ucf101(
     lists: str | Path, videos: str | Path = "", fold: int = 1, data_seed: int = 0
 ) -> pd.DataFrame:
-    """The catalog of one fold of UCF-101: 13,320 rows.
+    """The catalog of one fold of UCF-101: 13,320 rows where all class folders are there.
 
     Args:
         lists: the folder of the official lists.
@@ -74,20 +74,15 @@ def read_ucf101(
         fold: 1 to 3.
         data_seed: governs which eighth of the groups of each class moves from train to val.
 
-    `group` is the class and group of a clip (`Fencing-g07`). A listed clip without a file keeps its
-    row, with a null path. `.attrs["missing"]` counts these by class, `.attrs["unlisted"]` files
+    `group` is the class and group of a clip (`Fencing-g07`). Classes without a file are left out,
+    unless there are no class folders. Any other listed clip without a file keeps its row, with a
+    null path. `.attrs["missing"]` counts these by class, `.attrs["unlisted"]` files
     without a line, and `broken` has both sums.
 
     Raises ValueError for a fold without lists, a line of no class, and a group on both sides.
     """
     folder, fold = find_lists(Path(lists)), int(fold)
-    names = {split: folder / f"{split}list{fold:02}.txt" for split in ("train", "test")}
-    if missing_lists := [path.name for path in names.values() if not path.is_file()]:
-        there = sorted(int(path.stem[-2:]) for path in folder.glob("trainlist[0-9][0-9].txt"))
-        raise ValueError(
-            f"fold is {fold}, and {folder} has no {missing_lists[0]}; its folds are "
-            f"{', '.join(map(str, there)) or 'none'}"
-        )
+    names = _list_paths(folder, fold)
     classes = read_classes(folder / CLASS_FILE)
     broken: Counter = Counter()
     rows = pd.concat(
@@ -100,6 +95,11 @@ def read_ucf101(
     _check_groups(rows, folder, fold)
     root = _find_videos(folder, str(videos or ""), classes)
     files = _list_files(root, classes) if root else {}
+    kept = sorted({label for label, _ in files} or range(len(classes)))
+    absent = ~rows["label"].isin(kept)
+    lacking = len(classes) - len(kept)
+    broken[f"listed, of {lacking} classes without a file (left out)"] = absent.sum()
+    rows = rows[~absent]
     unlisted = Counter(classes[label] for label, _ in set(files) - set(rows["key"]))
     missing = Counter(classes[key[0]] for key in rows["key"] if root and key not in files)
     broken["listed, but without a file (they stay)"] = missing.total()
@@ -108,12 +108,12 @@ def read_ucf101(
     columns = {
         "id": rows["id"],
         "split": rows["split"],
-        "labels": [[label] for label in rows["label"]],
+        "labels": [[kept.index(label)] for label in rows["label"]],
         "title": names_of + ", " + rows["group"] + ", " + rows["clip"],
         "path": [files.get(key) for key in rows["key"]],
         "group": names_of + "-" + rows["group"],
     }
-    df = catalog.finish(catalog.table(columns), classes, data_seed, broken)
+    df = catalog.finish(catalog.table(columns), [classes[n] for n in kept], data_seed, broken)
     df.attrs["fold"] = fold
     df.attrs["missing"] = dict(sorted(missing.items()))
     df.attrs["unlisted"] = dict(sorted(unlisted.items()))
@@ -133,6 +133,18 @@ def find_lists(path: Path) -> Path:
     )
 
 
+def _list_paths(folder: Path, fold: int) -> dict[str, Path]:
+    """The lists of a fold, train and test; raises where one is missing."""
+    names = {split: folder / f"{split}list{fold:02}.txt" for split in ("train", "test")}
+    if missing := [path.name for path in names.values() if not path.is_file()]:
+        there = sorted(int(path.stem[-2:]) for path in folder.glob("trainlist[0-9][0-9].txt"))
+        raise ValueError(
+            f"fold is {fold}, and {folder} has no {missing[0]}; its folds are "
+            f"{', '.join(map(str, there)) or 'none'}"
+        )
+    return names
+
+
 def read_classes(path: Path) -> list[str]:
     """The class names of `classInd.txt` (`1 ApplyEyeMakeup`), by number from 0 on."""
     lines = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
@@ -142,11 +154,12 @@ def read_classes(path: Path) -> list[str]:
 
 
 def categories(classes: list[str]) -> dict[str, list[str]]:
-    """Which of `classes` belong to each of the five categories of UCF-101."""
+    """Which of `classes` belong to each of the five categories of UCF-101; none is empty."""
     own = {name.lower(): name for name in classes}
     return {
         category: [own[name.lower()] for name in names if name.lower() in own]
         for category, names in CATEGORIES.items()
+        if any(name.lower() in own for name in names)
     }
 
 
@@ -210,12 +223,7 @@ def _list_files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:
 # ---------------------------------------------------------------------------- datasets of the folds
 
 
-def dataset(
-    data: str | Path = "pocket101",
-    fold: int = 1,
-    lists: str = "",
-    clips: int | dict | None = None,
-) -> Path:
+def dataset(data: str | Path = "pocket101", fold: int = 1, lists: str = "") -> Path:
     """The dataset folder of a fold of UCF-101, with its catalog up to date; clips are not made.
 
     Args:
@@ -224,7 +232,6 @@ def dataset(
         fold: 1 to 3.
         lists: the folder of the official lists. By default `data`, a folder `ucfTrainTestlist` in
             it, or either in its parent.
-        clips: segments per video, for all splits or by split, in place of the dataset's default.
 
     Its `dataset.json` holds `categories` (classes by group), `fold`, `folds` and `ingest`.
 
@@ -242,10 +249,10 @@ def dataset(
         raise FileNotFoundError(
             f"no folder {source}; data is pocket101, or the path of UCF-101's class folders"
         )
-    return _write_fold(paths.dataset(f"{ref.folder.name}-fold{fold}"), source, fold, lists, clips)
+    return _write_fold(paths.dataset(f"{ref.folder.name}-fold{fold}"), source, fold, lists)
 
 
-def lost(folder: Path) -> pd.DataFrame:
+def count_lost(folder: Path) -> pd.DataFrame:
     """Videos without clips, one row per class that has such: columns `missing` and `unreadable`.
 
     The clips of the fold must have been made.
@@ -265,22 +272,18 @@ def make_pocket101(name: str, data_seed: int | None = None, workers: int | None 
     return _write_fold(paths.dataset(name), source, int(name[-1]) if "-" in name else 1)
 
 
-def _write_fold(folder: Path, source: Path, fold: int, lists: str = "", clips=None) -> Path:
+def _write_fold(folder: Path, source: Path, fold: int, lists: str = "") -> Path:
     """Write the catalog and the description of a fold, each only if it has changed."""
     own = paths.read_description(source)
     df = read_ucf101(lists or source, source, fold, own.get("data_seed", 0))
     df["path"] = _relative(df["path"], folder)
     about = {"categories": categories(df.attrs["classes"]), "ingest": INGEST} | own
     about |= {"fold": int(fold), "folds": FOLDS}
-    if clips is not None:
-        clips = dict.fromkeys(("train", "val", "test"), clips) if isinstance(clips, int) else clips
-        about["ingest"] = about["ingest"] | {"clips": about["ingest"]["clips"] | clips}
     with exclusive(folder):
         if paths.read_description(folder) != about:
             write_json(folder / "dataset.json", about, indent=1, ensure_ascii=False)
         if catalog.update_catalog(df, folder):
-            facts = [f"{n:,} {reason}" for reason, n in df.attrs["broken"].items()]
-            print(f"{folder.name}: {' · '.join([f'{len(df):,} videos', *facts])}", flush=True)
+            print("\n  ".join([f"{folder.name}:", *catalog.summarise(df)]), flush=True)
     return folder
 
 

@@ -77,7 +77,7 @@ def draw_co_labels(pairs: pd.DataFrame, sizes: pd.DataFrame, least: int = 1) -> 
     """
     labels = strongest_pairs(pairs[pairs["videos"] >= least])
     if not labels:
-        return style.nothing(f"No two labels share {least:,} videos")
+        return style.draw_nothing(f"No two labels share {least:,} videos")
     share = _from_either_side(pairs).pivot(index="label_a", columns="label_b", values="videos")
     share = share.reindex(labels, columns=labels).fillna(0)
     share = 100 * share.div(sizes["videos"][labels], axis=0)
@@ -96,8 +96,8 @@ def draw_co_labels(pairs: pd.DataFrame, sizes: pd.DataFrame, least: int = 1) -> 
     return fig
 
 
-def thumbnails(folder: Path, each: int = 5, height: int = 84) -> dict[int, list[str]]:
-    """Frames of up to `each` training videos by label, as `data:` addresses of small JPEGs.
+def thumbnails(folder: Path, each: int = 5) -> dict[int, list[str]]:
+    """Frames of up to `each` training videos by label, as `data:` addresses.
 
     Empty where no clips were made. At most `SHOWN` shards are searched.
     """
@@ -110,7 +110,7 @@ def thumbnails(folder: Path, each: int = 5, height: int = 84) -> dict[int, list[
         for row, labels in index.loc[index["clip"] == 0, "labels"].items():
             if len(found[int(labels[0])]) < each:
                 frame = stored.read(shard, [row], [8])[0, 0]
-                found[int(labels[0])].append(frames.thumbnail(frame, height))
+                found[int(labels[0])].append(frames.thumbnail(frame))
     return found
 
 

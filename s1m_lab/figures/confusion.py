@@ -189,7 +189,7 @@ def draw_confused_clips(
 
 
 def draw_first_look(matrices: Confusion, pairs: pd.DataFrame) -> Figure:
-    """The most confused pair, which stands in a report for every choice."""
+    """The most confused pair: what a report shows in place of the widget."""
     return draw_part(matrices, _labels_of(pairs)[0] if len(pairs) else matrices.labels[:1])
 
 

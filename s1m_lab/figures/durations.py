@@ -35,7 +35,8 @@ def draw_durations(seconds: pd.Series, published: dict[float, float] | None = No
     """
     known, published = seconds.dropna().to_numpy(float), published or {}
     if not len(known):
-        return style.nothing("No duration is known: the source has none, and no clips were made")
+        text = "No duration is known: the source has none, and no clips were made"
+        return style.draw_nothing(text)
     fig, ((left, right),) = style.new_figure(1, 2, 2.9, width_ratios=[3, 2])
     shown = np.clip(known, *np.maximum(np.quantile(known, [0.0005, 0.9995]), 0.1))
     bins = int(np.clip(len(known) ** 0.4, 8, 60))
@@ -73,7 +74,7 @@ def draw_remaining(
     """
     table = table[np.isfinite(table.index)]
     if not table["hours"].notna().any():
-        return style.nothing(title)
+        return style.draw_nothing(title)
     fig, ((left, middle, right),) = style.new_figure(1, 3, 3.1)
     x, hours = table.index, table["hours"] / max(table["hours"].max(), 1e-9)
     left.plot(x, 100 * table["share"], color=style.INK, label="videos")

@@ -77,11 +77,11 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def thumbnail(frame: np.ndarray, height: int = 84) -> str:
-    """A frame (uint8 H×W×3) as a small JPEG, `height` pixels high, in a `data:` address."""
+def thumbnail(frame: np.ndarray, side: int = 84) -> str:
+    """A frame (uint8 H×W×3) as the `data:` address of a WebP, at most `side` pixels a side."""
     from PIL import Image
 
     image, data = Image.fromarray(frame), io.BytesIO()
-    image = image.resize((round(height * image.width / image.height), height))
-    image.save(data, "JPEG", quality=60, optimize=True)
-    return data_uri(data.getvalue(), "jpeg")
+    image.thumbnail((side, side))  # never made larger
+    image.save(data, "WEBP", quality=60)
+    return data_uri(data.getvalue(), "webp")

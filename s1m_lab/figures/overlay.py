@@ -12,6 +12,7 @@ The video is decoded once, in constant memory. A finished overlay is found again
 the video, the runs' weights and the settings.
 """
 
+import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ from s1m_lab.figures import style
 from s1m_lab.training import runs
 from s1m_lab.video import container, decoders, reader, writer
 
-VERSION = 2  # raise it when the same video and runs give another picture
+VERSION = 3  # raise it when the same video and runs give another picture
 STEP = 0.1  # s between predictions
 SMOOTH = 0.4  # s, the time constant of the low-pass
 PIXEL_BYTES = 0.2 / 8  # of seven real videos, six took 0.06 to 0.15 bits a pixel and one 0.42
@@ -200,18 +201,41 @@ class Layout:
         lefts = [self.pad + round(between * column) for column in range(columns)]
         tops = [self.canvas[1] - n * (high + self.pad) for n in range(lines, 0, -1)]
         self.corners = [(left, top) for top in tops for left in lefts][:runs]
-        self.regular, self.bold = _font(em), _font(em, "bold")
+        self.regular, self.bold = Face(em), Face(em, "bold")
 
 
 def _even(side: int) -> int:
     return side + side % 2
 
 
-def _font(size: int, weight: str = "normal") -> ImageFont.FreeTypeFont:
-    """DejaVu Sans from matplotlib's own files; its numerals are all of one width."""
-    about = font_manager.FontProperties(family="DejaVu Sans", weight=weight)
-    file = font_manager.findfont(about)
-    return ImageFont.truetype(file, size, layout_engine=ImageFont.Layout.BASIC)
+class Face:
+    """The figures' fonts in one size and weight; each character is drawn by the first that has it.
+
+    DejaVu Sans, the first, has numerals of one width.
+    """
+
+    def __init__(self, size: int, weight: str = "normal"):
+        self.fonts = {}
+        for name in style.FONTS:
+            about = font_manager.FontProperties(family=name, weight=weight)
+            file = font_manager.findfont(about)
+            basic = ImageFont.Layout.BASIC
+            number = getattr(file, "face_index", 0)  # in a collection of fonts
+            self.fonts[name] = ImageFont.truetype(file, size, number, layout_engine=basic)
+
+    def length(self, text: str) -> float:
+        """The width of a text, in pixels."""
+        return sum(font.getlength(part) for font, part in self._parts(text))
+
+    def write(self, draw, x: float, y: float, text: str, shade: str) -> None:
+        """Write a text to the right of x, its middle at y."""
+        for font, part in self._parts(text):
+            draw.text((x, y), part, shade, font, "lm")
+            x += font.getlength(part)
+
+    def _parts(self, text: str) -> Iterator[tuple[ImageFont.FreeTypeFont, str]]:
+        for name, part in itertools.groupby(text, style.font_of):
+            yield self.fonts[name or style.FONTS[0]], "".join(part)
 
 
 def paint(
@@ -250,11 +274,11 @@ def _paint_card(layout: Layout, draw, left: int, top: int, card: Card, truth) ->
         x += 0.8 * em
         if right - x > 3 * em:
             text = _fit(text, face, right - x)
-            draw.text((x, y), text, shade, face, "lm")
-            x += face.getlength(text)
+            face.write(draw, x, y, text, shade)
+            x += face.length(text)
     y = top + layout.head + layout.row // 2
     if not card.rows:
-        draw.text((left + pad, y), "looking …", PALE, regular, "lm")
+        regular.write(draw, left + pad, y, "looking …", PALE)
     for label, share in card.rows:
         _paint_class(layout, draw, left + pad, y, label, share, colour, truth)
         y += layout.row
@@ -265,28 +289,29 @@ def _paint_class(layout, draw, left, y, label: str, share: float, colour: str, t
     em, right = layout.em, left + layout.card[0] - 2 * layout.pad
     shade, face = (BRIGHT, layout.bold) if label in truth else (PALE, layout.regular)
     if label in truth:
-        draw.text((left, y), TRUE, shade, face, "lm")
+        face.write(draw, left, y, TRUE, shade)
     left += round(1.2 * em) if truth else 0
-    end = right - layout.regular.getlength("100%") - em // 2
+    end = right - layout.regular.length("100%") - em // 2
     start = left + round(0.56 * (end - left))
-    draw.text((left, y), _fit(label, face, start - left - em // 2), shade, face, "lm")
+    face.write(draw, left, y, _fit(label, face, start - left - em // 2), shade)
     half = max(2, round(0.26 * em))
     draw.rectangle((start, y - half, end, y + half), fill=TRACK)
     if length := round(share * (end - start)):
         draw.rectangle((start, y - half, start + length - 1, y + half), fill=colour)
-    draw.text((right, y), f"{share:.0%}", shade, face, "rm")
+    percent = f"{share:.0%}"
+    face.write(draw, right - face.length(percent), y, percent, shade)
 
 
 def _paint_line(layout: Layout, draw, top: int, text: str, shade: str) -> int:
     """A line of text on a card of its own at the upper left; returns where the next one begins."""
     pad, bottom = layout.pad, top + round(1.9 * layout.em)
     text = _fit(text, layout.regular, layout.canvas[0] - 4 * pad)
-    right = 3 * pad + layout.regular.getlength(text)
+    right = 3 * pad + layout.regular.length(text)
     draw.rectangle((pad, top, right, bottom), fill=VEIL)
-    draw.text((2 * pad, (top + bottom) // 2), text, shade, layout.regular, "lm")
+    layout.regular.write(draw, 2 * pad, (top + bottom) // 2, text, shade)
     return bottom + pad // 2
 
 
-def _fit(text: str, face: ImageFont.FreeTypeFont, room: float) -> str:
+def _fit(text: str, face: Face, room: float) -> str:
     """Any text as one line that is drawn as it stands, cut at `room` pixels."""
-    return style.clean(text, room / face.getlength("n"))
+    return style.clean(text, room / face.length("n"))

@@ -6,7 +6,8 @@
 
 A fusion has one colour in every figure, from the colour-blind safe set of Okabe and Ito; the paper
 is grey. Frames are uint8 H×W×3, or floats in the same range 0…255. Text from outside (titles, class
-names) is drawn as it is: never as mathematics, cut to its room, unknown characters as □.
+names) is drawn as it is: never as mathematics, cut to its room, in a font of the system where
+DejaVu Sans lacks a character, and as □ where no known font has it.
 """
 
 import functools
@@ -36,10 +37,20 @@ OTHER = "#CC79A7"  # a fusion that has no colour here yet
 # a number of the paper
 RING: dict[str, Any] = {"color": PAPER, "fillstyle": "none", "markeredgewidth": 1.5}
 KINDS = {"motion": "#CC79A7", "detail": "#56B4E9", "surround": "#B8A800", "camera": "#777777"}
+# Where one is installed, it draws what those before it lack. Colour fonts cannot be drawn.
+FALLBACKS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Source Han Sans SC", "Droid Sans Fallback",
+    "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "PingFang SC", "PingFang HK", "Hiragino Sans",
+    "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "SimHei", "MS Gothic",
+    "Arial Unicode MS", "Noto Sans Devanagari", "Nirmala UI", "Noto Sans Thai", "Leelawadee UI",
+    "Noto Emoji", "Segoe UI Emoji", "Segoe UI Symbol", "Symbola", "Unifont",
+)  # fmt: skip
+_INSTALLED = {font.name for font in font_manager.fontManager.ttflist}
+FONTS = ["DejaVu Sans", *(name for name in FALLBACKS if name in _INSTALLED)]
 STYLE: dict[Any, Any] = {
     "figure.dpi": 90,
     "figure.constrained_layout.use": True,
-    "font.family": "DejaVu Sans",
+    "font.family": FONTS,
     "font.size": 10,
     "text.color": INK,
     "text.parse_math": False,
@@ -128,7 +139,7 @@ def one_line(text: object, length: int = 100) -> str:
 
 
 def clean(text: object, length: float = 40) -> str:
-    """Any text as one line that the figures' font can draw, no wider than `length` letters n."""
+    """Any text as one line that the figures' fonts can draw, no wider than `length` letters n."""
     line = "".join(c if _width(c) else "□" for c in one_line(text, int(10 * length)))
     ends = np.cumsum([_width(c) for c in line])
     if not line or ends[-1] <= length:
@@ -137,11 +148,12 @@ def clean(text: object, length: float = 40) -> str:
 
 
 def format_number(value: float) -> str:
-    """1133158 is `1,133,158`, 0.04989 is `0.0499`, an unknown number is `–`."""
+    """1133158 is `1,133,158`, 0.04989 is `0.0499`, −12.04 is `−12.0`, an unknown number is `–`."""
     if pd.isna(value):
         return "–"
-    whole = isinstance(value, int | np.integer) or abs(value) >= 100
-    return f"{value:,.0f}" if whole else f"{value:,.3g}"
+    whole = abs(value) >= 100 or value == round(value)
+    text = f"{value:,.0f}" if whole else f"{value:#.3g}".rstrip(".")
+    return text.replace("-", "−")
 
 
 def format_seconds(seconds: float) -> str:
@@ -157,15 +169,25 @@ def format_seconds(seconds: float) -> str:
 
 
 @functools.cache
+def font_of(character: str) -> str:
+    """The first of `FONTS` that has a character, "" if none has."""
+    return next((name for name in FONTS if _font(name).get_char_index(ord(character))), "")
+
+
+@functools.cache
 def _width(character: str) -> float:
-    """The width of a character in the figures' font, an n being 1; 0 where it has none."""
-    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
-    if not font.get_char_index(ord(character)):
+    """The width of a character in the figures' fonts, an n being 1; 0 where they have none."""
+    if not (name := font_of(character)):
         return 0.0
-    own, n = (
-        font.load_char(ord(c), flags=LoadFlags.NO_SCALE).horiAdvance for c in (character, "n")
-    )
-    return own / n
+    ems = [
+        font.load_char(ord(c), flags=LoadFlags.NO_SCALE).horiAdvance / font.units_per_EM
+        for font, c in ((_font(name), character), (_font(FONTS[0]), "n"))
+    ]
+    return ems[0] / ems[1]
+
+
+def _font(name: str):
+    return font_manager.get_font(font_manager.findfont(name))
 
 
 def new_figure(
@@ -201,7 +223,7 @@ def show_image(ax: Axes, frame: np.ndarray) -> None:
 
 
 @styled
-def nothing(title: str) -> Figure:
+def draw_nothing(title: str) -> Figure:
     """A figure that is one line of text, for where there is nothing to draw."""
     fig, ((ax,),) = new_figure(1, 1, 0.45)
     ax.axis("off")

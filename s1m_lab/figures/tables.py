@@ -3,8 +3,8 @@
     show_table(sizes)                          # a DataFrame, its numbers short
     explore(draw, [("luge", 0), ("judo", 1)])  # a list, and below it what `draw(choice)` returns
 
-A control does nothing in a report, where no kernel runs, so its notebook shows beside it what it
-would show. HTML is marked so that MathJax leaves it alone.
+A report has no kernel, so a control does nothing there, and its notebook shows a static twin beside
+it. HTML is marked so that MathJax leaves it alone.
 """
 
 import html

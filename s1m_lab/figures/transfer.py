@@ -1,8 +1,8 @@
-"""Transfer to UCF-101: ways of tuning side by side, groups of classes, classes, few videos.
+"""Transfer to UCF-101: ways of tuning side by side, class by class, and with few videos.
 
     draw_standings(transfer.standings(transfer.hit1_by_seed(tuned_runs)))
 
-Every function takes a table of `analysis.transfer` or `analysis.results`. A way of tuning has one
+Every function takes a table of `analysis.transfer`. A way of tuning has one
 colour everywhere, and one mark where no row has its name; the paper's numbers are grey rings.
 """
 
@@ -49,12 +49,12 @@ def summarize(table: pd.DataFrame) -> str:
 
 
 def _gain_over_scratch(row: pd.Series) -> str:
-    """`: +7.6 points over scratch (+4.0 to +11.1)`, with the range over seeds; "" if not known."""
+    """`: +7.6 points against scratch (+4.0 to +11.1)` and the range over seeds; "" if unknown."""
     if np.isnan(row["gain"]):
         return ""
     gain, low, high, least, most = (with_unit(row[k], "points") for k in (*GAIN, "least", "most"))
     seeds = f", by seed {least} to {most}" if row["most"] > row["least"] else ""
-    return f": {gain} points over scratch ({low} to {high}{seeds})"
+    return f": {gain} points against scratch ({low} to {high}{seeds})"
 
 
 @style.styled
@@ -97,30 +97,10 @@ def draw_standings(table: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def draw_groups(fourth: pd.DataFrame) -> Figure:
-    """Table 4: mean average precision by group of classes, ours and the paper's side by side.
-
-    `fourth` is `results.table4` of one dataset.
-    """
-    fig, (axes,) = style.new_figure(1, 2, 3.1, sharey=True, sharex=True)
-    rows = range(len(fourth))
-    for ax, whose, title in zip(axes, ("ours", "paper"), ("Here", "The paper"), strict=True):
-        part, fill = fourth.xs(whose, axis=1, level=1), "full" if whose == "ours" else "none"
-        ax.hlines(rows, part.min(axis=1), part.max(axis=1), color=style.FAINT, lw=2, zorder=1)
-        for way in part:
-            ax.plot(part[way], rows, linestyle="", markersize=8, label=way_name(way),
-                    fillstyle=fill, **_look(way))  # fmt: skip
-        style.name_rows(ax, fourth.index, 30)
-        ax.set(xlim=(0, 1.03), xlabel="mean average precision", title=title)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
-    return fig
-
-
-@style.styled
 def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
     """Average precision of each class from scratch and tuned, the largest gain on top.
 
-    `table` is `transfer.classes`; of more than `most` classes those at either end are shown.
+    `table` is `transfer.class_precision`; of more than `most` classes it shows both ends.
     """
     shown = table if len(table) <= most else pd.concat([table[: most // 2], table[-most // 2 :]])
     fig, ((left, right),) = style.new_figure(1, 2, 1.3 + 0.21 * len(shown), sharey=True)
@@ -134,14 +114,14 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
     for ax in (left, right):
         style.name_rows(ax, shown["class"], 28)
     left.set(xlim=(-0.02, 1.02), xlabel="average precision")
-    right.set_xlabel("gained over scratch, 95 % interval over groups")
+    right.set_xlabel("average precision gained, 95 % interval over groups")
     fig.legend(loc="outside lower left", ncols=2, fontsize=9)
     style.headline(fig, summarize_classes(table))
     return fig
 
 
 def summarize_classes(table: pd.DataFrame) -> str:
-    """How many classes of `transfer.classes` surely gain and lose, or why it is not known."""
+    """How many classes surely gain and lose, or why that is not known; as in `draw_classes`."""
     if table.empty:
         return "Nothing to compare: scratch and another way are both needed (leave tune empty)"
     up, down = (table["gain_low"] > 0).sum(), (table["gain_high"] < 0).sum()

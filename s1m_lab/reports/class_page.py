@@ -6,11 +6,9 @@ The page fetches nothing, unless `network` lets it fetch the catalog's thumbnail
 JavaScript; with it, classes are searched by keyboard. `class_page.html` is its template.
 """
 
-import io
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
 import pandas as pd
 
 from s1m_lab.analysis.catalog import class_sizes
@@ -18,11 +16,11 @@ from s1m_lab.common.files import write_text
 from s1m_lab.common.progress import clock
 from s1m_lab.data import catalog, loader, shards
 from s1m_lab.data.splits import SPLITS
-from s1m_lab.figures.frames import data_uri
+from s1m_lab.figures.frames import thumbnail
 from s1m_lab.figures.style import one_line
 from s1m_lab.reports import html
 
-SIDE, QUALITY = 240, 60  # of a picture: its longest side in pixels, its WebP quality
+SIDE = 240  # px, the longest side of a picture
 MOST_SHARDS = 256  # of a split, looked through for a clip of every class
 ADDRESS = r"https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?/[\w.~:/?#@!$&'()*+,;=%-]{0,500}"
 
@@ -66,18 +64,8 @@ def _frames(folder: Path, classes: int) -> dict[int, str]:
             stored = shards.Shards(folder / "clips", split)
             middle = [stored.frames // 2]
             clips = loader.example_clips(stored, most_shards=MOST_SHARDS, frames=middle)
-            found = {label: _webp(clip[0]) for label, clip in clips.items()} | found
+            found = {label: thumbnail(clip[0], SIDE) for label, clip in clips.items()} | found
     return found
-
-
-def _webp(frame: np.ndarray) -> str:
-    """A frame (uint8 H×W×3) as a `data:` address."""
-    from PIL import Image
-
-    picture, file = Image.fromarray(frame), io.BytesIO()
-    picture.thumbnail((SIDE, SIDE))  # never made larger
-    picture.save(file, "WEBP", quality=QUALITY)
-    return data_uri(file.getvalue(), "webp")
 
 
 def _thumbnails(df: pd.DataFrame) -> dict[int, str]:

@@ -1,4 +1,4 @@
-"""HTML files that ask nothing of the network: executed notebooks, and pages from a template.
+"""HTML files that need no network: executed notebooks, and pages from a template.
 
 html.html("reports/03_train_slow.ipynb")            # reports/03_train_slow.html beside it
 html.render("index.html", rows=rows, …)             # the text of a page
@@ -23,7 +23,7 @@ def onward(notebook: str, data: str) -> str:
 
 
 def html(notebook: str | Path) -> Path:
-    """Write an executed notebook as one HTML file beside it, which asks nothing of the network.
+    """Write an executed notebook as one HTML file beside it, which needs no network.
 
     Scripts are left out: nbconvert's own, which fetch what draws mathematics and widgets (each has
     its static twin), and any that stands in an output.

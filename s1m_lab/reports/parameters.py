@@ -76,7 +76,7 @@ def _value(node: ast.expr) -> object:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Which of the known names is most like a wrong one, in words."""
+    """A phrase that gives the known name nearest to a wrong one."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0)
     return f"the nearest is {near[0]!r}" if near else "there are none"
 

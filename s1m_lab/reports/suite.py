@@ -50,7 +50,7 @@ from s1m_lab.training import runs
 
 LIBRARY = Path(__file__).parents[1]
 FORM = "a suite is a list of [[report]], with or without [figures], as notebooks/pocket.toml is"
-ENTRY: dict = {  # what an entry leaves out is as here
+ENTRY: dict = {  # the defaults of an entry
     "name": "",
     "notebook": "",
     "parameters": {},
@@ -188,7 +188,7 @@ def _named_runs(values: dict) -> list[str]:
 
 
 def changed(report: Report) -> str:
-    """What differs from the report that is there, by name; "" of one that is up to date."""
+    """Which inputs of a report have changed; "" if it is up to date."""
     path = folder() / f"{report.name}.ipynb"
     if not (path.is_file() and path.with_suffix(".html").is_file()):
         return "new"
@@ -200,7 +200,7 @@ def changed(report: Report) -> str:
 
 
 def metadata(notebook: Path) -> dict:
-    """What `execute` wrote about a notebook; {} if there is none, not whole, or of an older lab."""
+    """The metadata that `execute` wrote; {} if it is missing, incomplete or of an older lab."""
     try:
         about = _read(notebook)["metadata"].get("s1m_lab", {})
     except (OSError, ValueError, KeyError):
@@ -209,7 +209,7 @@ def metadata(notebook: Path) -> dict:
 
 
 def _inputs(report: Report) -> dict[str, str]:
-    """A digest of each input, as they are now."""
+    """The present digest of each input."""
     source = [*LIBRARY.rglob("*.py"), *LIBRARY.rglob("*.html")]
     return _given(report) | {
         "library": fingerprint(**{str(f.relative_to(LIBRARY)): _digest(f) for f in source}),
@@ -268,9 +268,9 @@ def _digest(file: Path) -> str:
 def run(path: Path, workers: int = 0) -> dict[str, Ended]:
     """Make the reports of a suite that are not up to date, and `reports/index.html`.
 
-    `workers` notebooks run side by side, of which one may train. 0 is one, and another for every
-    four cores, up to four. Prints how each report ended, and after a minute without an end what
-    those that run have printed last. Raises ValueError as `load` does.
+    `workers` notebooks run side by side, and only one of them trains. 0 is one, plus one for every
+    four cores, at most four. Prints a line when a report ends. If none ends for a minute, it prints
+    the last line of each notebook that runs. Raises ValueError as `load` does.
     """
     if workers < 0:
         raise ValueError(f"--workers {workers} is below 0 (0: by the cores)")
@@ -344,8 +344,8 @@ def _make(report: Report, needed: dict[str, Future], outputs: dict[str, io.Strin
 def execute(report: Report, output: io.StringIO) -> None:
     """Execute a notebook into `reports/<name>.ipynb` and `.html`; `output` takes what it prints.
 
-    Raises what the notebook raises. It is kept as `<name>.failed` then, and an earlier report
-    stays. Its kernel ends with this process, also when that is killed.
+    Raises the error of the notebook, which is then kept as `<name>.failed`; an earlier report
+    stays. The kernel ends with this process, even when that is killed.
     """
     import nbformat
     import papermill
@@ -396,7 +396,7 @@ def execute(report: Report, output: io.StringIO) -> None:
 
 
 def _describe(error: Exception) -> str:
-    """An error in one line, as a traceback ends; of papermill's, the error of the notebook."""
+    """An error as one line; for papermill's, the error that the notebook raised."""
     name, value = getattr(error, "ename", type(error).__name__), getattr(error, "evalue", error)
     return _last_line(re.sub(r"\x1b\[[0-9;]*m", "", f"{name}: {value}"))
 
@@ -412,6 +412,8 @@ COLUMNS = {  # of a results.json: the title, and the format of numbers
     "video_hit1": ("Video Hit@1", "{:.1%}"),
     "video_hit5": ("Hit@5", "{:.1%}"),
     "clip_hit1": ("Clip Hit@1", "{:.1%}"),
+    "largest_class": ("Largest class", "{:.1%}"),
+    "classes": ("Classes", "{:,.0f}"),
     "seed": ("Seed", "{:.0f}"),
     "parameters": ("Parameters", "{:,.0f}"),
     "seconds": ("Training, s", "{:,.0f}"),
@@ -441,7 +443,7 @@ def write_index(reports: list[Report], ended: dict[str, Ended]) -> Path:
         "index.html",
         columns=COLUMNS,
         runs=_read_runs(),
-        # of the reports that show a run, the one of the fewest runs, then the first
+        # a run leads to the report that shows the fewest runs, among equals to the first
         pages={run: card["name"] for card in by_runs for run in card["runs"]},
         suites={report.suite: Path(report.suite).stem for report in listed.values()},
         reports=cards,

@@ -62,6 +62,21 @@ def rank_and_ranks() -> tuple[int, int]:
     return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
 
 
+def replicate(net: torch.nn.Module, world: World) -> torch.nn.Module:
+    """The network as this process trains it: all average their gradients.
+
+    Batch norm counts the global batch, which PyTorch does on GPUs alone. Raises ValueError for such
+    a network on several processes without.
+    """
+    if world.ranks == 1:
+        return net
+    if any(isinstance(layer, torch.nn.BatchNorm3d) for layer in net.modules()):
+        if world.device.type == "cpu":
+            raise ValueError("networks with batch norm train on one process, or on GPUs")
+        net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    return torch.nn.parallel.DistributedDataParallel(net)
+
+
 def barrier() -> None:
     """Wait until every process has arrived here."""
     if dist.is_initialized():
@@ -90,9 +105,10 @@ def begin_or_resume(
 ) -> dict:
     """Begin a run on a dataset or resume it, and set up this process; returns the machine's facts.
 
-    They are decided by rule, never by timing: bf16 where it pays, threads for each process. A run
-    keeps the precision and threads it began with, so that it ends in the same bits. Other changes
-    of the machine are printed. A `precision` among the settings goes first.
+    The facts follow from rules, never from timing: bf16 where it is fast, and the cores divided by
+    the processes as threads. A `precision` in the settings overrides the argument. A resumed run
+    keeps its precision and threads, so that it ends in the same bits. Other changes of the machine
+    are printed.
     """
     precision = settings.get("precision", precision)
     if precision == "auto":

@@ -9,8 +9,8 @@
 - `scratch`: the same network from random weights.
 
 The paper gives neither rates nor lengths. Here `top` and `top3` choose the rate and the dropout on
-the validation clips (`top_layers.grid`), and see one crop and flip of a clip. `all` and `scratch`
-follow the recipe of the run they start from, and see another crop in every epoch.
+the validation clips (`top_layers.grid`), and train on one crop and flip of a clip. `all` and
+`scratch` follow the recipe of the run they start from, with another crop in every epoch.
 
 The `results.json` of a tuned run also has `tune`, `fold` (0 where a dataset has none), `start` (a
 run's name, "" from scratch) and, with few videos, `few`.

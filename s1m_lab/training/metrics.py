@@ -6,6 +6,7 @@
 N samples, K classes. A sample has one or several true labels, as in Sports-1M. Needs numpy alone.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -36,6 +37,20 @@ def hits(probabilities: np.ndarray, labels: Labels, k: int) -> np.ndarray:
 def hit_at_k(probabilities: np.ndarray, labels: Labels, k: int) -> float:
     """The fraction of samples with at least one true label among the top k."""
     return float(hits(probabilities, labels, k).mean())
+
+
+def largest_class(labels: Labels) -> float:
+    """The share of samples with the most frequent label: Hit@1 of always predicting that class."""
+    counts = Counter(label for own in labels for label in set(own))
+    return max(counts.values()) / len(labels)
+
+
+def guesses(results: dict) -> str:
+    """Video Hit@1 without looking, in words, to stand beside that of a run with these results."""
+    text = f"chance {1 / results['classes']:.1%}"
+    if "largest_class" in results:  # not in those of the first runs
+        text += f", always the largest class {results['largest_class']:.1%}"
+    return text
 
 
 def leads(probabilities: np.ndarray, labels: Labels) -> tuple[np.ndarray, np.ndarray]:

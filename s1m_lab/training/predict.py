@@ -222,16 +222,16 @@ class _Mean:
         return self[:].astype(dtype or self.dtype)
 
 
-def average(several: Sequence[runs.Run], split: str = "test") -> Predictions:
-    """The mean of several runs, clip by clip, from their saved predictions (§4.1: CNN average).
+def average(several: Sequence[runs.Run]) -> Predictions:
+    """The mean of several runs on the test clips, one by one (§4.1: CNN average).
 
     Means are computed as their rows are read, so that `parts` needs the memory of one run. Raises
     ValueError unless all runs have the same classes and were tested on the same clips.
     """
     if not several:
         raise ValueError("no run to average")
-    saved = [load_predictions(run, split) for run in several]
-    indexes = [pq.read_table(run.path / "predictions" / f"{split}.parquet") for run in several]
+    saved = [load_predictions(run) for run in several]
+    indexes = [pq.read_table(run.path / "predictions" / "test.parquet") for run in several]
     first, clips = several[0], indexes[0]
     for run, index in zip(several, indexes, strict=True):
         both = f"{run.name!r} cannot be averaged with {first.name!r}: "
@@ -290,6 +290,7 @@ def scores(run: runs.Run, folder: Path) -> dict:
         "clip_hit1": clip_hit1,
         "video_hit1": video_hit1,
         "video_hit5": video_hit5,
+        "largest_class": metrics.largest_class(saved.labels),
         "clips": len(saved.clip_video),
         "videos": len(saved.ids),
         "videos_missing": len(status),
@@ -316,7 +317,7 @@ def write_results(run: runs.Run, net, folder: Path, epoch: int, state: dict, mor
         "data_wait": round(state["waited"] / seconds, 4),
         **{key: machine[key] for key in ("precision", "threads", "version", "commit")},
     }
-    runs.write_file(run.path / "results.json", results | more)
+    write_json(run.path / "results.json", results | more, **runs.JSON)
 
 
 def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CLIPS):
@@ -466,7 +467,7 @@ def _resume(
 
 
 def _stamp(path: Path) -> tuple[str, int, int]:
-    """What tells one file from another, and from itself after a change."""
+    """Name, size and time of change of a file: another file or an edit gives another stamp."""
     name = path_text(path.parent.resolve() / path.name)
     try:
         about = path.stat()

@@ -21,7 +21,9 @@ from pathlib import Path
 
 from s1m_lab import __version__
 from s1m_lab.common import paths
-from s1m_lab.common.files import atomic, fingerprint
+from s1m_lab.common.files import atomic, fingerprint, write_json, write_text
+
+JSON: dict = {"end": "\n", "indent": 2, "ensure_ascii": False}  # how a run's JSON is written
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,10 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
     run = Run(paths.runs() / name)
     if not (run.path / "config.json").is_file():
         run.path.mkdir(parents=True, exist_ok=True)
-        write_file(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
+        write_text(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
         machine = machine | {"version": __version__, "commit": commit()}
-        write_file(run.path / "config.json", {"settings": settings, "machine": machine})
+        config = {"settings": settings, "machine": machine}
+        write_json(run.path / "config.json", config, **JSON)
         return run
     found = run.config["settings"]
     differences = [
@@ -143,14 +146,6 @@ def check_name(name: str) -> str:
     return name
 
 
-def write_file(path: Path, content: dict | str) -> None:
-    """Write text, or a dict as JSON, atomically."""
-    if not isinstance(content, str):
-        content = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    with atomic(path) as temporary:
-        temporary.write_text(content, "utf-8", newline="\n")
-
-
 class Log:
     """A growing `metrics.csv`; a resumed run first drops the rows past its checkpoint."""
 
@@ -158,7 +153,7 @@ class Log:
         self.path = run.path / "metrics.csv"
         lines = self.path.read_text("utf-8").splitlines()[1:] if self.path.is_file() else []
         kept = [line for line in lines if int(line.partition(",")[0]) <= step]
-        write_file(self.path, "\n".join([",".join(columns), *kept]) + "\n")
+        write_text(self.path, "\n".join([",".join(columns), *kept]) + "\n")
 
     def add(self, *values: float | None) -> None:
         """One row, in the order of the columns; None leaves a cell empty."""

@@ -76,8 +76,8 @@ def search(
 ) -> tuple[dict, dict[str, Tensor]]:
     """Train every remaining trial; returns the state of the run and the best weights by name.
 
-    `features` and `shards` hold the clips of `train` and `val`. The best epoch of the best trial
-    has the higher Hit@1 on the validation clips, of equals the lower loss.
+    `features` and `shards` hold the clips of `train` and `val`. A higher Hit@1 on the validation
+    clips is better, or the same one with a lower loss.
     """
     settings, trained = run.config["settings"], TRAINED[layer]
     for name, p in net.named_parameters():
@@ -122,7 +122,7 @@ def train_epochs(
     epoch_steps = len(samples) // batch_size
     steps = epoch_steps * settings["epochs"]
     momentum, decay = settings["momentum"], settings["decay"]
-    groups = parameter_groups(net, settings["start"], TRAINED[layer])
+    groups = parameter_groups(net, bool(settings["start"]), TRAINED[layer])
     optimizer = torch.optim.SGD(groups, trial.lr, momentum=momentum, weight_decay=decay)
     losses, waited, clock = [], 0.0, time.perf_counter()
     for plan in loader.plan_batches(counts, batch_size, seed, settings["epochs"]):

@@ -14,11 +14,9 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
-import torch.distributed.nn
 from torch import Tensor, nn
 
 from s1m_lab.models import MEAN, Dropout, drop
-from s1m_lab.training import distributed
 
 NAMES = tuple(f"{n}{end}" for n in ("r3d_18", "mc3_18", "r2plus1d_18") for end in ("", "-kinetics"))
 FEATURES = 512  # the last ones
@@ -36,27 +34,6 @@ def display_name(name: str) -> str:
     """A name for tables, with the origin of the weights."""
     known, _, trained = name.partition("-")
     return f"{known}, Kinetics-400" if trained else f"{known}, random weights"
-
-
-class BatchNorm(nn.BatchNorm3d):
-    """Batch normalisation over the global batch, whatever share of it this process has."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x and the result are b×C×T×H×W."""
-        if not self.training or distributed.rank_and_ranks()[1] == 1:
-            return super().forward(x)
-        axes, add_up = (0, 2, 3, 4), torch.distributed.nn.all_reduce  # with a gradient
-        count = distributed.all_reduce(torch.tensor(x[:, 0].numel(), device=x.device))
-        mean = add_up(x.float().sum(axes)) / count
-        centred = x - mean[:, None, None, None]
-        variance = add_up(centred.square().sum(axes)) / count
-        with torch.no_grad():  # as PyTorch does: the running variance is that of a sample
-            sample = {"running_mean": mean, "running_var": variance * count / (count - 1)}
-            for name, value in sample.items():
-                self.get_buffer(name).lerp_(value, float(self.momentum or 0))
-            self.get_buffer("num_batches_tracked").add_(1)
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        return (centred * scale[:, None, None, None] + self.bias[:, None, None, None]).to(x.dtype)
 
 
 class VideoNetwork(nn.Module):
@@ -103,9 +80,6 @@ def build(name: str, classes: int, seed: int = 0) -> VideoNetwork:
         body = get_model(name.partition("-")[0], weights=None)
         body.fc = nn.Identity()
         net = VideoNetwork(name, classes, body)
-    for module in body.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.__class__ = BatchNorm  # the same weights, other sums
     nn.init.normal_(net.fc8.weight, std=0.01, generator=torch.Generator().manual_seed(seed))
     nn.init.zeros_(net.fc8.bias)
     return net

@@ -6,13 +6,14 @@
 `Trainer.fit` is the loop. Around it stand the set-up, the learning rate as a function of the step
 (`rate_share`), and the bookkeeping after each step: log, validation, checkpoint.
 
-A training is a function of its settings. Repeated, it resumes and ends in the same bits. On more
-processes it sees the same clips, crops and masks in the same global batches.
+A training is a function of its settings. Repeated, it resumes and ends in the same bits. More
+processes train on the same clips, crops and masks in the same global batches.
 """
 
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from math import cos, isfinite, pi
 from pathlib import Path
@@ -23,8 +24,8 @@ import torch.nn.functional as F
 from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, require_space
-from s1m_lab.common.progress import Progress
-from s1m_lab.data import loader
+from s1m_lab.common.progress import Progress, clock
+from s1m_lab.data import catalog, loader
 from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
@@ -74,8 +75,8 @@ class State:
     def improve(self, epoch: int, loss: float, hit1: float) -> bool:
         """Whether an epoch is the best so far; if not, the plateau schedule cuts the rate.
 
-        Best is the higher Hit@1 on the validation clips, of equals the lower loss. Without
-        validation clips (both nan) every epoch is.
+        A higher Hit@1 on the validation clips is better, or the same one with a lower loss. Without
+        validation clips (both nan) every epoch is the best.
         """
         if hit1 < self.best_hit1 or (hit1 == self.best_hit1 and loss >= self.best_loss):
             self.cuts += 1
@@ -85,7 +86,7 @@ class State:
 
 
 class Trainer:
-    """One training: its run is known once it is made, `train` begins, resumes or returns it.
+    """One training. It names its `run` at once; `train` begins, resumes or returns that run.
 
     Args:
         config: the settings; zeros stand for the recipe's values.
@@ -123,7 +124,10 @@ class Trainer:
         with exclusive(run.path) if self.world.rank == 0 else nullcontext():
             machine = distributed.begin_or_resume(run, self.settings, self.folder, self.world)
             if not run.finished:
+                self.print_class_notes()
                 self.set_up(machine)
+                if self.world.rank == 0:
+                    print(self.forecast(), flush=True)
                 self.fit()
                 distributed.barrier()  # the best epoch is on the disk
                 self.score()
@@ -164,9 +168,7 @@ class Trainer:
         self.precision, self.threads = machine["precision"], machine["threads"]
         self.net = self.build_network()
         self.optimizer = torch.optim.SGD(
-            parameter_groups(
-                self.net, config.start or torchvision_models.is_published(config.model)
-            ),
+            parameter_groups(self.net, self.starts_trained()),
             config.lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.decay,
@@ -174,8 +176,7 @@ class Trainer:
         self.state = self.load_checkpoint()
         if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
             require_space(run.path, 8 * sum(4 * p.numel() for p in self.net.parameters()))
-        distribute = torch.nn.parallel.DistributedDataParallel
-        self.replica = distribute(self.net) if world.ranks > 1 else self.net
+        self.replica = distributed.replicate(self.net, world)
 
         self.augment = Augment(config.size, self.net.crop, config.seed)
         self.train_clips = Shards(self.folder / "clips", "train")
@@ -189,7 +190,16 @@ class Trainer:
         self.progress = Progress(f"training {config.model}", self.steps, "steps", self.state.step)
         self.losses: list[torch.Tensor] = []  # of the steps since the last row
         self.last_row = replace(self.state)
-        self.first_step = 0.0  # when it ended, s
+
+    def print_class_notes(self) -> None:
+        """Print which classes cannot be learnt or tested, if any."""
+        if self.world.rank == 0:
+            for note in catalog.class_notes(prepare.readable(self.folder), "readable video"):
+                print(note, flush=True)
+
+    def starts_trained(self) -> bool:
+        """Whether the network starts from weights that were trained before."""
+        return bool(self.config.start) or torchvision_models.is_published(self.config.model)
 
     def build_network(self):
         """The network on its device, with the weights it starts from."""
@@ -202,6 +212,28 @@ class Trainer:
         elif torchvision_models.is_published(config.model):
             torchvision_models.load_published(net)
         return net.to(self.world.device)
+
+    def forecast(self) -> str:
+        """How long the training will take, by the second of two steps on a copy of the network.
+
+        A step there has two clips of noise on a CPU, and a whole batch on a GPU.
+        """
+        net, device = deepcopy(self.net), self.world.device
+        count = min(2, self.batch_size) if device.type == "cpu" else self.batch_size
+        x = torch.ones(count, 3, len(net.frames), net.crop, net.crop, device=device)
+        start = seconds = 0.0
+        for _ in range(2):
+            start = time.perf_counter()
+            with predict.autocast(device, self.precision):
+                logits = net(x)
+            logits.float().logsumexp(1).sum().backward()
+            net.fc8.bias.grad.sum().item()  # waits for a GPU
+            seconds = (time.perf_counter() - start) / count
+        steps, speed = self.steps - self.state.step, self.world.ranks / seconds
+        return (
+            f"training takes about {clock(steps * self.batch_size / speed)}: {steps:,} steps of "
+            f"{self.batch_size} clips, at {speed:,.2f} clips/s"
+        )
 
     def load_checkpoint(self) -> State:
         """Load the last checkpoint into the network and its optimizer; returns its state."""
@@ -236,7 +268,6 @@ class Trainer:
         state = self.state
         state.step, state.clips = state.step + 1, state.clips + self.batch_size
         self.losses.append(loss)
-        self.estimate(loss)
         epoch_ends = state.step % self.epoch_steps == 0
         row_ends = epoch_ends or state.step % ROW == 0
         mean_loss = mean_over_processes(self.losses) if row_ends else None
@@ -251,21 +282,6 @@ class Trainer:
             self.progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
         self.clock = time.perf_counter()
 
-    def estimate(self, loss: torch.Tensor) -> None:
-        """After the third step, print what those that are left take; the first one is slower."""
-        done, left = self.state.step - self.progress.first, self.steps - self.state.step
-        if done not in (1, 3) or not left or self.world.rank:
-            return
-        loss.item()  # waits for a GPU
-        now = time.perf_counter()
-        if done == 3:
-            minutes = left * (now - self.first_step) / 2 / 60
-            self.progress.say(
-                f"{left:,} steps of {self.batch_size} clips are left: about {minutes:,.1f} min at "
-                "the speed of the first ones, without validation and scoring"
-            )
-        self.first_step = now
-
     def write_row(self, epoch: int, lr: float, *losses: float | None) -> None:
         """Write a row of metrics.csv: the steps since the last row."""
         state, last = self.state, self.last_row
@@ -279,8 +295,8 @@ class Trainer:
     def validate(self, epoch: int) -> tuple[float | None, float | None]:
         """Loss and Hit@1 on the validation clips, and the weights saved if they are the best.
 
-        Where epochs are short, as with few videos, most are not validated (None, None): as many
-        clips must have been trained on as are validated.
+        An epoch is not validated (None, None) until as many clips have been trained on, since the
+        last validation, as are validated. So with few videos most epochs are not.
         """
         state = self.state
         if state.clips - state.judged < len(self.val_clips) and state.step < self.steps:
@@ -383,14 +399,14 @@ def step_dropout(share: float, seed: int, plan: loader.Plan) -> models.Dropout:
     return models.Dropout(share, torch.from_numpy(keys))
 
 
-def parameter_groups(net, start: str | bool, trained: Sequence[str] = ("",)) -> list[dict]:
+def parameter_groups(net, started: bool, trained: Sequence[str] = ("",)) -> list[dict]:
     """The optimizer's groups of parameters, each with its share of the learning rate.
 
-    Only layers whose names begin with one of `trained` are in them. With a `start`, the layers that
-    come from it learn at `SLOWER`.
+    Only layers whose names begin with one of `trained` are in them. In a network that started from
+    trained weights, all but the new last layer learn at `SLOWER`.
     """
     named = [(n, p) for n, p in net.named_parameters() if n.startswith(tuple(trained))]
-    if not start:
+    if not started:
         return [{"params": [p for _, p in named], "share": 1.0}]
     new = [p for n, p in named if n.startswith("fc8.")]
     old = [p for n, p in named if not n.startswith("fc8.")]

@@ -98,6 +98,16 @@ def lacks_times(container) -> bool:
     return container.format.name == "avi"
 
 
+def decode_frames(container, stream) -> Iterator:
+    """All frames of a stream, in the order they are shown.
+
+    A packet without bytes repeats the last picture; a decoder would take it for the end.
+    """
+    for packet in container.demux(stream):
+        if packet.size or packet.dts is None:  # the last packet has neither
+            yield from packet.decode()
+
+
 def file_url(path: Path) -> str:
     """An absolute `file:` address, so that no name is taken for an option or a protocol."""
     return f"file:{Path(path).absolute()}"

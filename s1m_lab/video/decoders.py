@@ -1,6 +1,6 @@
 """Decode frames with decord or PyAV, and sample them at any times.
 
-    decoder = Decord(path, info.fps)                      # or Av(path, info.fps, info.rotation)
+    decoder = Decord(path, info)                          # or Av(path, info); `reader.Info`
     for images in pictures_at(decoder, [[0.0, 0.1], [0.5, 0.6]], np.asarray): ...
 
 Pictures are uint8 H×W×3: RGB, upright.
@@ -14,18 +14,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from s1m_lab.video.container import (
     VideoError,
     decode_errors,
+    decode_frames,
     error_line,
     file_url,
-    lacks_times,
     open_video,
 )
+
+if TYPE_CHECKING:
+    from s1m_lab.video.reader import Info
 
 TICK = 1e-3  # s; the coarsest time stamp in use, so what times may be off by
 NEAR = 1.0  # s; up to here it is cheaper to decode on than to seek
@@ -37,8 +40,10 @@ def pictures_at(
     """For each segment the pictures on screen at its times (s, ascending), through `finish`.
 
     On screen is the last frame that is not later. Segments that overlap are decoded once: frames
-    stay until a segment begins after them.
+    stay until a segment begins after them. The last frame of the video is held; a decoder that ends
+    before it raises `VideoError`.
     """
+    early = decoder.info.last - 1.5 / decoder.info.fps  # s; one frame may be missing
     buffer: deque = deque()  # frames: [seconds, function that makes the picture, picture]
     for times in segments:
         first = times[0] + TICK
@@ -47,6 +52,9 @@ def pictures_at(
             buffer.clear()
         while not buffer or buffer[-1][0] <= times[-1] + TICK:
             if (frame := next(coming, None)) is None:
+                if buffer and buffer[-1][0] < early:
+                    why = f"no frame can be decoded after {buffer[-1][0]:.2f} s"
+                    raise VideoError("corrupt", why)
                 break
             buffer.append([*frame, None])
             while len(buffer) > 1 and buffer[1][0] <= first:
@@ -66,11 +74,11 @@ def pictures_at(
 class Decord:
     """Decode a file with decord, from the frame that is on screen at `start`."""
 
-    def __init__(self, path: Path, fps: float):
+    def __init__(self, path: Path, info: "Info"):
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)
-        self.fps, self.error = fps, decord.DECORDError
+        self.info, self.fps, self.error = info, info.fps, decord.DECORDError
         with self._errors_named():
             self.video = decord.VideoReader(file_url(path), num_threads=1)
 
@@ -100,10 +108,10 @@ class Av:
     before that key frame are incomplete, and are skipped.
     """
 
-    def __init__(self, path: Path, fps: float, rotation: int):
+    def __init__(self, path: Path, info: "Info"):
         from av.video.reformatter import VideoReformatter
 
-        self.path, self.fps, self.rotation = path, fps, rotation
+        self.path, self.info = path, info
         self.opened = ExitStack()
         self.container: Any = None
         self.stream: Any = None
@@ -112,8 +120,8 @@ class Av:
 
     def frames(self, start: float) -> Iterator:
         for back in (0.0, 2.0, 10.0):
-            # AVI stores no presentation times: its frames are numbered from the first one
-            if self.origin is None or start - back <= 0 or lacks_times(self.container):
+            # without a clock frames are counted from the first one
+            if self.origin is None or start - back <= 0 or self.info.times is not None:
                 break
             target = int((self.origin + start - back) / self.stream.time_base)
             self.container.seek(target, stream=self.stream)
@@ -126,14 +134,16 @@ class Av:
         return self._decode()
 
     def _decode(self, key: bool = False) -> Iterator:
-        timeless = lacks_times(self.container)
+        times = self.info.times
         try:
-            for number, picture in enumerate(self.container.decode(self.stream)):
+            for number, picture in enumerate(decode_frames(self.container, self.stream)):
                 key = key and not picture.key_frame
                 if key:
                     continue
-                time = number / self.fps
-                if not timeless and picture.pts is not None:
+                time = number / self.info.fps
+                if times is not None:
+                    time = float(times[min(number, len(times) - 1)])
+                elif picture.pts is not None:
                     time = float(picture.pts * self.stream.time_base)
                     self.origin = time if self.origin is None else self.origin
                     time -= self.origin
@@ -143,7 +153,8 @@ class Av:
 
     def _upright(self, picture) -> np.ndarray:
         image = self.convert(picture, format="rgb24", threads=1).to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, self.rotation // 90))
+        image = np.rot90(image, self.info.rotation // 90)
+        return np.ascontiguousarray(image[:, ::-1] if self.info.mirrored else image)
 
     def close(self) -> None:
         self.opened.close()

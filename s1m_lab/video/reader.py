@@ -8,26 +8,35 @@
 This is the door for every other room; `container` opens files, `decoders` decodes them. A failure
 is a `VideoError` whose reason is a key of `container.REASONS`.
 
-Time 0 is the first frame. Segments are sampled and held: frame k is what a player shows at
-`start + k/fps`. So at 30 frames a second a 25-fps video gives every fifth frame twice, a 60-fps
-video every other frame, and the speed of motion stays.
+Time 0 is the first frame that decodes. Segments are sampled and held: frame k is what a player
+shows at `start + k/fps`. So at 30 frames a second a 25-fps video gives every fifth frame twice, a
+60-fps video every other frame, and the speed of motion stays.
 
 decord reads the files on which it agrees with a full decode (see `probe`), PyAV all others. There
 both give the same bytes, so PyAV reads everything where decord is not installed.
 """
 
 import hashlib
+import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from s1m_lab.common.storage import JUNK, list_files
-from s1m_lab.video.container import VideoError, decode_errors, error_line, lacks_times, open_video
+from s1m_lab.video.container import (
+    VideoError,
+    decode_errors,
+    decode_frames,
+    error_line,
+    lacks_times,
+    open_video,
+)
 from s1m_lab.video.decoders import TICK, Av, Decord, pictures_at
 
 SUFFIXES = frozenset(
@@ -84,6 +93,13 @@ class Info:
     origin: float  # s, the file's own time stamp of the first frame; sound is timed by it
     aspect: float = 1.0  # width of a shown pixel over its height
     broken: str = ""  # why the file ends early, "" where it does not
+    mirrored: bool = False  # left and right change places, once it is turned
+    times: np.ndarray | None = None  # s, of all frames; None where the file's own stamps are
+
+    @property
+    def last(self) -> float:
+        """When the last frame begins (s)."""
+        return (self.frames - 1) / self.fps
 
 
 def probe(path: Path, whole: bool = True) -> Info:
@@ -101,16 +117,25 @@ def probe(path: Path, whole: bool = True) -> Info:
     Raises:
         VideoError: the file is missing, empty, no video, cut off, or its first frame is damaged.
     """
-    with open_video(path) as (container, stream):
-        times, hidden, broken = _read_times(container, stream)
+    with ExitStack() as opened:
+        container, stream = opened.enter_context(open_video(path))
+        stamps, times, clock, hidden, broken = _read_times(container, stream)
         if whole and broken:
             raise VideoError("truncated", broken)
+        if clock:
+            container.seek(0)
+        else:  # time stamps would mislead it
+            container, stream = opened.enter_context(open_video(path))
         picture = _read_first_picture(container, stream)
-        rotation = round(picture.rotation / 90) * 90 % 360
+        if picture.pts in stamps:  # a key frame that is cut off leaves frames that do not decode
+            times = times[times >= times[stamps.index(picture.pts)]]
+        times = np.sort(times)
+        rotation, mirrored = _orientation(picture)
         step = float(times[-1] - times[0]) / max(1, len(times) - 1)
         step = step or 1 / float(stream.average_rate or 25)
         uneven = np.abs(times - times[0] - np.arange(len(times)) * step).max() > step / 4
-        plain = stream.frames == len(times) and not (rotation or uneven or hidden)
+        turned = picture.side_data.get("DISPLAYMATRIX")
+        plain = stream.frames == len(times) and not (turned or uneven or hidden) and clock
         trusted = plain and _is_for_decord(container, stream, picture)
         width, height = picture.width, picture.height
         aspect = float(stream.sample_aspect_ratio or 1)
@@ -131,13 +156,14 @@ def probe(path: Path, whole: bool = True) -> Info:
             origin=0.0 if lacks_times(container) else float(times[0]),
             aspect=aspect,
             broken=broken,
+            mirrored=mirrored,
+            times=None if clock else times - times[0],
         )
 
 
 def _read_first_picture(container, stream):
     try:
-        container.seek(0)
-        picture = next(container.decode(stream), None)
+        picture = next(decode_frames(container, stream), None)
     except decode_errors() as error:
         raise VideoError("corrupt", f"at the first frame: {error_line(error)}") from None
     if picture is None:
@@ -145,6 +171,20 @@ def _read_first_picture(container, stream):
     if picture.width * picture.height > LARGEST:
         raise VideoError("unsupported", f"a frame of {picture.width}×{picture.height} pixels")
     return picture
+
+
+def _orientation(picture) -> tuple[int, bool]:
+    """The turn (degrees counter-clockwise), and whether it is mirrored after that.
+
+    The display matrix ((a, b), (c, d)) shows the point (x, y) at (ax + cy, bx + dy). One without an
+    area is ignored, as players do.
+    """
+    if (matrix := picture.side_data.get("DISPLAYMATRIX")) is None:
+        return 0, False
+    a, b, _, c, d, *_ = np.frombuffer(matrix, np.int32).tolist()
+    area = a * d - b * c
+    turn = -math.degrees(math.atan2(b, a if area > 0 else -a)) if area else 0.0
+    return round(turn / 90) * 90 % 360, area < 0
 
 
 def _is_for_decord(container, stream, picture) -> bool:
@@ -198,7 +238,7 @@ def read(
     """
     info = info or probe(path, whole)
     # decord has no frame times, only a mean rate
-    with closing(Av(path, info.fps, info.rotation)) as decoder:
+    with closing(Av(path, info)) as decoder:
         for time, image in decoder.frames(0.0):
             yield time, image()
     if info.broken:
@@ -208,20 +248,20 @@ def read(
 def _open_decoder(path: Path, info: Info) -> Decord | Av:
     if info.decoder == "decord":
         try:
-            decoder = Decord(path, info.fps)
+            decoder = Decord(path, info)
             if len(decoder.video) == info.frames:
                 return decoder
             decoder.close()
         except ImportError:  # no wheel of it for this machine: the same bytes, in more time
             pass
-    return Av(path, info.fps, info.rotation)
+    return Av(path, info)
 
 
 def count_readable_frames(path: Path) -> int:
     """The number of frames that decode from the start until the end or the first error."""
     count = 0
     with open_video(path) as (container, stream), suppress(*decode_errors()):
-        for _ in container.decode(stream):
+        for _ in decode_frames(container, stream):
             count += 1
     return count
 
@@ -267,32 +307,73 @@ def fit(image: np.ndarray, height: int, width: int) -> np.ndarray:
     return x.permute(0, 2, 3, 1)[0].numpy()
 
 
-def _read_times(container, stream) -> tuple[np.ndarray, int, str]:
-    """Frame times (s, ascending), how many frames an edit list hides, why the file ends early."""
-    stamps: list[int | None] = []
+def _read_times(container, stream) -> tuple[list[int | None], np.ndarray, bool, int, str]:
+    """Of every frame, as stored, its stamp and when it is shown (s); whether the stamps are a clock
+    (`_clock`); how many frames are empty or hidden by an edit list; why the file ends early."""
+    stamps, rows = list[int | None](), list[tuple]()
     hidden, broken, last = 0, "", 0.0  # last: s, the end of any stream
     timed = "matroska" in container.format.name and not stream.frames and container.duration
     try:
         for packet in container.demux() if timed else container.demux(stream):
             if timed and packet.pts is not None:
                 last = max(last, float((packet.pts + (packet.duration or 0)) * packet.time_base))
-            if packet.stream_index != stream.index:
+            if packet.stream_index != stream.index or not packet.size and packet.dts is None:
                 continue
             if not stamps and packet.has_sidedata("encryption_info"):
                 raise VideoError("encrypted")
-            if packet.size > 1:  # one byte is DivX's place-holder, of which no frame comes
-                hidden += packet.is_discard
-                if not packet.is_discard:
-                    stamps.append(packet.pts)
+            if packet.size <= 1 or packet.is_discard:  # one byte is DivX's place-holder
+                hidden += 1
+                continue
+            stamps.append(packet.pts)
+            rows.append((packet.pts, packet.dts, hidden, packet.is_keyframe))
     except decode_errors() as error:
         broken = f"after {len(stamps)} frames: {error_line(error)}"
     if not stamps:
         raise VideoError("truncated", broken or "no frame is there")
+    shown, order, before, keys = np.array(rows, float).T
+    there = len(stamps) + hidden
+    if lacks_times(container):  # its header counts empty frames too
+        there = max(there, order[-1] + np.median(np.diff(order, prepend=-1)))
+        shown = order = order - before
+    if not broken and stream.frames > there + 1:
+        broken = f"{len(stamps)} of {stream.frames} frames are there"
     rate, base = float(stream.average_rate or 25), float(stream.time_base)
-    uncounted = lacks_times(container) or None in stamps
-    times = np.arange(len(stamps)) / rate if uncounted else np.sort(np.array(stamps)) * base
-    if not broken and stream.frames > len(times) + hidden + 1:
-        broken = f"{len(times)} of {stream.frames} frames are there"
     if not broken and timed and container.duration / 1e6 - last > max(1.0, 2 / rate):
         broken = f"{last:.2f} of {container.duration / 1e6:.2f} s are there"
-    return times, hidden, broken
+    return stamps, *_clock(container, shown * base, order * base, keys > 0, rate), hidden, broken
+
+
+def _clock(
+    container, shown: np.ndarray, order: np.ndarray, keys: np.ndarray, rate: float
+) -> tuple[np.ndarray, bool]:
+    """When each frame is shown (s), and whether the stamps say so: one that jumps is no clock.
+
+    Decoding stamps never go back, and in formats made for broadcast go at most 10 s ahead, as in
+    ffmpeg. What follows a jump is moved: it begins one usual step after the last frame before.
+    Frames without stamps are counted, at the mean rate.
+
+    Raises:
+        VideoError: a jump at a frame that needs others, or fewer frames than the stamps span.
+    """
+    import av
+
+    steps = np.diff(order)
+    known = steps[~np.isnan(steps)]
+    usual = float(np.median(known)) if known.size else 0.0
+    jumps = steps < -3 * usual  # a few frames back: a guess of B-frames that have no such stamp
+    if container.format.flags & av.format.Flags.ts_discont.value:
+        jumps |= steps > max(10.0, 10 * usual)
+    if (stampless := np.isnan(shown)).any():
+        stamped = shown[~stampless]
+        if stamped.size and np.ptp(stamped) > (len(shown) + 16) / rate:
+            raise VideoError("corrupt", f"{stampless.sum()} frames without a time; encode it anew")
+        return np.arange(len(shown)) / rate, False
+    starts = np.flatnonzero(jumps) + 1
+    if starts.size:  # MPEG-PS stamps the last frame before a jump by the first one after it
+        shown = np.where(shown - order > 20 * usual, order + usual, shown)
+    for at, end in pairwise([*starts, len(shown)]):
+        if not keys[at]:
+            why = f"time stamps jump from {order[at - 1]:.2f} to {order[at]:.2f} s"
+            raise VideoError("corrupt", f"{why} between two key frames; encode it anew")
+        shown[at:end] += shown[:at].max() + usual - shown[at:end].min()
+    return shown, not (lacks_times(container) or jumps.any())

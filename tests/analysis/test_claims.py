@@ -424,7 +424,7 @@ def test_ways_are_compared_on_the_folds_of_both(slow, home):
     retrained(home, {"scratch": 0.5}, folds=(1, 2, 3))
     retrained(home, {"top": 0.5, "top3": 0.9, "all": 0.9}, folds=(2,))
     table = judged()
-    hit = transfer.hits(run_groups.find_transfers(run_groups.find("pocket")))
+    hit = transfer.hit_table(run_groups.find_transfers(run_groups.find("pocket")))
     parts = {part.what: part.value for part in table.loc[RETRAINED, "parts"]}
     second = hit.loc[2].mean()
     assert parts["top − scratch"] == pytest.approx(second["top"] - second["scratch"])

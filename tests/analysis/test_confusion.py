@@ -213,14 +213,15 @@ def test_clips_are_counted_where_videos_are_never_wrong():
 @pytest.mark.parametrize("classes", [1, 2, 3, 40])
 def test_order_is_an_order(classes):
     matrix = np.random.default_rng(0).integers(0, 5, (classes, classes))
-    assert sorted(confusion.order(matrix)) == list(range(classes))
-    assert sorted(confusion.order(np.zeros((classes, classes), int))) == list(range(classes))
+    assert sorted(confusion.order_classes(matrix)) == list(range(classes))
+    matrix = np.zeros((classes, classes), int)
+    assert sorted(confusion.order_classes(matrix)) == list(range(classes))
 
 
 def test_planted_blocks_stand_together():
     both, group = zip(*[planted(60, 20, seed) for seed in (1, 2)], strict=True)
     _, counts = confusion.matrices(both)
-    labels = confusion.order(*counts)
+    labels = confusion.order_classes(*counts)
     changes = np.count_nonzero(np.diff(group[0][labels]))
     assert changes == 11, "each of the 12 groups is in one piece"
     blocks = confusion.blocks(counts[0], labels, size=5, most=12)
@@ -296,8 +297,8 @@ def run_of(model: str, name: str = "mine"):
 
 def test_runs_are_called_by_what_sets_them_apart():
     slow, single, again = run_of("slow"), run_of("single"), run_of("slow", "again")
-    assert confusion.called(slow, single) == ("slow", "single")
-    assert confusion.called(slow, again) == ("mine", "again")
+    assert confusion.name_runs(slow, single) == ("slow", "single")
+    assert confusion.name_runs(slow, again) == ("mine", "again")
     assert (
         figures_confusion.run_colours(slow, again)[1]
         == style.INK
@@ -311,7 +312,7 @@ def large():
     both = [planted(487, 20, seed, 7)[0] for seed in (1, 2)]
     start, classes = time.perf_counter(), names(487)
     _, counts = confusion.matrices(both)
-    labels = confusion.order(*counts)
+    labels = confusion.order_classes(*counts)
     blocks = confusion.blocks(counts[0], labels)
     matrices = figures_confusion.Confusion(counts, labels, classes, ("slow", "single"))
     overview = figures_confusion.draw_confusion(matrices, blocks)
@@ -368,7 +369,7 @@ def test_a_dataset_without_mistakes_or_videos_is_drawn_too():
         own = [[k] for k in range(classes) if k]  # none of class 0
         sure = predictions(np.eye(classes)[1:], own)
         counts = confusion.matrices([sure, sure])[1]
-        labels, called = confusion.order(*counts), names(classes)
+        labels, called = confusion.order_classes(*counts), names(classes)
         blocks = confusion.blocks(counts[0], labels)
         matrices = figures_confusion.Confusion(counts, labels, called, ("a", "b"))
         assert figures_confusion.draw_confusion(matrices, blocks).png()
@@ -417,7 +418,7 @@ def matrices():
     _, counts = confusion.matrices(both)
     classes = [HOSTILE, *names(30)[1:]]
     return figures_confusion.Confusion(
-        counts, confusion.order(*counts), classes, (HOSTILE, "single")
+        counts, confusion.order_classes(*counts), classes, (HOSTILE, "single")
     )
 
 
@@ -542,9 +543,11 @@ def test_frames_are_those_the_runs_saw_or_none(filmed, capsys):
     stored, _ = filmed
     settings = {"data": stored.folder.parent.name, "clips": stored.fingerprint}
     run = SimpleNamespace(name="mine", config={"settings": settings})
-    assert confusion.stored(run).fingerprint == stored.fingerprint and not capsys.readouterr().out
+    assert confusion.load_test_clips(run).fingerprint == stored.fingerprint
+    assert not capsys.readouterr().out
     prepare.prepare(stored.folder.parent, 1, 32, workers=1)  # fewer clips: rows are other clips
-    assert confusion.stored(run) is None
+    assert confusion.load_test_clips(run) is None
     assert "were made again since mine was tested" in capsys.readouterr().out
     (stored.folder / "index.parquet").unlink()
-    assert confusion.stored(run) is None and "not on this machine" in capsys.readouterr().out
+    assert confusion.load_test_clips(run) is None
+    assert "not on this machine" in capsys.readouterr().out

@@ -225,11 +225,12 @@ def test_those_count_that_were_trained_alike(made, home):
     (home / "runs" / "begun" / "config.json").write_text("{}")
     now = run_groups.find("pocket")
     assert names(now) == before | {"slow-fovea": ["fovea"]}
-    assert set(now.aside) == {"a-wide", "branch", "z-twin"} == set(run_groups.aside(now).index)
+    assert set(now.aside) == {"a-wide", "branch", "z-twin"}
+    assert set(now.aside) == set(run_groups.list_left_out(now).index)
     assert now.aside["branch"] == "this code has no network 'zigzag'"
     assert "width 1.0, not 0.1" in now.aside["a-wide"]
     assert now.aside["z-twin"] == "the same network and seed as pocket-slow-s0"
-    assert list(run_groups.sources(now.runs)["run"]) == [*sum(before.values(), []), "fovea"]
+    assert list(run_groups.list_runs(now.runs)["run"]) == [*sum(before.values(), []), "fovea"]
 
 
 def test_a_network_that_the_paper_lacks_has_its_row(made, home, monkeypatch):
@@ -464,6 +465,13 @@ def test_tables_3_and_4_are_of_runs_that_start_here(made, home, capsys):
     assert fourth.loc[("films", "Sports"), ("top3", "ours")] == pytest.approx(sports)
     assert np.isnan(fourth.loc[("films", "Sports"), ("scratch", "ours")])
     assert fourth.loc[("films", "Sports"), ("top3", "paper")] == 0.79
+
+
+def test_table4_without_a_tuned_run_shows_the_papers_numbers(made, home):
+    fourth = table4([]).loc["ucf101"]
+    assert fourth.loc["Sports", ("top3", "paper")] == 0.79
+    assert list(fourth.index) == list(paper.TABLE_4)
+    assert fourth.xs("ours", axis=1, level=1).isna().all(axis=None)
 
 
 def test_seeds_of_a_tuning_are_no_further_videos(made, home):

@@ -19,7 +19,7 @@ import pytest
 from s1m_lab.data import catalog, datasets
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
-from s1m_lab.video import reader, writer
+from s1m_lab.video import container, reader, writer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SMALL = {"size": 48, "clips": {"train": 3, "val": 2, "test": 4}}
@@ -68,7 +68,8 @@ def status(folder: Path) -> dict[str, str]:
 def test_a_folder_becomes_clips(source, home, capsys):
     folder = prepare.prepare(source, workers=1, **SMALL)
     assert folder.parent == home / "data" and folder.name.startswith("my videos-")
-    assert "20 videos · 2 classes · no split was given" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "20 videos, 2 classes: jump 10, run 10\n  train 14 · val 2 · test 4 (no split was" in out
     df = catalog.load_catalog(folder)
     assert set(status(folder).values()) == {"ok"}
     for split, videos, clips in (("train", 14, 3), ("val", 2, 2), ("test", 4, 4)):
@@ -588,5 +589,73 @@ def test_rows_set_aside_are_said_after_the_summary(source, home, tmp_path, capsy
     table.write_text("\ufeffpath;labels;split\r\n" + "\r\n".join([*rows, ";a;train", ";b;test"]))
     prepare.prepare(table, workers=1, **SMALL)
     out = capsys.readouterr().out.splitlines()
-    at = next(n for n, line in enumerate(out) if "3 videos" in line and " clips · ok 3" in line)
-    assert out[at + 1] == "set aside when the catalog was read: 2 without path"
+    at = next(n for n, line in enumerate(out) if "3 videos, 9 clips" in line)
+    assert out[at + 1 : at + 3] == ["  ok 3", "  left out: 2 without path"]
+
+
+def test_a_dry_run_says_what_ingest_does_and_writes_nothing(source, home, capsys):
+    (source / "run" / "notes.txt").write_text("none")
+    (source / "jump" / "9.mp4").write_bytes(b"no video")  # nothing is decoded
+    before = sorted(source.rglob("*"))
+    lines = prepare.preview(source)
+    assert sorted(source.rglob("*")) == before and not list(home.rglob("*"))
+    assert lines[0] == "20 videos, 2 classes: jump 10, run 10"
+    assert lines[1].startswith("train 14 · val 2 · test 4 (no split was given")
+    assert lines[2] == "left out: 1 without a video's suffix (.txt)"
+    assert lines[3].startswith("at most 200 clips, about 0.0 GB, in ")  # 14·8 + 2·4 + 4·20
+    folder = prepare.prepare(source, workers=1, **SMALL)
+    out = capsys.readouterr().out
+    assert all(line in out for line in lines[:3])
+    bad = f"not a video 1: {container.REASONS['not a video']}, such as {source}/jump/9.mp4"
+    assert f"  ok 19\n  {bad}\n" in out
+    examples = prepare.load_statuses(folder)["example"]
+    assert examples.to_dict() == {"ok": "", "not a video": f"{source}/jump/9.mp4"}
+    (source / "run" / "0.mp4").unlink()  # what is gone, and still listed
+    assert f"out of reach: 1 videos, such as {source}/run/0.mp4" in prepare.preview(source)
+    with pytest.raises(FileNotFoundError, match='no dataset "other"'):
+        prepare.preview("other")
+
+
+def test_the_same_video_twice_is_said(source, home, capsys):
+    shutil.copy(source / "run" / "0.mp4", source / "jump" / "same.mp4")
+    (source / "run" / "half.mp4").write_bytes((source / "run" / "1.mp4").read_bytes()[:-1] + b"x")
+    for name in ("a", "b"):  # both empty: no copies
+        (source / "run" / f"{name}.mp4").write_bytes(b"")
+    (note,) = [n for n in prepare.preview(source) if "several classes" in n]
+    assert f": {source}/jump/same.mp4 = {source}/run/0.mp4; remove" in note
+    prepare.prepare(source, workers=1, **SMALL)
+    assert note in capsys.readouterr().out.splitlines()
+    prepare.prepare(source, workers=1, **SMALL)
+    assert capsys.readouterr().out == ""
+    (source / "jump" / "same.mp4").unlink()
+    assert not [n for n in prepare.preview(source) if "several" in n and "stands" in n]
+
+
+def test_copies_in_several_splits_are_said(films, home, tmp_path):
+    for split in ("train", "test"):
+        for name in ("run", "jump"):
+            place = tmp_path / "set" / split / name
+            place.mkdir(parents=True)
+            shutil.copy(films / name / "0.mp4", place / "a.mp4")
+            shutil.copy(films / name / f"{1 + (split == 'test')}.mp4", place / "b.mp4")
+    (note,) = [n for n in prepare.preview(tmp_path / "set") if "stands in several" in n]
+    assert note.count(" = ") == 2 and "several splits" in note and "b.mp4" not in note
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [  # frames of each video of class run, then of jump
+        ([[45] * 5, []], "every readable video is of class run, so any score is 100 %"),
+        ([[45] * 5, [5] * 5], "1 of 2 classes have no readable video: jump"),
+        ([[45] * 5, [5, 5, 5, 5, 45]], "1 of 2 classes have no readable video in train: jump"),
+        ([[45] * 5, [45, 5, 5, 5, 5]], "1 of 2 classes have no readable video in test: jump"),
+        ([[45] * 5, [45] * 5], ""),
+    ],
+)
+def test_classes_that_lost_their_videos_are_named(home, tmp_path, capsys, lengths, words):
+    for name, own in zip(("run", "jump"), lengths, strict=True):
+        for n, frames in enumerate(own):
+            film(tmp_path / "set" / name / f"{n}.mp4", 10 * n + 70 * (name == "jump"), frames)
+    prepare.prepare(tmp_path / "set", workers=1, **SMALL)
+    out = capsys.readouterr().out
+    assert words in out and ("readable" in out) == bool(words)

@@ -22,7 +22,6 @@ from s1m_lab.common.storage import Store
 from s1m_lab.data import catalog, folder_reader, locate, table_reader
 from s1m_lab.data.ingest import prepare, worker
 from s1m_lab.data.shards import Shards
-from s1m_lab.training import predict, runs
 from s1m_lab.video import container, reader
 
 
@@ -294,6 +293,32 @@ def test_addresses_in_a_table(home, site, tmp_path):
     assert not [path for _, path in site.asked if "json" in path]
 
 
+def test_a_server_without_range_requests_gives_large_files(site):
+    (site.folder / "large.mp4").write_bytes(bytes(range(256)) * 40_000)  # 10 MB, in two blocks
+    source = locate.Source("bucket", f"{site.url}/large.mp4", ["address"])
+    with locate.local_copy(source, 60) as path:
+        assert path.read_bytes() == (site.folder / "large.mp4").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("place", "reason", "detail"),
+    [
+        ("{site}/gone.mp4", "missing", "HTTP 404"),
+        ("{site}/busy.mp4", "refused", "HTTP 503"),
+        ("{site}/locked.mp4", "private", "HTTP 401"),
+        ("http://127.0.0.1:9/a.mp4", "unreachable", "127.0.0.1:9"),  # a closed port
+        ("http://no-such-host.invalid/a.mp4", "unreachable", "no-such-host.invalid"),
+        ("memory://nowhere/a.mp4", "missing", "404"),
+    ],
+)
+def test_an_address_without_a_file_says_why(site, place, reason, detail):
+    site.broken = {"/busy.mp4": 503, "/locked.mp4": 401}
+    source = locate.Source("bucket", place.format(site=site.url), ["address"])
+    with pytest.raises(container.VideoError) as error, locate.local_copy(source, 20):
+        pass
+    assert error.value.reason == reason and detail in error.value.detail
+
+
 def test_an_address_below_a_named_place_needs_no_fetching(home, site, tmp_path):
     film(site.folder / "0.mp4", 20)
     film(site.folder / "1.mp4", 90)
@@ -330,7 +355,7 @@ def test_memory_is_this_process(home):
     assert Shards(folder / "clips", "train").read(0, [0], [0]).shape == (1, 1, 48, 48, 3)
 
 
-def test_ingest_predict_and_catalogs_find_the_same_videos(tmp_path, monkeypatch, capsys):
+def test_ingest_predict_and_catalogs_find_the_same_videos(tmp_path, capsys):
     """Links to files and folders, junk, hidden files, upper case, and a link to nowhere."""
     root, away = tmp_path / "set", tmp_path / "away"
     good = "run/a.mp4 run/B.MOV run/deep/c.Mkv linked/d.mp4 run/e.avi run/gone.mp4".split()
@@ -349,12 +374,7 @@ def test_ingest_predict_and_catalogs_find_the_same_videos(tmp_path, monkeypatch,
     assert sorted(df["path"]) == films
     assert sum(n for why, n in df.attrs["broken"].items() if why.startswith("hidden")) == 6
 
-    asked = []
-    monkeypatch.setattr(runs, "load_run", lambda _: runs.Run(tmp_path))
-    monkeypatch.setattr(predict, "write_labels", lambda _, files, out: asked.extend(files) or 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        command.predict("run", root, None)
-    assert sorted(map(str, asked)) == films
+    assert list(map(str, command._find_videos(root))) == films
     out = capsys.readouterr().out
     assert "left out: 6 hidden or left by a system" in out and "left out: 1 no video" in out
 

@@ -164,10 +164,9 @@ def test_folds_of_the_twin(small):
         tests.append(set(df[df["split"] == "test"]["group"]))
     assert not set.intersection(*tests) and len(set.union(*tests)) == 3 * 24
     before = (folder / "catalog.parquet").stat().st_mtime_ns
-    assert ucf101.dataset("pocket101", 3, clips={"train": 2}) == folder
+    assert ucf101.dataset("pocket101", 3) == folder
     assert (folder / "catalog.parquet").stat().st_mtime_ns == before
-    own = activities.INGEST["clips"] | {"train": 2}
-    assert datasets.own_settings(folder) == activities.INGEST | {"clips": own}
+    assert datasets.own_settings(folder) == activities.INGEST
     assert catalog.load_catalog(datasets.listed("pocket101")).attrs["fold"] == 1
     for wrong in (0, 4):
         with pytest.raises(ValueError, match="folds 1 to 3"):
@@ -194,15 +193,35 @@ def test_real_clips_and_the_twin_in_one_folder(small, real_data, tmp_path):
         write_lists(lists, train, test, classes, "\r\n", fold)
     for given in ({"data": root}, {"data": tmp_path, "lists": str(lists)}):
         for fold in (1, 2, 3):
-            folder = ucf101.dataset(fold=fold, clips=2, **given)
+            folder = ucf101.dataset(fold=fold, **given)
             df = catalog.load_catalog(folder)
             assert len(df) == len(lines) and df.attrs["missing"] == {"Haircut": 1}
             assert df["path"].dropna().map(lambda p: p.startswith(str(root))).all()
-    assert datasets.own_settings(folder)["clips"] == {"train": 2, "val": 2, "test": 2}
-    prepare.prepare(folder, size=64, workers=1)
+    assert datasets.own_settings(folder) == ucf101.INGEST
+    prepare.prepare(folder, clips=2, size=64, workers=1)
     counts = prepare.load_statuses(folder)["videos"].to_dict()
     assert counts == {"ok": len(lines) - 2, "missing": 1, "truncated": 1}
-    assert ucf101.lost(folder).to_dict("index") == {"Haircut": {"missing": 1, "unreadable": 1}}
+    lost = ucf101.count_lost(folder).to_dict("index")
+    assert lost == {"Haircut": {"missing": 1, "unreadable": 1}}
     whole = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
     assert whole == 2 * (len(lines) - 2)
     assert {reader.probe(file).width for file in real} == {320}
+
+
+def test_classes_without_a_file_are_left_out(home, real_data, capsys):
+    """Six class folders against the official lists of 101 classes."""
+    source, official = real_data / "ucf101_six", real_data / "ucf101"
+    folder = ucf101.dataset(source, 1, str(official))
+    df, whole = catalog.load_catalog(folder), ucf101.read_ucf101(official)
+    there = sorted(path.name for path in source.iterdir() if path.is_dir())
+    assert df.attrs["classes"] == there and len(there) == 6
+    assert df["path"].notna().sum() == sum(len(list((source / n).iterdir())) for n in there) == 234
+    assert len(df) + df.attrs["broken"]["listed, of 95 classes without a file (left out)"] == 13_320
+    rows = whole.set_index("id").loc[df["id"]]  # splits and classes are those of the whole
+    assert (rows["split"].to_numpy() == df["split"].to_numpy()).all()
+    names = [[names[own[0]] for own in each["labels"]] for each, names in
+             ((rows, whole.attrs["classes"]), (df, there))]  # fmt: skip
+    assert names[0] == names[1]
+    groups = paths.read_description(folder)["categories"]
+    assert sorted(sum(groups.values(), [])) == there and all(groups.values())
+    assert f"{len(df)} videos, 6 classes: Archery 145" in capsys.readouterr().out

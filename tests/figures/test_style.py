@@ -8,11 +8,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from s1m_lab import models
 from s1m_lab.analysis import mistakes
-from s1m_lab.figures import style, training
+from s1m_lab.figures import overlay, style, training
 from s1m_lab.figures.frames import contact_sheet, strips
 from s1m_lab.training import metrics, runs
 from s1m_lab.training.predict import Predictions
@@ -50,11 +50,42 @@ def pairs(name="a | b"):
 def test_clean():
     assert style.clean("a  b\nc\t d") == "a b c d"
     assert style.clean("Größe – 3×2 $x$ <b>") == "Größe – 3×2 $x$ <b>"
-    assert style.clean("中文") == "□□" and style.clean("a\x07\u202eb") == "a b"
+    assert style.clean("\U000f0000x") == "x" and style.clean("a\x07\u202eb") == "a b"
+    unknown = next(c for c in "𓀀𝌆𐎀𒀀" if not style.font_of(c))  # no system has fonts for all
+    assert style.clean(f"{unknown}x") == "□x"
     assert style.clean("n" * 50, 10) == "n" * 8 + "…" and style.clean("n" * 10, 10) == "n" * 10
     assert len(style.clean("w" * 50, 10)) < 9 < 15 < len(style.clean("i" * 50, 10))
     assert style.clean("") == ""
     assert style.clean(3.5) == "3.5"
+
+
+@pytest.mark.parametrize("text", ["登山", "クライミング", "등산", "登 climb"])
+def test_names_in_other_scripts_are_drawn_where_a_font_has_them(text, frames):
+    if not all(map(style.font_of, text)):
+        pytest.skip("no font of this system has these characters")
+    assert style.clean(text) == text
+    drawn(contact_sheet(frames[:, 0], [text] * 4, title=text))  # a missing glyph is a warning
+
+
+def test_a_character_is_drawn_by_the_first_font_that_has_it(monkeypatch):
+    monkeypatch.setattr(style, "FONTS", ["cmr10", "DejaVu Sans"])  # cmr10 has no Cyrillic
+    for cached in (style.font_of, style._width):
+        cached.cache_clear()
+    try:
+        assert [style.font_of(c) for c in "nж\U000f0000"] == ["cmr10", "DejaVu Sans", ""]
+        letters = [overlay.Face(20).length(text) for text in ("n", "ж", "nжn")]
+        assert letters[2] == pytest.approx(2 * letters[0] + letters[1])
+        assert style._width("ж") * letters[0] == pytest.approx(letters[1], abs=1.5)  # whole pixels
+        draw = ImageDraw.Draw(image := Image.new("L", (80, 30)))
+        overlay.Face(20).write(draw, 2, 15, "nж", 255)
+        alone = Image.new("L", (80, 30))
+        dejavu = overlay.Face(20).fonts["DejaVu Sans"]
+        ImageDraw.Draw(alone).text((2 + letters[0], 15), "ж", 255, dejavu, "lm")
+        right = slice(2 + int(letters[0]) + 1, None)
+        assert np.array_equal(np.asarray(image)[:, right], np.asarray(alone)[:, right])
+    finally:
+        for cached in (style.font_of, style._width):
+            cached.cache_clear()
 
 
 def test_a_contact_sheet_holds_any_number_of_frames(frames):

@@ -230,7 +230,7 @@ def test_a_picture_is_of_its_class(tmp_path):
 
 def test_pictures_are_small():
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    address = class_page._webp(noise)
+    address = class_page.thumbnail(noise, class_page.SIDE)
     data = base64.b64decode(address.removeprefix("data:image/webp;base64,"))
     assert Image.open(io.BytesIO(data)).size == (240, 180) and len(address) < 40_000
     assert Image.open(io.BytesIO(data)).format == "WEBP"

@@ -290,7 +290,7 @@ def test_tuning_is_told_by_epoch_and_ends_at_all_of_them(home, capsys):
 def test_a_network_is_its_formula():
     rng, trial = np.random.default_rng(5), train.Trial(2, 11, 0.5, 1e-3, 0.01)
     mean, scale = (torch.tensor(rng.random(6), dtype=torch.float32) for _ in range(2))
-    net = train.Network(mean, scale, 3, trial).eval()
+    net = train.HistogramNetwork(mean, scale, 3, trial).eval()
     x = rng.normal(size=(4, 6)) * 20
     y = np.clip((x - mean.numpy()) * scale.numpy(), -5, 5)
     first, second, last = (m for m in net.layers if isinstance(m, torch.nn.Linear))

@@ -23,7 +23,6 @@ from s1m_lab.figures.transfer import (
     _gains_at_both_ends,
     draw_classes,
     draw_curve,
-    draw_groups,
     draw_standings,
     summarize,
 )
@@ -466,7 +465,7 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
 
 def test_tables_are_those_of_plain_loops(lab):
     several = [lab(way, fold) for fold in (1, 2) for way in ("scratch", "top", "all")]
-    assert list(transfer.hits(several)) == ["scratch", "top", "all"]
+    assert list(transfer.hit_table(several)) == ["scratch", "top", "all"]
     table = transfer.standings(transfer.hit1_by_seed(several))
     for way in table.index:
         each = [r.results["video_hit1"] for r in several if r.results["tune"] == way]
@@ -493,7 +492,6 @@ def test_tables_are_those_of_plain_loops(lab):
     np.testing.assert_allclose(own["gain"], own["top"] - own["scratch"])
     for figure in (
         draw_standings(table),
-        draw_groups(fourth),
         draw_classes(own.reset_index(), "top"),
         draw_curve(transfer.curve([lab("scratch", few=1), *several]), 1 / 3),
     ):
@@ -544,7 +542,7 @@ def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):
 
 
 def standings(*seeds: pd.DataFrame, same: bool = False) -> pd.DataFrame:
-    """Of what `transfer.hits` gives for the runs of each seed."""
+    """Of what `transfer.hit_table` gives for the runs of each seed."""
     counted = np.array([transfer._counts(hits) for hits in seeds])
     ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
     return transfer.standings({way: intervals.resample_ratios(own) for way, own in ways}, same)
@@ -599,7 +597,7 @@ def test_the_stranger_and_titles_are_said():
 @pytest.mark.parametrize(
     ("gain", "finding"),
     [
-        (0.05, "Best tuned: top layer (60.0%): +5.0 points over scratch"),
+        (0.05, "Best tuned: top layer (60.0%): +5.0 points against scratch"),
         (-0.05, "Training from scratch (65.0%) beats tuning, at best top layer (60.0%): −5.0"),
         (np.nan, "Tuning the top layer classifies 60.0% of videos correctly"),
     ],
@@ -660,7 +658,7 @@ def test_seeds_that_drew_the_videos_are_compared_with_themselves():
 def test_the_finding_tells_what_seeds_differ_by():
     first, second = twins(scratch=0.4, top=0.5), twins(scratch=0.4, top=0.9)
     text = summarize(standings(first, second))
-    assert "+30.0 points over scratch (" in text and ", by seed +10.0 to +50.0)" in text
+    assert "+30.0 points against scratch (" in text and ", by seed +10.0 to +50.0)" in text
     assert "by seed" not in summarize(standings(first))
 
 

@@ -41,6 +41,16 @@ def test_a_constant_prediction_hits_nothing():
     assert metrics.hit_at_k(np.full((4, 5), 0.2), [[0], [1], [2], [3]], 5) == 1
 
 
+def test_the_largest_class_against_a_plain_loop(scored):
+    labels = scored[1]
+    shares = [sum(k in own for own in labels) / len(labels) for k in range(7)]
+    assert metrics.largest_class(labels) == max(shares)
+    results = {"classes": 7, "largest_class": max(shares)}
+    wanted = f"chance 14.3%, always the largest class {max(shares):.1%}"
+    assert metrics.guesses(results) == wanted
+    assert metrics.guesses({"classes": 4}) == "chance 25.0%"  # a run of before
+
+
 def test_video_average():
     probabilities = np.array([[1.0, 0.0], [0.0, 1.0], [0.2, 0.8]])
     averaged = metrics.video_average(probabilities, np.array([0, 0, 1]))

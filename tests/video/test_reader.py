@@ -2,6 +2,10 @@
 
 import csv
 import dataclasses
+import os
+import shutil
+import struct
+import subprocess
 import sys
 from fractions import Fraction
 from itertools import pairwise
@@ -340,7 +344,7 @@ def test_real_segments_are_those_of_a_full_decode(real_data):
             continue
         info = video_reader.probe(path)
         by_av = dataclasses.replace(info, decoder="av")
-        reader = decoders.Av(path, by_av.fps, by_av.rotation)
+        reader = decoders.Av(path, by_av)
         times, images = zip(
             *((t, video_reader.fit(i(), 48, 48)) for t, i in reader.frames(0)), strict=True
         )
@@ -362,3 +366,184 @@ def test_without_decord_pyav_gives_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "decord", None)
     alone = list(video_reader.segments(tmp_path / "film.mp4", [0.1, 0.6], info=info))
     np.testing.assert_array_equal(alone, both)
+
+
+def ffmpeg(*words):
+    """Run ffmpeg; without it the test is skipped."""
+    if not shutil.which("ffmpeg"):
+        pytest.skip("ffmpeg is not installed")
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-threads", "1"]
+    subprocess.run([*command, *map(str, words)], check=True)
+
+
+def decoded(path) -> list[int]:
+    """The frame numbers of a full decode, by nothing but PyAV."""
+    import av
+
+    with av.open(str(path)) as container:
+        packets = (p for p in container.demux(video=0) if p.size or p.dts is None)
+        images = [f.to_ndarray(format="rgb24") for p in packets for f in p.decode()]
+    return numbers(np.stack(images))
+
+
+def copied(film, out, keep=lambda n: True):
+    """The packets `keep` of a film, in another file."""
+    import av
+
+    with av.open(str(film)) as source, av.open(str(out), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for n, packet in enumerate(source.demux(video=0)):
+            if packet.size and keep(n):
+                packet.stream = stream
+                target.mux(packet)
+    return out
+
+
+def holds(path, fps=30):
+    """Frames, duration and clips are those of a full decode, each frame shown for 1/fps."""
+    truth, info = decoded(path), video_reader.probe(path)
+    assert info.frames == len(truth) and info.duration == pytest.approx(len(truth) / fps, abs=0.04)
+    starts = [0.0, 0.4, info.duration - 0.5]
+    for start, clip in zip(starts, video_reader.segments(path, starts), strict=True):
+        wanted = [truth[min(len(truth) - 1, int((start + k / 30 + 1e-3) * fps))] for k in range(16)]
+        assert numbers(clip) == wanted, start
+    return truth
+
+
+@pytest.mark.parametrize("suffix, codec", [("ts", "copy"), ("mpg", "mpeg2video"), ("mkv", "copy")])
+@pytest.mark.parametrize("offsets", [(0, 0), (0, 500), (500, 0)])
+def test_joined_films_are_as_long_as_both(tmp_path, suffix, codec, offsets):
+    data = b""
+    for k, offset in enumerate(offsets):
+        writer.encode(tmp_path / "part.mp4", counter(60)[30 * k : 30 * (k + 1)], gop=15)
+        part = tmp_path / f"{k}.{suffix}"
+        moved = ["-output_ts_offset", offset if suffix != "mkv" else 0]
+        ffmpeg("-i", tmp_path / "part.mp4", "-c", codec, "-q:v", 1, *moved, part)
+        data += part.read_bytes()
+    (tmp_path / f"joined.{suffix}").write_bytes(data)
+    assert holds(tmp_path / f"joined.{suffix}") == list(range(60))
+
+
+def test_a_jump_between_key_frames_is_named(tmp_path):
+    writer.encode(tmp_path / "a.mp4", counter(60))
+    ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "a.ts")
+    ffmpeg("-i", copied(tmp_path / "a.mp4", tmp_path / "b.mp4", lambda n: n >= 5),
+           "-c", "copy", "-copyinkf", tmp_path / "b.ts")  # fmt: skip
+    data = (tmp_path / "a.ts").read_bytes() + (tmp_path / "b.ts").read_bytes()
+    (tmp_path / "joined.ts").write_bytes(data)
+    with pytest.raises(VideoError, match="corrupt: time stamps jump from .* to .* s between"):
+        video_reader.probe(tmp_path / "joined.ts")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv", "ts", "flv"])
+def test_frames_before_the_first_key_frame_do_not_count(film, tmp_path, suffix):
+    cut = copied(film, tmp_path / f"cut.{suffix}", lambda n: n >= 5)
+    assert holds(cut) == list(range(12, 60))
+
+
+def test_a_decoder_that_ends_early_is_named(film):
+    for decoder in ("decord", "av"):
+        info = dataclasses.replace(video_reader.probe(film), frames=70, decoder=decoder)
+        assert len(list(video_reader.segments(film, [0.5], info=info))) == 1
+        with pytest.raises(VideoError, match="corrupt: no frame can be decoded after 1.97 s"):
+            list(video_reader.segments(film, [0.5, 1.8], info=info))
+
+
+def test_a_slideshow_is_whole(tmp_path):
+    """Holds of half a minute, of an even rate or not, are what the file says."""
+    for suffix in ("mp4", "mkv", "ts", "gif"):
+        path = tmp_path / f"slides.{suffix}"
+        writer.encode(tmp_path / "a.mp4", counter(9), fps=1 / 20)
+        ffmpeg("-i", tmp_path / "a.mp4", path)
+        info = video_reader.probe(path)
+        assert (info.frames, info.times) == (9, None) and info.duration == pytest.approx(180, abs=2)
+        clips = video_reader.segments(path, [50.0, 150.0])
+        assert all((clip == clip[0]).all() for clip in clips)
+
+
+def test_an_avi_of_empty_chunks_holds_pictures(tmp_path):
+    """A stream copy with B-frames has one after each picture, a variable rate where it pauses."""
+    writer.encode(tmp_path / "a.mp4", counter(60), gop=12)
+    ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "b.avi")
+    assert holds(tmp_path / "b.avi") == list(range(60))
+    pause = "select=not(between(n\\,20\\,34))"
+    ffmpeg("-i", tmp_path / "a.mp4", "-vf", pause, "-fps_mode", "vfr", "-c:v", "mpeg4",
+           "-q:v", 1, "-bf", 0, tmp_path / "pause.avi")  # fmt: skip
+    info = video_reader.probe(tmp_path / "pause.avi")
+    assert info.frames == 45 and info.duration == pytest.approx(2, abs=0.05)
+    (clip,) = video_reader.segments(tmp_path / "pause.avi", [0.5])
+    assert numbers(clip) == [15, 16, 17, 18, 19, *[19] * 11]
+    data = (tmp_path / "b.avi").read_bytes()
+    middle = (data.index(b"movi") + data.index(b"idx1")) // 2
+    (tmp_path / "cut.avi").write_bytes(data[:middle])
+    with pytest.raises(VideoError, match="truncated"):
+        video_reader.probe(tmp_path / "cut.avi")
+
+
+def test_packets_without_bytes_hold_the_picture(tmp_path):
+    writer.encode(tmp_path / "a.mp4", counter(60))
+    ffmpeg("-i", tmp_path / "a.mp4", "-f", "lavfi", "-i", "sine=d=2", "-c:v", "mpeg4", "-q:v", 1,
+           "-g", 12, tmp_path / "b.mp4")  # fmt: skip
+    data = bytearray((tmp_path / "b.mp4").read_bytes())
+    at = data.index(b"stsz") + 16  # the table of sizes of the first track, the pictures'
+    for n in (10, 11, 23, 59):
+        data[at + 4 * n : at + 4 * n + 4] = bytes(4)
+    (tmp_path / "b.mp4").write_bytes(data)
+    assert len(decoded(tmp_path / "b.mp4")) == video_reader.probe(tmp_path / "b.mp4").frames == 56
+    (clip,) = video_reader.segments(tmp_path / "b.mp4", [0.2])
+    assert numbers(clip) == [6, 7, 8, 9, 9, 9, *range(12, 22)]
+
+
+U = 65536
+MATRICES = {
+    "0": (U, 0, 0, U), "90": (0, U, -U, 0), "180": (-U, 0, 0, -U), "270": (0, -U, U, 0),
+    "mirror": (-U, 0, 0, U), "flip": (U, 0, 0, -U), "transpose": (0, U, U, 0),
+    "other diagonal": (0, -U, -U, 0), "zero": (0, 0, 0, 0), "line": (U, 0, 0, 0),
+    "point": (0, U, 0, U), "twice": (2 * U, 0, 0, 2 * U),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MATRICES)
+def test_a_display_matrix_is_obeyed_as_by_ffmpeg(tmp_path, name):
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 256, (6, 8, 3)), np.ones((16, 16, 1))).astype(np.uint8)
+    path = tmp_path / "a.mp4"
+    writer.encode(path, [image] * 4)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"tkhd") + 4 + 40  # version 0: the matrix is 40 bytes into the box
+    a, b, c, d = MATRICES[name]
+    data[at : at + 20] = struct.pack(">5i", a, b, 0, c, d)
+    path.write_bytes(data)
+    ffmpeg("-i", path, "-frames:v", 1, tmp_path / "a.png")
+    truth = np.asarray(Image.open(tmp_path / "a.png").convert("RGB")).astype(int)
+    info = video_reader.probe(path)
+    (clip,), ((_, image), *_) = video_reader.segments(path, [0.0]), video_reader.read(path)
+    assert clip[0].shape == (info.height, info.width, 3) == truth.shape
+    assert np.array_equal(image, clip[0]) and np.abs(clip[0] - truth).max() <= 2
+
+
+def test_what_may_not_be_read_is_named(film, tmp_path):
+    """In a process that has no right of root to read all."""
+    command = [sys.executable, "-m", "s1m_lab", "ingest"]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root reads everything, and setpriv is not installed")
+        rights = "-dac_override,-dac_read_search"
+        command = ["setpriv", "--bounding-set", rights, "--inh-caps", rights, *command]
+    for name in ("locked", "open/a", "open/b"):
+        (tmp_path / name).mkdir(parents=True)
+    for n in range(6):
+        shutil.copy(film, tmp_path / "open" / "ab"[n % 2] / f"{n}.mp4")
+    shutil.copy(film, tmp_path / "locked" / "6.mp4")
+    names = [*(f"open/{'ab'[n % 2]}/{n}.mp4,{'ab'[n % 2]}" for n in range(6)), "locked/6.mp4,a"]
+    (tmp_path / "t.csv").write_text("\n".join(["path,labels", *names]))
+    (tmp_path / "open/a/0.mp4").chmod(0)
+    (tmp_path / "locked").chmod(0)
+    try:
+        for source, said in [("locked", "permission denied: "), ("t.csv", "  unreadable 2: ")]:
+            whole = [*command, str(tmp_path / source), "--workers", "1"]
+            home = {**os.environ, "S1M_HOME": str(tmp_path)}
+            done = subprocess.run(whole, capture_output=True, text=True, env=home)
+            assert said in done.stdout + done.stderr and "Traceback" not in done.stderr, source
+    finally:
+        (tmp_path / "locked").chmod(0o700)

@@ -33,9 +33,10 @@ from s1m_lab.common.files import atomic, fingerprint, require_space, write_json
 from s1m_lab.common.paths import is_url
 from s1m_lab.common.progress import Progress
 from s1m_lab.common.storage import Store
-from s1m_lab.data import datasets, locate, shards
+from s1m_lab.data import catalog, datasets, locate, shards
 from s1m_lab.data.ingest import cluster, worker
 from s1m_lab.data.ingest.plan import ShardJobs, clip_bytes
+from s1m_lab.data.locate import Source
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.video import container
 
@@ -107,8 +108,8 @@ def prepare(
             workers = 1  # that memory belongs to this process
         _bring_up_to_date(here, jobs, asked, workers, scheduler)
         if not shards.describe(here)["shards"]:
-            why = load_statuses(folder)["meaning"].iloc[0]
-            raise ValueError(f"not one clip could be made; {_summary(folder)} ({why})")
+            first, *why = _summarise(folder)
+            raise ValueError(f"not one clip could be made of {first}; {'; '.join(why)}")
     return folder
 
 
@@ -123,15 +124,14 @@ def _bring_up_to_date(
     todo = [n for n, shard in enumerate(jobs.shards) if shard.name not in stems]
     if todo or before.get("work") != jobs.marks["work"]:
         _make_room(jobs, todo)
+        for note in _copy_notes(jobs.df, jobs.sources):
+            print(note, flush=True)
         here.mkdir(parents=True, exist_ok=True)
         (here / "index.parquet").unlink(missing_ok=True)  # nobody reads half-made clips
         write_json(here / "asked.json", asked)
         stems |= _cut_shards(jobs, todo, workers, scheduler)
         _merge(here, jobs, [stems[shard.name] for shard in jobs.shards])
-        print(_summary(here.parent), flush=True)
-        if broken := jobs.df.attrs.get("broken"):
-            rows = " · ".join(f"{n:,} {reason}" for reason, n in broken.items())
-            print(f"set aside when the catalog was read: {rows}", flush=True)
+        print(*_summarise(here.parent), sep="\n  ", flush=True)
     write_json(here / "made.json", jobs.marks)
 
 
@@ -178,21 +178,88 @@ def _cut_shards(jobs: ShardJobs, todo: list[int], workers: int, scheduler: str) 
 
 
 def load_statuses(folder: Path) -> pd.DataFrame:
-    """How many videos of each split ended with which status, the most common first."""
-    rows = pq.read_table(Path(folder) / "clips" / "status.parquet", columns=["split", "status"])
-    counts = rows.to_pandas().value_counts().unstack(0, fill_value=0)
+    """How many videos of each split ended with which status, the most common first.
+
+    `meaning` explains a status; `example` is the file, or the id, of a video that is not `ok`.
+    """
+    folder = Path(folder)
+    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["id", "split", "status"])
+    rows = rows.to_pandas()
+    counts = rows[["split", "status"]].value_counts().unstack(0, fill_value=0)
     counts = counts.reindex(columns=[s for s in SPLITS if s in counts.columns])
     counts["videos"] = counts.sum(axis=1)
     counts["meaning"] = [container.REASONS[status] for status in counts.index]
+    first = rows[rows["status"] != "ok"].drop_duplicates("status").set_index("id")["status"]
+    files = pq.read_table(folder / "catalog.parquet", columns=["id", "path"]).to_pandas()
+    files = files.set_index("id")["path"].reindex(first.index)
+    examples = files.where(files.notna(), first.index).set_axis(first)
+    counts["example"] = examples.reindex(counts.index).fillna("")
     return counts.sort_values("videos", ascending=False, kind="stable").rename_axis(columns=None)
 
 
-def _summary(folder: Path) -> str:
-    """One line: videos, clips, and videos by status."""
-    counts = load_statuses(folder)["videos"]
+def readable(folder: Path) -> pd.DataFrame:
+    """The rows of a dataset's catalog that have clips."""
+    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["id", "clips"]).to_pandas()
+    df = catalog.load_catalog(folder)
+    return df[df["id"].isin(rows.loc[rows["clips"] > 0, "id"])]
+
+
+def _summarise(folder: Path) -> list[str]:
+    """What became of the videos: how many clips, a line for each status, and what is missing."""
+    counts, df = load_statuses(folder), catalog.load_catalog(folder)
     clips = sum(shard["clips"] for shard in shards.describe(folder / "clips")["shards"])
-    outcome = " · ".join(f"{status} {n:,}" for status, n in counts.items())
-    return f"{folder.name}: {counts.sum():,} videos, {clips:,} clips · {outcome}"
+    lines = [f"{folder.name}: {counts['videos'].sum():,} videos, {clips:,} clips"]
+    for status, row in counts.iterrows():
+        more = f": {row['meaning']}, such as {row['example']}" if row["example"] else ""
+        lines.append(f"{status} {row['videos']:,}{more}")
+    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["status", "detail"])
+    stills = sum(row["status"] == "ok" and row["detail"] is not None for row in rows.to_pylist())
+    if stills:
+        lines.append(f"{stills:,} of the ok have clips that hold one picture still")
+    lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
+    return lines + catalog.class_notes(readable(folder), "readable video")
+
+
+def _copy_notes(df: pd.DataFrame, sources: list[Source | None]) -> list[str]:
+    """A sentence for files with the same bytes in several classes, and one for several splits."""
+    groups, notes = locate.find_copies(sources), []
+    for column, several in (("labels", "classes"), ("split", "splits")):
+        values = df[column].map(str).to_numpy()
+        torn = [group for group in groups if len(set(values[list(group)])) > 1]
+        if torn:
+            files = [" = ".join(list(group.values())[:2]) for group in torn[:3]]
+            more = f" and {len(torn) - 3:,} more" if len(torn) > 3 else ""
+            notes.append(
+                f"the same video stands in several {several}: {'; '.join(files)}{more}; "
+                "remove the copies, or no score can be trusted"
+            )
+    return notes
+
+
+def preview(
+    data: str | Path, data_seed: int | None = None, files: str | None = None, fetch: bool = False
+) -> list[str]:
+    """What `prepare` understands of a dataset, a line each; decodes and writes nothing.
+
+    The arguments and errors are those of `prepare`.
+    """
+    folder, df = datasets.read_only(data, data_seed)
+    settings, asked = _settings(folder, df.attrs["data_seed"], None, None, {"files": files})
+    files = asked.get("files") or ""
+    sources = locate.find(df, folder, files, fetch, str(data))
+    _check_sources(sources, df, folder, files)
+    there = np.array([bool(source and source.state) for source in sources])
+    lines = catalog.summarise(df) + _copy_notes(df, sources)
+    if not there.all():
+        row = df[~there].iloc[0]
+        example = row["id"] if pd.isna(row["path"]) else row["path"]
+        lines.append(f"out of reach: {(~there).sum():,} videos, such as {example}")
+    clips = df["split"][there].map(settings["clips"]).sum()
+    size = clips * clip_bytes(settings) / 1e9
+    return [
+        *lines,
+        f"at most {clips:,} clips, about {size:.1f} GB, in {asked.get('output') or folder}",
+    ]
 
 
 def _settings(

@@ -347,4 +347,6 @@ def _cut(settings: dict, clips: int, id: str, source: Source | None, status: dic
                 status["frames"] = reader.count_readable_frames(path)
                 error.detail = f"after {status['frames']} frames: {error.detail}"
             raise
+    if stills := sum(bool((clip == clip[0]).all()) for clip in found):
+        status["detail"] = f"{stills} of {len(found)} clips hold one picture still"
     return list(zip(starts, found, strict=True))

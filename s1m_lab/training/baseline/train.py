@@ -68,7 +68,7 @@ def grid() -> list[Trial]:
     return list(dict.fromkeys(plain))
 
 
-class Network(nn.Module):
+class HistogramNetwork(nn.Module):
     """Logits of the classes from the D numbers of a video.
 
     `mean` and `scale` (one over the standard deviation) of the training videos standardise each
@@ -112,7 +112,7 @@ def tune(
         run: the run's name; "": made from its settings.
         workers, scheduler: for the vectors, see `bag_of_words.make_vectors`.
 
-    A finished run is returned as it is, an interrupted one resumes after its last trial. Raises
+    A finished run is returned as it is. An interrupted one resumes after its last trial. Raises
     ValueError for a name with other settings, and for a dataset without train, val or test clips.
     """
     system.keep_freed_memory()
@@ -146,8 +146,8 @@ def tune(
 def search(run: runs.Run, vectors: Path, device) -> tuple[dict, dict[str, dict]]:
     """Train every remaining trial; returns the state and the best weights of each kind.
 
-    The best epoch has the higher Hit@1 on the validation videos, of equals the lower loss. A trial
-    ends when `patience` epochs were no better than its best one.
+    A higher Hit@1 on the validation videos is better, or the same one with a lower loss. A trial
+    ends after `patience` epochs without a better one.
     """
     train, val = (bag_of_words.load_vectors(vectors, split) for split in ("train", "val"))
     settings, val_labels, trials = run.config["settings"], pa.array(val.labels), grid()
@@ -161,7 +161,7 @@ def search(run: runs.Run, vectors: Path, device) -> tuple[dict, dict[str, dict]]
         trial, best, scores = trials[number], state["best"], []
         with torch.random.fork_rng():
             torch.manual_seed(settings["seed"])
-            net = Network(mean, scale, len(run.labels), trial).to(device)
+            net = HistogramNetwork(mean, scale, len(run.labels), trial).to(device)
             for epoch in train_epochs(net, trial, train, settings):
                 loss, hit1 = predict.loss_and_hit1(probabilities(net, val), val_labels)
                 state["step"] += 1
@@ -186,7 +186,9 @@ def search(run: runs.Run, vectors: Path, device) -> tuple[dict, dict[str, dict]]
     return state, weights
 
 
-def train_epochs(net: Network, trial: Trial, train: Vectors, settings: dict) -> Iterator[Epoch]:
+def train_epochs(
+    net: HistogramNetwork, trial: Trial, train: Vectors, settings: dict
+) -> Iterator[Epoch]:
     """Train one trial; yields after every epoch. Videos come in the order that clips would."""
     device = net.mean.device
     optimizer = torch.optim.AdamW(net.parameters(), trial.lr, weight_decay=trial.decay)
@@ -212,7 +214,7 @@ def train_epochs(net: Network, trial: Trial, train: Vectors, settings: dict) -> 
 
 
 @torch.no_grad()
-def probabilities(net: Network, videos: Vectors) -> Iterator[np.ndarray]:
+def probabilities(net: HistogramNetwork, videos: Vectors) -> Iterator[np.ndarray]:
     """Class probabilities of all videos, in order: float32 B×K at a time."""
     net.eval()
     for first in range(0, len(videos.ids), PART):
@@ -242,7 +244,7 @@ def _score(run: runs.Run, folder: Path, vectors: Path, state: dict, weights: dic
     for kind, split in (("linear", "linear"), ("network", "test")):
         best, own = state["best"][kind], weights[kind]
         trial = grid()[best["trial"]]
-        net = Network(own["mean"], own["scale"], len(run.labels), trial)
+        net = HistogramNetwork(own["mean"], own["scale"], len(run.labels), trial)
         net.load_state_dict(own)
         found = probabilities(net.to(device), test)
         predict.write_predictions(run, split, pa.table(columns), net.classes, found)
