@@ -214,21 +214,18 @@ class Trainer:
         return net.to(self.world.device)
 
     def forecast(self) -> str:
-        """How long the training will take, by the second of two steps on a copy of the network.
-
-        A step there has two clips of noise on a CPU, and a whole batch on a GPU.
-        """
-        net, device = deepcopy(self.net), self.world.device
-        count = min(2, self.batch_size) if device.type == "cpu" else self.batch_size
-        x = torch.ones(count, 3, len(net.frames), net.crop, net.crop, device=device)
-        start = seconds = 0.0
-        for _ in range(2):
+        """How long the training will take, by a step of up to two seconds on a copy of the net."""
+        net, device, count, seconds = deepcopy(self.net), self.world.device, 2, 0.0
+        for _ in range(3):  # the first is slower; each says how many clips the next one has
+            count = min(count, self.batch_size)
+            x = torch.ones(count, 3, len(net.frames), net.crop, net.crop, device=device)
             start = time.perf_counter()
             with predict.autocast(device, self.precision):
                 logits = net(x)
             logits.float().logsumexp(1).sum().backward()
             net.fc8.bias.grad.sum().item()  # waits for a GPU
             seconds = (time.perf_counter() - start) / count
+            count = max(2, int(2 / seconds))
         steps, speed = self.steps - self.state.step, self.world.ranks / seconds
         return (
             f"training takes about {clock(steps * self.batch_size / speed)}: {steps:,} steps of "
