@@ -161,7 +161,8 @@ def ingest(data: str, dry_run: bool, **settings) -> int:
     from s1m_lab.data.ingest import prepare
 
     if dry_run:
-        lines = prepare.preview(data, files=settings["files"], fetch=settings["fetch"])
+        known = inspect.signature(prepare.preview).parameters
+        lines = prepare.preview(data, **{k: v for k, v in settings.items() if k in known})
         print(*lines, "nothing was decoded or written", sep="\n")
         return 0
     print(prepare.prepare(data, **settings))

@@ -144,7 +144,7 @@ def class_notes(df: pd.DataFrame, what: str = "video") -> list[str]:
     notes = []
     if len(there) == 1:
         name = classes[min(there)]
-        notes.append(f"every {what} is of class {name}, so any score is 100 %; add another class")
+        notes.append(f"every {what} is of class {name!r}, so any score is 100 %; add another class")
     for kind, numbers in {
         what: set(range(len(classes))) - there,
         f"{what} in train": there - of_split["train"],

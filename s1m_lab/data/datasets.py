@@ -25,6 +25,7 @@ from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
 from s1m_lab.pocket import sports
+from s1m_lab.video.reader import is_video
 
 # How each kind of source becomes a catalog; the first reader that accepts a source reads it.
 # `read` takes the source, a data_seed and the catalog before, or None.
@@ -157,6 +158,11 @@ def _read(source: Path | str, data_seed: int, known: pd.DataFrame | None) -> pd.
     for accepts, read in READERS.values():
         if accepts(source):
             return read(source, data_seed, known)
+    if is_video(str(source)):
+        raise ValueError(
+            f"{source} is one video; give the folder above its class folder, or label it: "
+            f"python -m s1m_lab predict <run> {shlex.quote(str(source))}"
+        )
     raise ValueError(
         f"{source} is neither {' nor '.join(READERS)}; save a table of another kind as .csv"
     )

@@ -64,7 +64,7 @@ def read_folder(
     broken["in no class folder"] += sum(len(parts) <= depth for parts in found)
     found = [parts for parts in found if len(parts) > depth]
     if not found:
-        raise ValueError(_without_classes(root, left))
+        raise ValueError(_without_classes(root, left, broken["in no class folder"]))
     own = 1 if level == 0 else 0
     names, classes = _name_classes([parts[own] for parts in found], known)
     broken += _count_left(left, {parts[own] for parts in found}, own)
@@ -154,18 +154,20 @@ def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Coun
     return counts
 
 
-def _without_classes(root: str, left: dict[str, list[str]]) -> str:
-    """The error that no class folder holds a video."""
+def _without_classes(root: str, left: dict[str, list[str]], loose: int) -> str:
+    """The error that no class folder holds a video; `loose` videos lie in none."""
     from s1m_lab.video.reader import SUFFIXES
 
     there = {_suffix(name) for names in left.values() for name in names if name[-1] != "/"}
     seen = f"; there are {_some(there)}" if there else ""
     if there & {".jpg", ".jpeg", ".png", ".bmp"}:
         seen += " (frames as pictures are not read: join each video's into a file with ffmpeg)"
+    seen = f"; {loose:,} videos lie directly in it" if loose else seen
+    suffixes = "" if loose else f" (videos end in {', '.join(sorted(SUFFIXES))})"
     return (
         f"no class folders with videos in {root}{seen}; put the videos of a class into a folder "
-        f"with its name (videos end in {', '.join(sorted(SUFFIXES))}), or give a table (.csv or "
-        ".parquet) with the columns path and labels"
+        "with its name, or give a table (.csv or .parquet) with the columns path and labels"
+        f"{suffixes}"
     )
 
 

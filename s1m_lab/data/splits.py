@@ -54,9 +54,10 @@ def parse_splits(split: pa.ChunkedArray, source: str) -> pa.Array | None:
     named = meanings(pc.unique(values).to_pylist())
     wrong = sorted(set(pc.unique(values).to_pylist()) - set(named))
     if wrong:
+        row = values.to_pylist().index(wrong[0]) + 1
         raise ValueError(
-            f"{source}: split is {', '.join(map(repr, wrong[:5]))} in some rows; "
-            "it must be train, val or test in all of them, or left out"
+            f"{source}: split is {', '.join(map(repr, wrong[:5]))} in some rows, first in row "
+            f"{row}; it must be train, val or test in all of them, or left out"
         )
     return pa.array([named[value] for value in values.to_pylist()])
 
@@ -84,11 +85,11 @@ def complete(rows: pa.Table, data_seed: int) -> tuple[pa.Array, str]:
         )
     else:
         split = _assign(rows, data_seed, test=0.2, val=0.1)
-        how = "no split was given: 70 % became train, 10 % val and 20 % test"
+        how = "no split was given, so one was made for 70 % train, 10 % val and 20 % test"
     if "an eighth" in how:
         part = split == "train"
         split[part] = _assign(rows.filter(pa.array(part)), data_seed, test=0, val=1 / 8)
-    if "became" in how:
+    if "became" in how or "made" in how:
         grouped = rows["group"].null_count < len(rows)
         whole = " and every group whole" if grouped else ""
         how += f", by class{whole} (data_seed {data_seed}){'' if grouped else UNGROUPED}"

@@ -32,6 +32,7 @@ import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 
+from s1m_lab.common import paths as places
 from s1m_lab.common import system
 from s1m_lab.common.files import atomic, exclusive, fingerprint, write_array, write_json
 from s1m_lab.common.progress import Progress
@@ -385,11 +386,23 @@ def score_by_folders(run: runs.Run, folder: Path, rows: dict[Path, dict[str, str
         return ""
     largest, most = counts.most_common(1)[0]
     aside = f" · not scored: {others:,} in other folders" if others else ""
+    if seen := len(_training_videos(run) & {str(path.resolve()) for path in rows}):
+        aside += f" · {seen:,} of them were trained on, so the score is too high"
     return (
         f"video Hit@1 {right / n:.1%} · chance {1 / len(own):.1%} · always the largest class "
         f"({largest}) {most / n:.1%} · on {n:,} readable videos in folders of {len(counts):,} of "
         f"{len(own):,} classes{aside}"
     )
+
+
+def _training_videos(run: runs.Run) -> set[str]:
+    """The paths of the videos of the training split of a run's dataset, if that is here."""
+    folder = places.dataset(run.config["settings"]["data"])
+    if not (folder / "catalog.parquet").is_file():
+        return set()
+    df = catalog.load_catalog(folder)
+    train = df["path"][df["split"] == "train"].dropna()
+    return {str((folder / path).resolve()) for path in train if not places.is_url(path)}
 
 
 def short_name(path: Path) -> str:

@@ -70,9 +70,9 @@ def load_run(run: str | Path) -> Run:
     if not path.is_dir() and paths.is_path(str(run)):
         path = Path(run)
     if not (path / "config.json").is_file():
+        make = f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
         raise FileNotFoundError(
-            f"no run named {str(run)!r} in {paths.runs()}{_nearest(Path(run).name)}"
-            f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
+            f"no run named {str(run)!r} in {paths.runs()}{_nearest(Path(run).name) or make}"
         )
     return Run(path)
 

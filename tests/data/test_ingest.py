@@ -602,7 +602,7 @@ def test_a_dry_run_says_what_ingest_does_and_writes_nothing(source, home, capsys
     assert lines[0] == "20 videos, 2 classes: jump 10, run 10"
     assert lines[1].startswith("train 14 · val 2 · test 4 (no split was given")
     assert lines[2] == "left out: 1 without a video's suffix (.txt)"
-    assert lines[3].startswith("at most 200 clips, about 0.0 GB, in ")  # 14·8 + 2·4 + 4·20
+    assert lines[3].startswith("at most 200 clips, about 47 MB, in ")  # 14·8 + 2·4 + 4·20
     folder = prepare.prepare(source, workers=1, **SMALL)
     out = capsys.readouterr().out
     assert all(line in out for line in lines[:3])

@@ -94,8 +94,7 @@ def prepare(
         OSError: the disk has no room, or the store cannot be reached.
     """
     workers = max(1, min(workers or system.cores(), system.cores()))
-    if files and not is_url(files) and not Path(files).expanduser().is_dir():
-        raise FileNotFoundError(f"files is {files}, and there is no such folder")
+    _check_folder(files)
     with datasets.locked(data, data_seed, workers, forget) as (folder, df):
         here = folder / "clips"
         new = {"max_duration": max_duration, "files": files, "output": output}
@@ -135,6 +134,11 @@ def _bring_up_to_date(
     write_json(here / "made.json", jobs.marks)
 
 
+def _check_folder(files: str | None) -> None:
+    if files and not is_url(files) and not Path(files).expanduser().is_dir():
+        raise FileNotFoundError(f"files is {files}, and there is no such folder")
+
+
 def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) -> None:
     """Raise where not one video is in reach, or yt-dlp is needed and missing."""
     if any(source and source.kind == "address" for source in sources):
@@ -144,13 +148,16 @@ def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) ->
             )
     if any(sources) or (folder / "clips" / "index.parquet").is_file():
         return
-    if df["path"].notna().all() and not files:
-        where = "the places that its catalog names"
-    else:
-        where = f"{files or folder / 'videos'}, where files are found by id"
+    if len(named := df["path"].dropna()) == len(df) and (is_url(named.iloc[0]) or not files):
+        raise ValueError(
+            f"none of the {len(df):,} videos of {folder.name} is where its source says, such as "
+            f"{named.iloc[0]}; correct the paths (in a table they count from its folder), or "
+            "follow addresses with --fetch"
+        )
     raise ValueError(
-        f"none of the {len(df):,} videos of {folder.name} is in {where}; --files names the folder "
-        "or address they lie in, --fetch follows the catalog's own addresses"
+        f"none of the {len(df):,} videos of {folder.name} is in {files or folder / 'videos'}, "
+        "where files are found by id; --files names the folder or address they lie in, --fetch "
+        "follows the catalog's own addresses"
     )
 
 
@@ -237,14 +244,23 @@ def _copy_notes(df: pd.DataFrame, sources: list[Source | None]) -> list[str]:
 
 
 def preview(
-    data: str | Path, data_seed: int | None = None, files: str | None = None, fetch: bool = False
+    data: str | Path,
+    data_seed: int | None = None,
+    clips: int | dict | None = None,
+    size: int | tuple[int, int] | None = None,
+    max_duration: float | None = None,
+    files: str | None = None,
+    output: str | None = None,
+    fetch: bool = False,
 ) -> list[str]:
     """What `prepare` understands of a dataset, a line each; decodes and writes nothing.
 
     The arguments and errors are those of `prepare`.
     """
+    _check_folder(files)
     folder, df = datasets.read_only(data, data_seed)
-    settings, asked = _settings(folder, df.attrs["data_seed"], None, None, {"files": files})
+    new = {"max_duration": max_duration, "files": files, "output": output}
+    settings, asked = _settings(folder, df.attrs["data_seed"], clips, size, new)
     files = asked.get("files") or ""
     sources = locate.find(df, folder, files, fetch, str(data))
     _check_sources(sources, df, folder, files)
@@ -254,12 +270,10 @@ def preview(
         row = df[~there].iloc[0]
         example = row["id"] if pd.isna(row["path"]) else row["path"]
         lines.append(f"out of reach: {(~there).sum():,} videos, such as {example}")
-    clips = df["split"][there].map(settings["clips"]).sum()
-    size = clips * clip_bytes(settings) / 1e9
-    return [
-        *lines,
-        f"at most {clips:,} clips, about {size:.1f} GB, in {asked.get('output') or folder}",
-    ]
+    count = df["split"][there].map(settings["clips"]).sum()
+    megabytes = count * clip_bytes(settings) / 1e6
+    place = asked.get("output") or folder
+    return [*lines, f"at most {count:,} clips, about {megabytes:,.0f} MB, in {place}"]
 
 
 def _settings(
