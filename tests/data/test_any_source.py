@@ -157,3 +157,35 @@ def test_a_damaged_source_ends_in_success_or_one_sentence(seed, home, tmp_path):
         words = str(error)
         assert str(source) in words and "\n" not in words and 40 < len(words) < 900
         assert not isinstance(error, UnicodeError | FileNotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("table", "settings", "words"),
+    [
+        ("path,labels\nb/1.mp4,b\nb/2.mp4,c\n", {}, "such as {root}/b/1.mp4; correct the paths"),
+        ("path,labels,split\na/1.mp4,a,train\na/2.mp4,a,foo\n", {}, "'foo' in some rows, first in"
+         " row 2"),
+        ("path,labels\na/1.mp4,a\n", {"files": "/nowhere"}, "files is /nowhere, and there is no"),
+        ("path,labels\na/1.mp4,a\n", {"clips": 0}, "1 to 999 per video are possible"),
+        ("path,labels\na/1.mp4,a\n", {"size": 5}, "16 to 1024 are possible"),
+        ("path,labels\na/1.mp4,a\n", {"max_duration": -1.0}, "it cannot be below 0"),
+    ],
+)  # fmt: skip
+def test_a_mistake_gets_its_answer_before_any_work(table, settings, words, home, tmp_path):
+    (tmp_path / "a").mkdir()
+    for n in (1, 2):
+        (tmp_path / "a" / f"{n}.mp4").write_bytes(b"not decoded here")
+    (tmp_path / "t.csv").write_text(table)
+    for function in (prepare.preview, prepare.prepare):
+        with pytest.raises((ValueError, FileNotFoundError)) as error:
+            function(tmp_path / "t.csv", **settings)
+        assert words.format(root=tmp_path) in str(error.value)
+    assert not list((home / "data").glob("*/clips"))
+
+
+def test_videos_without_a_class_folder_and_one_video_say_what_to_give(home, tmp_path):
+    (tmp_path / "1.mp4").write_bytes(b"not decoded here")
+    with pytest.raises(ValueError, match="; 1 videos lie directly in it; put the videos of a"):
+        prepare.preview(tmp_path)
+    with pytest.raises(ValueError, match="1.mp4 is one video; give the folder above its class"):
+        prepare.preview(tmp_path / "1.mp4")

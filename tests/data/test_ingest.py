@@ -645,7 +645,7 @@ def test_copies_in_several_splits_are_said(films, home, tmp_path):
 @pytest.mark.parametrize(
     ("lengths", "words"),
     [  # frames of each video of class run, then of jump
-        ([[45] * 5, []], "every readable video is of class run, so any score is 100 %"),
+        ([[45] * 5, []], "every readable video is of class 'run', so any score is 100 %"),
         ([[45] * 5, [5] * 5], "1 of 2 classes have no readable video: jump"),
         ([[45] * 5, [5, 5, 5, 5, 45]], "1 of 2 classes have no readable video in train: jump"),
         ([[45] * 5, [45, 5, 5, 5, 5]], "1 of 2 classes have no readable video in test: jump"),

@@ -18,6 +18,7 @@ import torch
 
 from s1m_lab import __main__
 from s1m_lab.common import paths
+from s1m_lab.data import catalog
 from s1m_lab.data.ingest import prepare
 from s1m_lab.training import predict, runs, train
 from s1m_lab.training.config import RECIPES, TrainConfig
@@ -533,6 +534,18 @@ def test_a_folder_of_known_classes_is_scored(split, extra, lab, films, tmp_path,
         assert ("not scored: 2 in other folders" in said) == bool(extra)
 
 
+def test_a_score_of_training_videos_says_so(lab, films, tmp_path, capsys):
+    config = lab(run="for-new", epochs=1)
+    run = train.train(config)
+    (tmp_path / "films").symlink_to(films)
+    assert __main__.predict(run.name, tmp_path / "films", tmp_path / "labels.csv") == 0
+    df = catalog.load_catalog(paths.dataset(config.data))
+    trained = (df["split"] == "train").sum()
+    assert (
+        f" · {trained} of them were trained on, so the score is too high" in capsys.readouterr().out
+    )
+
+
 def test_a_folder_of_other_names_is_not_scored(lab, films, tmp_path, capsys):
     run = train.train(lab(run="for-new", epochs=1))
     shutil.copytree(films / "rising", tmp_path / "films" / "upwards")
@@ -543,6 +556,7 @@ def test_a_folder_of_other_names_is_not_scored(lab, films, tmp_path, capsys):
 def test_scores_of_folders_count_a_tie_against_the_network(tmp_path):
     run = runs.Run(tmp_path)
     (tmp_path / "labels.txt").write_text("cafe\u0301\nb\nc\nd\n", "utf-8")
+    (tmp_path / "config.json").write_text('{"settings": {"data": "not-here"}}')
     row = {"status": "ok", "label1": "cafe\u0301", "probability1": "0.500000"}
     tie = row | {"probability2": "0.500000"}
     sure = row | {"probability2": "0.200000"}
