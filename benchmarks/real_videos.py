@@ -1,0 +1,355 @@
+"""What the networks learn on real video: five small datasets, video Hit@1 with intervals.
+
+    python benchmarks/real_videos.py FOLDER     # train what is missing, write the scores
+    python benchmarks/real_videos.py            # print the tables of the scores that are there
+
+FOLDER (default: S1M_REAL_DATA) holds `ucf101_six`, `lips_words`, `videos/weizmann64` and
+`videos/fight_surv`; docs/real.md gives their sources. Tables with the splits, and the films of the
+arrow of time, are made in `data/real_videos` of the home. FOLDER is never written.
+
+Trainings run one after another in the order of `trainings`, and the scores are written after each.
+A finished run is found again, an interrupted one resumes. Intervals are 95 % bootstrap ones over
+the test videos, the seeds averaged first. Where videos have groups, whole groups are drawn.
+"""
+
+import argparse
+import datetime
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from s1m_lab.analysis import intervals
+from s1m_lab.common import paths, system
+from s1m_lab.common.files import write_json
+from s1m_lab.data import catalog
+from s1m_lab.data.shards import Shards
+from s1m_lab.data.splits import SPLITS
+from s1m_lab.training import metrics, predict, runs
+from s1m_lab.training.baseline.train import tune
+from s1m_lab.training.config import TrainConfig
+from s1m_lab.training.train import train
+from s1m_lab.video import container, reader, writer
+
+ROOT = Path(__file__).resolve().parents[1]
+JSON = ROOT / "benchmarks" / "real_videos.json"
+SIDE = 16  # pixels of the grey pictures of the nearest neighbour
+FRAME = 8  # of a clip's 16, the middle one, that they show
+TENFOLD = "slow, ten times the steps"
+STARTED = "slow, started from pocket"
+
+
+# --------------------------------------------------------------------------------------- datasets
+
+
+def ucf_rows(folder: Path) -> list[dict]:
+    """The clips of UCF-101 below `folder`, split by their groups.
+
+    1–7 are test, as in the official split 1; 8–10 are validation, the rest train.
+    """
+    rows = []
+    for path in sorted(folder.glob("*/*.avi")):
+        label, group = re.fullmatch(r"v_(\w+)_g(\d\d)_c\d\d", path.stem).groups()
+        split = "test" if int(group) <= 7 else "val" if int(group) <= 10 else "train"
+        name = f"{folder.name}/{path.parent.name}/{path.name}"
+        rows.append({"path": name, "labels": label, "split": split, "group": f"{label}-g{group}"})
+    return rows
+
+
+def weizmann_rows(folder: Path) -> list[dict]:
+    """The Weizmann clips: persons 0–2 test, 3 validation, 4–8 train."""
+    rows = []
+    for path in sorted(folder.glob("*/p*.avi")):
+        person = int(path.stem[1])
+        split = "test" if person <= 2 else "val" if person == 3 else "train"
+        name = f"{folder.name}/{path.parent.name}/{path.name}"
+        rows.append({"path": name, "labels": path.parent.name, "split": split})
+    return rows
+
+
+def fight_rows(folder: Path) -> list[dict]:
+    """The fights and the other videos: of each, by the SHA-256 of a file's name, the first 12 are
+    test, the next 4 validation, the rest train."""
+    rows = []
+    for label in ("fight", "noFight"):
+        videos = (folder / label).glob("*.mp4")
+        order = sorted(videos, key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
+        for n, path in enumerate(order):
+            split = "test" if n < 12 else "val" if n < 16 else "train"
+            name = f"{folder.name}/{label}/{path.name}"
+            rows.append({"path": name, "labels": label, "split": split})
+    return rows
+
+
+def arrow_rows(rows: Sequence[dict], folder: Path) -> Iterator[dict]:
+    """Of each video of `rows` (paths relative to `folder`) twins in `folder/arrow`: played forwards
+    and backwards, coded anew frame by frame. Twins have their video's split and group.
+
+    A video that does not decode to its end is left out.
+    """
+    for row in rows:
+        path = folder / row["path"]
+        twins = {way: f"arrow/{way}/{path.stem}.mp4" for way in ("forwards", "backwards")}
+        if not all((folder / name).is_file() for name in twins.values()):
+            try:
+                info = reader.probe(path)
+                frames = [_even(image) for _, image in reader.read(path, info=info)]
+            except container.VideoError as error:
+                print(f"no twins of {path.name}: {error}", flush=True)
+                continue
+            for name, images in zip(twins.values(), (frames, frames[::-1]), strict=True):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                writer.encode(folder / name, images, fps=info.fps, gop=1)
+        for way, name in twins.items():
+            yield row | {"path": name, "labels": way}
+
+
+def _even(image: np.ndarray) -> np.ndarray:
+    height, width = (side // 2 * 2 for side in image.shape[:2])
+    return image[:height, :width]
+
+
+def make_tables(source: Path) -> dict[str, Path]:
+    """The table of each dataset. All but that of the lips are written, beside links to the videos:
+    a video's id, which decides its clips, is then the same on every machine."""
+    folder = paths.home() / "data" / "real_videos"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("ucf101_six", "videos/weizmann64", "videos/fight_surv"):
+        link = folder / Path(name).name
+        if not link.is_symlink():
+            link.symlink_to((source / name).resolve(), target_is_directory=True)
+    rows = {
+        "ucf101_six": (ucf := ucf_rows(folder / "ucf101_six")),
+        "arrow": arrow_rows(ucf, folder),
+        "weizmann64": weizmann_rows(folder / "weizmann64"),
+        "fight_surv": fight_rows(folder / "fight_surv"),
+    }
+    tables = {"lips_words": source / "lips_words" / "words.csv"}
+    for name, several in rows.items():
+        if not (several := list(several)):
+            raise FileNotFoundError(
+                f"no videos of {name} in {source}; it needs the folders named above"
+            )
+        tables[name] = folder / f"{name}.csv"
+        pd.DataFrame(several).to_csv(tables[name], index=False)
+    return tables
+
+
+# ---------------------------------------------------------------------------------------- trainings
+
+
+class Training(NamedTuple):
+    """One training; `row` is the row of the tables that it belongs to."""
+
+    data: str
+    row: str
+    seed: int = 0
+
+
+def trainings() -> list[Training]:
+    """All trainings, those that say most first."""
+    both, large = ("single", "slow"), ("ucf101_six", "lips_words")
+    first = [Training(data, network) for data in (*large, "arrow") for network in both]
+    seeds = [Training(d, network, s) for d in large for network in both for s in (1, 2)]
+    other = [Training("ucf101_six", network) for network in ("early", "late")]
+    other += [Training(d, n) for d in ("weizmann64", "fight_surv") for n in both]
+    other += [Training(data, "histograms") for data in large]
+    started = [Training("ucf101_six", STARTED, seed) for seed in (0, 1, 2)]
+    return [*first, *seeds, *other, *started, Training("arrow", TENFOLD)]
+
+
+def run_training(one: Training, table: Path) -> runs.Run:
+    """The finished run of a training, found or made."""
+    if one.row == "histograms":
+        return tune(table, seed=one.seed)
+    model = one.row.partition(",")[0]
+    config = TrainConfig(data=str(table), model=model, seed=one.seed)
+    if one.row == STARTED:
+        start = train(TrainConfig(data="pocket", model=model))
+        config = TrainConfig(data=str(table), model=model, seed=one.seed, start=start.name)
+    elif one.row == TENFOLD:
+        epochs = 10 * train(config).config["settings"]["epochs"]
+        config = TrainConfig(data=str(table), model=model, seed=one.seed, epochs=epochs)
+    return train(config)
+
+
+# ------------------------------------------------------------------------------------------- scores
+
+
+class Found(NamedTuple):
+    """The test videos that one predictor of a dataset classified right, and what it is made of."""
+
+    hits: np.ndarray  # bool V
+    facts: dict  # of its training
+
+
+def video_hits(saved: predict.Predictions) -> np.ndarray:
+    return metrics.hits(saved.video_probabilities, saved.labels, 1)
+
+
+def measure(run: runs.Run) -> Found:
+    """The hits of a finished run, and how its training went."""
+    saved, log = predict.load_predictions(run), run.metrics
+    facts = {"epoch": run.results["epoch"], "steps": int(log["step"].iloc[-1])}
+    if run.results["model"] != "histograms":
+        facts |= {"loss": round(float(log["loss"].dropna().iloc[-1]), 4)}
+        facts |= {"val_hit1": round(float(log["val_hit1"].max()), 4)}
+    return Found(video_hits(saved), facts)
+
+
+def summary(draws: np.ndarray) -> dict:
+    """The measured value and its interval, of a value measured and in every resample."""
+    ends = [round(float(end), 4) for end in intervals.interval(draws[1:])]
+    return {"mean": round(float(draws[0]), 4), "interval": ends}
+
+
+def score(several: Sequence[Found], groups: np.ndarray) -> dict:
+    """Video Hit@1 of one row: the mean over the seeds with its interval, and each seed.
+
+    `groups` is the number of each video's group; whole groups are drawn.
+    """
+    return summary(resample(several, groups)) | {
+        "seeds": [round(float(found.hits.mean()), 4) for found in several],
+        "trainings": [found.facts for found in several if found.facts],
+    }
+
+
+def resample(several: Sequence[Found], groups: np.ndarray) -> np.ndarray:
+    """The mean over the seeds of the share of hits, measured and in every resample: 1+draws."""
+    each = [np.bincount(groups, found.hits) for found in several]
+    counts = [[hits, np.bincount(groups)] for hits in each]  # S×2×U
+    shares = intervals.resample_ratios(np.moveaxis(np.array(counts), 1, 2)[:, :, None])
+    return shares[:, 0].mean(axis=0)
+
+
+def difference(one: Sequence[Found], other: Sequence[Found], groups: np.ndarray) -> dict:
+    """By how much `one` is above `other`, on the same videos, with the paired interval."""
+    return summary(resample(one, groups) - resample(other, groups))
+
+
+def pictures(shards: Shards) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The middle frame of every clip as a small grey picture (N×256, mean 0, length 1), the clip's
+    class, and its video's id."""
+    rows, labels, videos = [], [], []
+    for shard, count in enumerate(shards.counts):
+        index = shards.index(shard)
+        labels += [own[0] for own in index["labels"].to_pylist()]
+        videos += index["video"].to_pylist()
+        for row in range(count):
+            image = shards.read(shard, [row], [FRAME])[0, 0]
+            rows.append(reader.fit(image, SIDE, SIDE).mean(axis=-1).ravel())
+    flat = np.array(rows) - np.mean(rows, axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-9)
+    return flat, np.array(labels), videos
+
+
+def nearest_neighbour(
+    train: np.ndarray, labels: np.ndarray, test: np.ndarray, video: np.ndarray
+) -> np.ndarray:
+    """The class of every test video (V): each of its clips votes for the class of the most similar
+    training clip, by the cosine of `train` (N×D) and `test` (M×D, rows of length 1).
+
+    `video` is the number of each test clip's video. Of equal votes the lower class wins.
+    """
+    chosen = [labels[(part @ train.T).argmax(axis=1)] for part in np.array_split(test, 50)]
+    votes = np.zeros((video.max() + 1, labels.max() + 1), int)
+    np.add.at(votes, (video, np.concatenate(chosen)), 1)
+    return votes.argmax(axis=1)
+
+
+@functools.cache
+def neighbour_choices(folder: Path) -> dict[str, int]:
+    """The class that the nearest neighbour gives each test video of a dataset, by id."""
+    train, labels, _ = pictures(Shards(folder / "clips", "train"))
+    test, _, videos = pictures(Shards(folder / "clips", "test"))
+    ids, video = np.unique(videos, return_inverse=True)
+    chosen = nearest_neighbour(train, labels, test, video)
+    return dict(zip(ids.tolist(), chosen.tolist(), strict=True))
+
+
+def group_numbers(folder: Path, ids: Sequence[str]) -> np.ndarray:
+    """The number of each video's group; a video without one is its own."""
+    own = catalog.load_catalog(folder).set_index("id")["group"].dropna().to_dict()
+    return np.unique([own.get(name, name) for name in ids], return_inverse=True)[1]
+
+
+def describe(table: Path, found: dict[str, dict[int, runs.Run]]) -> dict:
+    """All that the JSON holds of one dataset; `found` are its finished runs by row and seed."""
+    folder = paths.dataset(table)
+    saved = predict.load_predictions(found["single"][0])
+    groups = group_numbers(folder, saved.ids)
+    rows = {name: [measure(run) for run in own.values()] for name, own in found.items()}
+    both = sorted(set(found["single"]) & set(found.get("slow", {})))
+    means = [predict.average([found["single"][s], found["slow"][s]]) for s in both]
+    if means:
+        rows["average"] = [Found(video_hits(mean), {}) for mean in means]
+    chosen = neighbour_choices(folder)
+    nearest = [[chosen[name]] == own for name, own in zip(saved.ids, saved.labels, strict=True)]
+    rows["nearest"] = [Found(np.array(nearest), {})]
+    classes = catalog.load_catalog(folder).attrs["classes"]
+    out = {
+        "classes": classes,
+        "videos": {split: count_videos(Shards(folder / "clips", split)) for split in SPLITS},
+        "groups": len(set(groups)),  # of test videos; as many where they have none
+        "chance": round(1 / len(classes), 4),
+        "largest": round(max(np.bincount(np.concatenate(saved.labels))) / len(saved.ids), 4),
+        "scores": {name: score(several, groups) for name, several in rows.items()},
+        "differences": {},
+    }
+    for name in set(rows) & {"average", "late", "early", STARTED, TENFOLD, "slow"}:
+        other = "slow" if name.startswith("slow,") else "single"
+        seeds = min(len(rows[name]), len(rows[other]))
+        out["differences"][f"{name} − {other}"] = difference(
+            rows[name][:seeds], rows[other][:seeds], groups
+        )
+    return out
+
+
+def count_videos(shards: Shards) -> int:
+    """How many videos of a split have clips."""
+    parts = [shards.index(shard)["video"].to_pylist() for shard in range(len(shards.counts))]
+    return len({name for part in parts for name in part})
+
+
+def write_scores(tables: dict[str, Path], found: dict, path: Path) -> None:
+    """Write the JSON of all runs found so far."""
+    several = [run for rows in found.values() for own in rows.values() for run in own.values()]
+    out = {
+        "date": datetime.date.today().isoformat(),
+        "machine": system.machine(),
+        "torch": sorted({run.config["machine"]["torch"] for run in several}),
+        "precision": sorted({run.results["precision"] for run in several}),
+        "commit": sorted({run.results["commit"] for run in several}),
+        "command": "python benchmarks/real_videos.py FOLDER",
+        "data": {name: describe(tables[name], rows) for name, rows in found.items()},
+    }
+    write_json(path, out, "\n", indent=1, ensure_ascii=False)
+
+
+def train_all(source: Path, path: Path) -> None:
+    """Train what is missing, and write the scores after each training."""
+    tables, found = make_tables(source), {}
+    for one in trainings():
+        print(f"{one.data}: {one.row}, seed {one.seed}", flush=True)
+        run = run_training(one, tables[one.data])
+        found.setdefault(one.data, {}).setdefault(one.row, {})[one.seed] = run
+        write_scores(tables, found, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", nargs="?", default=os.environ.get("S1M_REAL_DATA"))
+    parser.add_argument("--json", type=Path, default=JSON, help="the scores are written here")
+    args = parser.parse_args()
+    if args.folder:
+        train_all(Path(args.folder), args.json)
+
+
+if __name__ == "__main__":
+    main()
