@@ -39,6 +39,13 @@ from s1m_lab.video import container, reader, writer
 
 ROOT = Path(__file__).resolve().parents[1]
 JSON = ROOT / "benchmarks" / "real_videos.json"
+PLACES = {  # in the folder of real videos
+    "ucf101_six": "ucf101_six",
+    "lips_words": "lips_words",
+    "arrow": "ucf101_six",
+    "weizmann64": "videos/weizmann64",
+    "fight_surv": "videos/fight_surv",
+}
 SIDE = 16  # pixels of the grey pictures of the nearest neighbour
 FRAME = 8  # of a clip's 16, the middle one, that they show
 TENFOLD = "slow, ten times the steps"
@@ -115,30 +122,26 @@ def _even(image: np.ndarray) -> np.ndarray:
     return image[:height, :width]
 
 
-def make_tables(source: Path) -> dict[str, Path]:
-    """The table of each dataset. All but that of the lips are written, beside links to the videos:
+@functools.cache
+def make_table(name: str, source: Path) -> Path:
+    """The table of a dataset. All but that of the lips are written, beside a link to the videos:
     a video's id, which decides its clips, is then the same on every machine."""
+    place = source / PLACES[name]
+    if name == "lips_words":
+        return place / "words.csv"
     folder = paths.home() / "data" / "real_videos"
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("ucf101_six", "videos/weizmann64", "videos/fight_surv"):
-        link = folder / Path(name).name
-        if not link.is_symlink():
-            link.symlink_to((source / name).resolve(), target_is_directory=True)
-    rows = {
-        "ucf101_six": (ucf := ucf_rows(folder / "ucf101_six")),
-        "arrow": arrow_rows(ucf, folder),
-        "weizmann64": weizmann_rows(folder / "weizmann64"),
-        "fight_surv": fight_rows(folder / "fight_surv"),
-    }
-    tables = {"lips_words": source / "lips_words" / "words.csv"}
-    for name, several in rows.items():
-        if not (several := list(several)):
-            raise FileNotFoundError(
-                f"no videos of {name} in {source}; it needs the folders named above"
-            )
-        tables[name] = folder / f"{name}.csv"
-        pd.DataFrame(several).to_csv(tables[name], index=False)
-    return tables
+    link = folder / place.name
+    if not link.is_symlink():
+        link.symlink_to(place.resolve(), target_is_directory=True)
+    read = {"weizmann64": weizmann_rows, "fight_surv": fight_rows}.get(name, ucf_rows)
+    if not (rows := read(link)):
+        raise FileNotFoundError(
+            f"{place} holds no videos of {name}; docs/real.md says what it needs"
+        )
+    rows = list(arrow_rows(rows, folder)) if name == "arrow" else rows
+    pd.DataFrame(rows).to_csv(folder / f"{name}.csv", index=False)
+    return folder / f"{name}.csv"
 
 
 # ---------------------------------------------------------------------------------------- trainings
@@ -334,9 +337,11 @@ def write_scores(tables: dict[str, Path], found: dict, path: Path) -> None:
 
 def train_all(source: Path, path: Path) -> None:
     """Train what is missing, and write the scores after each training."""
-    tables, found = make_tables(source), {}
+    tables: dict[str, Path] = {}
+    found: dict[str, dict[str, dict[int, runs.Run]]] = {}
     for one in trainings():
         print(f"{one.data}: {one.row}, seed {one.seed}", flush=True)
+        tables[one.data] = make_table(one.data, source)
         run = run_training(one, tables[one.data])
         found.setdefault(one.data, {}).setdefault(one.row, {})[one.seed] = run
         write_scores(tables, found, path)
