@@ -16,6 +16,7 @@ import argparse
 import datetime
 import functools
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ from s1m_lab.common.files import write_json
 from s1m_lab.data import catalog
 from s1m_lab.data.shards import Shards
 from s1m_lab.data.splits import SPLITS
+from s1m_lab.figures import style
 from s1m_lab.training import metrics, predict, runs
 from s1m_lab.training.baseline.train import tune
 from s1m_lab.training.config import TrainConfig
@@ -46,10 +48,33 @@ PLACES = {  # in the folder of real videos
     "weizmann64": "videos/weizmann64",
     "fight_surv": "videos/fight_surv",
 }
+NAMES = {
+    "ucf101_six": "UCF-101, six classes",
+    "lips_words": "GRID lips, four words",
+    "arrow": "Arrow of time, two directions",
+    "weizmann64": "Weizmann, four actions",
+    "fight_surv": "Surveillance, fight or not",
+}
 SIDE = 16  # pixels of the grey pictures of the nearest neighbour
 FRAME = 8  # of a clip's 16, the middle one, that they show
 TENFOLD = "slow, ten times the steps"
 STARTED = "slow, started from pocket"
+ROWS = {  # of the tables, with their names there and in the figure
+    "nearest": ("nearest neighbour of one grey picture", "nearest neighbour"),
+    "histograms": ("feature histograms + neural net", "feature histograms"),
+    "single": ("single frame", "single frame"),
+    "early": ("early fusion", "early fusion"),
+    "late": ("late fusion", "late fusion"),
+    "slow": ("slow fusion", "slow fusion"),
+    "average": ("average of single frame and slow fusion", "single + slow"),
+    STARTED: ("slow fusion, started from `pocket`", "slow from pocket"),
+    TENFOLD: ("slow fusion, ten times the steps", "slow, 10 × steps"),
+}
+COMPARED = {"early": "single", "late": "single", "slow": "single", "average": "single"}
+COMPARED |= {STARTED: "slow", TENFOLD: "slow"}
+HEADLINE = "TITLE"
+DOCUMENTS = ROOT / "docs" / "real.md", ROOT / "README.md"
+FIGURE = ROOT / "reports" / "real_videos.png"
 
 
 # --------------------------------------------------------------------------------------- datasets
@@ -305,12 +330,11 @@ def describe(table: Path, found: dict[str, dict[int, runs.Run]]) -> dict:
         "scores": {name: score(several, groups) for name, several in rows.items()},
         "differences": {},
     }
-    for name in set(rows) & {"average", "late", "early", STARTED, TENFOLD, "slow"}:
-        other = "slow" if name.startswith("slow,") else "single"
-        seeds = min(len(rows[name]), len(rows[other]))
-        out["differences"][f"{name} − {other}"] = difference(
-            rows[name][:seeds], rows[other][:seeds], groups
-        )
+    for name in [n for n in ROWS if n in rows and n in COMPARED]:
+        one, other = rows[name], rows[COMPARED[name]]
+        seeds = min(len(one), len(other))  # the same of both
+        key = f"{name} − {COMPARED[name]}"
+        out["differences"][key] = difference(one[:seeds], other[:seeds], groups)
     return out
 
 
@@ -347,13 +371,158 @@ def train_all(source: Path, path: Path) -> None:
         write_scores(tables, found, path)
 
 
+# -------------------------------------------------------------------------------- tables, figure
+
+
+def percent(value: dict, sign: str = "") -> str:
+    """`79.8 (71.4 to 88.1)`, in %; with the sign "+" `+3.2 (−1.0 to +7.1)`, in points."""
+    ends = " to ".join(f"{100 * end:{sign}.1f}" for end in value["interval"])
+    text = f"{100 * value['mean']:{sign}.1f} ({ends})"
+    seeds = len(value.get("seeds", []))
+    return text.replace("-", "−") + (f" ×{seeds}" if seeds > 1 else "")
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table; its first row is the header, its first column is text, the others are numbers."""
+    lines = [rows[0], ["---", *["---:"] * (len(rows[0]) - 1)], *rows[1:]]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(out: dict, data: str, row: str) -> str:
+    """One score; `missing` where its training is planned and not finished, `–` where none is."""
+    if value := out["data"].get(data, {}).get("scores", {}).get(row):
+        return percent(value)
+    return "missing" if any((one.data, one.row) == (data, row) for one in trainings()) else "–"
+
+
+def gain(out: dict, data: str, key: str = "slow − single") -> str:
+    """One paired difference, in points."""
+    value = out["data"].get(data, {}).get("differences", {}).get(key)
+    return percent(value, "+") if value else "missing"
+
+
+def score_table(out: dict) -> str:
+    """Every predictor on every dataset."""
+    about = [out["data"].get(data) for data in NAMES]
+    facts = {
+        "videos in train, val, test": lambda own: " · ".join(map(str, own["videos"].values())),
+        "chance": lambda own: f"{100 * own['chance']:.1f}",
+        "always the largest class": lambda own: f"{100 * own['largest']:.1f}",
+    }
+    return markdown(
+        [
+            ["", *NAMES.values()],
+            *(
+                [name, *(fact(own) if own else "–" for own in about)]
+                for name, fact in facts.items()
+            ),
+            *([text, *(cell(out, data, row) for data in NAMES)] for row, (text, _) in ROWS.items()),
+        ]
+    )
+
+
+def difference_table(out: dict) -> str:
+    """The paired differences on every dataset."""
+    found = [(data, key) for data, own in out["data"].items() for key in own["differences"]]
+    rows = [[NAMES[data], key, gain(out, data, key)] for data, key in found]
+    return markdown([["dataset", "difference", "points"], *rows])
+
+
+def summary_table(out: dict) -> str:
+    """The README's table: a row a dataset."""
+    rows = [
+        ["", "test videos", "chance", "nearest neighbour", "single frame", "slow fusion", "gain"]
+    ]
+    for data, name in NAMES.items():
+        own = out["data"].get(data, {"videos": {"test": "–"}, "chance": np.nan})
+        scores = [cell(out, data, row) for row in ("nearest", "single", "slow")]
+        facts = [str(own["videos"]["test"]), f"{100 * own['chance']:.1f}"]
+        rows.append([name, *facts, *scores, gain(out, data)])
+    return markdown(rows)
+
+
+def origin(out: dict) -> str:
+    """What made the numbers."""
+    several = [own for about in out["data"].values() for own in about["scores"].values()]
+    count = sum(len(own["trainings"]) for own in several)
+    return (
+        f"{count} trainings on {out['machine']}, in {' and '.join(out['precision'])}, torch "
+        f"{', '.join(out['torch'])}, commit {', '.join(out['commit'])}, {out['date']}, by "
+        f"`{out['command']}` (`benchmarks/real_videos.json`)."
+    )
+
+
+TABLES = {"scores": score_table, "differences": difference_table, "summary": summary_table}
+
+
+def fill(text: str, out: dict) -> str:
+    """A document with its tables made anew of the JSON, and what made them below each.
+
+    A table stands between `<!-- real videos: <its name> -->` and `<!-- end -->`.
+    """
+    return re.sub(
+        r"(<!-- real videos: (\w+) -->\n).*?(?=<!-- end -->)",
+        lambda m: f"{m[1]}\n{TABLES[m[2]](out)}\n\n{origin(out)}\n\n",
+        text,
+        flags=re.DOTALL,
+    )
+
+
+@style.styled
+def draw(out: dict):
+    """A panel a dataset: video Hit@1 of every predictor, with its interval and its seeds."""
+    names = [name for name in ROWS if any(name in own["scores"] for own in out["data"].values())]
+    fig, (axes,) = style.new_figure(1, len(out["data"]), 3.6, sharey=True)
+    for ax, (data, own) in zip(axes, out["data"].items(), strict=True):
+        rows = [row for row, name in enumerate(names) if name in own["scores"]]
+        scores = [own["scores"][names[row]] for row in rows]
+        values = [[100 * v for v in (s["mean"], *s["interval"])] for s in scores]
+        table = pd.DataFrame(values, columns=["hit1", "hit1_low", "hit1_high"])
+        colours = [
+            style.PAPER if names[row] == "nearest" else style.colour(names[row].partition(",")[0])
+            for row in rows
+        ]
+        style.draw_intervals(ax, table, "hit1", rows, colours)
+        for row, found in zip(rows, scores, strict=True):
+            if len(seeds := found["seeds"]) > 1:
+                ax.plot(
+                    100 * np.array(seeds), [row + 0.28] * len(seeds), "|", color=style.INK, ms=4
+                )
+        ax.axvline(100 * own["chance"], color=style.PAPER, linestyle=":", linewidth=1.4)
+        ax.set(xlim=(0, 103), xticks=(0, 50, 100))
+        name = NAMES[data].replace(", ", "\n")
+        ax.set_title(f"{name}\n{own['videos']['test']} test videos", fontsize=9)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    style.name_rows(axes[0], [ROWS[name][1] for name in names], length=22)
+    axes[len(axes) // 2].set_xlabel("video Hit@1 (%); dotted: chance")
+    style.headline(fig, HEADLINE)
+    return fig
+
+
+def write_documents(out: dict) -> None:
+    """Make the tables of the documents and the figure anew."""
+    for path in DOCUMENTS:
+        path.write_text(fill(path.read_text("utf-8"), out), "utf-8")
+    FIGURE.write_bytes(draw(out).png())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", nargs="?", default=os.environ.get("S1M_REAL_DATA"))
     parser.add_argument("--json", type=Path, default=JSON, help="the scores are written here")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="train nothing, make the tables of the documents and the figure anew",
+    )
     args = parser.parse_args()
-    if args.folder:
+    if args.folder and not args.write:
         train_all(Path(args.folder), args.json)
+    out = json.loads(args.json.read_text("utf-8"))
+    if args.write:
+        write_documents(out)
+    print(score_table(out), difference_table(out), origin(out), sep="\n\n")
 
 
 if __name__ == "__main__":
