@@ -416,49 +416,6 @@ def gain(out: dict, data: str, key: str = "slow − single") -> str:
     return percent(value, "+") if value else "missing"
 
 
-def score_table(out: dict) -> str:
-    """Every predictor on every dataset."""
-    about = [out["data"].get(data) for data in NAMES]
-    facts = {
-        "videos in train, val, test": lambda own: " · ".join(map(str, own["videos"].values())),
-        "chance": lambda own: f"{100 * own['chance']:.1f}",
-        "always the largest class": lambda own: f"{100 * own['largest']:.1f}",
-    }
-    return markdown(
-        [
-            ["", *NAMES.values()],
-            *(
-                [name, *(fact(own) if own else "–" for own in about)]
-                for name, fact in facts.items()
-            ),
-            *([text, *(cell(out, data, row) for data in NAMES)] for row, (text, _) in ROWS.items()),
-        ]
-    )
-
-
-def difference_table(out: dict) -> str:
-    """The paired differences on every dataset."""
-    keys = [f"{row} − {other}" for row, other in COMPARED.items()]
-    found = [
-        (data, k) for data in out["data"] for k in keys if k in out["data"][data]["differences"]
-    ]
-    rows = [[NAMES[data], key, gain(out, data, key)] for data, key in found]
-    return markdown([["dataset", "difference", "points"], *rows])
-
-
-def summary_table(out: dict) -> str:
-    """The README's table: a row a dataset."""
-    rows = [
-        ["", "test videos", "chance", "nearest neighbour", "single frame", "slow fusion", "gain"]
-    ]
-    for data, name in NAMES.items():
-        own = out["data"].get(data)
-        facts = [str(own["videos"]["test"]), f"{100 * own['chance']:.1f}"] if own else ["–", "–"]
-        scores = [cell(out, data, row) for row in ("nearest", "single", "slow")]
-        rows.append([name, *facts, *scores, gain(out, data)])
-    return markdown(rows)
-
-
 def origin(out: dict) -> str:
     """What the numbers are, and what made them."""
     several = [own for about in out["data"].values() for own in about["scores"].values()]
@@ -473,17 +430,61 @@ def origin(out: dict) -> str:
     )
 
 
+def score_table(out: dict) -> str:
+    """Every predictor on every dataset, and what made the numbers."""
+    about = [out["data"].get(data) for data in NAMES]
+    facts = {
+        "videos in train, val, test": lambda own: " · ".join(map(str, own["videos"].values())),
+        "chance": lambda own: f"{100 * own['chance']:.1f}",
+        "always the largest class": lambda own: f"{100 * own['largest']:.1f}",
+    }
+    table = markdown(
+        [
+            ["", *NAMES.values()],
+            *(
+                [name, *(fact(own) if own else "–" for own in about)]
+                for name, fact in facts.items()
+            ),
+            *([text, *(cell(out, data, row) for data in NAMES)] for row, (text, _) in ROWS.items()),
+        ]
+    )
+    return f"{table}\n\n{origin(out)}"
+
+
+def difference_table(out: dict) -> str:
+    """The paired differences on every dataset."""
+    keys = [f"{row} − {other}" for row, other in COMPARED.items()]
+    found = [
+        (data, k) for data in out["data"] for k in keys if k in out["data"][data]["differences"]
+    ]
+    rows = [[NAMES[data], key, gain(out, data, key)] for data, key in found]
+    return markdown([["dataset", "difference", "points"], *rows])
+
+
+def summary_table(out: dict) -> str:
+    """The README's table: a row a dataset, and what made the numbers."""
+    rows = [
+        ["", "test videos", "chance", "nearest neighbour", "single frame", "slow fusion", "gain"]
+    ]
+    for data, name in NAMES.items():
+        own = out["data"].get(data)
+        facts = [str(own["videos"]["test"]), f"{100 * own['chance']:.1f}"] if own else ["–", "–"]
+        scores = [cell(out, data, row) for row in ("nearest", "single", "slow")]
+        rows.append([name, *facts, *scores, gain(out, data)])
+    return f"{markdown(rows)}\n\n{origin(out)}"
+
+
 TABLES = {"scores": score_table, "differences": difference_table, "summary": summary_table}
 
 
 def fill(text: str, out: dict) -> str:
-    """A document with its tables made anew of the JSON, and what made them below each.
+    """A document with its tables made anew of the JSON.
 
     A table stands between `<!-- real videos: <its name> -->` and `<!-- end -->`.
     """
     return re.sub(
         r"(<!-- real videos: (\w+) -->\n).*?(?=<!-- end -->)",
-        lambda m: f"{m[1]}\n{TABLES[m[2]](out)}\n\n{origin(out)}\n\n",
+        lambda m: f"{m[1]}\n{TABLES[m[2]](out)}\n\n",
         text,
         flags=re.DOTALL,
     )
@@ -543,7 +544,7 @@ def main() -> None:
     out = json.loads(args.json.read_text("utf-8"))
     if args.write:
         write_documents(out)
-    print(score_table(out), difference_table(out), origin(out), sep="\n\n")
+    print(score_table(out), difference_table(out), sep="\n\n")
 
 
 if __name__ == "__main__":
