@@ -4,6 +4,7 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import real_videos
@@ -135,6 +136,14 @@ def test_scores_are_those_of_the_runs(small_home, monkeypatch):
         assert out["scores"][row]["mean"] == pytest.approx(results["video_hit1"], abs=1e-4)
         assert out["videos"]["test"] == results["videos"] == out["groups"]
     assert 0 < out["scores"]["nearest"]["mean"] <= 1 and out["scores"]["average"]["seeds"]
+    run, saved = found["slow"][0], real_videos.predict.load_predictions(found["slow"][0])
+    starts = pq.read_table(run.path / "predictions" / "test.parquet")["start"].to_pylist()
+    right = []
+    for v, labels in enumerate(saved.labels):
+        clips = [n for n, video in enumerate(saved.clip_video) if video == v and starts[n] >= 0.5]
+        right.append(saved.clip_probabilities[clips].mean(axis=0).argmax() in labels)
+    late = real_videos.video_hits(saved, run, 0.5)
+    assert late.tolist() == right != real_videos.video_hits(saved, run, 0.0).tolist()
     gain = out["scores"]["slow"]["mean"] - out["scores"]["single"]["mean"]
     assert out["differences"]["slow − single"]["mean"] == pytest.approx(gain, abs=2e-4)
 
