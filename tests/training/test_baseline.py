@@ -229,8 +229,9 @@ def test_the_network_beats_chance_and_its_run_is_like_any_other(folder, films):
     hits = [saved.video_probabilities[n].argmax() in own for n, own in enumerate(saved.labels)]
     assert results["video_hit1"] == pytest.approx(np.mean(hits))
     keys = {"model", "data", "classes", "seed", "parameters", "clip_hit1", "video_hit1", "epoch",
-            "video_hit5", "largest_class", "clips", "videos", "videos_missing", "seconds", "data_wait",
-            "precision", "train_clips_per_second", "threads", "version", "commit"}  # fmt: skip
+            "video_hit5", "largest_class", "clips", "videos", "videos_missing", "seconds",
+            "data_wait", "precision", "train_clips_per_second", "threads", "version",
+            "commit"}  # fmt: skip
     assert set(results) == keys
     linear = predict.load_predictions(run, "linear")
     assert linear.ids == saved.ids
