@@ -3,7 +3,7 @@
     python benchmarks/real_videos.py FOLDER     # train what is missing, write the scores
     python benchmarks/real_videos.py            # print the tables of the scores that are there
 
-FOLDER (default: S1M_REAL_DATA) holds `ucf101_six`, `lips_words`, `videos/weizmann64` and
+FOLDER holds `ucf101_six`, `lips_words`, `videos/weizmann64` and
 `videos/fight_surv`; docs/real.md gives their sources. Tables with the splits, and the films of the
 arrow of time, are made in `data/real_videos` of the home. FOLDER is never written.
 
@@ -17,7 +17,6 @@ import datetime
 import functools
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -531,7 +530,7 @@ def write_documents(out: dict) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("folder", nargs="?", default=os.environ.get("S1M_REAL_DATA"))
+    parser.add_argument("folder", nargs="?", help="the real videos; without it nothing is trained")
     parser.add_argument("--json", type=Path, default=JSON, help="the scores are written here")
     parser.add_argument(
         "--write",
