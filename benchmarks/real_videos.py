@@ -461,15 +461,14 @@ def difference_table(out: dict) -> str:
 
 
 def summary_table(out: dict) -> str:
-    """The README's table: a row a dataset, and what made the numbers."""
+    """The README's table: a row a dataset with scores, and what made the numbers."""
     rows = [
         ["", "test videos", "chance", "nearest neighbour", "single frame", "slow fusion", "gain"]
     ]
-    for data, name in NAMES.items():
-        own = out["data"].get(data)
-        facts = [str(own["videos"]["test"]), f"{100 * own['chance']:.1f}"] if own else ["–", "–"]
+    for data, own in out["data"].items():
+        facts = [str(own["videos"]["test"]), f"{100 * own['chance']:.1f}"]
         scores = [cell(out, data, row) for row in ("nearest", "single", "slow")]
-        rows.append([name, *facts, *scores, gain(out, data)])
+        rows.append([NAMES[data], *facts, *scores, gain(out, data)])
     return f"{markdown(rows)}\n\n{origin(out)}"
 
 
