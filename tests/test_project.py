@@ -383,14 +383,17 @@ def test_report_of_no_notebook_is_one_line(tmp_path, monkeypatch, capsys):
 def test_report_says_what_its_run_reached(home, tmp_path, monkeypatch, capsys):
     for name, hit in (("mine", 0.5), ("mine-2", 0.875)):
         (home / "runs" / name).mkdir(parents=True)
-        results = {"model": "late", "video_hit1": hit, "clip_hit1": 0.25}
+        results = {"model": "late", "video_hit1": hit, "clip_hit1": 0.25, "classes": 8}
         (home / "runs" / name / "results.json").write_text(json.dumps(results))
     said = nbformat.v4.new_output("stream", text=f"{home / 'runs' / 'mine-2'}\n")
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("mine", outputs=[said])])
     nbformat.write(nb, tmp_path / "done.ipynb")
     assert command(monkeypatch, "report", tmp_path / "done.ipynb") == 0
     run, page = capsys.readouterr().out.splitlines()
-    assert run == f"late: video Hit@1 87.5%, of clips 25.0%, in {home / 'runs' / 'mine-2'}"
+    assert (
+        run
+        == f"late: video Hit@1 87.5%, of clips 25.0% (chance 12.5%), in {home / 'runs' / 'mine-2'}"
+    )
     assert page == f"report: {tmp_path / 'done.html'}" and (tmp_path / "done.html").is_file()
 
 
