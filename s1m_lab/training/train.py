@@ -215,7 +215,8 @@ class Trainer:
 
     def forecast(self) -> str:
         """How long the training will take, by a step of up to two seconds on a copy of the net."""
-        net, device, count, seconds = deepcopy(self.net), self.world.device, 2, 0.0
+        net = deepcopy(self.net).eval()  # in training, batch norm would wait for other processes
+        device, count, seconds = self.world.device, 2, 0.0
         for _ in range(3):  # the first is slower; each says how many clips the next one has
             count = min(count, self.batch_size)
             x = torch.ones(count, 3, len(net.frames), net.crop, net.crop, device=device)
