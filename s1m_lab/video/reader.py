@@ -192,15 +192,15 @@ def _is_for_decord(container, stream, picture) -> bool:
 
     Elsewhere it is known to disagree: it counts AVI's empty packets and frames that an edit list
     hides, picks another of several streams, loses precision of 10-bit video, turns rotated pictures
-    by itself, takes narrow pictures (48 pixels) to have four channels, and cannot open files
-    without a duration.
+    by itself, takes narrow pictures to have four channels (of 144 pixels where rows in memory are
+    padded to 64, as with AVX-512), and cannot open files without a duration.
     """
     return (
         "mp4" in container.format.name
         and len(container.streams.video) == 1
         and stream.codec_context.name == "h264"
         and picture.format.name in ("yuv420p", "yuvj420p")
-        and picture.width >= 64
+        and picture.width >= 192
     )
 
 
