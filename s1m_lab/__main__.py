@@ -113,7 +113,7 @@ def decoder() -> str:
 
     from s1m_lab.video import reader, writer
 
-    frames = np.linspace(0, 200, 16 * 64 * 64 * 3).astype(np.uint8).reshape(16, 64, 64, 3)
+    frames = np.linspace(0, 200, 16 * 64 * 192 * 3).astype(np.uint8).reshape(16, 64, 192, 3)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "doctor.mp4"
         writer.encode(path, frames)

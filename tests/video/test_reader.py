@@ -19,7 +19,7 @@ from s1m_lab.video import reader as video_reader
 from s1m_lab.video.container import REASONS, VideoError
 
 
-def counter(n: int, side: int = 64) -> list[np.ndarray]:
+def counter(n: int, side: int = 192) -> list[np.ndarray]:
     """n pictures whose mean brightness counts: 4, 8, 12, …"""
     return [np.full((side, side, 3), 4 + 4 * k, np.uint8) for k in range(n)]
 
@@ -45,7 +45,7 @@ def test_encode_is_byte_stable(film, tmp_path):
 
 def test_probe(film, tmp_path):
     info = video_reader.probe(film)
-    assert (info.width, info.height, info.fps, info.frames) == (64, 64, 30, 60)
+    assert (info.width, info.height, info.fps, info.frames) == (192, 192, 30, 60)
     assert info.duration == pytest.approx(2) and not info.variable and info.decoder == "decord"
     writer.encode(tmp_path / "film.avi", counter(60))
     assert video_reader.probe(tmp_path / "film.avi").decoder == "av"
@@ -60,7 +60,7 @@ def test_segments_sample_and_hold(tmp_path, suffix, fps):
     starts = [0.0, 0.1, 0.2, 0.4]
     for start, clip in zip(starts, video_reader.segments(path, starts), strict=True):
         wanted = [min(59, int((start + k / 30 + 1e-6) * fps)) for k in range(16)]
-        assert clip.shape == (16, 64, 64, 3) and numbers(clip) == wanted
+        assert clip.shape == (16, 192, 192, 3) and numbers(clip) == wanted
 
 
 def test_segments_in_any_order_and_beyond_the_end(film):
@@ -359,7 +359,7 @@ def test_real_segments_are_those_of_a_full_decode(real_data):
 
 def test_without_decord_pyav_gives_the_same_bytes(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
-    writer.encode(tmp_path / "film.mp4", rng.integers(0, 256, (40, 64, 80, 3), np.uint8))
+    writer.encode(tmp_path / "film.mp4", rng.integers(0, 256, (40, 64, 200, 3), np.uint8))
     info = video_reader.probe(tmp_path / "film.mp4")
     assert info.decoder == "decord"
     both = list(video_reader.segments(tmp_path / "film.mp4", [0.1, 0.6], info=info))
