@@ -40,7 +40,7 @@ _PUBLIC = {
     "tune_all": "training.finetune",
     "load_run": "training.runs",
     "load_predictions": "training.predict",
-    "predict_videos": "training.predict",
+    "predict_videos": "training.label_videos",
     "collect": "analysis.evidence",
 }
 __all__ = list(_PUBLIC)

@@ -195,7 +195,12 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     of the run, it also prints their video Hit@1.
     """
     from s1m_lab.training import runs
-    from s1m_lab.training.predict import path_text, score_by_folders, short_name, write_labels
+    from s1m_lab.training.label_videos import (
+        path_text,
+        score_by_folders,
+        short_name,
+        write_labels,
+    )
 
     folder = Path(os.path.expanduser(folder))
     files = _find_videos(folder)

@@ -22,7 +22,7 @@ from s1m_lab.analysis import confusion, intervals
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
 from s1m_lab.figures.confusion import draw_confused_clips
-from s1m_lab.training import config, metrics, predict, runs
+from s1m_lab.training import config, label_videos, metrics, predict, runs
 from s1m_lab.training.baseline import bag_of_words, descriptors, train
 from s1m_lab.training.baseline.bag_of_words import Codebook
 from s1m_lab.training.train import train as train_network
@@ -307,7 +307,7 @@ def test_whoever_needs_a_network_on_frames_is_told(folder, films):
     with pytest.raises(ValueError, match="no network of the lab's that sees frames"):
         runs.load_network(run)
     with pytest.raises(ValueError, match="no network of the lab's that sees frames"):
-        predict.predict_videos(run, [])
+        label_videos.predict_videos(run, [])
     assert train.MODEL not in models.NAMES
 
 

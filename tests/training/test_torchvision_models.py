@@ -20,6 +20,7 @@ from s1m_lab.data.shards import Shards
 from s1m_lab.training import (
     distributed,
     finetune,
+    label_videos,
     networks,
     predict,
     runs,
@@ -138,7 +139,7 @@ def test_a_training_is_one_of_many(small, films, capsys):
     shards = Shards(paths.dataset(str(films)) / "clips", "test")
     found = np.concatenate([*predict.probabilities(net, shards, "fp32", 2, predict.PASSES)])
     np.testing.assert_allclose(predict.load_predictions(run).clip_probabilities, found, atol=1e-5)
-    table = predict.predict_videos(run, [films / "left" / "0.mp4"], n=1)
+    table = label_videos.predict_videos(run, [films / "left" / "0.mp4"], n=1)
     assert table["status"].tolist() == ["ok"]
     window = overlay.SlidingWindowPredictor(run, smooth=0.4)
     for t in range(20):

@@ -20,7 +20,7 @@ from s1m_lab import __main__
 from s1m_lab.common import paths
 from s1m_lab.data import catalog
 from s1m_lab.data.ingest import prepare
-from s1m_lab.training import predict, runs, train
+from s1m_lab.training import label_videos, predict, runs, train
 from s1m_lab.training.config import RECIPES, TrainConfig
 from s1m_lab.video import writer
 
@@ -288,7 +288,7 @@ def test_new_videos_are_labelled_and_broken_ones_named(lab, films, tmp_path, cap
     empty = tmp_path / "-rf.mp4"
     empty.write_bytes(b"")
     files = [films / "rising" / "0.mp4", empty, tmp_path / "gone.mp4"]
-    table = predict.predict_videos(run, files)
+    table = label_videos.predict_videos(run, files)
     assert table["status"].tolist() == ["ok", "empty", "missing"]
     assert table["label1"][0] in run.labels and pd.isna(table["label1"][1])
     assert table["probability1"][0] + table["probability2"][0] == pytest.approx(1, abs=1e-5)
@@ -305,7 +305,7 @@ def test_new_videos_are_labelled_and_broken_ones_named(lab, films, tmp_path, cap
         odd.write_bytes(files[0].read_bytes())
     except OSError:
         pytest.skip("this file system has no names that are not UTF-8")
-    table = predict.predict_videos(run, [odd, files[0]])
+    table = label_videos.predict_videos(run, [odd, files[0]])
     assert table["path"].tolist() == [rf"{tmp_path}/\xff.mp4", str(files[0])]
     assert table["status"].tolist() == ["ok", "ok"] and table["label1"][0] in run.labels
 
@@ -350,10 +350,12 @@ def test_labels_of_a_killed_command_are_resumed(lab, films, tmp_path):
 
 def relabel(run, folder, out, monkeypatch, seen: list):
     """The names that `predict` decodes when it is run on a folder again."""
-    score = predict._score
+    score = label_videos._score
     with monkeypatch.context() as patch:
         patch.setattr(
-            predict, "_score", lambda net, path, *a: seen.append(path.name) or score(net, path, *a)
+            label_videos,
+            "_score",
+            lambda net, path, *a: seen.append(path.name) or score(net, path, *a),
         )
         return __main__.predict(run.name, folder, out)
 
@@ -471,7 +473,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_work(lab, films, tmp
     run = train.train(lab(run="for-new", epochs=1))
     for out, why in bad_outputs(tmp_path).items():
         with monkeypatch.context() as patch:
-            patch.setattr(predict, "_score", None)
+            patch.setattr(label_videos, "_score", None)
             patch.setattr(sys, "argv", ["s1m_lab", *labels_command(run, films, "--out", out)[3:]])
             with pytest.raises(SystemExit) as end:
                 __main__.main()
@@ -502,7 +504,9 @@ def test_videos_and_folders_of_any_name_are_labelled(name, lab, films, tmp_path,
         assert f"/labels-{name[:30]}" in out or "\udcff" in name or "\r" in name
         table = pd.read_csv(out)
         assert table["status"].tolist() == ["ok"] * count
-        expected = predict.predict_videos(run, [given] if count == 1 else sorted(given.iterdir()))
+        expected = label_videos.predict_videos(
+            run, [given] if count == 1 else sorted(given.iterdir())
+        )
         assert table["path"].tolist() == expected["path"].tolist()
 
 
@@ -561,5 +565,5 @@ def test_scores_of_folders_count_a_tie_against_the_network(tmp_path):
     tie = row | {"probability2": "0.500000"}
     sure = row | {"probability2": "0.200000"}
     rows = {tmp_path / "caf\u00e9" / str(n): r for n, r in enumerate([tie, sure, sure])}
-    said = predict.score_by_folders(run, tmp_path, rows)
+    said = label_videos.score_by_folders(run, tmp_path, rows)
     assert said.startswith("video Hit@1 66.7% · chance 25.0% · ") and "100.0% · on 3" in said
