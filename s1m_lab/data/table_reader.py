@@ -30,6 +30,10 @@ COLUMNS = {  # of a table, with their names in other tools' tables; the first th
 } | {name: name for name in ("split", "group", "title")}
 # Labels that are numbers: `168,169`, or `168.0` as pandas writes it beside an empty cell
 NUMBERS = r"^[,;| ]*(-?\d+(\.0*)?([,;| ]+-?\d+(\.0*)?)*)?[,;| ]*$"
+NO_HEADER = (
+    "; without a header, each line is a video file with its suffix and its label (folders of "
+    "frames are not read)"
+)
 ITEM = r"""("[^"]*"|'[^']*'|-?\d+(?:\.0*)?(?=[\s,]|$))[\s,]*"""  # of a list in brackets
 
 
@@ -63,10 +67,11 @@ def read_table(
     try:
         rows, by_name = read_rows(path, broken, notes)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(
-            f"{path} cannot be read as a table with a header ({' '.join(str(error).split())}); "
-            "write one row a line, and cells with a separator in quotes"
-        ) from None
+        mend = "write one row a line, and cells with a separator in quotes"
+        if path.suffix.lower() == ".parquet":
+            mend = "write paths as text, and labels as text, numbers or lists of them"
+        why = " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be read as a table ({why}); {mend}") from None
     for name, content in (("path", r"\S"), ("labels", r"[^\s|,;]")):
         good = pc.match_substring_regex(rows[name], content)
         rows = catalog.keep_rows(rows, good, broken, f"without {name}")
@@ -89,7 +94,13 @@ def read_table(
     df["path"] = _locate(df["path"].tolist(), path, by_name, notes)
     twice = df["path"].duplicated()
     if twice.any():
-        broken["of a video already listed (labels joined)"] += int(twice.sum())
+        first = df["path"][twice].iloc[0]
+        broken[f"of a video already listed, labels joined ({first})"] += int(twice.sum())
+        if (torn := df.groupby("path")["split"].nunique().loc[lambda n: n > 1]).size:
+            notes.append(
+                f"{len(torn):,} videos stand in several splits, such as {torn.index[0]}; the first "
+                "row of each counts"
+            )
         joined = df[["path", "labels"]].explode("labels").drop_duplicates()
         df = df[~twice].reset_index(drop=True)
         df["labels"] = joined.groupby("path", sort=False)["labels"].agg(list).tolist()
@@ -123,8 +134,7 @@ def read_rows(path: Path, broken: Counter, notes: list[str]) -> tuple[pa.Table, 
         raise ValueError(
             f"{path} has no column {' and no column '.join(missing)}; it needs path and labels "
             f"(and may have split, group, title), it has {', '.join(found.column_names)}"
-            f"{''.join(near)}; without a header, each line is a video file with its suffix and its "
-            "label (folders of frames are not read)"
+            f"{''.join(near) or NO_HEADER}"
         )
     if twice := [role for role, name in names.items() if found.column_names.count(name) > 1]:
         raise ValueError(f"{path} has several columns {' and '.join(twice)}; rename the others")

@@ -594,7 +594,18 @@ def test_paths_that_lead_nowhere_stay_and_are_told(tmp_path, name):
 def test_a_video_under_two_spellings_is_one(tmp_path):
     found, df = read(tmp_path, "path,labels\na b.mp4,x\na%20b.mp4,y\n", files=["a b.mp4"])
     assert found == {"a b.mp4": ["x", "y"]}
-    assert df.attrs["broken"] == {"of a video already listed (labels joined)": 1}
+    why = f"of a video already listed, labels joined ({tmp_path / 'a b.mp4'})"
+    assert df.attrs["broken"] == {why: 1}
+
+
+@pytest.mark.parametrize("split, torn", [("test", True), ("train", False)])
+def test_a_video_in_two_splits_is_told(tmp_path, split, torn):
+    rows = f"path,labels,split\na.mp4,x,train\nb.mp4,x,test\na.mp4,y,{split}\n"
+    found, df = read(tmp_path, rows, files=["a.mp4", "b.mp4"])
+    assert found == {"a.mp4": ["x", "y"], "b.mp4": ["x"]}
+    notes = [note for note in df.attrs.get("notes", []) if "several splits" in note]
+    assert len(notes) == torn
+    assert not torn or f"1 videos stand in several splits, such as {tmp_path}/a.mp4" in notes[0]
 
 
 def test_numbers_from_one_on(tmp_path):
