@@ -19,7 +19,6 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -244,6 +243,8 @@ def draw_intervals(
     `y` are the heights of the rows (0, 1, … by default) and `colour` is one for all or one a row.
     `look` goes to the points.
     """
+    import seaborn as sns  # not above: it takes a second
+
     y = np.arange(len(rows)) if y is None else np.asarray(y, float)
     # seaborn makes point and interval from the values of a row: here the first, and the others
     values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
