@@ -161,9 +161,9 @@ def ingest(data: str, dry_run: bool, **settings) -> int:
     from s1m_lab.data.ingest import prepare
 
     if dry_run:
-        known = inspect.signature(prepare.preview).parameters
-        lines = prepare.preview(data, **{k: v for k, v in settings.items() if k in known})
-        print(*lines, "nothing was decoded or written", sep="\n")
+        for name in ("workers", "scheduler", "retry"):  # what it does not show
+            del settings[name]
+        print(*prepare.preview(data, **settings), "nothing was decoded or written", sep="\n")
         return 0
     print(prepare.prepare(data, **settings))
     return 0
@@ -206,10 +206,7 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     files = _find_videos(folder)
     trained = runs.load_run(run)
     out = Path(os.path.expanduser(out or trained.path / f"labels-{short_name(folder)}.csv"))
-    try:
-        rows = write_labels(trained, files, out)
-    except KeyboardInterrupt:
-        sys.exit("\ninterrupted; rerun the command to resume")
+    rows = write_labels(trained, files, out)
     counts = Counter(row["status"] for row in rows.values())
     why = "".join(f" · {reason} {n:,}" for reason, n in sorted(counts.items()) if reason != "ok")
     print(f"{counts['ok']:,} of {len(rows):,} videos labelled{why}: {path_text(out)}")
@@ -323,7 +320,7 @@ def parser() -> argparse.ArgumentParser:
     options("--fetch", action="store_true", help="follow the catalog's own addresses")
     options("--retry", action="store_true", help="try failed videos again")
     options("--forget", action="store_true", help="remove videos that left the folder")
-    options("--dry-run", action="store_true", help="print what was understood, and do nothing")
+    options("--dry-run", action="store_true", help="print what is understood, and write nothing")
 
     options = command(train).add_argument
     if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
@@ -362,8 +359,10 @@ def main() -> int:
         return function(**settings)
     except PermissionError as error:
         sys.exit(f"permission denied: {error.filename or error}; change who may read or write it")
-    except (OSError, ModuleNotFoundError, ValueError) as error:
+    except (OSError, ModuleNotFoundError, ValueError, FloatingPointError) as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted; rerun the command to resume")
 
 
 if __name__ == "__main__":

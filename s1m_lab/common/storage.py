@@ -127,8 +127,7 @@ def list_files(root: str) -> dict[str, list]:
 
     The state of a file in a bucket is its size and tag or date, which change with its content. For
     a file of this disk it is `[]`, since reading it takes time. Links to folders are followed once.
-    A folder of `JUNK`, an empty one and a link to a folder listed before are there as themselves,
-    with a slash at the end.
+    Names that end in a slash are folders: junk, empty, or a link to a folder listed before.
 
     Raises OSError for a folder that cannot be read: its videos are not gone.
     """
@@ -148,7 +147,9 @@ def list_files(root: str) -> dict[str, list]:
             folders[:], files = [], [""] if start else []
         seen.add(os.path.realpath(folder))
         files += [f"{name}/" for name in folders if JUNK.fullmatch(name)]
-        folders[:] = sorted(name for name in folders if not JUNK.fullmatch(name))
+        links = {name: os.path.islink(os.path.join(folder, name)) for name in folders}
+        kept = (name for name in folders if not JUNK.fullmatch(name))
+        folders[:] = sorted(kept, key=lambda name: (links[name], name))  # a target before its link
         names |= {start + name: [] for name in files}
     return names
 

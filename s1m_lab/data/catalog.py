@@ -13,7 +13,9 @@ import hashlib
 import json
 import os
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -121,7 +123,7 @@ def finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> 
     return frame(rows, classes=classes, data_seed=data_seed, split=how, broken=broken)
 
 
-def summarise(df: pd.DataFrame) -> list[str]:
+def summarise(df: pd.DataFrame, notes: Sequence[str] = ()) -> list[str]:
     """What a catalog holds, a line each: videos by class and split, what is left out, and notes."""
     classes, videos = df.attrs["classes"], df["labels"].explode().value_counts()
     each = [f"{name} {videos.get(n, 0):,}" for n, name in enumerate(classes)]
@@ -129,11 +131,11 @@ def summarise(df: pd.DataFrame) -> list[str]:
     counts = " · ".join(f"{split} {of_split.get(split, 0):,}" for split in splits.SPLITS)
     plural = "class" if len(classes) == 1 else "classes"
     lines = [
-        f"{len(df):,} videos, {len(classes):,} {plural}: {_some(each, 20)}",
+        f"{len(df):,} videos, {len(classes):,} {plural}: {some(each, 20)}",
         f"{counts} ({df.attrs['split']})",
     ]
     lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
-    return lines + df.attrs.get("notes", []) + class_notes(df)
+    return [*lines, *notes, *class_notes(df)]
 
 
 def class_notes(df: pd.DataFrame, what: str = "video") -> list[str]:
@@ -151,16 +153,17 @@ def class_notes(df: pd.DataFrame, what: str = "video") -> list[str]:
         f"{what} in test": there - of_split["test"],
     }.items():
         if numbers:
-            some = _some([classes[n] for n in sorted(numbers)], 5)
+            names = some(classes[n] for n in sorted(numbers))
             hint = "; numbers of labels count from 0" if kind == "video" else ""
             notes.append(
-                f"{len(numbers):,} of {len(classes):,} classes have no {kind}: {some}{hint}"
+                f"{len(numbers):,} of {len(classes):,} classes have no {kind}: {names}{hint}"
             )
     return notes
 
 
-def _some(names: list[str], most: int) -> str:
+def some(names: Iterable[str], most: int = 5) -> str:
     """The first names on one line, and the number of the others."""
+    names = list(map(one_line, names))
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{more}"
 
@@ -208,5 +211,23 @@ def distinct(labels: pa.ListArray) -> pa.ListArray:
 
 
 def one_line(text: str) -> str:
-    """A text on one line, without control characters."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """A text on one line; control characters and those that turn its direction become spaces."""
+    joiners = "\u200c\u200d"  # some scripts and emoji are spelt with them
+    return " ".join("".join(c if c.isprintable() or c in joiners else " " for c in text).split())
+
+
+def class_name(text: str) -> str:
+    """A class name as the catalog has it: on one line, accents composed (NFC)."""
+    return unicodedata.normalize("NFC", one_line(text))
+
+
+def sort_classes(names: Iterable[str], old: Sequence[str] = ()) -> list[str]:
+    """The different names, in the order of their numbers: 1, 2, 10. Where the `old` classes of a
+    catalog are sorted as text, they still are."""
+
+    def numbers(name: str) -> tuple[list, str]:
+        parts = re.split(r"(\d+)", name)
+        return [int(part) if n % 2 else part for n, part in enumerate(parts)], name
+
+    as_text = sorted(old) == list(old) != sorted(old, key=numbers)
+    return sorted(set(names), key=None if as_text else numbers)

@@ -142,10 +142,10 @@ def _unknown(folder: Path) -> str:
     if re.fullmatch(RENDERED, name):
         return f"{name} is not rendered yet; ingest it without --dry-run"
     made = {path.parent.name for path in place.glob("*/catalog.parquet")}
-    names = sorted({"pocket", "pocket101", *made})
+    names = catalog.some(sorted({"pocket", "pocket101", *made}), 10)
     near = f"for the folder write ./{name}; " if Path(name).is_dir() else ""
     return (
-        f'no dataset "{name}" in {place} (there: {", ".join(names)}); {near}'
+        f'no dataset "{name}" in {place} (there: {names}); {near}'
         "for your own videos give a path: a folder of class folders, or a table (.csv, .parquet) "
         "with the columns path and labels"
     )
@@ -155,9 +155,18 @@ def _read(source: Path | str, data_seed: int, known: pd.DataFrame | None) -> pd.
     """The catalog of a source; raises where it does not exist or no reader accepts it."""
     if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no folder or table {source}")
+    if paths.is_url(source) and (table_reader.accepts(str(source)) or is_video(str(source))):
+        raise ValueError(
+            f"{source} is a file; give the address of a folder of class folders, or copy a table "
+            "to this disk"
+        )
     for accepts, read in READERS.values():
         if accepts(source):
-            return read(source, data_seed, known)
+            try:
+                return read(source, data_seed, known)
+            except ValueError as error:
+                named = str(source) in str(error)
+                raise ValueError(str(error) if named else f"{source}: {error}") from None
     if is_video(str(source)):
         raise ValueError(
             f"{source} is one video; give the folder above its class folder, or label it: "
@@ -179,32 +188,33 @@ def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
     return df
 
 
-def read_only(data: str | Path, data_seed: int | None = None) -> tuple[Path, pd.DataFrame]:
+def read_only(
+    data: str | Path, data_seed: int | None = None, forget: bool = False
+) -> tuple[Path, pd.DataFrame]:
     """A dataset's folder and its catalog as `locked` would give them; nothing is written."""
     ref = paths.parse_dataset(data)
     if ref.source is None and not (ref.folder / "catalog.parquet").is_file():
         raise FileNotFoundError(_unknown(ref.folder))
     if ref.source is None:
         return ref.folder, _load(ref.folder, data_seed)
-    return ref.folder, _read_again(ref.folder, ref.source, data_seed, forget=False)[0]
+    return ref.folder, _read_again(ref.folder, ref.source, data_seed, forget)[0]
 
 
 def _update(folder: Path, source: Path | str, data_seed: int | None, forget: bool) -> pd.DataFrame:
     """The catalog of a dataset, brought up to date with its source."""
     df, old = _read_again(folder, source, data_seed, forget)
     if df is old:
-        print(f"{source} is gone; its dataset {folder} is used as it was", flush=True)
+        print(f"{source} is missing; its dataset {folder} is used unchanged", flush=True)
         return df
-    summary = catalog.summarise(df)
-    df.attrs.pop("notes", None)
+    notes = df.attrs.pop("notes", [])
     if gone := df.attrs.get("gone"):
         command = f"python -m s1m_lab ingest {shlex.quote(str(source))} --forget"
-        print(f"{source}: {gone:,} videos are not there now, and stay; if for good: {command}")
+        print(f"{gone:,} videos of {source} are missing; their clips stay. To drop them: {command}")
     if catalog.update_catalog(df, folder):
         dropped = 0 if old is None else len(set(old["id"]) - set(df["id"]))
         if dropped:
-            print(f"{source} has {dropped:,} videos less than it had; their clips go too")
-        print("\n  ".join([f"{source}:", *summary]), flush=True)
+            print(f"{dropped:,} videos left {source}; their clips are removed")
+        print("\n  ".join([f"{source}:", *catalog.summarise(df, notes)]), flush=True)
     return df
 
 

@@ -6,15 +6,14 @@ df = read_folder("s3://bucket/my_videos")     # or below train/, val/ and test/
 
 import os
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
 from s1m_lab.common.paths import is_url
 from s1m_lab.data import catalog, splits
+from s1m_lab.data.catalog import some
 
 
 def accepts(source: Path | str) -> bool:
@@ -56,15 +55,15 @@ def read_folder(
     found: list[tuple[str, ...]] = []
     for name in sorted(videos.keys() | gone):
         if re.search(r"[\ud800-\udfff]", name):  # bytes that are no text
-            broken["its name is not UTF-8"] += 1
+            broken["files whose name is not UTF-8"] += 1
         else:
             found.append(tuple(name.split("/")))
     level, split_of = _find_splits(root, found)
     depth = 1 + (level is not None)
-    broken["in no class folder"] += sum(len(parts) <= depth for parts in found)
+    broken["videos in no class folder"] += sum(len(parts) <= depth for parts in found)
     found = [parts for parts in found if len(parts) > depth]
     if not found:
-        raise ValueError(_without_classes(root, left, broken["in no class folder"]))
+        raise ValueError(_without_classes(root, left, broken["videos in no class folder"]))
     own = 1 if level == 0 else 0
     names, classes = _name_classes([parts[own] for parts in found], known)
     broken += _count_left(left, {parts[own] for parts in found}, own)
@@ -90,10 +89,11 @@ def _find_splits(root: str, found: list[tuple[str, ...]]) -> tuple[int | None, d
     """
     inner = [parts for parts in found if len(parts) > 1]
     tops, deep = {parts[0] for parts in inner}, all(len(parts) > 2 for parts in inner)
-    split_of = _all_or_none(root, tops)
+    split_of = _all_or_none(root, tops, deep)
     if len(set(split_of.values())) > 1 or "train" in split_of.values() or (split_of and deep):
         return 0, split_of
-    split_of = _all_or_none(f"the classes in {root}", {parts[1] for parts in inner if parts[2:]})
+    below = {parts[1] for parts in inner if parts[2:]}
+    split_of = _all_or_none(f"the classes in {root}", below)
     if len(set(split_of.values())) < 2 or not deep:
         return None, {}
     if len(tops) == 1 and all(len(parts) > 3 for parts in inner):
@@ -102,14 +102,24 @@ def _find_splits(root: str, found: list[tuple[str, ...]]) -> tuple[int | None, d
     return 1, split_of
 
 
-def _all_or_none(place: str, names: set[str]) -> dict[str, str]:
-    """The split of each folder, {} where some mean none; raises beside train and another split."""
+def _all_or_none(place: str, names: set[str], deep: bool = False) -> dict[str, str]:
+    """The split of each folder, {} where some mean none.
+
+    Raises where it is unclear whether they are splits: beside train and another split, and with
+    `deep`, where they hold folders of their own, beside any.
+    """
     split_of = splits.meanings(names)
     kinds, others = set(split_of.values()), names - set(split_of)
-    if others and "train" in kinds and len(kinds) > 1:
+    if others and kinds and (deep or ("train" in kinds and len(kinds) > 1)):
         raise ValueError(
-            f"{place} holds {_some(split_of)} and, beside them, {_some(others)}; is it split, or "
-            "are these classes? Keep one of the two, or give a table"
+            f"{place} holds folders of splits ({some(sorted(split_of))}) and other folders "
+            f"({some(sorted(others))}); move the others away, or list the videos in a table with a "
+            "column split"
+        )
+    if deep and len(like := [name for name in others if re.search(splits.LIKE, name)]) > 1:
+        raise ValueError(
+            f"{place} holds folders that may be splits or classes ({some(sorted(like))}); name "
+            "splits train, val and test, or list the videos in a table"
         )
     return {} if others else split_of
 
@@ -117,17 +127,9 @@ def _all_or_none(place: str, names: set[str]) -> dict[str, str]:
 def _name_classes(folders: list[str], known: pd.DataFrame | None) -> tuple[list[str], list[str]]:
     """The class name of each folder, and all of them by number; both as in the catalog before."""
     old = [] if known is None else known.attrs["classes"]
-    kept = {unicodedata.normalize("NFC", name): name for name in old}
-    composed = [unicodedata.normalize("NFC", catalog.one_line(name)) for name in folders]
-    names = [kept.get(name, name) for name in composed]
-    by_number = sorted(old) != old or sorted(old, key=_numbers) == old
-    return names, sorted(set(names), key=_numbers if by_number else None)
-
-
-def _numbers(name: str) -> tuple[list, str]:
-    """A sort key: numbers in a name count as numbers."""
-    parts = re.split(r"(\d+)", name)
-    return [int(part) if n % 2 else part for n, part in enumerate(parts)], name
+    kept = {catalog.class_name(name): name for name in old}
+    names = [kept.get(name, name) for name in map(catalog.class_name, folders)]
+    return names, catalog.sort_classes(names, old)
 
 
 def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Counter:
@@ -137,7 +139,7 @@ def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Coun
     suffixes, inside = set(), 0
     junk, other = left.values()
     if junk:
-        counts[f"hidden or left by a system ({_some(junk)})"] = len(junk)
+        counts[f"files hidden or left by a system ({some(sorted(junk))})"] = len(junk)
     for name in other:
         parts = name.split("/")
         suffix = "empty or read before" if name.endswith("/") else _suffix(name)
@@ -147,10 +149,10 @@ def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Coun
         elif not name.endswith("/"):
             suffixes.add(suffix)
     if bare:
-        some = _some(f"{name} ({_some(kinds)})" for name, kinds in bare.items())
-        counts[f"in folders without a video, which are no classes: {some}"] = inside
+        names = some(f"{name} ({some(sorted(kinds))})" for name, kinds in bare.items())
+        counts[f"files in folders without a video, which are no classes: {names}"] = inside
     if rest := sum(not name.endswith("/") for name in other) - inside:
-        counts[f"without a video's suffix ({_some(suffixes)})"] = rest
+        counts[f"files without a video's suffix ({some(sorted(suffixes))})"] = rest
     return counts
 
 
@@ -158,11 +160,11 @@ def _without_classes(root: str, left: dict[str, list[str]], loose: int) -> str:
     """The error that no class folder holds a video; `loose` videos lie in none."""
     from s1m_lab.video.reader import SUFFIXES
 
-    there = {_suffix(name) for names in left.values() for name in names if name[-1] != "/"}
-    seen = f"; there are {_some(there)}" if there else ""
+    there = {_suffix(name) for names in left.values() for name in names if name[-1:] != "/"}
+    seen = f"; there are {some(sorted(there))}" if there else ""
     if there & {".jpg", ".jpeg", ".png", ".bmp"}:
         seen += " (frames as pictures are not read: join each video's into a file with ffmpeg)"
-    seen = f"; {loose:,} videos lie directly in it" if loose else seen
+    seen = f"; {loose:,} videos lie in no class folder" if loose else seen
     suffixes = "" if loose else f" (videos end in {', '.join(sorted(SUFFIXES))})"
     return (
         f"no class folders with videos in {root}{seen}; put the videos of a class into a folder "
@@ -173,9 +175,3 @@ def _without_classes(root: str, left: dict[str, list[str]], loose: int) -> str:
 
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower() or "no suffix"
-
-
-def _some(names: Iterable[str]) -> str:
-    """Up to five names on one line, in order."""
-    names = sorted(map(catalog.one_line, names))
-    return ", ".join(names[:5] + ["…"] * (len(names) > 5))

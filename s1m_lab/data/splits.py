@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 SPLITS = ("train", "val", "test")
-NAMES = {  # in any case, and with "set" or the like: `Training_Set`
+NAMES = {  # in any case, beside a word of `AFFIX`: `Training_Set`, `videos_train`, `val_256`
     "train": "train(ing)?|trn",
     "val": "val(id(at(e|ion))?)?|dev(elopment)?",
     "test": "test(ing|s)?|tst|eval(uation)?",
 }
+AFFIX = r"(set|split|data|videos?|clips|\d{3,4}p?)"  # `train1` and `train2` are folds, no split
+LIKE = r"(?i)(?<![a-z])(train|test|val|valid)(?![a-z])"  # a name that may mean a split
 UNGROUPED = (
     "; no groups are known, so videos of one person or scene may stand in several splits: a table "
     "with a column group keeps them together"
@@ -35,18 +37,18 @@ def meanings(names: Iterable[str]) -> dict[str, str]:
         name: split
         for name in names
         for split, pattern in NAMES.items()
-        if re.fullmatch(rf"({pattern})([ _-]?(set|split|data|videos?))?", name.strip().lower())
+        if re.fullmatch(rf"({AFFIX}[ _-]?)?({pattern})([ _-]?{AFFIX})*", name.strip().lower())
     }
-    evals = {name for name in found if name.strip().lower().startswith("eval")}
+    evals = {name for name in found if "eval" in name.lower()}
     if "test" in {split for name, split in found.items() if name not in evals}:
         found |= dict.fromkeys(evals, "val")
     return found
 
 
-def parse_splits(split: pa.ChunkedArray, source: str) -> pa.Array | None:
+def parse_splits(split: pa.ChunkedArray, path: pa.ChunkedArray) -> pa.Array | None:
     """train, val or test for each text; None where all are null.
 
-    Raises ValueError, naming the `source`, for other texts.
+    Raises ValueError, which names the `path` of such a row, for other texts.
     """
     if split.null_count == len(split):
         return None
@@ -54,10 +56,10 @@ def parse_splits(split: pa.ChunkedArray, source: str) -> pa.Array | None:
     named = meanings(pc.unique(values).to_pylist())
     wrong = sorted(set(pc.unique(values).to_pylist()) - set(named))
     if wrong:
-        row = values.to_pylist().index(wrong[0]) + 1
+        first = path[values.to_pylist().index(wrong[0])]
         raise ValueError(
-            f"{source}: split is {', '.join(map(repr, wrong[:5]))} in some rows, first in row "
-            f"{row}; it must be train, val or test in all of them, or left out"
+            f"split is {', '.join(map(repr, wrong[:5]))} in some rows, such as that of {first}; it "
+            "must be train, val or test in all of them, or left out"
         )
     return pa.array([named[value] for value in values.to_pylist()])
 

@@ -9,7 +9,9 @@ import csv
 import difflib
 import os
 import re
+import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -57,7 +59,8 @@ def read_table(
     - A video listed twice gets the labels of both rows. A label named twice counts once.
     - Rows without a path or a label are set aside and counted.
 
-    `known` is ignored: a row that left the table is no video any more.
+    Of `known`, the catalog before, only the order of the classes counts: a row that left the table
+    is no video any more.
 
     Raises ValueError, which names the file, the fault and the remedy, for any other table.
     """
@@ -74,32 +77,35 @@ def read_table(
         raise ValueError(f"{path} cannot be read as a table ({why}); {mend}") from None
     for name, content in (("path", r"\S"), ("labels", r"[^\s|,;]")):
         good = pc.match_substring_regex(rows[name], content)
-        rows = catalog.keep_rows(rows, good, broken, f"without {name}")
+        rows = catalog.keep_rows(rows, good, broken, f"rows without {name}")
     if not rows.num_rows:
         raise ValueError(f"{path} has no row with both a path and labels")
     try:
         labels = _split_labels(rows["labels"])
         rows = rows.set_column(rows.schema.get_field_index("labels"), "labels", labels)
-        rows = catalog.keep_rows(rows, pc.not_equal(labels, ""), broken, "not labelled (-1, [])")
-        codes, classes = label_codes(rows["labels"], path.parent / "labels.txt", notes)
+        rows = catalog.keep_rows(
+            rows, pc.not_equal(labels, ""), broken, "rows not labelled (-1, [])"
+        )
+        old = [] if known is None else known.attrs["classes"]
+        codes, classes = label_codes(rows["labels"], path.parent / "labels.txt", notes, old)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     good = pc.greater(pc.list_value_length(codes), 0)
-    rows, codes = catalog.keep_rows(rows, good, broken, "without labels"), codes.filter(good)
+    rows, codes = catalog.keep_rows(rows, good, broken, "rows without labels"), codes.filter(good)
     columns = {name: rows[name] for name in rows.column_names}
     columns |= {"id": rows["path"], "labels": codes}
     if "split" in columns:
-        columns["split"] = splits.parse_splits(columns["split"], str(path))
+        columns["split"] = splits.parse_splits(columns["split"], rows["path"])
     df = catalog.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
     df["path"] = _locate(df["path"].tolist(), path, by_name, notes)
     twice = df["path"].duplicated()
     if twice.any():
         first = df["path"][twice].iloc[0]
-        broken[f"of a video already listed, labels joined ({first})"] += int(twice.sum())
+        broken[f"rows that repeat a video, labels joined (first: {first})"] += int(twice.sum())
         if (torn := df.groupby("path")["split"].nunique().loc[lambda n: n > 1]).size:
             notes.append(
-                f"{len(torn):,} videos stand in several splits, such as {torn.index[0]}; the first "
-                "row of each counts"
+                f"videos with rows in several splits: {len(torn):,}, such as {torn.index[0]}; the "
+                "first row decides"
             )
         joined = df[["path", "labels"]].explode("labels").drop_duplicates()
         df = df[~twice].reset_index(drop=True)
@@ -161,7 +167,7 @@ def _read_text(path: Path, broken: Counter, notes: list[str]) -> pa.Table:
     if not text.strip() or "\0" in text:
         raise ValueError(f"{path} cannot be read: it is empty or no text; save it as CSV in UTF-8")
     header = re.split("[\r\n]", text[:100_000], maxsplit=1)[0]
-    for mark in (",", ";", "\t", " "):
+    for mark in (",", ";", "\t", "|", " "):
         names = next(csv.reader([header], delimiter=mark), [])
         if {"path", "labels"} <= set(_find_columns(names)):
             break
@@ -195,7 +201,7 @@ def _read_lines(text: str, path: Path, broken: Counter) -> pa.Table:
     good = pc.is_valid(found)
     if not good[0].as_py():
         return pa.table({name: [""] for name in lines[0][:200].split(",")})
-    broken["whose line is no path and label"] += pc.sum(pc.invert(good)).as_py()
+    broken["lines without a path and a label"] += pc.sum(pc.invert(good)).as_py()
     columns = {name: found.filter(good).field(name) for name in ("path", "labels", "split")}
     two = pc.match_substring_regex(columns["labels"], r"^\d+[,;\s]+\d+$")
     if pc.all(two).as_py():
@@ -235,8 +241,9 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
     """
     folder, lost = str(table.parent), []
     is_folder, index = cache(os.path.isdir), cache(_index)
-    odd = re.compile(r"^[~/]|^file:|^[a-z]:|[%\\]" + "|^[^/]*$" * by_name, re.I)
+    odd = re.compile(r"^[~/]|^file:|^[a-z]:|[%\\]|[^\0-\x7f]" + "|^[^/]*$" * by_name, re.I)
     found = [name if is_url(name) else os.path.join(folder, name) for name in names]
+    found = [os.path.normpath(name) if "/." in name else name for name in found]
 
     def exists(place: str) -> bool:  # folders that are not there answer for all that is in them
         return is_folder(place.rpartition("/")[0]) and os.path.exists(place)
@@ -252,6 +259,7 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
             plain = name.replace("\\", "/")
             forms = [name, unquote(name), plain, unquote(plain)]
             forms = [os.path.expanduser(form) for form in forms]
+        forms = [unicodedata.normalize(way, f) for f in forms for way in ("NFC", "NFD")]
         forms = [os.path.join(folder, form) for form in forms]
         if by_name and "/" not in name:
             forms.append(index(folder).get(name, ""))
@@ -261,8 +269,8 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
         found[n] = there or forms[0]
     if lost:
         notes.append(
-            f"{len(lost):,} paths lead to no file, or to several, as {lost[0]}; write them with "
-            f"their suffix, with / and relative to {folder}"
+            f"paths without one matching file: {len(lost):,}, such as {lost[0]}; write each with "
+            f"its suffix, with / and relative to {folder}"
         )
     return found
 
@@ -305,19 +313,25 @@ def _split_labels(labels: pa.ChunkedArray) -> pa.Array:
     parts = {name: several for name, several in parts.items() if names.issuperset(several)}
     rows = [[part for name in row for part in parts.get(name, [name])] for row in rows]
     left = {re.sub(r"\.0*$", "", name) for row in rows for name in row} - {""}
-    if left <= {"-1", "1"} and left != {"1"}:
+    if left == {"-1", "1"}:
         raise ValueError("no labels but -1 (not labelled) and 1; write classes as 0 and 1")
+    if left <= {"-1"}:
+        raise ValueError("no row is labelled: all labels are -1 or empty")
     joined = ["|".join(x for x in row if x and not re.fullmatch(r"-1(\.0*)?", x)) for row in rows]
     return pa.array(joined, pa.string()).take(coded.indices)
 
 
 def label_codes(
-    labels: pa.ChunkedArray, names: Path, notes: list[str] | None = None
+    labels: pa.ChunkedArray,
+    names: Path,
+    notes: list[str] | None = None,
+    old: Sequence[str] = (),
 ) -> tuple[pa.Array, list[str]]:
     """Class numbers (list<int16>) and class names of labels as text.
 
     `names` is the path of a `labels.txt`, which may not exist. Empty names give no number. `notes`
-    gets a sentence where the numbers run from 1 to the number of names.
+    gets a sentence where the numbers run from 1 to the number of names. `old` are the classes of
+    the catalog before, which may be in another order (`catalog.sort_classes`).
     """
     text = labels.combine_chunks()
     if pc.all(pc.match_substring_regex(text, NUMBERS)).as_py():
@@ -342,8 +356,8 @@ def label_codes(
             )
     else:
         parts = pc.split_pattern(text, "|")
-        written = [catalog.one_line(name) for name in parts.flatten().to_pylist()]
-        classes = sorted(set(written) - {""})
+        written = [catalog.class_name(name) for name in parts.flatten().to_pylist()]
+        classes = catalog.sort_classes(set(written) - {""}, old)
         number = {name: n for n, name in enumerate(classes)}
         numbers = [number.get(name) for name in written]
     codes = pa.ListArray.from_arrays(parts.offsets, pa.array(numbers, pa.int16()))

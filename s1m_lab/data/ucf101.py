@@ -29,7 +29,7 @@ from s1m_lab.common import paths
 from s1m_lab.common.files import exclusive, write_json
 from s1m_lab.data import catalog
 from s1m_lab.pocket import activities
-from s1m_lab.video.reader import is_video
+from s1m_lab.video.reader import list_videos
 
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
 FOLDS = 3
@@ -212,11 +212,12 @@ def _class_folders(root: Path, classes: list[str]) -> dict[Path, int]:
 
 def _list_files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:
     """The videos in the class folders, by label and lower-case name."""
+    number = {name.lower(): n for n, name in enumerate(classes)}
+    parts = [Path(name).parts for name in list_videos(root)[0]]
     return {
-        (label, path.stem.lower()): str(path)
-        for folder, label in _class_folders(root, classes).items()
-        for path in sorted(folder.iterdir())
-        if is_video(path.name)
+        (number[own[0].lower()], Path(own[1]).stem.lower()): str(root.joinpath(*own))
+        for own in parts
+        if len(own) == 2 and own[0].lower() in number
     }
 
 

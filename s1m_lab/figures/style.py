@@ -26,6 +26,7 @@ from matplotlib.ft2font import LoadFlags
 from matplotlib.lines import Line2D
 from PIL import Image
 
+from s1m_lab.data import catalog
 from s1m_lab.models import split_name
 
 PAPER, INK, FAINT = "#8A8A8A", "#222222", "#D9D9D9"
@@ -129,17 +130,15 @@ def colour(model: str) -> str:
 def one_line(text: object, length: int = 100) -> str:
     """Any text as one line of at most `length` characters.
 
-    Control characters and those that turn the direction of text become spaces.
+    See `catalog.one_line`.
     """
-    joiners = "\u200c\u200d"  # some scripts and emoji are spelt with them
-    shown = "".join(c if c.isprintable() or c in joiners else " " for c in str(text)[: 20 * length])
-    line = " ".join(shown.split())
+    line = catalog.one_line(str(text)[: 20 * length])
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def clean(text: object, length: float = 40) -> str:
     """Any text as one line that the figures' fonts can draw, no wider than `length` letters n."""
-    line = "".join(c if _width(c) else "□" for c in one_line(text, int(10 * length)))
+    line = "".join(c if font_of(c) else "□" for c in one_line(text, int(10 * length)))
     ends = np.cumsum([_width(c) for c in line])
     if not line or ends[-1] <= length:
         return line
@@ -175,7 +174,7 @@ def font_of(character: str) -> str:
 
 @functools.cache
 def _width(character: str) -> float:
-    """The width of a character in the figures' fonts, an n being 1; 0 where they have none."""
+    """The width of a character in the figures' fonts, an n being 1; 0 of an accent or a joiner."""
     if not (name := font_of(character)):
         return 0.0
     ems = [

@@ -170,12 +170,12 @@ def results(report: suite.Report, name: str) -> str:
     origin = (
         f"Table 1 of [{report.name}](reports/{name}), executed on {about['date'][:10]} on "
         f"{about['machine']}: {len(several)} runs on `{found.data}`, trained on "
-        f"{', '.join(devices)} with {' or '.join(threads)} threads, commit {', '.join(commits)}. "
-        "Scores in %, means over the seeds, with the 95 % interval over test videos. The paper's "
+        f"{', '.join(devices)} with {' or '.join(threads)} threads, commit {', '.join(commits)}."
+        "\n\nScores in %, means over the seeds, with the 95 % interval over test videos. The paper's "
         "three are its clip Hit@1, video Hit@1 and video Hit@5 on the 487 classes of Sports-1M. "
         "Compare their order, not their size: `pocket` is made so that motion matters. Training "
-        "time per network in seconds; for the average, the sum over its members; for the "
-        "histograms, all trials of their grid, without the time to describe the videos."
+        "time: seconds per network; the average sums its members; the histograms include all "
+        "trials of their grid."
     )
     return f"{readme_table(table)}\n\n{origin}\n\n{readme_claims(judged)}"
 

@@ -10,7 +10,6 @@ import json
 import os
 import re
 import tempfile
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,11 +46,11 @@ def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CL
 def write_labels(run: runs.Run, paths: Sequence[Path], out: Path) -> dict[Path, dict[str, str]]:
     """Label new videos into a CSV as they are read; a row (its cells as text) for each path.
 
-    The columns are those of `predict_videos`. Repeated after an interruption, it labels what is
-    missing; files that joined since get their rows at the end. A hidden folder beside the CSV
-    records the weights and the files (path, size, time of change) behind its rows.
+    The columns are those of `predict_videos`. If interrupted, call it again: it labels the missing
+    videos. New files get their rows at the end. A hidden folder beside the CSV records the weights,
+    and each file's path, size and time of change.
 
-    Raises OSError before any work, unless `out` is new, or of these files and weights.
+    Raises OSError before any work if `out` cannot be written, or holds anything else.
     """
     runs.network_facts(run)
     if os.path.isdir(out):
@@ -82,23 +81,24 @@ def score_by_folders(run: runs.Run, folder: Path, rows: dict[Path, dict[str, str
     `rows` are those of `write_labels`. The class of a video is the folder directly below `folder`,
     or below that (of a split). Empty where no folder bears a class's name.
     """
-    own = {_class_name(label): label for label in run.labels}
-    right, counts, others = 0, Counter[str](), 0
+    own = {catalog.class_name(label): label for label in run.labels}
+    right, counts, others, scored = 0, Counter[str](), 0, set()
     for path, row in rows.items():
-        parts = [_class_name(part) for part in path.relative_to(folder).parts[:-1][:2]]
+        parts = [catalog.class_name(part) for part in path.relative_to(folder).parts[:-1][:2]]
         label = next((own[part] for part in parts if part in own), None)
         if row["status"] != "ok" or label is None:
             others += row["status"] == "ok"
             continue
         counts[label] += 1
+        scored.add(str(path.resolve()))
         # as in `metrics.hits`, a tie counts against the network
         right += row["label1"] == label and row["probability1"] != row.get("probability2")
     if not (n := counts.total()):
         return ""
     largest, most = counts.most_common(1)[0]
-    aside = f" · not scored: {others:,} in other folders" if others else ""
-    if seen := len(_training_videos(run) & {str(path.resolve()) for path in rows}):
-        aside += f" · {seen:,} of them were trained on, so the score is too high"
+    aside = f" · {others:,} readable videos in other folders are not scored" if others else ""
+    if seen := len(_training_videos(run) & scored):
+        aside += f" · {seen:,} scored videos are training videos, so the score is too high"
     return (
         f"video Hit@1 {right / n:.1%} · chance {1 / len(own):.1%} · always the largest class "
         f"({largest}) {most / n:.1%} · on {n:,} readable videos in folders of {len(counts):,} of "
@@ -120,10 +120,6 @@ def short_name(path: Path) -> str:
     """The stem of a path, cut to 100 bytes of printable text, and 8 hex of the whole path."""
     stem = os.fsencode(path.resolve().stem)[:100].decode("utf-8", "ignore")
     return f"{catalog.one_line(stem)}-{fingerprint(path=path_text(path.resolve()))[:8]}"
-
-
-def _class_name(text: str) -> str:
-    return unicodedata.normalize("NFC", catalog.one_line(text))
 
 
 def _columns(run: runs.Run) -> list[str]:

@@ -248,8 +248,8 @@ def network_facts(run: Run) -> dict:
         if model == "histograms":
             what = "classifies histograms of hand-made features"
         raise ValueError(
-            f"run {run.name!r} {what}; it has no network of the lab's that sees frames. Name a run "
-            "of one: papermill notebooks/03_train.ipynb out.ipynb"
+            f"run {run.name!r} {what}; it has no network that classifies frames. Name a run that "
+            "has one: papermill notebooks/03_train.ipynb out.ipynb"
         )
     path = run.path / "model.safetensors"
     if not path.is_file():

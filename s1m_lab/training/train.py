@@ -166,14 +166,15 @@ class Trainer:
         """Build the network and its optimizer, and load the last checkpoint, if there is one."""
         run, config, world = self.run, self.config, self.world
         self.precision, self.threads = machine["precision"], machine["threads"]
-        self.net = self.build_network()
+        state, tensors = runs.load_checkpoint(run)
+        self.net = self.build_network(fresh=not state)
         self.optimizer = torch.optim.SGD(
             parameter_groups(self.net, self.starts_trained()),
             config.lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.decay,
         )
-        self.state = self.load_checkpoint()
+        self.state = self.restore(state, tensors) if state else State()
         if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
             require_space(run.path, 8 * sum(4 * p.numel() for p in self.net.parameters()))
         self.replica = distributed.replicate(self.net, world)
@@ -201,20 +202,20 @@ class Trainer:
         """Whether the network starts from weights that were trained before."""
         return bool(self.config.start) or torchvision_models.is_published(self.config.model)
 
-    def build_network(self):
-        """The network on its device, with the weights it starts from."""
+    def build_network(self, fresh: bool):
+        """The network on its device; a `fresh` one with the weights it starts from."""
         config, classes = self.config, len(self.run.labels)
         net = networks.build(config.model, classes, config.width, config.size, config.seed)
         if config.model in models.NAMES:
             net.scale.fill_(self.recipe.scale)
-        if config.start:
+        if fresh and config.start:
             runs.load_all_but_last_layer(net, runs.load_run(config.start))
-        elif torchvision_models.is_published(config.model):
+        elif fresh and torchvision_models.is_published(config.model):
             torchvision_models.load_published(net)
         return net.to(self.world.device)
 
     def forecast(self) -> str:
-        """How long the training will take, by a step of up to two seconds on a copy of the net."""
+        """How long the steps will take, by a few that are tried on a copy of the network."""
         net = deepcopy(self.net).eval()  # in training, batch norm would wait for other processes
         device, count, seconds = self.world.device, 2, 0.0
         for _ in range(3):  # the first is slower; each says how many clips the next one has
@@ -226,18 +227,17 @@ class Trainer:
             logits.float().logsumexp(1).sum().backward()
             net.fc8.bias.grad.sum().item()  # waits for a GPU
             seconds = (time.perf_counter() - start) / count
+            if seconds * count > 2:
+                break
             count = max(2, int(2 / seconds))
         steps, speed = self.steps - self.state.step, self.world.ranks / seconds
         return (
-            f"training takes about {clock(steps * self.batch_size / speed)}: {steps:,} steps of "
-            f"{self.batch_size} clips, at {speed:,.2f} clips/s"
+            f"training takes about {clock(steps * self.batch_size / speed)} ({steps:,} steps of "
+            f"{self.batch_size} clips at {speed:,.3g} clips/s), and reading, validation and scoring"
         )
 
-    def load_checkpoint(self) -> State:
-        """Load the last checkpoint into the network and its optimizer; returns its state."""
-        state, tensors = runs.load_checkpoint(self.run)
-        if not state:
-            return State()
+    def restore(self, state: dict, tensors: dict[str, dict]) -> State:
+        """Load a checkpoint into the network and its optimizer; returns its state."""
         self.net.load_state_dict(tensors["weights"])
         for name, p in self.net.named_parameters():
             momentum = torch.empty_like(p).copy_(tensors["momenta"][name])
@@ -325,7 +325,7 @@ class Trainer:
         run, folder, state = self.run, self.folder, self.state
         shards = Shards(folder / "clips", "test")
         if shards.fingerprint != self.settings["clips"]:
-            raise RuntimeError(
+            raise ValueError(
                 f"the clips of {folder.name} were made anew while {run.name} trained on them; "
                 f"remove {run.path} and train again"
             )
@@ -366,7 +366,7 @@ def require_clips(folder: Path, *splits: str) -> None:
         if not len(Shards(folder / "clips", split)):
             raise ValueError(
                 f"{folder.name} has no {split} clips; this needs videos of {', '.join(splits)} "
-                "(load_statuses lists the status of every video)"
+                "(python -m s1m_lab ingest <data> --dry-run shows the splits)"
             )
 
 

@@ -163,8 +163,10 @@ def test_a_damaged_source_ends_in_success_or_one_sentence(seed, home, tmp_path):
     ("table", "settings", "words"),
     [
         ("path,labels\nb/1.mp4,b\nb/2.mp4,c\n", {}, "such as {root}/b/1.mp4; correct the paths"),
-        ("path,labels,split\na/1.mp4,a,train\na/2.mp4,a,foo\n", {}, "'foo' in some rows, first in"
-         " row 2"),
+        ("path,labels,split\na/1.mp4,a,train\na/2.mp4,a,foo\n", {}, "{root}/t.csv: split is 'foo'"
+         " in some rows, such as that of a/2.mp4"),
+        ("path,labels,split\na/1.mp4,a,train\na/2.mp4,a,train\n", {}, "{root}/t.csv: of the splits"
+         " only train is given"),
         ("path,labels\na/1.mp4,a\n", {"files": "/nowhere"}, "files is /nowhere, and there is no"),
         ("path,labels\na/1.mp4,a\n", {"clips": 0}, "1 to 999 per video are possible"),
         ("path,labels\na/1.mp4,a\n", {"size": 5}, "16 to 1024 are possible"),
@@ -185,7 +187,15 @@ def test_a_mistake_gets_its_answer_before_any_work(table, settings, words, home,
 
 def test_videos_without_a_class_folder_and_one_video_say_what_to_give(home, tmp_path):
     (tmp_path / "1.mp4").write_bytes(b"not decoded here")
-    with pytest.raises(ValueError, match="; 1 videos lie directly in it; put the videos of a"):
+    with pytest.raises(ValueError, match="; 1 videos lie in no class folder; put the videos of a"):
         prepare.preview(tmp_path)
     with pytest.raises(ValueError, match="1.mp4 is one video; give the folder above its class"):
         prepare.preview(tmp_path / "1.mp4")
+
+
+@pytest.mark.parametrize("name", ["videos.csv", "list.txt", "a.mp4"])
+def test_the_address_of_a_file_says_what_to_give(name, home):
+    with pytest.raises(
+        ValueError, match=f"memory://b/{name} is a file; give the address of a fold"
+    ):
+        prepare.preview(f"memory://b/{name}")

@@ -52,10 +52,10 @@ def test_class_folders(tmp_path):
     df = folder_reader.read_folder(tmp_path)
     assert df.attrs["classes"] == ["a", "b"] and len(df) == 21
     assert df.attrs["broken"] == {
-        "in no class folder": 1,
-        "hidden or left by a system (.git/, a/.hidden.mp4)": 2,
-        "in folders without a video, which are no classes: empty (.md)": 1,
-        "without a video's suffix (.txt)": 1,
+        "videos in no class folder": 1,
+        "files hidden or left by a system (.git/, a/.hidden.mp4)": 2,
+        "files in folders without a video, which are no classes: empty (.md)": 1,
+        "files without a video's suffix (.txt)": 1,
     }
     assert splits(df) == {"train": 15, "val": 2, "test": 4}
     for label in (0, 1):
@@ -90,12 +90,22 @@ def test_folders_under_splits(tmp_path):
 TWO = {"train": 16, "test": 16}
 
 
+def test_a_folder_has_its_own_name_and_not_that_of_a_link(tmp_path):
+    touch(tmp_path, "walk/0.mp4", "run/0.mp4")
+    (tmp_path / "aaa").symlink_to(tmp_path / "walk")
+    assert folder_reader.read_folder(tmp_path).attrs["classes"] == ["run", "walk"]
+
+
 @pytest.mark.parametrize(
     "folders, split",
     [
         ("training testing", TWO),
         ("Train TEST", TWO),
         ("train eval", TWO),
+        ("videos_train videos_val", TWO),
+        ("train_256 val_256", TWO),
+        ("train2017 test2017", TWO),
+        ("split-train Test_Videos_240p", TWO),
         ("train valid", TWO),
         ("train dev", TWO),
         ("train_set test_set", TWO),
@@ -125,10 +135,18 @@ def test_splits_under_the_names_people_use(tmp_path, folders, split, inside):
 @pytest.mark.parametrize(
     "names, says",
     [
-        ("train/a/0 test/a/0 extra/a/0", "holds test, train and, beside them, extra"),
-        ("training/a/0 eval/a/0 a/0", "beside them, a"),
-        ("a/train/0 a/test/0 b/other/0", "the classes in .* beside them, other"),
+        (
+            "train/a/0 test/a/0 extra/a/0",
+            "holds folders of splits .test, train. and other folders .extra.",
+        ),
+        ("training/a/0 eval/a/0 a/0", "other folders .a."),
+        ("a/train/0 a/test/0 b/other/0", "the classes in .* other folders .other."),
         ("val/a/0 val/b/0", "of the splits only val is given"),
+        ("train/a/0 extra/a/0", "other folders .extra."),
+        ("training/a/0 holdout/b/0", "other folders .holdout."),
+        ("val/a/0 test/a/0 walk/a/0", "other folders .walk."),
+        ("trainval/a/0 test/a/0", "other folders .trainval."),
+        ("train1/a/0 train2/a/0 test1/a/0", "may be splits or classes .test1, train1, train2."),
         ("set/train/a/0 set/test/a/0", "give .*/set"),
     ],
 )
@@ -156,7 +174,7 @@ def test_junk_of_systems_is_ignored_and_counted(tmp_path, junk, place):
     touch(tmp_path, "a/0.mp4", "a/1.mp4", "b/0.mp4", "b/Thumbs.db", f"{place}{junk}/x/y.mp4")
     df = folder_reader.read_folder(tmp_path)
     assert df.attrs["classes"] == ["a", "b"] and len(df) == 3
-    assert df.attrs["broken"] == {f"hidden or left by a system ({place}{junk}/)": 1}
+    assert df.attrs["broken"] == {f"files hidden or left by a system ({place}{junk}/)": 1}
 
 
 def test_folders_without_a_video_are_named_with_what_they_hold(tmp_path):
@@ -166,7 +184,7 @@ def test_folders_without_a_video_are_named_with_what_they_hold(tmp_path):
     assert df.attrs["classes"] == ["disc", "web"]
     told = "frames (.jpg), none (empty or read before), old (.rmvb)"
     assert df.attrs["broken"] == {
-        f"in folders without a video, which are no classes: {told}": 4,
+        f"files in folders without a video, which are no classes: {told}": 4,
     }
     (tmp_path / "disc" / "0.VOB").unlink()
     (tmp_path / "web" / "0.f4v").unlink()
@@ -229,7 +247,7 @@ def test_a_name_that_is_not_text_is_set_aside(tmp_path):
     except OSError:
         pytest.skip("this file system has no such names")
     df = folder_reader.read_folder(tmp_path)
-    assert len(df) == 1 and df.attrs["broken"] == {"its name is not UTF-8": 1}
+    assert len(df) == 1 and df.attrs["broken"] == {"files whose name is not UTF-8": 1}
 
 
 def test_split_depends_on_seed_and_not_on_other_classes(tmp_path):
@@ -289,7 +307,7 @@ def test_table(tmp_path):
     )
     assert labels_of(df) == [["run", "jump", "swim"], ["jump"], ["run"]]
     assert df["path"].tolist()[2] == "/abs/c.mp4"
-    assert df["path"].tolist()[1] == str(tmp_path / "../../x.mp4")
+    assert df["path"].tolist()[1] == str(tmp_path.parent.parent / "x.mp4")
     assert df["title"][0] == 'a, "b" c' and df["id"].str.match(r"\w").all()
     assert sum(df.attrs["broken"].values()) == 3
 
@@ -300,7 +318,7 @@ def test_labels_are_names_once_each(tmp_path):
     rows += ["f.mp4,\u200b", "g.mp4,\u200b|bob"]
     df = table_reader.read_table(lines(tmp_path / "t.csv", "path,labels", *rows))
     assert labels_of(df) == [["luge"], ["bob"], ["luge", "bob"], ["bob"]]
-    assert df.attrs["broken"] == {"without labels": 3}
+    assert df.attrs["broken"] == {"rows without labels": 3}
     df = table_reader.read_table(
         lines(tmp_path / "n.csv", "path,labels", "a.mp4,1|1", 'b.mp4,"|0,"')
     )
@@ -316,7 +334,7 @@ def test_numbers_that_pandas_wrote_are_numbers(tmp_path):
     table.to_parquet(tmp_path / "t.parquet")
     for name in ("t.csv", "t.parquet"):
         df = table_reader.read_table(tmp_path / name)
-        assert labels_of(df) == [["y"], ["z"]] and df.attrs["broken"] == {"without labels": 1}
+        assert labels_of(df) == [["y"], ["z"]] and df.attrs["broken"] == {"rows without labels": 1}
 
 
 def test_table_of_numbers(tmp_path):
@@ -448,7 +466,7 @@ def test_labels_as_other_tools_write_them(tmp_path, cells, wanted):
 def test_minus_one_is_not_labelled(tmp_path, cells, names, wanted):
     rows = [f"{n}.mp4,{cell}" for n, cell in enumerate(cells)]
     found, df = read(tmp_path, "\n".join(["path,labels", *rows]), names=names)
-    assert found == wanted and df.attrs["broken"] == {"not labelled (-1, [])": 1}
+    assert found == wanted and df.attrs["broken"] == {"rows not labelled (-1, [])": 1}
 
 
 @pytest.mark.parametrize(
@@ -530,7 +548,7 @@ def test_lists_of_other_tools(tmp_path, text, wanted):
 
 def test_a_line_that_is_no_row_is_counted(tmp_path):
     found, df = read(tmp_path, "a.mp4 0\nand so on\n\nb.mp4 1\n", "t.txt")
-    assert len(found) == 2 and df.attrs["broken"] == {"whose line is no path and label": 1}
+    assert len(found) == 2 and df.attrs["broken"] == {"lines without a path and a label": 1}
 
 
 @pytest.mark.parametrize(
@@ -538,8 +556,8 @@ def test_a_line_that_is_no_row_is_counted(tmp_path):
     [
         ("vidoe,lable\na.mp4,x\n", "rename 'vidoe' to path; rename 'lable' to labels"),
         ("path,labels\na.mp4,-1\nb.mp4,1\n", "no labels but -1 .not labelled. and 1"),
-        ("path,labels\na.mp4,-1\n", "no labels but -1 .not labelled. and 1"),
-        ("path,labels\na.mp4,[]\n", "no labels but"),
+        ("path,labels\na.mp4,-1\n", "no row is labelled: all labels are -1 or empty"),
+        ("path,labels\na.mp4,[]\n", "no row is labelled"),
         ("path,labels\na.mp4,-2\nb.mp4,1\n", "label -2 is no class"),
         ("some/dir-1 163 1\n", "no column path.*folders of frames are not read"),
         ("a.mp4 120 2\nb.mp4 130 1\n", "two numbers.*path frames labels"),
@@ -587,14 +605,40 @@ def test_paths_that_lead_nowhere_stay_and_are_told(tmp_path, name):
     found, df = read(tmp_path, f"path,labels\n{name},x\nb.mp4,y\n", files=["b.mp4"])
     assert (
         len(found) == 2
-        and f"1 paths lead to no file, or to several, as {name};" in df.attrs["notes"][0]
+        and f"paths without one matching file: 1, such as {name};" in df.attrs["notes"][0]
     )
+
+
+@pytest.mark.parametrize("name", ["./a.mp4", "sub/../a.mp4", "sub/./../a.mp4", "./sub//../a.mp4"])
+def test_a_path_has_one_spelling(tmp_path, name):
+    (tmp_path / "sub").mkdir()
+    found, _ = read(tmp_path, f"path,labels\na.mp4,x\n{name},y\n", files=["a.mp4"])
+    assert found == {"a.mp4": ["x", "y"]}
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_accents_of_a_table_composed_or_not_are_one_class_and_one_file(tmp_path, form):
+    name = unicodedata.normalize(form, "café")
+    other = unicodedata.normalize({"NFC": "NFD", "NFD": "NFC"}[form], "café")
+    rows = f"path,labels\n{other}.mp4,{name}\nb.mp4,{other}\nc.mp4,b\n"
+    found, df = read(tmp_path, rows, files=[f"{name}.mp4", "b.mp4", "c.mp4"])
+    assert df.attrs["classes"] == ["b", "caf\u00e9"] and "notes" not in df.attrs
+    assert set(found) == {f"{name}.mp4", "b.mp4", "c.mp4"}
+
+
+def test_numbers_in_names_of_a_table_count_unless_they_did_not_before(tmp_path):
+    rows = "path,labels\n" + "".join(f"{n}.mp4,step {n}\n" for n in (1, 2, 10))
+    df = read(tmp_path, rows)[1]
+    assert df.attrs["classes"] == ["step 1", "step 2", "step 10"]
+    df.attrs["classes"] = ["step 1", "step 10", "step 2"]  # of a dataset of an older version
+    again = table_reader.read_table(tmp_path / "t.csv", known=df)
+    assert again.attrs["classes"] == ["step 1", "step 10", "step 2"]
 
 
 def test_a_video_under_two_spellings_is_one(tmp_path):
     found, df = read(tmp_path, "path,labels\na b.mp4,x\na%20b.mp4,y\n", files=["a b.mp4"])
     assert found == {"a b.mp4": ["x", "y"]}
-    why = f"of a video already listed, labels joined ({tmp_path / 'a b.mp4'})"
+    why = f"rows that repeat a video, labels joined (first: {tmp_path / 'a b.mp4'})"
     assert df.attrs["broken"] == {why: 1}
 
 
@@ -603,9 +647,9 @@ def test_a_video_in_two_splits_is_told(tmp_path, split, torn):
     rows = f"path,labels,split\na.mp4,x,train\nb.mp4,x,test\na.mp4,y,{split}\n"
     found, df = read(tmp_path, rows, files=["a.mp4", "b.mp4"])
     assert found == {"a.mp4": ["x", "y"], "b.mp4": ["x"]}
-    notes = [note for note in df.attrs.get("notes", []) if "several splits" in note]
+    notes = [note for note in df.attrs.get("notes", []) if "rows in several splits" in note]
     assert len(notes) == torn
-    assert not torn or f"1 videos stand in several splits, such as {tmp_path}/a.mp4" in notes[0]
+    assert not torn or notes[0].endswith(f"1, such as {tmp_path}/a.mp4; the first row decides")
 
 
 def test_numbers_from_one_on(tmp_path):

@@ -590,7 +590,7 @@ def test_rows_set_aside_are_said_after_the_summary(source, home, tmp_path, capsy
     prepare.prepare(table, workers=1, **SMALL)
     out = capsys.readouterr().out.splitlines()
     at = next(n for n, line in enumerate(out) if "3 videos, 9 clips" in line)
-    assert out[at + 1 : at + 3] == ["  ok 3", "  left out: 2 without path"]
+    assert out[at + 1 : at + 3] == ["  ok 3", "  left out: 2 rows without path"]
 
 
 def test_a_dry_run_says_what_ingest_does_and_writes_nothing(source, home, capsys):
@@ -601,7 +601,7 @@ def test_a_dry_run_says_what_ingest_does_and_writes_nothing(source, home, capsys
     assert sorted(source.rglob("*")) == before and not list(home.rglob("*"))
     assert lines[0] == "20 videos, 2 classes: jump 10, run 10"
     assert lines[1].startswith("train 14 · val 2 · test 4 (no split was given")
-    assert lines[2] == "left out: 1 without a video's suffix (.txt)"
+    assert lines[2] == "left out: 1 files without a video's suffix (.txt)"
     assert lines[3].startswith("at most 200 clips, about 47 MB, in ")  # 14·8 + 2·4 + 4·20
     folder = prepare.prepare(source, workers=1, **SMALL)
     out = capsys.readouterr().out
@@ -612,6 +612,8 @@ def test_a_dry_run_says_what_ingest_does_and_writes_nothing(source, home, capsys
     assert examples.to_dict() == {"ok": "", "not a video": f"{source}/jump/9.mp4"}
     (source / "run" / "0.mp4").unlink()  # what is gone, and still listed
     assert f"out of reach: 1 videos, such as {source}/run/0.mp4" in prepare.preview(source)
+    assert "1 videos are missing now and stay; --forget drops them" in prepare.preview(source)
+    assert prepare.preview(source, forget=True)[0] == "19 videos, 2 classes: jump 10, run 9"
     with pytest.raises(FileNotFoundError, match='no dataset "other"'):
         prepare.preview("other")
 

@@ -55,6 +55,8 @@ def test_clean():
     assert style.clean(f"{unknown}x") == "□x"
     assert style.clean("n" * 50, 10) == "n" * 8 + "…" and style.clean("n" * 10, 10) == "n" * 10
     assert len(style.clean("w" * 50, 10)) < 9 < 15 < len(style.clean("i" * 50, 10))
+    for accents in ("e\u0301pe\u0301e", "a\u200db", "caf\u00e9"):  # of no width of their own
+        assert style.clean(accents) == accents
     assert style.clean("") == ""
     assert style.clean(3.5) == "3.5"
 

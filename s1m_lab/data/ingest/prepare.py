@@ -21,6 +21,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,12 +99,11 @@ def prepare(
     with datasets.locked(data, data_seed, workers, forget) as (folder, df):
         here = folder / "clips"
         new = {"max_duration": max_duration, "files": files, "output": output}
-        settings, asked = _settings(folder, df.attrs["data_seed"], clips, size, new)
-        root, files = asked.get("output") or str(here), asked.get("files") or ""
-        sources = locate.find(df, folder, files, fetch, str(data))
-        _check_sources(sources, df, folder, files)
+        settings, asked, sources = _request(folder, df, data, clips, size, fetch, new)
+        root = asked.get("output") or str(here)
         jobs = ShardJobs(df, root, settings, sources, retry)
-        if any(place.startswith("memory:") for place in (root, files, str(data))):
+        places = (root, asked.get("files") or "", str(data))
+        if any(place.startswith("memory:") for place in places):
             workers = 1  # that memory belongs to this process
         _bring_up_to_date(here, jobs, asked, workers, scheduler)
         if not shards.describe(here)["shards"]:
@@ -139,6 +139,23 @@ def _check_folder(files: str | None) -> None:
         raise FileNotFoundError(f"files is {files}, and there is no such folder")
 
 
+def _request(
+    folder: Path,
+    df: pd.DataFrame,
+    data: str | Path,
+    clips: int | dict | None,
+    size: int | tuple[int, int] | None,
+    fetch: bool,
+    new: dict,
+) -> tuple[dict, dict, list[Source | None]]:
+    """The settings of the clips, all that was ever asked for, and the source of each video."""
+    settings, asked = _settings(folder, df.attrs["data_seed"], clips, size, new)
+    files = asked.get("files") or ""
+    sources = locate.find(df, folder, files, fetch, str(data))
+    _check_sources(sources, df, folder, files)
+    return settings, asked, sources
+
+
 def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) -> None:
     """Raise where not one video is in reach, or yt-dlp is needed and missing."""
     if any(source and source.kind == "address" for source in sources):
@@ -149,10 +166,12 @@ def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) ->
     if any(sources) or (folder / "clips" / "index.parquet").is_file():
         return
     if len(named := df["path"].dropna()) == len(df) and (is_url(named.iloc[0]) or not files):
+        way = "--fetch downloads addresses"
+        if not is_url(named.iloc[0]):
+            way = "correct the paths (in a table they count from its folder)"
         raise ValueError(
             f"none of the {len(df):,} videos of {folder.name} is where its source says, such as "
-            f"{named.iloc[0]}; correct the paths (in a table they count from its folder), or "
-            "follow addresses with --fetch"
+            f"{named.iloc[0]}; {way}"
         )
     raise ValueError(
         f"none of the {len(df):,} videos of {folder.name} is in {files or folder / 'videos'}, "
@@ -219,9 +238,9 @@ def _summarise(folder: Path) -> list[str]:
     for status, row in counts.iterrows():
         more = f": {row['meaning']}, such as {row['example']}" if row["example"] else ""
         lines.append(f"{status} {row['videos']:,}{more}")
-    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["status", "detail"])
-    stills = sum(row["status"] == "ok" and row["detail"] is not None for row in rows.to_pylist())
-    if stills:
+    status = folder / "clips" / "status.parquet"
+    still = (pc.field("status") == "ok") & pc.field("detail").is_valid()
+    if stills := len(pq.read_table(status, columns=["id"], filters=still)):
         lines.append(f"{stills:,} of the ok have clips that hold one picture still")
     lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
     return lines + catalog.class_notes(readable(folder), "readable video")
@@ -248,24 +267,22 @@ def preview(
     data_seed: int | None = None,
     clips: int | dict | None = None,
     size: int | tuple[int, int] | None = None,
-    max_duration: float | None = None,
-    files: str | None = None,
-    output: str | None = None,
     fetch: bool = False,
+    forget: bool = False,
+    **new: Any,
 ) -> list[str]:
     """What `prepare` understands of a dataset, a line each; decodes and writes nothing.
 
-    The arguments and errors are those of `prepare`.
+    The arguments and errors are those of `prepare`; `new` are max_duration, files and output.
     """
-    _check_folder(files)
-    folder, df = datasets.read_only(data, data_seed)
-    new = {"max_duration": max_duration, "files": files, "output": output}
-    settings, asked = _settings(folder, df.attrs["data_seed"], clips, size, new)
-    files = asked.get("files") or ""
-    sources = locate.find(df, folder, files, fetch, str(data))
-    _check_sources(sources, df, folder, files)
+    _check_folder(new.get("files"))
+    folder, df = datasets.read_only(data, data_seed, forget)
+    settings, asked, sources = _request(folder, df, data, clips, size, fetch, new)
     there = np.array([bool(source and source.state) for source in sources])
-    lines = catalog.summarise(df) + _copy_notes(df, sources)
+    notes = df.attrs.get("notes", [])
+    if gone := df.attrs.get("gone"):
+        notes = [*notes, f"{gone:,} videos are missing now and stay; --forget drops them"]
+    lines = catalog.summarise(df, notes) + _copy_notes(df, sources)
     if not there.all():
         row = df[~there].iloc[0]
         example = row["id"] if pd.isna(row["path"]) else row["path"]
@@ -385,9 +402,10 @@ def _keep_out_of_reach(old: pd.DataFrame, jobs: ShardJobs) -> None:
     away = set(old["id"])
     if lost := sorted(away - set(old["id"][usable])):
         raise ValueError(
-            f"{len(lost):,} videos are out of reach ({', '.join(lost[:3])}, …) and the settings "
+            f"{len(lost):,} videos are out of reach ({catalog.some(lost, 3)}) and the settings "
             "have changed, so that their clips would go and could not be made again; bring the "
-            f"videos back, forget them (--forget), or delete {jobs.store} to go on without them"
+            "videos back, drop them (those of a folder by --forget, of a table by deleting their "
+            f"rows), or delete {jobs.store} to start again"
         )
     if away:
         n = f"{len(away):,}"
