@@ -59,14 +59,17 @@ def list_videos(root: Path | str) -> tuple[dict[str, list], dict[str, list[str]]
     """The videos below a folder or an address, and the names that are left out, by reason.
 
     Videos are relative names with their state (see `storage.list_files`). Links are followed. Left
-    out are "hidden or left by a system" (folders of that kind, and videos) and "no video by the
-    suffix" (other files; a folder that is empty or a link to one listed before ends in a slash).
+    out are junk (folders of that kind, and videos) and files without a video's suffix. A folder
+    ends in a slash.
 
     Raises OSError for a folder that cannot be read.
     """
     listed = list_files(str(root))
     videos = {name: listed[name] for name in sorted(listed) if is_video(name)}
-    left: dict[str, list[str]] = {"hidden or left by a system": [], "no video by the suffix": []}
+    left: dict[str, list[str]] = {
+        "files hidden or left by a system": [],
+        "files without a video's suffix": [],
+    }
     junk, other = left.values()
     for name in sorted(listed.keys() - videos.keys()):
         if not any(map(JUNK.fullmatch, name.split("/"))):

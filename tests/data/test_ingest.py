@@ -210,7 +210,7 @@ def test_a_class_folder_that_is_away_costs_nothing(source, home, tmp_path, capsy
     df, before = catalog.load_catalog(folder), digests(folder)
     (source / "jump").rename(tmp_path / "away")
     prepare.prepare(source, workers=1)
-    assert "10 videos are not there now, and stay" in capsys.readouterr().out
+    assert f"10 videos of {source} are missing; their clips stay" in capsys.readouterr().out
     away = catalog.load_catalog(folder)
     assert away.attrs.pop("gone") == 10 and away.equals(df) and away.attrs == df.attrs
     after = digests(folder)
@@ -224,7 +224,7 @@ def test_a_class_folder_that_is_away_costs_nothing(source, home, tmp_path, capsy
     assert list(status(folder).values()) == ["ok"] * 20
     capsys.readouterr()
     prepare.prepare(source, workers=1, forget=True)
-    assert "11 videos less" in capsys.readouterr().out
+    assert f"11 videos left {source}; their clips are removed" in capsys.readouterr().out
     assert catalog.load_catalog(folder).attrs["classes"] == ["run"] and len(status(folder)) == 9
     prepare.prepare(source, workers=1)
     assert len(status(folder)) == 9
@@ -325,7 +325,7 @@ def test_clips_outlive_their_videos(source, home, capsys):
     shutil.rmtree(source)
     assert prepare.prepare(source, workers=1) == folder and times(folder) == before
     out = capsys.readouterr().out
-    assert "is gone" in out and "20 videos are out of reach now" in out
+    assert f"{source} is missing; its dataset" in out and "20 videos are out of reach now" in out
     with pytest.raises(ValueError, match="20 videos are out of reach"):
         prepare.prepare(source, workers=1, size=32)
     assert prepare.prepare(source, workers=1) == folder

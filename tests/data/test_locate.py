@@ -372,11 +372,13 @@ def test_ingest_predict_and_catalogs_find_the_same_videos(tmp_path, capsys):
 
     df = folder_reader.read_folder(root)
     assert sorted(df["path"]) == films
-    assert sum(n for why, n in df.attrs["broken"].items() if why.startswith("hidden")) == 6
+    assert sum(n for why, n in df.attrs["broken"].items() if why.startswith("files hidden")) == 6
 
     assert list(map(str, command._find_videos(root))) == films
     out = capsys.readouterr().out
-    assert "left out: 6 hidden or left by a system" in out and "left out: 1 no video" in out
+    assert (
+        "left out: 6 files hidden or left by a system" in out and "left out: 1 files without" in out
+    )
 
     assert overlay.find_video("none", path=films[0]) == (Path(films[0]).resolve(), [])
     with pytest.raises(ValueError, match="is a folder; name one video: -p video .*/linked/d.mp4"):
