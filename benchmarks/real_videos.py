@@ -465,12 +465,11 @@ def difference_table(out: dict) -> str:
 
 def summary_table(out: dict) -> str:
     """The README's table: a row a dataset with scores, and what made the numbers."""
-    rows = [
-        ["", "test videos", "chance", "nearest neighbour", "single frame", "slow fusion", "gain"]
-    ]
+    names = {row: ROWS[row][1] for row in ("nearest", "histograms", "single", "slow")}
+    rows = [["", "test videos", "chance", *names.values(), "slow − single"]]
     for data, own in out["data"].items():
         facts = [str(own["videos"]["test"]), f"{100 * own['chance']:.1f}"]
-        scores = [cell(out, data, row) for row in ("nearest", "single", "slow")]
+        scores = [cell(out, data, row) for row in names]
         rows.append([NAMES[data], *facts, *scores, gain(out, data)])
     return f"{markdown(rows)}\n\n{origin(out)}"
 

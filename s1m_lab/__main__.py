@@ -219,6 +219,8 @@ def _find_videos(folder: Path) -> list[Path]:
     """The videos below a folder, or one file; prints what is left out, and exits without any."""
     from s1m_lab.video import reader
 
+    if re.match(r"\w\w+:/", str(folder)):
+        sys.exit(f"{folder} is an address; predict reads files of this disk")
     if not os.path.exists(folder):
         sys.exit(f"there is no {folder}")
     if folder.is_file():

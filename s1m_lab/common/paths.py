@@ -10,8 +10,10 @@ Nothing is made or read here.
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -42,7 +44,7 @@ def is_path(value: str) -> bool:
     The name of a dataset may have a suffix: `my.videos` becomes the dataset `my.videos-<8 hex>`.
     """
     value = str(value)
-    if "/" in value or os.sep in value:
+    if "/" in value or os.sep in value or value in (".", ".."):
         return True
     return Path(value).suffix != "" and not (home() / "data" / value / "catalog.parquet").is_file()
 
@@ -59,6 +61,8 @@ def parse_dataset(data: str | Path) -> DatasetRef:
     any other path or address is `data/<basename>-<8 hex of the path>`: the source is never
     written, and two folders with one name get two datasets.
     """
+    if str(data)[:5].lower() == "file:":
+        data = unquote(re.sub(r"^//(localhost)?(?=/)", "", str(data)[5:]))
     if not is_path(str(data)):
         return DatasetRef("name", home() / "data" / str(data), None)
     if is_url(data):
@@ -73,6 +77,8 @@ def parse_dataset(data: str | Path) -> DatasetRef:
 
 def _folder_for(source: str, name: str) -> Path:
     digest = hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()
+    if len(os.fsencode(name)) > 200:  # runs on it add to its name, and 255 bytes are the limit
+        name = os.fsencode(name)[:150].decode("utf-8", "ignore")
     return home() / "data" / f"{name}-{digest[:8]}"
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 JUNK = re.compile(
     r"\..*|\$recycle\.bin|\$extend|recycler|system volume information|found\.\d{3}|thumbs\.db"
     r"|desktop\.ini|__macosx|__pycache__|network trash folder|temporary items|lost\+found"
-    r"|@eadir|@recycle|@recently-snapshot|@synoresource|@tmp|#recycle|#snapshot",
+    r"|@eadir|@recycle|@recently-snapshot|@synoresource|@tmp|#recycle|#snapshot|~snapshot"
+    r"|lost\.dir|recycled|config\.msi|\$winreagent|_gsdata_|@sharebin",
     re.IGNORECASE,
 )
 
@@ -117,8 +118,14 @@ class Store:
                 with suppress(FileNotFoundError):
                     found[name] = os.stat(self.path_of(name)).st_size
             return found
-        self.fs.invalidate_cache()
-        files = self.fs.find(self.root, maxdepth=1, detail=True).values()
+        try:
+            self.fs.invalidate_cache()
+            files = self.fs.find(self.root, maxdepth=1, detail=True).values()
+        except (OSError, ImportError):
+            raise
+        except Exception as error:  # every protocol has errors of its own
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise OSError(f"{self.root} cannot be reached ({why})") from None
         return {file["name"].rpartition("/")[2]: file["size"] for file in files}
 
 

@@ -135,6 +135,9 @@ def summarise(df: pd.DataFrame, notes: Sequence[str] = ()) -> list[str]:
         f"{counts} ({df.attrs['split']})",
     ]
     lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
+    names = Counter(name.casefold() for name in classes)
+    if alike := [name for name in classes if names[name.casefold()] > 1]:
+        notes = [*notes, f"classes whose names differ in case alone: {some(alike)}"]
     return [*lines, *notes, *class_notes(df)]
 
 
@@ -197,8 +200,17 @@ def read_labels(path: Path) -> list[str]:
     """The class names of `labels.txt`, one per line; empty lines are skipped."""
     if not Path(path).is_file():
         raise FileNotFoundError(f"no file {path}")
-    lines = Path(path).read_text("utf-8-sig").splitlines()
+    lines = read_text(path).splitlines()
     return [line.strip() for line in lines if line.strip()]
+
+
+def read_text(path: Path) -> str:
+    """A text in UTF-8, or in UTF-16 with its mark; ValueError, which names the file, for others."""
+    data = Path(path).read_bytes()
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8; save it as UTF-8") from None
 
 
 def distinct(labels: pa.ListArray) -> pa.ListArray:

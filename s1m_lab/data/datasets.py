@@ -155,6 +155,8 @@ def _read(source: Path | str, data_seed: int, known: pd.DataFrame | None) -> pd.
     """The catalog of a source; raises where it does not exist or no reader accepts it."""
     if isinstance(source, Path) and not source.exists():
         raise FileNotFoundError(f"no folder or table {source}")
+    if re.search(r"[\ud800-\udfff]", str(source)):  # bytes that are no text
+        raise ValueError(f"the name of {str(source)!r} is not UTF-8; rename it")
     if paths.is_url(source) and (table_reader.accepts(str(source)) or is_video(str(source))):
         raise ValueError(
             f"{source} is a file; give the address of a folder of class folders, or copy a table "

@@ -76,7 +76,13 @@ def read_folder(
     }
     if level is not None:
         columns["split"] = [split_of[parts[level]] for parts in found]
-    df = catalog.finish(catalog.table(columns), classes, data_seed, +broken)
+    try:
+        df = catalog.finish(catalog.table(columns), classes, data_seed, +broken)
+    except ValueError as error:
+        loose = broken["videos in no class folder"]
+        raise ValueError(
+            f"{error}{f'; {loose:,} videos lie in no class folder' * (loose > 0)}"
+        ) from None
     if gone:
         df.attrs["gone"] = len(gone)
     return df

@@ -64,7 +64,7 @@ def find(
     """The source of each row of a catalog; None where its video lies nowhere.
 
     - A row's `path` is an address, or a file. A relative one is relative to `files`, or without
-      `files` to the dataset `folder`.
+      `files` to the dataset `folder`. One of the table `data` may also lie in `files`.
     - Without a path, the video is the file in `files` whose name without suffix is the id. `files`
       is a folder or an fsspec address, by default the dataset's `videos/`.
     - Without such a file, the video is at the row's `url`, if `fetch` is set.
@@ -94,7 +94,10 @@ def find(
         if is_url(root) and not os.path.isabs(name):
             state = named.get(name)
             return Source("bucket", f"{root.rstrip('/')}/{name}", state) if state else None
-        return _file(os.path.join(root if files or path is None else folder, name))
+        found = _file(os.path.join(root if files or path is None else folder, name))
+        if found is None and files and path:  # a table's paths count from `files` too
+            found = _file(os.path.join(root, os.path.relpath(name, os.path.dirname(data))))
+        return found
 
     return [source_of(*row) for row in zip(df["id"], paths, urls, strict=True)]
 
@@ -190,6 +193,7 @@ def _copy(url: str, folder: str, end: float) -> str:
     import fsspec
 
     path = os.path.join(folder, "video")
+    url = re.sub(r"^\w+:", lambda protocol: protocol[0].lower(), url)  # HTTP:// as people write it
     # a web server need not give parts of a file, which fsspec asks for unless it streams
     stream = {"block_size": 0} if url.lower().startswith("http") else {}
     try:

@@ -16,12 +16,12 @@ import pyarrow.compute as pc
 
 SPLITS = ("train", "val", "test")
 NAMES = {  # in any case, beside a word of `AFFIX`: `Training_Set`, `videos_train`, `val_256`
-    "train": "train(ing)?|trn",
-    "val": "val(id(at(e|ion))?)?|dev(elopment)?",
-    "test": "test(ing|s)?|tst|eval(uation)?",
+    "train": "train(ing)?|trn|entrenamiento|训练集?",
+    "val": "val(id(at(e|ion))?)?|dev(elopment)?|validación|验证集?",
+    "test": "test(ing|s)?|tst|eval(uation)?|pruebas?|测试集?",
 }
 AFFIX = r"(set|split|data|videos?|clips|\d{3,4}p?)"  # `train1` and `train2` are folds, no split
-LIKE = r"(?i)(?<![a-z])(train|test|val|valid)(?![a-z])"  # a name that may mean a split
+LIKE = r"(?i)(?<![a-z])(train|test|val|valid)(?![a-z])|^(train|test|val)"  # may mean a split
 UNGROUPED = (
     "; no groups are known, so videos of one person or scene may stand in several splits: a table "
     "with a column group keeps them together"

@@ -28,7 +28,8 @@ from s1m_lab.data import catalog, splits
 COLUMNS = {  # of a table, with their names in other tools' tables; the first that is there counts
     "path": "path video_path file_path filepath clip_path file_name filename file video video_file "
     "video_name clip clip_name youtube_id",
-    "labels": "labels label class class_name label_name category tag tags action label_id class_id",
+    "labels": "labels label class action_class class_name label_name category tag tags action "
+    "label_id class_id",
 } | {name: name for name in ("split", "group", "title")}
 # Labels that are numbers: `168,169`, or `168.0` as pandas writes it beside an empty cell
 NUMBERS = r"^[,;| ]*(-?\d+(\.0*)?([,;| ]+-?\d+(\.0*)?)*)?[,;| ]*$"
@@ -81,7 +82,7 @@ def read_table(
     if not rows.num_rows:
         raise ValueError(f"{path} has no row with both a path and labels")
     try:
-        labels = _split_labels(rows["labels"])
+        labels = _split_labels(rows["labels"], notes)
         rows = rows.set_column(rows.schema.get_field_index("labels"), "labels", labels)
         rows = catalog.keep_rows(
             rows, pc.not_equal(labels, ""), broken, "rows not labelled (-1, [])"
@@ -169,19 +170,33 @@ def _read_text(path: Path, broken: Counter, notes: list[str]) -> pa.Table:
     header = re.split("[\r\n]", text[:100_000], maxsplit=1)[0]
     for mark in (",", ";", "\t", "|", " "):
         names = next(csv.reader([header], delimiter=mark), [])
-        if {"path", "labels"} <= set(_find_columns(names)):
+        if mark == " " and re.search("[,;\t|]", header):
+            continue
+        if {"path", "labels"} <= set(own := _find_columns(names)):
             break
     else:
         return _read_lines(text, path, broken)
     if f"{mark} " in header:
         text = re.sub(rf'{re.escape(mark)} +"', f'{mark}"', text)
-    return pyarrow.csv.read_csv(
+    table = pyarrow.csv.read_csv(
         pa.BufferReader(text.encode()),
         parse_options=pyarrow.csv.ParseOptions(delimiter=mark, newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True
         ),
     )
+    if any(table.column_names.count(own[role]) > 1 for role in ("path", "labels")):
+        return table  # which is refused
+    path_column, labels = (pc.fill_null(table[own[role]], "") for role in ("path", "labels"))
+    if pc.any(long := pc.match_substring(labels, "\n")).as_py():
+        raise ValueError(
+            f"{path}: the labels of {path_column.filter(long)[0]} run over several lines; is a "
+            "quote not closed?"
+        )
+    again = pc.and_(pc.equal(path_column, own["path"]), pc.equal(labels, own["labels"]))
+    rule = pc.match_substring_regex(path_column, "^ *:?--+:? *$")
+    good = pc.invert(pc.or_(again, rule))
+    return catalog.keep_rows(table, good, broken, "lines that repeat the header")
 
 
 def _read_lines(text: str, path: Path, broken: Counter) -> pa.Table:
@@ -202,7 +217,10 @@ def _read_lines(text: str, path: Path, broken: Counter) -> pa.Table:
     if not good[0].as_py():
         return pa.table({name: [""] for name in lines[0][:200].split(",")})
     broken["lines without a path and a label"] += pc.sum(pc.invert(good)).as_py()
-    columns = {name: found.filter(good).field(name) for name in ("path", "labels", "split")}
+    found = found.filter(good)
+    if pc.any(pc.equal(found.field("split"), "")).as_py():  # `toy train` is a label
+        found = pc.extract_regex(pa.array(lines, pa.string()).filter(good), line.replace(split, ""))
+    columns = {field.name: found.field(field.name) for field in found.type}
     two = pc.match_substring_regex(columns["labels"], r"^\d+[,;\s]+\d+$")
     if pc.all(two).as_py():
         raise ValueError(
@@ -210,7 +228,6 @@ def _read_lines(text: str, path: Path, broken: Counter) -> pa.Table:
             "write a header: path labels, or path frames labels"
         )
     columns["labels"] = pc.utf8_trim(columns["labels"], '"')
-    columns["split"] = pc.if_else(pc.equal(columns["split"], ""), None, columns["split"])
     return pa.table(columns)
 
 
@@ -241,7 +258,7 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
     """
     folder, lost = str(table.parent), []
     is_folder, index = cache(os.path.isdir), cache(_index)
-    odd = re.compile(r"^[~/]|^file:|^[a-z]:|[%\\]|[^\0-\x7f]" + "|^[^/]*$" * by_name, re.I)
+    odd = re.compile(r"^[~/\s]|\s$|^file:|^[a-z]:|[%\\]|[^\0-\x7f]" + "|^[^/]*$" * by_name, re.I)
     found = [name if is_url(name) else os.path.join(folder, name) for name in names]
     found = [os.path.normpath(name) if "/." in name else name for name in found]
 
@@ -254,6 +271,7 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
             continue
         if name[:5].lower() == "file:":
             name = unquote(re.sub(r"^//(localhost)?(?=/)", "", name[5:]))
+        name = name.strip()
         forms = [name, name.lstrip("/")]  # Kaggle's are absolute below the table
         if re.search(r"[%\\~]", name):
             plain = name.replace("\\", "/")
@@ -290,7 +308,7 @@ def _index(folder: str) -> dict[str, str]:
     return index
 
 
-def _split_labels(labels: pa.ChunkedArray) -> pa.Array:
+def _split_labels(labels: pa.ChunkedArray, notes: list[str]) -> pa.Array:
     """Labels as text in which lists, and numbers, are joined by `|`; -1 is left out.
 
     Names joined by `;` or `,` are one name, unless each of them is also the label of another row.
@@ -298,8 +316,13 @@ def _split_labels(labels: pa.ChunkedArray) -> pa.Array:
     Raises ValueError where no label is left, or -1 and 1, which may be two classes.
     """
     coded = labels.combine_chunks().dictionary_encode()
-    texts = [text.strip() for text in coded.dictionary.to_pylist()]
-    lists = [re.fullmatch(r"[\[(]\s*(.*)[\])]", text, re.S) for text in texts]
+    texts = [
+        re.sub(r"\bnp\.\w+\(([^()]*)\)", r"\1", t.strip()) for t in coded.dictionary.to_pylist()
+    ]
+    texts = [re.sub(r"^(?:array|tensor|set)\((.*?)(?:, dtype=\S+)?\)$", r"\1", t) for t in texts]
+    if odd := [text for text in texts if re.match(r"""\[?\s*\{\s*["']?\w+["']?\s*:""", text)]:
+        raise ValueError(f"labels such as {odd[0]} are no names; write the class alone")
+    lists = [re.fullmatch(r"[\[({]\s*(.*)[\])}]", text, re.S) for text in texts]
     numeric = all(re.match(NUMBERS, text) for text in texts)
     rows = [re.split(r"[|,; ]+" if numeric else r"\|", text) for text in texts]
     for n, match in enumerate(lists):
@@ -308,6 +331,9 @@ def _split_labels(labels: pa.ChunkedArray) -> pa.Array:
         elif match and all(lists):
             rows[n] = match[1].split(",")
     rows = [[name.strip() for name in row] for row in rows]
+    if _are_one_hot(rows):
+        rows = [[str(k) for k, bit in enumerate(row) if float(bit)] for row in rows]
+        notes.append("labels are one-hot: a 1 in the first place is class 0")
     names = {name for row in rows for name in row}
     parts = {name: [part.strip() for part in re.split("[;,]", name)] for name in names}
     parts = {name: several for name, several in parts.items() if names.issuperset(several)}
@@ -319,6 +345,12 @@ def _split_labels(labels: pa.ChunkedArray) -> pa.Array:
         raise ValueError("no row is labelled: all labels are -1 or empty")
     joined = ["|".join(x for x in row if x and not re.fullmatch(r"-1(\.0*)?", x)) for row in rows]
     return pa.array(joined, pa.string()).take(coded.indices)
+
+
+def _are_one_hot(rows: list[list[str]]) -> bool:
+    """Whether rows hold a 0 or 1 for every class: equally many, and some of them twice in a row."""
+    bits = {bit for row in rows for bit in row} <= {"0", "1", "0.", "1.", "0.0", "1.0"}
+    return bits and len(set(map(len, rows))) == 1 and any(len(set(row)) < len(row) for row in rows)
 
 
 def label_codes(
@@ -346,6 +378,8 @@ def label_codes(
             raise ValueError(f"label {highest} is beyond the 32,768 classes a dataset may have")
         classes = [f"class {n}" for n in range(highest + 1)]
         classes = catalog.read_labels(names) if names.is_file() else classes
+        if twice := [name for name in classes if classes.count(name) > 1]:
+            raise ValueError(f"{names} has {twice[0]!r} twice; give each class a name of its own")
         if lowest > 0 and highest == len(classes) and notes is not None:
             numbers = [n - 1 for n in numbers]
             notes.append(f"labels run from 1 to {highest}; 1 is the first of {names.name}")

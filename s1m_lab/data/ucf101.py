@@ -94,7 +94,7 @@ def read_ucf101(
     rows = rows[~twice]
     _check_groups(rows, folder, fold)
     root = _find_videos(folder, str(videos or ""), classes)
-    files = _list_files(root, classes) if root else {}
+    files, others = _list_files(root, classes) if root else ({}, Counter[str]())
     kept = sorted({label for label, _ in files} or range(len(classes)))
     absent = ~rows["label"].isin(kept)
     lacking = len(classes) - len(kept)
@@ -104,6 +104,9 @@ def read_ucf101(
     missing = Counter(classes[key[0]] for key in rows["key"] if root and key not in files)
     broken["listed, but without a file (they stay)"] = missing.total()
     broken["in a class folder, but in no list of this fold"] = unlisted.total()
+    broken[f"in folders of no class of {CLASS_FILE}: {catalog.some(sorted(others))}"] = (
+        others.total()
+    )
     names_of = rows["label"].map(dict(enumerate(classes)))
     columns = {
         "id": rows["id"],
@@ -147,7 +150,7 @@ def _list_paths(folder: Path, fold: int) -> dict[str, Path]:
 
 def read_classes(path: Path) -> list[str]:
     """The class names of `classInd.txt` (`1 ApplyEyeMakeup`), by number from 0 on."""
-    lines = [line.split() for line in path.read_text("utf-8-sig").splitlines() if line.strip()]
+    lines = [line.split() for line in catalog.read_text(path).splitlines() if line.strip()]
     if [words[:-1] for words in lines] != [[str(n)] for n in range(1, len(lines) + 1)]:
         raise ValueError(f"{path} must have a class a line: 1 ApplyEyeMakeup, 2 ApplyLipstick, …")
     return [words[-1] for words in lines]
@@ -168,7 +171,7 @@ def _read_list(path: Path, classes: list[str], broken: Counter) -> pd.DataFrame:
 
     Lines that name no clip are counted in `broken`. Raises ValueError for a line of no class.
     """
-    lines = pd.Series(path.read_text("utf-8-sig").splitlines(), dtype=str).str.strip()
+    lines = pd.Series(catalog.read_text(path).splitlines(), dtype=str).str.strip()
     rows = lines[lines != ""].str.extract(LINE)
     broken[f"in {path.name}, a line that names no clip"] = rows["id"].isna().sum()
     rows = rows.dropna(subset="id")
@@ -210,15 +213,17 @@ def _class_folders(root: Path, classes: list[str]) -> dict[Path, int]:
     return {path: n for path, n in there.items() if n is not None and path.is_dir()}
 
 
-def _list_files(root: Path, classes: list[str]) -> dict[tuple[int, str], str]:
-    """The videos in the class folders, by label and lower-case name."""
+def _list_files(root: Path, classes: list[str]) -> tuple[dict[tuple[int, str], str], Counter[str]]:
+    """The videos in the class folders, by label and lower-case name; how many lie in others."""
     number = {name.lower(): n for n, name in enumerate(classes)}
-    parts = [Path(name).parts for name in list_videos(root)[0]]
-    return {
-        (number[own[0].lower()], Path(own[1]).stem.lower()): str(root.joinpath(*own))
-        for own in parts
-        if len(own) == 2 and own[0].lower() in number
-    }
+    files, others = {}, Counter[str]()
+    for name in list_videos(root)[0]:
+        top, *inner = name.split("/")
+        if len(inner) == 1 and (label := number.get(top.lower())) is not None:
+            files[label, Path(name).stem.lower()] = str(root / name)
+        elif inner:
+            others[top] += 1
+    return files, others
 
 
 # ---------------------------------------------------------------------------- datasets of the folds

@@ -23,7 +23,8 @@ REASONS = {
     "not a video": "the file is no video container that the lab knows",
     "truncated": "the file ends before its index, or before what its header promises",
     "no video stream": "a container without moving pictures (sound alone, or a cover image)",
-    "unsupported": "no decoder for its codec, or a frame size that changes or is too large",
+    "unsupported": "no decoder for its codec, a frame size that changes or is too large, or an "
+    "address that the lab does not follow",
     "corrupt": "the decoder met an error in a frame that was wanted",
     "too short": "shorter than one segment",
     "too long": "longer than the limit",

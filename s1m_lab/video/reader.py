@@ -125,9 +125,9 @@ def probe(path: Path, whole: bool = True) -> Info:
         stamps, times, clock, hidden, broken = _read_times(container, stream)
         if whole and broken:
             raise VideoError("truncated", broken)
-        if clock:
+        if clock and times.min() >= 0:
             container.seek(0)
-        else:  # time stamps would mislead it
+        else:  # time stamps would mislead it, and frames before 0 would be lost
             container, stream = opened.enter_context(open_video(path))
         picture = _read_first_picture(container, stream)
         if picture.pts in stamps:  # a key frame that is cut off leaves frames that do not decode
@@ -351,9 +351,9 @@ def _clock(
 ) -> tuple[np.ndarray, bool]:
     """When each frame is shown (s), and whether the stamps say so: one that jumps is no clock.
 
-    Decoding stamps never go back, and in formats made for broadcast go at most 10 s ahead, as in
-    ffmpeg. What follows a jump is moved: it begins one usual step after the last frame before.
-    Frames without stamps are counted, at the mean rate.
+    Decoding stamps never go back, and go at most an hour ahead, in formats made for broadcast 10 s
+    (as in ffmpeg). What follows a jump is moved: it begins one usual step after the last frame
+    before. Frames without stamps are counted, at the mean rate.
 
     Raises:
         VideoError: a jump at a frame that needs others, or fewer frames than the stamps span.
@@ -364,8 +364,8 @@ def _clock(
     known = steps[~np.isnan(steps)]
     usual = float(np.median(known)) if known.size else 0.0
     jumps = steps < -3 * usual  # a few frames back: a guess of B-frames that have no such stamp
-    if container.format.flags & av.format.Flags.ts_discont.value:
-        jumps |= steps > max(10.0, 10 * usual)
+    broadcast = container.format.flags & av.format.Flags.ts_discont.value
+    jumps |= steps > max(10.0 if broadcast else 3600.0, 10 * usual)
     if (stampless := np.isnan(shown)).any():
         stamped = shown[~stampless]
         if stamped.size and np.ptp(stamped) > (len(shown) + 16) / rate:

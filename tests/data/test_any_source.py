@@ -1,12 +1,14 @@
 """Two hundred generated folders and tables: half are valid and are read as they were meant, the
 other half are damaged and end in success or in one sentence."""
 
+import os
 import random
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
+from s1m_lab.common import paths
 from s1m_lab.data import catalog, datasets
 from s1m_lab.data.ingest import prepare
 
@@ -170,7 +172,9 @@ def test_a_damaged_source_ends_in_success_or_one_sentence(seed, home, tmp_path):
         ("path,labels\na/1.mp4,a\n", {"files": "/nowhere"}, "files is /nowhere, and there is no"),
         ("path,labels\na/1.mp4,a\n", {"clips": 0}, "1 to 999 per video are possible"),
         ("path,labels\na/1.mp4,a\n", {"size": 5}, "16 to 1024 are possible"),
-        ("path,labels\na/1.mp4,a\n", {"max_duration": -1.0}, "it cannot be below 0"),
+        ("path,labels\na/1.mp4,a\n", {"max_duration": -1.0}, "it must be above 0"),
+        ("path,labels\na/1.mp4,a\n", {"max_duration": float("nan")}, "it must be above 0"),
+        ("path,labels\na/1.mp4,a\n", {"output": "{root}/t.csv"}, "t.csv, which is no folder"),
     ],
 )  # fmt: skip
 def test_a_mistake_gets_its_answer_before_any_work(table, settings, words, home, tmp_path):
@@ -179,8 +183,11 @@ def test_a_mistake_gets_its_answer_before_any_work(table, settings, words, home,
         (tmp_path / "a" / f"{n}.mp4").write_bytes(b"not decoded here")
     (tmp_path / "t.csv").write_text(table)
     for function in (prepare.preview, prepare.prepare):
-        with pytest.raises((ValueError, FileNotFoundError)) as error:
-            function(tmp_path / "t.csv", **settings)
+        with pytest.raises((ValueError, OSError)) as error:
+            given = {
+                k: v.format(root=tmp_path) if k == "output" else v for k, v in settings.items()
+            }
+            function(tmp_path / "t.csv", **given)
         assert words.format(root=tmp_path) in str(error.value)
     assert not list((home / "data").glob("*/clips"))
 
@@ -191,6 +198,50 @@ def test_videos_without_a_class_folder_and_one_video_say_what_to_give(home, tmp_
         prepare.preview(tmp_path)
     with pytest.raises(ValueError, match="1.mp4 is one video; give the folder above its class"):
         prepare.preview(tmp_path / "1.mp4")
+
+
+@pytest.mark.parametrize("name", ["r" * 255, "名" * 84, "v" * 250 + ".csv"])
+def test_a_source_of_a_long_name_gets_a_dataset(name, home, tmp_path):
+    inside = tmp_path / "set"
+    for label in "ab":
+        (inside / label).mkdir(parents=True)
+        for n in range(4):
+            (inside / label / f"{n}.mp4").write_bytes(b"not decoded here")
+    source = tmp_path / name
+    if name.endswith(".csv"):
+        source.write_text("path,labels\n" + "".join(f"set/a/{n}.mp4,a\n" for n in range(4)))
+    else:
+        inside.rename(source)
+    assert len(os.fsencode(paths.dataset(source).name)) < 170
+    with pytest.raises(ValueError, match="not one clip could be made"):
+        prepare.prepare(source, workers=1)
+
+
+def test_a_folder_is_found_by_its_file_address_and_by_a_dot(home, tmp_path, monkeypatch):
+    (tmp_path / "my videos" / "a").mkdir(parents=True)
+    (tmp_path / "my videos" / "a" / "0.mp4").write_bytes(b"not decoded here")
+    monkeypatch.chdir(tmp_path / "my videos")
+    one = paths.dataset(tmp_path / "my videos")
+    assert paths.dataset(".") == one == paths.dataset((tmp_path / "my videos").as_uri())
+    assert prepare.preview(".")[0] == prepare.preview((tmp_path / "my videos").as_uri())[0]
+
+
+def test_files_of_a_table_may_lie_elsewhere(home, tmp_path):
+    (tmp_path / "v").mkdir()
+    for n in range(4):
+        (tmp_path / "v" / f"{n}.mp4").write_bytes(b"not decoded here")
+    table = tmp_path / "t.csv"
+    table.write_text("path,labels\n" + "".join(f"{n}.mp4,a\n" for n in range(4)))
+    with pytest.raises(ValueError, match="correct the paths"):
+        prepare.preview(table)
+    assert not [x for x in prepare.preview(table, files=str(tmp_path / "v")) if "out of" in x]
+
+
+def test_a_dry_run_of_addresses_fetches_nothing(home, tmp_path):
+    (tmp_path / "t.csv").write_text("path,labels\nhttp://127.0.0.1:9/a.mp4,a\n")
+    lines = prepare.preview(tmp_path / "t.csv")
+    assert "out of reach: 1 videos, such as http://127.0.0.1:9/a.mp4" in lines
+    assert lines[-1].startswith("at most 0 clips")
 
 
 @pytest.mark.parametrize("name", ["videos.csv", "list.txt", "a.mp4"])

@@ -106,6 +106,8 @@ def test_a_folder_has_its_own_name_and_not_that_of_a_link(tmp_path):
         ("train_256 val_256", TWO),
         ("train2017 test2017", TWO),
         ("split-train Test_Videos_240p", TWO),
+        ("entrenamiento prueba", TWO),
+        ("训练集 测试集", TWO),
         ("train valid", TWO),
         ("train dev", TWO),
         ("train_set test_set", TWO),
@@ -147,6 +149,8 @@ def test_splits_under_the_names_people_use(tmp_path, folders, split, inside):
         ("val/a/0 test/a/0 walk/a/0", "other folders .walk."),
         ("trainval/a/0 test/a/0", "other folders .trainval."),
         ("train1/a/0 train2/a/0 test1/a/0", "may be splits or classes .test1, train1, train2."),
+        ("trainlist01/a/0 testlist01/a/0", "may be splits or classes .testlist01, trainlist01."),
+        ("train/a/0 test/0 test/1", "only train is given; .*; 2 videos lie in no class folder"),
         ("set/train/a/0 set/test/a/0", "give .*/set"),
     ],
 )
@@ -164,7 +168,7 @@ def test_classes_may_be_called_like_a_split(tmp_path, names):
 
 JUNK = (
     "$RECYCLE.BIN @eaDir .ipynb_checkpoints .Trash-1000 .Trashes __MACOSX #recycle lost+found "
-    ".git .AppleDouble @Recycle FOUND.000"
+    ".git .AppleDouble @Recycle FOUND.000 LOST.DIR RECYCLED ~snapshot Config.Msi $WinREAgent"
 )
 
 
@@ -433,6 +437,12 @@ def read(tmp_path, text, name="t.csv", names=(), files=()):
     "cells, wanted",
     [
         (['"[0, 3]"', "[1]"], [["class 0", "class 3"], ["class 1"]]),
+        (['"{0,3}"', "{1}"], [["class 0", "class 3"], ["class 1"]]),
+        (['"array([0, 3])"', '"array([1], dtype=int64)"'], [["class 0", "class 3"], ["class 1"]]),
+        (['"[np.int64(0), np.int64(3)]"', "tensor(1)"], [["class 0", "class 3"], ["class 1"]]),
+        (["\"{'run', 'jump'}\"", "\"{'jump'}\""], [["run", "jump"], ["jump"]]),
+        (['"[1, 0, 0, 1]"', '"[0, 1, 0, 0]"'], [["class 0", "class 3"], ["class 1"]]),
+        (["1 0 0 1", "0 1 0 0"], [["class 0", "class 3"], ["class 1"]]),
         (["[0 3]", "[1]"], [["class 0", "class 3"], ["class 1"]]),
         (['"(0, 3)"', '"(1,)"'], [["class 0", "class 3"], ["class 1"]]),
         (["0|3", "1"], [["class 0", "class 3"], ["class 1"]]),
@@ -558,6 +568,8 @@ def test_a_line_that_is_no_row_is_counted(tmp_path):
         ("path,labels\na.mp4,-1\nb.mp4,1\n", "no labels but -1 .not labelled. and 1"),
         ("path,labels\na.mp4,-1\n", "no row is labelled: all labels are -1 or empty"),
         ("path,labels\na.mp4,[]\n", "no row is labelled"),
+        ('path,labels\na.mp4,"{""id"": 3}"\n', "labels such as .* are no names; write the class"),
+        ('path,labels\na.mp4,"run\nb.mp4,jump\n', "labels of a.mp4 run over several lines"),
         ("path,labels\na.mp4,-2\nb.mp4,1\n", "label -2 is no class"),
         ("some/dir-1 163 1\n", "no column path.*folders of frames are not read"),
         ("a.mp4 120 2\nb.mp4 130 1\n", "two numbers.*path frames labels"),
@@ -607,6 +619,29 @@ def test_paths_that_lead_nowhere_stay_and_are_told(tmp_path, name):
         len(found) == 2
         and f"paths without one matching file: 1, such as {name};" in df.attrs["notes"][0]
     )
+
+
+@pytest.mark.parametrize(
+    "rows, names",
+    [
+        ("path,labels\na.mp4,x\npath,labels\nb.mp4,y\n", ["x", "y"]),
+        ("| path | labels |\n|---|:--:|\n| a.mp4 | x |\n| b.mp4 | y |\n", ["x", "y"]),
+        ("Video Path,Action Class\na.mp4,x\nb.mp4,y\n", ["x", "y"]),
+        ("a.mp4 toy train\nb.mp4 bus\n", ["bus", "toy train"]),
+        ('path,labels\n" a.mp4",x\n"b.mp4 ",y\n', ["x", "y"]),
+    ],
+)
+def test_tables_as_people_paste_them(tmp_path, rows, names):
+    found, df = read(tmp_path, rows, files=["a.mp4", "b.mp4"])
+    assert set(found) == {"a.mp4", "b.mp4"} and df.attrs["classes"] == names
+
+
+def test_names_that_differ_in_case_alone_are_told(tmp_path):
+    df = read(tmp_path, "path,labels\na.mp4,Run\nb.mp4,run\nc.mp4,jump\n")[1]
+    assert "classes whose names differ in case alone: Run, run" in catalog.summarise(df)
+    lines(tmp_path / "labels.txt", "x", "y", "x")
+    with pytest.raises(ValueError, match="labels.txt has 'x' twice"):
+        read(tmp_path, "path,labels\na.mp4,0\nb.mp4,1\n")
 
 
 @pytest.mark.parametrize("name", ["./a.mp4", "sub/../a.mp4", "sub/./../a.mp4", "./sub//../a.mp4"])

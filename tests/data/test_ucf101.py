@@ -134,7 +134,9 @@ def test_videos_are_found_and_counted_by_class(tmp_path, place):
     there = [name.replace("HandstandPushups/", "HandStandPushups/") for name in wanted]
     assert sorted(df["path"].dropna()) == sorted(str((root / name).resolve()) for name in there)
     assert df.attrs["missing"] == {"HandstandPushups": 49, "Juggling": 47}
-    assert df.attrs["unlisted"] == {"Juggling": 1} and sum(df.attrs["broken"].values()) == 97
+    assert df.attrs["unlisted"] == {"Juggling": 1}
+    other = next(why for why in df.attrs["broken"] if why.startswith("in folders of no class"))
+    assert df.attrs["broken"].pop(other) == 1 and sum(df.attrs["broken"].values()) == 97
     with pytest.raises(ValueError, match="holds no folder with the name of a class"):
         ucf101.read_ucf101(lists, tmp_path / "lists" / "nowhere")
 

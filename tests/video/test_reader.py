@@ -424,6 +424,15 @@ def test_joined_films_are_as_long_as_both(tmp_path, suffix, codec, offsets):
     assert holds(tmp_path / f"joined.{suffix}") == list(range(60))
 
 
+@pytest.mark.parametrize("offset", [95442.7, -1])  # s; TS and PS begin anew after 2^33/90,000 s
+@pytest.mark.parametrize("suffix, codec", [("ts", "copy"), ("mpg", "mpeg2video"), ("mkv", "copy")])
+def test_frames_before_time_zero_are_read(tmp_path, suffix, codec, offset):
+    writer.encode(tmp_path / "part.mp4", counter(60), gop=15)
+    moved = ["-output_ts_offset", offset, "-avoid_negative_ts", "disabled"]
+    ffmpeg("-i", tmp_path / "part.mp4", "-c", codec, "-q:v", 1, *moved, tmp_path / f"a.{suffix}")
+    assert holds(tmp_path / f"a.{suffix}") == list(range(60))
+
+
 def test_a_jump_between_key_frames_is_named(tmp_path):
     writer.encode(tmp_path / "a.mp4", counter(60))
     ffmpeg("-i", tmp_path / "a.mp4", "-c", "copy", tmp_path / "a.ts")

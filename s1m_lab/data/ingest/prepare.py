@@ -17,6 +17,7 @@ video out of reach keeps its clips, with a printed line; what could not be made 
 import importlib.util
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -287,7 +288,7 @@ def preview(
         row = df[~there].iloc[0]
         example = row["id"] if pd.isna(row["path"]) else row["path"]
         lines.append(f"out of reach: {(~there).sum():,} videos, such as {example}")
-    count = df["split"][there].map(settings["clips"]).sum()
+    count = int(df["split"][there].map(settings["clips"]).astype(int).sum())
     megabytes = count * clip_bytes(settings) / 1e6
     place = asked.get("output") or folder
     return [*lines, f"at most {count:,} clips, about {megabytes:,.0f} MB, in {place}"]
@@ -311,6 +312,9 @@ def _settings(
     for name in ("files", "output"):
         if asked.get(name) and not is_url(asked[name]):
             asked[name] = str(Path(asked[name]).expanduser().resolve())
+    if (there := asked.get("output", "")) and not is_url(there):
+        if os.path.exists(there) and not os.path.isdir(there):
+            raise NotADirectoryError(f"output is {there}, which is no folder")
     if size is not None:
         asked["height"], asked["width"] = (size, size) if isinstance(size, int) else size
     if clips is not None:
@@ -335,8 +339,8 @@ def _check_settings(settings: dict) -> None:
         raise ValueError(
             f"size is {settings['height']}×{settings['width']}; 16 to 1024 are possible"
         )
-    if settings["max_duration"] and settings["max_duration"] < 0:
-        raise ValueError(f"max_duration is {settings['max_duration']} s; it cannot be below 0")
+    if settings["max_duration"] and not settings["max_duration"] > 0:
+        raise ValueError(f"max_duration is {settings['max_duration']} s; it must be above 0")
 
 
 def _last_marks(here: Path, jobs: ShardJobs) -> dict:
