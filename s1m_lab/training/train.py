@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from math import cos, isfinite, pi
+from math import cos, isfinite, log, pi
 from pathlib import Path
 
 import torch
@@ -129,6 +129,7 @@ class Trainer:
                 if self.world.rank == 0:
                     print(self.forecast(), flush=True)
                 self.fit()
+                self.print_whether_learnt()
                 distributed.barrier()  # the best epoch is on the disk
                 self.score()
             distributed.barrier()
@@ -197,6 +198,18 @@ class Trainer:
         if self.world.rank == 0:
             for note in catalog.class_notes(prepare.readable(self.folder), "readable video"):
                 print(note, flush=True)
+
+    def print_whether_learnt(self) -> None:
+        """Print a note where the training loss ends near that of guessing."""
+        if self.world.rank == 0:
+            guess = log(max(2, len(self.run.labels)))
+            loss = self.run.metrics["loss"].dropna().tail(5).mean()  # of the last rows
+            if loss > 0.9 * guess:
+                print(
+                    f"the training loss ends at {loss:.2f} and guessing gives {guess:.2f}: the "
+                    f"network has hardly learnt; train longer (-p epochs {3 * self.config.epochs})",
+                    flush=True,
+                )
 
     def starts_trained(self) -> bool:
         """Whether the network starts from weights that were trained before."""

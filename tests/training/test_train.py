@@ -89,6 +89,16 @@ def bits(run: runs.Run) -> dict:
     }
 
 
+def test_a_training_that_hardly_learns_says_so(lab, capsys):
+    config = lab(run="no-rate", lr=1e-9, epochs=1)
+    run = train.train(config)
+    said = r"loss ends at 0\.\d\d and guessing gives 0\.69: .* hardly learnt; .* \(-p epochs 3\)\n"
+    assert re.search(said, capsys.readouterr().out)
+    run.metrics.assign(loss=0.1).to_csv(run.path / "metrics.csv", index=False)
+    train.Trainer(config).print_whether_learnt()
+    assert "hardly" not in capsys.readouterr().out
+
+
 def test_a_run_holds_what_it_says(lab):
     run = train.train(lab())
     assert train.Trainer(lab()).run == run
