@@ -24,7 +24,7 @@ from torch import Tensor
 
 from s1m_lab.common import system
 from s1m_lab.data import catalog
-from s1m_lab.training import runs
+from s1m_lab.training import runs, torchvision_models
 
 
 class World(NamedTuple):
@@ -105,14 +105,19 @@ def begin_or_resume(
 ) -> dict:
     """Begin a run on a dataset or resume it, and set up this process; returns the machine's facts.
 
-    The facts follow from rules, never from timing: bf16 where it is fast, and the cores divided by
-    the processes as threads. A `precision` in the settings overrides the argument. A resumed run
-    keeps its precision and threads, so that it ends in the same bits. Other changes of the machine
-    are printed.
+    The facts follow from rules, never from timing: bf16 where it is fast and right, and the cores
+    divided by the processes as threads. A `precision` in the settings overrides the argument. A
+    resumed run keeps its precision and threads, so that it ends in the same bits. Other changes of
+    the machine are printed.
     """
     precision = settings.get("precision", precision)
+    # torch 2.14: gradients of 3-D convolutions in bf16 are nan on a CPU, now and then
+    fp32_only = world.device.type == "cpu" and settings["model"] in torchvision_models.NAMES
     if precision == "auto":
-        precision = "bf16" if system.has_bf16(world.device.type) else "fp32"
+        bf16 = system.has_bf16(world.device.type) and not fp32_only
+        precision = "bf16" if bf16 else "fp32"
+    if precision == "bf16" and fp32_only:
+        raise ValueError(f"precision bf16: {settings['model']} trains on a CPU in fp32 alone")
     now: dict = {
         "precision": precision,
         "threads": max(1, system.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))),

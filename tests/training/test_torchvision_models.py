@@ -1,5 +1,6 @@
 """torchvision's networks trained as ours are: real ones, on films and crops that are small."""
 
+import functools
 import json
 import re
 import subprocess
@@ -16,6 +17,7 @@ from torchvision.models import get_model, get_model_weights
 from s1m_lab import models
 from s1m_lab.analysis import filters, overlay, results
 from s1m_lab.common import paths
+from s1m_lab.data import datasets
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import (
     distributed,
@@ -160,6 +162,19 @@ def test_scores_use_running_statistics(small):
     with torch.no_grad():
         torch.testing.assert_close(net(x)[:1], net(x[:1]), atol=1e-5, rtol=1e-5)
         assert not torch.allclose(net.train()(x)[:1], net(x[:1]), atol=1e-3)
+
+
+def test_on_a_cpu_they_train_in_fp32(films, home, monkeypatch):
+    """torch 2.14 gives nan in bf16, whatever the processor could do; ours may have bf16."""
+    monkeypatch.setattr(distributed.system, "has_bf16", lambda device="cpu": True)
+    alone = distributed.World(0, 1, torch.device("cpu"))
+    settings = {"model": "r3d_18", "data": "films", "seed": 0, "precision": "auto"}
+    folder = datasets.listed(films)
+    begin = functools.partial(distributed.begin_or_resume, folder=folder, world=alone)
+    assert begin(runs.Run(paths.runs() / "a"), settings)["precision"] == "fp32"
+    with pytest.raises(ValueError, match="r3d_18 trains on a CPU in fp32 alone"):
+        begin(runs.Run(paths.runs() / "b"), settings | {"precision": "bf16"})
+    assert begin(runs.Run(paths.runs() / "c"), settings | {"model": "slow"})["precision"] == "bf16"
 
 
 def test_a_killed_training_ends_in_the_same_bits(small):
