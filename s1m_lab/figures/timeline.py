@@ -44,5 +44,6 @@ def _draw_run(ax, seen: Overlay, run: str) -> None:
             ax.annotate(f" {name}", (span.start, 1.1), fontsize=8, va="center", weight=weight)
     ax.set(ylim=(0, 1.2), yticks=[0, 0.5, 1], xlim=(0, seen.seconds), ylabel="probability")
     ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    ax.set_title(style.clean(f"{model} ({run}) {describe_run(seen, run)}", 100))
+    alone = list(seen.models.values()).count(model) == 1
+    ax.set_title(style.clean(f"{model if alone else run} {describe_run(seen, run)}", 90))
     ax.grid(axis="y")
