@@ -41,7 +41,7 @@ report: $(INSTALLED)  ## train and report one network: make report MODEL=single-
 	@mkdir -p "$(HOME_FOLDER)/reports"
 	@echo "training $(MODEL), reporting into $(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
 	@"$(RUN)" -m papermill --log-level WARNING --no-progress-bar --stdout-file - --stderr-file - "notebooks/$(NOTEBOOK).ipynb" "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb" -p model $(MODEL) \
-		|| { echo "it did not end; the same make command resumes it"; exit 1; }
+		|| { echo "it did not end: after an interruption the same make command resumes it, an error is named above"; exit 1; }
 	@"$(RUN)" -m s1m_lab report "$(HOME_FOLDER)/reports/$(NOTEBOOK)_$(MODEL).ipynb"
 
 reports: $(INSTALLED)  ## every notebook on the pocket dataset, and reports/index.html; if interrupted, rerun it

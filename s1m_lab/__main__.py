@@ -201,12 +201,16 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
         short_name,
         write_labels,
     )
+    from s1m_lab.training.metrics import guesses
 
     folder = Path(os.path.expanduser(folder))
     files = _find_videos(folder)
     trained = runs.load_run(run)
     out = Path(os.path.expanduser(out or trained.path / f"labels-{short_name(folder)}.csv"))
     rows = write_labels(trained, files, out)
+    if trained.finished:
+        score = trained.results["video_hit1"]
+        print(f"{trained.name} has video Hit@1 {score:.1%} ({guesses(trained.results)})")
     counts = Counter(row["status"] for row in rows.values())
     why = "".join(f" · {reason} {n:,}" for reason, n in sorted(counts.items()) if reason != "ok")
     print(f"{counts['ok']:,} of {len(rows):,} videos labelled{why}: {path_text(out)}")
@@ -222,7 +226,9 @@ def _find_videos(folder: Path) -> list[Path]:
     if re.match(r"\w\w+:/", str(folder)):
         sys.exit(f"{folder} is an address; predict reads files of this disk")
     if not os.path.exists(folder):
-        sys.exit(f"there is no {folder}")
+        sys.exit(f"there is no {folder} (predict takes a run, then a folder of videos or a video)")
+    if folder.suffix.lower() in (".csv", ".tsv", ".parquet", ".txt"):
+        sys.exit(f"{folder} is a table; predict takes a folder of videos, or one video")
     if folder.is_file():
         return [folder]
     found, left = reader.list_videos(folder)
@@ -238,6 +244,7 @@ def report(notebook: list[Path]) -> int:
     """Write the HTML of executed notebooks beside them, and print the scores of their runs."""
     from s1m_lab.reports import html
 
+    failed = []
     for path in notebook:
         if not path.is_file():
             sys.exit(f"there is no notebook {path}")
@@ -246,7 +253,10 @@ def report(notebook: list[Path]) -> int:
         except ValueError as error:
             sys.exit(f"{path} is no notebook: {' '.join(str(error).split())[:200]}")
         print(*_scores(path), f"report: {page}", sep="\n")
-    return 0
+        if '"output_type": "error"' in path.read_text("utf-8"):
+            failed.append(path)
+            print(f"{path} did not run to its end; its last output says why")
+    return int(len(failed) > 0)
 
 
 def _scores(notebook: Path) -> list[str]:

@@ -380,6 +380,30 @@ def test_report_of_no_notebook_is_one_line(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
+def test_report_of_a_failed_notebook_says_so(home, tmp_path, monkeypatch, capsys):
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 / 0")])
+    error = nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="1", traceback=[])
+    made.cells[0].outputs = [error]
+    nbformat.write(made, tmp_path / "a.ipynb")
+    assert command(monkeypatch, "report", tmp_path / "a.ipynb") == 1
+    assert "a.ipynb did not run to its end" in capsys.readouterr().out
+    made.cells[0].outputs = []
+    nbformat.write(made, tmp_path / "a.ipynb")
+    assert command(monkeypatch, "report", tmp_path / "a.ipynb") == 0
+
+
+def test_predict_of_a_table_and_of_nothing_say_what_it_takes(home, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.csv").write_text("path,labels\n")
+    for given, said in (
+        ("a.csv", "is a table; predict takes a folder"),
+        ("b", "takes a run, then a"),
+    ):
+        assert command(monkeypatch, "predict", "xyz", tmp_path / given) == 1
+        assert said in capsys.readouterr().out
+    assert command(monkeypatch, "predict", "xyz", "http://127.0.0.1:9/a.mp4") == 1
+    assert "is an address; predict reads files of this disk" in capsys.readouterr().out
+
+
 def test_report_says_what_its_run_reached(home, tmp_path, monkeypatch, capsys):
     for name, hit in (("mine", 0.5), ("mine-2", 0.875)):
         (home / "runs" / name).mkdir(parents=True)

@@ -190,14 +190,19 @@ def example_clips(
 
     Of up to `CANDIDATES` clips of a class, it is the one whose first, middle and last frame have
     the most usual mean colours. That leaves out most clips that show something else or are cut. It
-    considers at most `most_shards` shards and clips of a single label; other classes are left out.
+    considers at most `most_shards` shards, and clips of a single label if there are any. A class
+    without such clips is left out.
     """
     candidates: dict[int, list[tuple[int, int]]] = {}
+    several: dict[int, list[tuple[int, int]]] = {}
     for shard in keyed_permutation(len(shards.counts), seed, EXAMPLES)[:most_shards]:
         rows = keyed_permutation(shards.counts[shard], seed, EXAMPLES, shard)
         for row, own in zip(rows, shards.labels(shard, rows), strict=True):
-            if len(own) == 1 and len(some := candidates.setdefault(own[0], [])) < CANDIDATES:
-                some.append((shard, row))
+            for label in own:
+                kind = candidates if len(own) == 1 else several
+                if len(some := kind.setdefault(label, [])) < CANDIDATES:
+                    some.append((shard, row))
+    candidates = candidates or several
     found, T = {}, shards.frames
     for label, some in sorted(candidates.items()):
         ends = [shards.read(s, [row], [0, T // 2, T - 1])[0] for s, row in some]

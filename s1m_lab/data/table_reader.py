@@ -348,9 +348,12 @@ def _split_labels(labels: pa.ChunkedArray, notes: list[str]) -> pa.Array:
 
 
 def _are_one_hot(rows: list[list[str]]) -> bool:
-    """Whether rows hold a 0 or 1 for every class: equally many, and some of them twice in a row."""
+    """Whether rows hold a 0 or 1 for every class: equally many, one of them twice in some row, or
+    both in each row, which as labels would say nothing."""
     bits = {bit for row in rows for bit in row} <= {"0", "1", "0.", "1.", "0.0", "1.0"}
-    return bits and len(set(map(len, rows))) == 1 and any(len(set(row)) < len(row) for row in rows)
+    each = [len(set(row)) for row in rows]
+    repeated = any(n < len(row) for n, row in zip(each, rows, strict=True))
+    return bits and len(set(map(len, rows))) == 1 and (repeated or set(each) == {2})
 
 
 def label_codes(

@@ -33,6 +33,7 @@ from s1m_lab.video.reader import list_videos
 
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
 FOLDS = 3
+STAY = "listed videos without a file, which are counted as missing"
 CLIP = r"(?P<folder>[^/\\ ]+)[/\\](?P<id>v_\w+_(?P<group>g\d+)_(?P<clip>c\d+))\.\w+"
 LINE = rf"^{CLIP}(?: +(?:(?P<label>\d+)|.*))?$"
 OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"
@@ -98,13 +99,13 @@ def read_ucf101(
     kept = sorted({label for label, _ in files} or range(len(classes)))
     absent = ~rows["label"].isin(kept)
     lacking = len(classes) - len(kept)
-    broken[f"listed, of {lacking} classes without a file (left out)"] = absent.sum()
+    broken[f"listed videos of {lacking} classes without a file"] = absent.sum()
     rows = rows[~absent]
     unlisted = Counter(classes[label] for label, _ in set(files) - set(rows["key"]))
     missing = Counter(classes[key[0]] for key in rows["key"] if root and key not in files)
-    broken["listed, but without a file (they stay)"] = missing.total()
-    broken["in a class folder, but in no list of this fold"] = unlisted.total()
-    broken[f"in folders of no class of {CLASS_FILE}: {catalog.some(sorted(others))}"] = (
+    broken[STAY] = missing.total()
+    broken["videos in a class folder, but in no list of this fold"] = unlisted.total()
+    broken[f"videos in folders of no class of {CLASS_FILE}: {catalog.some(sorted(others))}"] = (
         others.total()
     )
     names_of = rows["label"].map(dict(enumerate(classes)))
@@ -289,6 +290,8 @@ def _write_fold(folder: Path, source: Path, fold: int, lists: str = "") -> Path:
         if paths.read_description(folder) != about:
             write_json(folder / "dataset.json", about, indent=1, ensure_ascii=False)
         if catalog.update_catalog(df, folder):
+            there = df["path"].notna().sum()
+            print(f"{folder.name}: {there:,} of {len(df):,} listed videos have a file", flush=True)
             print("\n  ".join([f"{folder.name}:", *catalog.summarise(df)]), flush=True)
     return folder
 

@@ -134,6 +134,8 @@ def _label(
     device = distributed.alone().device
     precision = "bf16" if system.has_bf16(device.type) else "fp32"
     net = runs.load_network(run).to(device)
+    if done:
+        print(f"{done:,} videos were labelled before", flush=True)
     progress = Progress("labelling", done + len(paths), "videos", done)
     for path in paths:
         name = path_text(path)

@@ -200,16 +200,18 @@ class Trainer:
                 print(note, flush=True)
 
     def print_whether_learnt(self) -> None:
-        """Print a note where the training loss ends near that of guessing."""
-        if self.world.rank == 0:
-            guess = log(max(2, len(self.run.labels)))
-            loss = self.run.metrics["loss"].dropna().tail(5).mean()  # of the last rows
-            if loss > 0.9 * guess:
-                print(
-                    f"the training loss ends at {loss:.2f} and guessing gives {guess:.2f}: the "
-                    f"network has hardly learnt; train longer (-p epochs {3 * self.config.epochs})",
-                    flush=True,
-                )
+        """Print a note where the training loss ends near that of guessing, and validation too."""
+        classes, epochs = max(2, len(self.run.labels)), self.config.epochs
+        loss = self.run.metrics["loss"].dropna().tail(5).mean()  # of the last rows
+        learnt = self.state.best_hit1 > (1 + 2 / classes) / 3  # a third of the way from chance
+        if self.world.rank == 0 and loss > 0.9 * log(classes) and not learnt:
+            default = replace(self.config, epochs=0).resolved(len(self.samples)).epochs
+            way = f"the recipe takes {default}" if epochs < default else f"try {3 * epochs}"
+            print(
+                f"the training loss ends at {loss:.2f}, where guessing gives {log(classes):.2f}: "
+                f"the network has hardly learnt in {epochs} epochs; {way}",
+                flush=True,
+            )
 
     def starts_trained(self) -> bool:
         """Whether the network starts from weights that were trained before."""
@@ -246,7 +248,7 @@ class Trainer:
         steps, speed = self.steps - self.state.step, self.world.ranks / seconds
         return (
             f"training takes about {clock(steps * self.batch_size / speed)} ({steps:,} steps of "
-            f"{self.batch_size} clips at {speed:,.3g} clips/s), and reading, validation and scoring"
+            f"{self.batch_size} clips at {speed:,.3g} clips/s), plus reading, validation, scoring"
         )
 
     def restore(self, state: dict, tensors: dict[str, dict]) -> State:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from s1m_lab.video.reader import Info
 
 TICK = 1e-3  # s; the coarsest time stamp in use, so what times may be off by
+MISSING = 0.1  # s; so much may be missing at the end of a film, where the last frame is held
 NEAR = 1.0  # s; up to here it is cheaper to decode on than to seek
 
 
@@ -43,7 +44,7 @@ def pictures_at(
     stay until a segment begins after them. The last frame of the video is held; a decoder that ends
     before it raises `VideoError`.
     """
-    early = decoder.info.last - 1.5 / decoder.info.fps  # s; one frame may be missing
+    early = decoder.info.last - max(1.5 / decoder.info.fps, MISSING)  # s
     buffer: deque = deque()  # frames: [seconds, function that makes the picture, picture]
     for times in segments:
         first = times[0] + TICK

@@ -443,6 +443,8 @@ def read(tmp_path, text, name="t.csv", names=(), files=()):
         (["\"{'run', 'jump'}\"", "\"{'jump'}\""], [["run", "jump"], ["jump"]]),
         (['"[1, 0, 0, 1]"', '"[0, 1, 0, 0]"'], [["class 0", "class 3"], ["class 1"]]),
         (["1 0 0 1", "0 1 0 0"], [["class 0", "class 3"], ["class 1"]]),
+        (['"[1, 0]"', '"[0, 1]"'], [["class 0"], ["class 1"]]),
+        (['"[0, 1]"', "[1]"], [["class 0", "class 1"], ["class 1"]]),
         (["[0 3]", "[1]"], [["class 0", "class 3"], ["class 1"]]),
         (['"(0, 3)"', '"(1,)"'], [["class 0", "class 3"], ["class 1"]]),
         (["0|3", "1"], [["class 0", "class 3"], ["class 1"]]),

@@ -124,6 +124,12 @@ def test_an_example_of_each_class_is_found_among_clips_of_one_label():
     assert sorted(found) == [1, 2] and found[1].shape == (16, 4, 4, 3)
 
 
+def test_where_all_clips_have_several_labels_each_class_has_an_example():
+    shards = TwoLabels()
+    shards.labels = lambda shard, rows: [[0, 2] for _ in rows]
+    assert sorted(loader.example_clips(shards, seed=1)) == [0, 2]
+
+
 class Cut(TwoLabels):
     """Nine clips of one class: six of green (about 90), one of them cut to red after its middle,
     and three of red."""

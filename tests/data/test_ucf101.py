@@ -135,7 +135,9 @@ def test_videos_are_found_and_counted_by_class(tmp_path, place):
     assert sorted(df["path"].dropna()) == sorted(str((root / name).resolve()) for name in there)
     assert df.attrs["missing"] == {"HandstandPushups": 49, "Juggling": 47}
     assert df.attrs["unlisted"] == {"Juggling": 1}
-    other = next(why for why in df.attrs["broken"] if why.startswith("in folders of no class"))
+    other = next(
+        why for why in df.attrs["broken"] if why.startswith("videos in folders of no class")
+    )
     assert df.attrs["broken"].pop(other) == 1 and sum(df.attrs["broken"].values()) == 97
     with pytest.raises(ValueError, match="holds no folder with the name of a class"):
         ucf101.read_ucf101(lists, tmp_path / "lists" / "nowhere")
@@ -218,7 +220,7 @@ def test_classes_without_a_file_are_left_out(home, real_data, capsys):
     there = sorted(path.name for path in source.iterdir() if path.is_dir())
     assert df.attrs["classes"] == there and len(there) == 6
     assert df["path"].notna().sum() == sum(len(list((source / n).iterdir())) for n in there) == 234
-    assert len(df) + df.attrs["broken"]["listed, of 95 classes without a file (left out)"] == 13_320
+    assert len(df) + df.attrs["broken"]["listed videos of 95 classes without a file"] == 13_320
     rows = whole.set_index("id").loc[df["id"]]  # splits and classes are those of the whole
     assert (rows["split"].to_numpy() == df["split"].to_numpy()).all()
     names = [[names[own[0]] for own in each["labels"]] for each, names in

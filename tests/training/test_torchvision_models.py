@@ -125,7 +125,7 @@ def test_a_training_is_one_of_many(small, films, capsys):
     """Trained, evaluated, loaded and used to predict; the same again from the same seed."""
     run = train.train(small())
     assert re.search(
-        r"training takes about \d+:\d\d \(\d+ steps of 8 clips at [\d.,]+ clips/s\), and reading",
+        r"training takes about \d+:\d\d \(\d+ steps of 8 clips at [\d.,]+ clips/s\), plus reading",
         capsys.readouterr().out,
     )
     settings, facts = run.config["settings"], runs.network_facts(run)

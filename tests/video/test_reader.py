@@ -458,6 +458,13 @@ def test_a_decoder_that_ends_early_is_named(film):
             list(video_reader.segments(film, [0.5, 1.8], info=info))
 
 
+@pytest.mark.parametrize("decoder", ["decord", "av"])
+def test_a_film_may_lack_its_last_two_frames(film, decoder):
+    info = dataclasses.replace(video_reader.probe(film), frames=62, decoder=decoder)
+    (clip,) = video_reader.segments(film, [1.5], info=info)
+    assert numbers(clip) == [*range(45, 60), 59]
+
+
 def test_a_slideshow_is_whole(tmp_path):
     """Holds of half a minute, of an even rate or not, are what the file says."""
     for suffix in ("mp4", "mkv", "ts", "gif"):
