@@ -195,16 +195,23 @@ def _is_for_decord(container, stream, picture) -> bool:
 
     Elsewhere it is known to disagree: it counts AVI's empty packets and frames that an edit list
     hides, picks another of several streams, loses precision of 10-bit video, turns rotated pictures
-    by itself, takes narrow pictures to have four channels (of 144 pixels where rows in memory are
-    padded to 64, as with AVX-512), and cannot open files without a duration.
+    by itself, takes some narrow pictures to have four channels, and cannot open files without a
+    duration.
     """
     return (
         "mp4" in container.format.name
         and len(container.streams.video) == 1
         and stream.codec_context.name == "h264"
         and picture.format.name in ("yuv420p", "yuvj420p")
-        and picture.width >= 192
+        and not _rows_mislead(picture.width)
     )
+
+
+def _rows_mislead(width: int) -> bool:
+    """Whether decord may take a picture to have more than three channels: it divides the bytes of
+    a row in memory by the width. Rows are padded to 16, 32 (AVX2) or 64 pixels (AVX-512)."""
+    padded = [-(-width // step) * step for step in (16, 32, 64)]
+    return any(3 * row % width == 0 for row in padded if row > width)
 
 
 def segments(

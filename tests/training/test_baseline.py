@@ -304,9 +304,9 @@ def test_a_network_is_its_formula():
 
 def test_whoever_needs_a_network_on_frames_is_told(folder, films):
     run = train.tune(films, WORDS, epochs=12, workers=1)
-    with pytest.raises(ValueError, match="no network of the lab's that sees frames"):
+    with pytest.raises(ValueError, match="no network that classifies frames"):
         runs.load_network(run)
-    with pytest.raises(ValueError, match="no network of the lab's that sees frames"):
+    with pytest.raises(ValueError, match="no network that classifies frames"):
         label_videos.predict_videos(run, [])
     assert train.MODEL not in models.NAMES
 

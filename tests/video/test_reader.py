@@ -70,7 +70,7 @@ def test_segments_in_any_order_and_beyond_the_end(film):
     assert clips[3] == [57, 58] + [59] * 14  # the last frame is held
 
 
-@pytest.mark.parametrize("width", [16, 24, 48, 62, 64, 66, 80, 96, 128, 144, 176, 192, 288])
+@pytest.mark.parametrize("width", [16, 24, 48, 62, 64, 66, 72, 80, 96, 128, 144, 176])
 def test_pictures_of_any_width_have_three_channels(tmp_path, width):
     images = [np.full((48, width, 3), 40 + 4 * k, np.uint8) for k in range(20)]
     writer.encode(tmp_path / "narrow.mp4", images)
