@@ -1,9 +1,10 @@
-"""The size of a set of videos, as originals and as clips, and the time that ingest takes.
+"""The size of a set of videos, as originals and as clips, and the time of ingest and training.
 
     own = costs.describe_videos(folder, videos, clips)     # duration, pixels, clips of each video
     table = costs.remaining(own, limits)                   # what is left at each longest duration
     costs.stored_bytes(table)                              # bytes, as originals and as clips
     costs.price(videos=1160, clips=6960, rates=costs.calibrate())     # core-hours, seconds, bytes
+    costs.plan(machine, costs.measure(machine.gpus))       # the whole of Sports-1M, stage by stage
 
 An uncertain number is an array whose last axis is low, mid, high. In a product all factors are at
 their low end, or all at their high end, so that the range is too wide rather than too narrow. Each
@@ -20,11 +21,17 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from s1m_lab import paper
 from s1m_lab.analysis.catalog import add_measured, members, numbers
-from s1m_lab.data import datasets, shards
+from s1m_lab.common import system
+from s1m_lab.common.storage import Store
+from s1m_lab.data import datasets, locate, shards
+from s1m_lab.data.catalog import load_catalog
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.splits import SPLITS
-from s1m_lab.data.sports1m import QUANTILES, VIDEOS
+from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS
+from s1m_lab.models import FUSIONS, split_name
+from s1m_lab.training.runs import Run
 from s1m_lab.video import decoders, reader, writer
 
 # Fitted to the four published quantiles: a normal distribution of log(s). Its width between
@@ -66,6 +73,7 @@ FEW = 5e12  # bytes; assumed: "a few TB" are up to five
 UNITS: dict[str, dict[str, float]] = {
     "B": {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12},
     "s": {"s": 1, "min": 60, "h": 3600},
+    "h": {"h": 1, "days": 24},
 }
 
 
@@ -297,22 +305,26 @@ def calibrate(seconds: int = 60, repeats: int = 5, clips: int = 8) -> Rates:
     counts little. A film of five minutes takes longer to open than one of 60 s: all its packets are
     read.
     """
-    found = []
     with tempfile.TemporaryDirectory() as folder:
-        path, shard = Path(folder) / "film.mp4", Path(folder) / "train-00000.tar"
+        path = Path(folder) / "film.mp4"
         writer.encode(path, _film(25 * seconds), fps=25, crf=22, gop=125)
-        for repeat in range(repeats + 1):
-            start = time.process_time()
-            info = reader.probe(path)
-            list(reader.segments(path, [], info=info))  # opens it
-            opened = time.process_time()
-            starts = reader.starts(info.duration, clips, str(repeat))
-            frames = reader.segments(path, starts, size=(200, 200), info=info)
-            made = (shards.Clip("film", "film", n, 0.0, [0], clip) for n, clip in enumerate(frames))
-            shards.write(shard, made)
-            each = (time.process_time() - opened) / clips  # opens it again: little in so many
-            found.append((opened - start, each))
+        found = [_cut(path, clips, str(repeat)) for repeat in range(repeats + 1)]
     return Rates(*np.quantile(found[1:], [0, 0.5, 1], axis=0).T)  # the first time, code is loaded
+
+
+def _cut(path: Path, clips: int, key: str) -> tuple[float, float]:
+    """Seconds of processor time to open a video, and to sample and store each of its segments."""
+    start = time.process_time()
+    info = reader.probe(path)
+    list(reader.segments(path, [], info=info))  # opens it
+    opened = time.process_time()
+    starts = reader.starts(info.duration, clips, key)
+    frames = reader.segments(path, starts, size=(200, 200), info=info)
+    made = (shards.Clip("film", "film", n, 0.0, [0], clip) for n, clip in enumerate(frames))
+    with tempfile.TemporaryDirectory() as folder:
+        shards.write(Path(folder) / "train-00000.tar", made)
+    # opens it again: little in so many
+    return opened - start, (time.process_time() - opened) / max(1, len(starts))
 
 
 def _film(frames: int) -> Iterator[np.ndarray]:
@@ -341,3 +353,200 @@ def price(videos: float, clips: float, rates: Rates) -> dict[str, np.ndarray]:
     price = {"core-hours": work / 3600}
     price |= {f"{n} worker{'s' * (n > 1)}": work / n for n in WORKERS}
     return price | {"bytes": clips * bytes_per_clip(*STORED_AS)}
+
+
+# ------------------------------------------------------------------------- the whole of Sports-1M
+
+# §3.3: 50 million example frames, each network saw 500 million; §4: 20 segments a test video
+EXAMPLES, SEGMENTS = 500e6, {"train": 63, "val": 4, "test": 20}
+TEST_PASSES = 20 * 4 / 3  # of a test video; a pass costs a third of a step, which also goes back
+MEAN_SECONDS = 336  # of a video, as published
+# Measured: a training step at the paper's size in bf16 with batches of 256 on one NVIDIA H200:
+# clips/s, and GFLOP a clip; benchmarks/train_step_gpu_all.json has commit and date.
+STEPS = {
+    "single": (7661, 7.16),
+    "single-multires": (12388, 4.20),
+    "single-fovea": (22556, 2.16),
+    "single-context": (20395, 2.16),
+    "early": (5874, 10.81),
+    "late": (3891, 14.20),
+    "slow": (3675, 22.36),
+}
+ON_GPU = {name: np.full(3, speed) for name, (speed, _) in STEPS.items()}
+# Assumed: the share of its speed that each of several GPUs keeps, and the watts of a GPU and a core
+SCALING = np.array([0.7, 0.9, 1.0])
+WATTS = {"gpu": np.array([400, 600, 700]), "core": np.array([3, 6, 10])}
+
+
+class Machine(NamedTuple):
+    """What the work runs on."""
+
+    cores: int
+    gpus: int
+    bandwidth: float  # Gbit/s, to where the videos come from
+    price: float  # of an hour of a GPU, or of a core where there is no GPU
+
+
+class Speeds(NamedTuple):
+    """How fast one part of a machine is; arrays are low, mid, high."""
+
+    clips: dict[str, np.ndarray]  # clips/s in training, of one GPU or of one core
+    frame: np.ndarray  # s of one core to read and decode a stored frame
+    ingest: Rates
+
+
+def measure(gpus: int) -> Speeds:
+    """The speeds of one core of this machine; with `gpus`, of one H200 in training (`STEPS`).
+
+    On cores `single` and `slow` are measured at the paper's size. The other networks follow from
+    their multiplications, with the range of these two.
+    """
+    clips = ON_GPU
+    if not gpus:
+        from s1m_lab import models
+        from s1m_lab.training.train import measure_speed
+
+        precision, two = "bf16" if system.has_bf16() else "fp32", ("single", "slow")
+        found = {name: measure_speed(models.build(name), 8, precision) for name in two}
+        flops = sorted(speed * STEPS[name][1] for name, speed in found.items())
+        rates = np.array([flops[0], sum(flops) / 2, flops[1]]) / system.cores()
+        clips = {name: rates / flop for name, (_, flop) in STEPS.items()}
+        clips |= {name: np.full(3, speed / system.cores()) for name, speed in found.items()}
+    return Speeds(clips, measure_reading(), calibrate())
+
+
+def measure_reading(repeats: int = 5) -> np.ndarray:
+    """Seconds of one core to read and decode a stored frame of 200×200: low, mid, high."""
+    clip, out = np.stack([frame[:200, :200] for frame in _film(16)]), np.empty((200, 200, 3), "u1")
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        made = [shards.Clip("film", "film", n, 0.0, [0], clip) for n in range(10)]
+        index = shards.write(Path(folder) / "train-00000.tar", made)
+        sizes = np.array(index["sizes"].to_pylist())
+        firsts = shards.firsts(index["offset"].to_numpy()[:, None], sizes)
+        for _ in range(repeats):
+            start = time.process_time()
+            for row in zip(firsts, sizes, strict=True):
+                for data in Store(folder).read_parts("train-00000.tar", *row):
+                    shards.decode(data, out)
+            found.append((time.process_time() - start) / sizes.size)
+    return np.quantile(found, [0, 0.5, 1])
+
+
+def plan_training(machine: Machine, speeds: Speeds, videos: float = VIDEOS) -> pd.DataFrame:
+    """What each network of Table 1 takes, training and test: a row a network.
+
+    Columns, each low, mid, high: `compute` and `reading` (clips/s of all GPUs, and that all cores
+    can read), `hours`, `energy` (kWh), `price`. `limit` names the slower of the two. Without GPUs
+    the cores do both in turn. Examples are in proportion to the `videos`.
+    """
+    gpus, rows = machine.gpus, {}
+    clips = EXAMPLES * videos / VIDEOS + SHARES["test"] * videos * TEST_PASSES
+    watts = gpus * WATTS["gpu"] + machine.cores * WATTS["core"]
+    for name, speed in speeds.clips.items():
+        frames = len(FUSIONS[split_name(name)[0]].frames)
+        reading = machine.cores / (frames * speeds.frame[::-1])
+        compute = speed * (gpus or machine.cores) * (SCALING if gpus > 1 else 1)
+        both = np.minimum(compute, reading) if gpus else 1 / (1 / compute + 1 / reading)
+        hours = clips / both[::-1] / 3600
+        rows[name] = {
+            "compute": compute,
+            "reading": reading,
+            "hours": hours,
+            "energy": hours * watts / 1000,
+            "price": hours * machine.price * (gpus or machine.cores),
+            "limit": "computing" if compute[1] < reading[1] else "reading",
+        }
+    return pd.DataFrame.from_dict(rows, "index")
+
+
+def plan(machine: Machine, speeds: Speeds, videos: float = VIDEOS) -> dict[str, np.ndarray]:
+    """Hours (low, mid, high) of each stage: the download of the originals, their ingest, and the
+    training and test of all networks of Table 1, one after the other."""
+    clips = videos * sum(share * SEGMENTS[split] for split, share in SHARES.items())
+    work = price(videos, clips, speeds.ingest)
+    size = videos * MEAN_SECONDS * STORED
+    return {
+        "download": 8 * size / (machine.bandwidth * 1e9) / 3600,
+        "ingest": work["core-hours"] / machine.cores,
+        "training": plan_training(machine, speeds, videos)["hours"].sum(),
+    }
+
+
+def plan_storage(videos: float = VIDEOS) -> dict[str, np.ndarray]:
+    """Bytes (low, mid, high) of the originals, and of the segments that `plan` cuts from them."""
+    clips = videos * sum(share * SEGMENTS[split] for split, share in SHARES.items())
+    return {
+        "originals": videos * MEAN_SECONDS * STORED,
+        "segments": clips * bytes_per_clip(*STORED_AS),
+    }
+
+
+def paper_time(name: str, videos: float = VIDEOS) -> str:
+    """The time that the paper's replicas need for the examples of one network, in words."""
+    if name not in paper.CLIPS_PER_SECOND:
+        return "–"
+    hours = EXAMPLES * videos / VIDEOS / paper.CLIPS_PER_SECOND[name] / 3600
+    few, many = paper.REPLICAS
+    return format_range(hours / np.array([many, (few + many) / 2, few]), "h")
+
+
+def describe_limit(hours: pd.DataFrame) -> str:
+    """Which stage of `grow` takes longest as GPUs are added, and from how many on they wait."""
+    longest = hours[["download", "ingest", "training"]].idxmax(axis=1)
+    first, last = longest.iloc[0], longest.iloc[-1]
+    text = f"{first} takes longest".capitalize()
+    if first != last:
+        text += f" up to {longest.index[longest == first][-1]} GPUs, then {last}"
+    waits = hours.index[hours["training"] > 1.5 * hours["computing"]]
+    return text + (f"; from {waits[0]} on GPUs wait for reading" if len(waits) else "")
+
+
+def grow(machine: Machine, speeds: Speeds, gpus: Sequence[int], videos: float = VIDEOS):
+    """Hours of each stage of `plan`: a row a number of GPUs.
+
+    The column `computing` is training without any time for reading.
+    """
+    rows = {}
+    speeds = speeds._replace(clips=ON_GPU)
+    endless = speeds._replace(frame=speeds.frame * 1e-9)
+    for n in gpus:
+        there = machine._replace(gpus=n)
+        hours = {stage: own[1] for stage, own in plan(there, speeds, videos).items()}
+        rows[n] = hours | {"computing": plan_training(there, endless, videos)["hours"].sum()[1]}
+    return pd.DataFrame.from_dict(rows, "index").rename_axis("gpus")
+
+
+def check_ingest(folder: Path, most: int = 25) -> dict[str, dict[str, float]]:
+    """Seconds of one core for the ingest of videos of a dataset that are on this disk.
+
+    `predicted` is the `price` by the rates of every fifth of up to `most` videos, and `measured`
+    that of the others; both by a name. {} where there are fewer than ten videos.
+    """
+    clips, videos = 8, load_catalog(folder)
+    sources = locate.find(videos.iloc[:: max(1, len(videos) // most)], folder)
+    files = [Path(own.where) for own in sources if own and own.kind == "file"]
+    if len(files) < 10:
+        return {}
+    places = [len(reader.starts(reader.probe(path).duration, clips, path.name)) for path in files]
+    found = np.array([_cut(path, clips, path.name) for path in files])  # opened, each
+    few = np.arange(len(files)) % 5 == 0
+    rates = Rates(*np.median(found[few], axis=0)[:, None].repeat(3, axis=1))
+    others = np.array(places)[~few]
+    return {
+        f"ingest of {len(others)} videos": {
+            "predicted": price(len(others), others.sum(), rates)["1 worker"][1],
+            "measured": (found[~few, 0] + others * found[~few, 1]).sum(),
+        }
+    }
+
+
+def check_training(run: Run, frame: np.ndarray) -> dict[str, float]:
+    """Seconds of a finished training: `predicted` from a few steps now, and `measured`."""
+    from s1m_lab.training import runs, train
+
+    net, results = runs.load_network(run), run.results
+    clips = run.metrics["step"].iloc[-1] * run.config["settings"]["batch_size"]
+    reading = len(net.frames) * frame[1] / results["threads"]
+    step = 1 / train.measure_speed(net, 32, results["precision"])
+    return {"predicted": float(clips * (step + reading)), "measured": results["seconds"]}

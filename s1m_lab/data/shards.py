@@ -158,10 +158,10 @@ class Shards:
         frames = list(frames)
         data = self.store.read_parts(self.names[shard], first[row, frames], sizes[row, frames])
         for picture, into in zip(data, out, strict=True):
-            _decode(picture, into)
+            decode(picture, into)
 
 
-def _decode(data: bytes, out: np.ndarray) -> None:
+def decode(data: bytes, out: np.ndarray) -> None:
     """Decode a JPEG into `out` (uint8 H×W×3); `ValueError` if it has another size or is cut off.
 
     Without simplejpeg, Pillow gives the same bytes and takes half as long again.

@@ -231,21 +231,8 @@ class Trainer:
 
     def forecast(self) -> str:
         """How long the steps will take, by a few that are tried on a copy of the network."""
-        net = deepcopy(self.net).eval()  # in training, batch norm would wait for other processes
-        device, count, seconds = self.world.device, 2, 0.0
-        for _ in range(3):  # the first is slower; each says how many clips the next one has
-            count = min(count, self.batch_size)
-            x = torch.ones(count, 3, len(net.frames), net.crop, net.crop, device=device)
-            start = time.perf_counter()
-            with predict.autocast(device, self.precision):
-                logits = net(x)
-            logits.float().logsumexp(1).sum().backward()
-            net.fc8.bias.grad.sum().item()  # waits for a GPU
-            seconds = (time.perf_counter() - start) / count
-            if seconds * count > 2:
-                break
-            count = max(2, int(2 / seconds))
-        steps, speed = self.steps - self.state.step, self.world.ranks / seconds
+        speed = measure_speed(deepcopy(self.net), self.batch_size, self.precision)
+        speed, steps = speed * self.world.ranks, self.steps - self.state.step
         return (
             f"training takes about {clock(steps * self.batch_size / speed)} ({steps:,} steps of "
             f"{self.batch_size} clips at {speed:,.3g} clips/s), plus reading, validation, scoring"
@@ -425,6 +412,27 @@ def parameter_groups(net, started: bool, trained: Sequence[str] = ("",)) -> list
     old = [p for n, p in named if not n.startswith("fc8.")]
     shares = (1.0, new), (SLOWER, old)
     return [{"params": own, "share": share} for share, own in shares if own]
+
+
+def measure_speed(net, batch_size: int, precision: str) -> float:
+    """The clips/s at which a network trains on its device, by batches of up to two seconds.
+
+    Reading, augmentation and the optimizer are not counted. The network's gradients change.
+    """
+    net, device, count, seconds = net.eval(), net.scale.device, 2, 0.0  # batch norm needs no others
+    for _ in range(3):  # the first is slower; each says how many clips the next one has
+        count = min(count, batch_size)
+        x = torch.ones(count, 3, len(net.frames), net.crop, net.crop, device=device)
+        start = time.perf_counter()
+        with predict.autocast(device, precision):
+            logits = net(x)
+        logits.float().logsumexp(1).sum().backward()
+        net.fc8.bias.grad.sum().item()  # waits for a GPU
+        seconds = (time.perf_counter() - start) / count
+        if seconds * count > 2:
+            break
+        count = max(2, int(2 / seconds))
+    return 1 / seconds
 
 
 def mean_over_processes(losses: list[torch.Tensor]) -> float:

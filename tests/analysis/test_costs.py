@@ -13,10 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from s1m_lab.analysis import costs
-from s1m_lab.data import catalog, shards, sports1m
+from s1m_lab.data import catalog, datasets, shards, sports1m
 from s1m_lab.data.ingest import prepare, worker
 from s1m_lab.figures import durations
 from s1m_lab.figures.frames import data_uri
+from s1m_lab.training import runs
 from s1m_lab.video import reader, writer
 
 ROOT = Path(__file__).parents[2]
@@ -325,3 +326,78 @@ def test_figures_draw_any_text(videos, tmp_path):
     sizes = {f"{text} {n}": size for n, size in enumerate(sizes)}
     durations.draw_remaining(table, sizes, 30.0, text).savefig(tmp_path / "a.png")
     durations.draw_durations(own["duration"], sports1m.QUANTILES).savefig(tmp_path / "b.png")
+
+
+# ------------------------------------------------------------------------- the whole of Sports-1M
+
+
+SPEEDS = costs.Speeds(
+    {name: np.full(3, speed) for name, (speed, _) in costs.STEPS.items()},
+    np.array([1e-4, 2e-4, 4e-4]),
+    costs.Rates(np.full(3, 0.1), np.full(3, 0.05)),
+)
+
+
+def test_a_plan_is_arithmetic():
+    machine = costs.Machine(cores=10, gpus=1, bandwidth=2.0, price=3.0)
+    table = costs.plan_training(machine, SPEEDS)
+    clips = 500e6 + 0.2 * sports1m.VIDEOS * 20 * 4 / 3  # examples; passes of test clips
+    assert table["hours"]["slow"][1] == pytest.approx(clips / 3675 / 3600)
+    assert table["reading"]["slow"].tolist() == pytest.approx([2500, 5000, 10000])  # 10 frames
+    assert table["hours"]["slow"][2] == pytest.approx(clips / 2500 / 3600)  # the slower of both
+    assert table["price"]["slow"][1] == pytest.approx(3 * table["hours"]["slow"][1])
+    assert table["energy"]["slow"][1] == pytest.approx(table["hours"]["slow"][1] * 0.660)
+    assert table["limit"].to_dict() == dict.fromkeys(table.index, "computing") | {
+        "early": "reading"
+    }
+    stages = costs.plan(machine, SPEEDS)
+    assert stages["download"][1] == pytest.approx(sports1m.VIDEOS * 336 * 88e3 * 8 / 2e9 / 3600)
+    segments = sports1m.VIDEOS * (0.7 * 63 + 0.1 * 4 + 0.2 * 20)
+    work = sports1m.VIDEOS * 0.1 + segments * 0.05
+    assert stages["ingest"][1] == pytest.approx(work / 10 / 3600)
+    assert stages["training"][1] == pytest.approx(sum(h[1] for h in table["hours"]))
+    half = costs.plan(machine, SPEEDS, sports1m.VIDEOS / 2)
+    assert all(half[stage] == pytest.approx(hours / 2) for stage, hours in stages.items())
+
+
+def test_more_hardware_moves_the_limit():
+    machine = costs.Machine(cores=64, gpus=0, bandwidth=10.0, price=0.1)
+    hours = costs.grow(machine, SPEEDS, [1, 2, 4, 64, 512])
+    assert (hours["computing"] <= hours["training"] + 1e-9).all()
+    assert hours["training"][2] == pytest.approx(hours["training"][1] / 2 / 0.9)
+    assert hours["training"][512] > 10 * hours["computing"][512]
+    assert hours["ingest"].nunique() == hours["download"].nunique() == 1
+    text = costs.describe_limit(hours)
+    assert text.startswith("Training takes longest up to ") and text.endswith("wait for reading")
+
+
+def test_without_gpus_cores_compute_and_read_in_turn():
+    machine = costs.Machine(cores=4, gpus=0, bandwidth=1.0, price=0.1)
+    table = costs.plan_training(machine, SPEEDS)
+    seconds = 1 / (4 * 7661) + 1 / (4 / 2e-4)  # a clip of `single`, of one frame
+    clips = 500e6 + 0.2 * sports1m.VIDEOS * 20 * 4 / 3
+    assert table["hours"]["single"][1] == pytest.approx(clips * seconds / 3600)
+    assert table["price"]["single"][1] == pytest.approx(0.4 * table["hours"]["single"][1])
+
+
+def test_reading_a_frame_takes_what_it_takes():
+    low, mid, high = costs.measure_reading(repeats=3)
+    assert 1e-5 < low <= mid <= high < 1e-2
+
+
+def test_the_papers_time_follows_from_its_speed():
+    assert costs.paper_time("slow-fovea") == "–"
+    days = 500e6 / 5 / 3600 / 24  # of one replica
+    assert costs.paper_time(
+        "slow"
+    ) == f"{days / 30:.0f} ({days / 50:.0f}–{days / 10:.0f}) days".replace("116", "120")
+
+
+def test_small_work_is_predicted(small_home, monkeypatch):
+    """Processor time of real videos, and of a real training; both on a busy machine."""
+    monkeypatch.setenv("S1M_HOME", str(small_home))
+    ((name, found),) = costs.check_ingest(datasets.listed("pocket")).items()
+    assert name.startswith("ingest of ") and 0.3 < found["measured"] / found["predicted"] < 3
+    found = costs.check_training(runs.load_run("small"), costs.measure_reading(repeats=1))
+    assert found["measured"] == runs.load_run("small").results["seconds"]
+    assert 0.05 < found["measured"] / found["predicted"] < 20

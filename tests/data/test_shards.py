@@ -66,14 +66,14 @@ def test_a_picture_is_what_pillow_makes_of_it(installed, monkeypatch):
     image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)
     data = shards._encode(image, quality=90)
     out = np.zeros((2, 37, 53, 3), np.uint8)
-    shards._decode(data, out[1])
+    shards.decode(data, out[1])
     assert (out[1] == np.asarray(Image.open(io.BytesIO(data)))).all() and not out[0].any()
     for wrong in (data[:200], data[:-60], b""):
         with pytest.raises((ValueError, OSError)):
-            shards._decode(wrong, out[0])
+            shards.decode(wrong, out[0])
     for side in (36, 38):
         with pytest.raises(ValueError):
-            shards._decode(data, np.zeros((side, 53, 3), np.uint8))
+            shards.decode(data, np.zeros((side, 53, 3), np.uint8))
 
 
 def test_webdataset_can_read_it(tmp_path):
