@@ -11,6 +11,7 @@ which is never written. `prepare` cuts the clips. To read a new kind of source, 
 add a line to `READERS`.
 """
 
+import difflib
 import re
 import shlex
 import shutil
@@ -144,6 +145,7 @@ def _unknown(folder: Path) -> str:
     made = {path.parent.name for path in place.glob("*/catalog.parquet")}
     names = catalog.some(sorted({"pocket", "pocket101", *made}), 10)
     near = f"for the folder write ./{name}; " if Path(name).is_dir() else ""
+    near = "that is a path of Windows; " if "\\" in name else near
     return (
         f'no dataset "{name}" in {place} (there: {names}); {near}'
         "for your own videos give a path: a folder of class folders, or a table (.csv, .parquet) "
@@ -154,7 +156,11 @@ def _unknown(folder: Path) -> str:
 def _read(source: Path | str, data_seed: int, known: pd.DataFrame | None) -> pd.DataFrame:
     """The catalog of a source; raises where it does not exist or no reader accepts it."""
     if isinstance(source, Path) and not source.exists():
-        raise FileNotFoundError(f"no folder or table {source}")
+        beside = [path.name for path in source.parent.glob("*")]
+        near = difflib.get_close_matches(source.name, beside, 1)
+        raise FileNotFoundError(
+            f"no folder or table {source}{f'; there is {near[0]}' if near else ''}"
+        )
     if re.search(r"[\ud800-\udfff]", str(source)):  # bytes that are no text
         raise ValueError(f"the name of {str(source)!r} is not UTF-8; rename it")
     if paths.is_url(source) and (table_reader.accepts(str(source)) or is_video(str(source))):

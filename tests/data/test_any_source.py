@@ -244,6 +244,18 @@ def test_a_dry_run_of_addresses_fetches_nothing(home, tmp_path):
     assert lines[-1].startswith("at most 0 clips")
 
 
+def test_a_wrong_place_is_answered_with_the_nearest(home, tmp_path):
+    (tmp_path / "videos" / "a").mkdir(parents=True)
+    (tmp_path / "videos" / "a" / "0.mp4").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="no folder or table .*/vidoes; there is videos$"):
+        prepare.preview(tmp_path / "vidoes")
+    with pytest.raises(FileNotFoundError, match="that is a path of Windows"):
+        prepare.preview(r"C:\Users\me\videos")
+    assert f"empty files: 1, such as {tmp_path}/videos/a/0.mp4" in prepare.preview(
+        tmp_path / "videos"
+    )
+
+
 @pytest.mark.parametrize("name", ["videos.csv", "list.txt", "a.mp4"])
 def test_the_address_of_a_file_says_what_to_give(name, home):
     with pytest.raises(

@@ -288,6 +288,8 @@ def preview(
         row = df[~there].iloc[0]
         example = row["id"] if pd.isna(row["path"]) else row["path"]
         lines.append(f"out of reach: {(~there).sum():,} videos, such as {example}")
+    if empty := [own.where for own in sources if own and own.size == 0]:
+        lines.append(f"empty files: {len(empty):,}, such as {empty[0]}")
     count = int(df["split"][there].map(settings["clips"]).astype(int).sum())
     megabytes = count * clip_bytes(settings) / 1e6
     place = asked.get("output") or folder
