@@ -201,10 +201,12 @@ class Trainer:
 
     def print_whether_learnt(self) -> None:
         """Print a note where the training loss ends near that of guessing, and validation too."""
+        if self.world.rank:
+            return
         classes, epochs = max(2, len(self.run.labels)), self.config.epochs
         loss = self.run.metrics["loss"].dropna().tail(5).mean()  # of the last rows
         learnt = self.state.best_hit1 > (1 + 2 / classes) / 3  # a third of the way from chance
-        if self.world.rank == 0 and loss > 0.9 * log(classes) and not learnt:
+        if loss > 0.9 * log(classes) and not learnt:
             default = replace(self.config, epochs=0).resolved(len(self.samples)).epochs
             way = f"the recipe takes {default}" if epochs < default else f"try {3 * epochs}"
             print(
