@@ -126,4 +126,5 @@ def work(dataset: str, files: str, size: str, data_seed: str, worker: str, worke
         for name, (_, frames) in zip(scene.files, module.film(scene, seed), strict=True):
             if not (folder / name).exists():  # only its twin may be missing
                 writer.encode(folder / name, frames, **module.coding(scene.kind))
-        print("filmed", len(scene.files), flush=True)
+        # one write: the lines of several processes would mix, where Python does not buffer
+        os.write(sys.stdout.fileno(), f"filmed {len(scene.files)}\n".encode())
