@@ -43,9 +43,9 @@ PARAMETERS = {
     "late": 125.3,
     "slow": 75.5,
 }
-# §3.3: clips/s of one of its replicas in training; there were 10 to 50, for a month.
+# §3.3: clips/s of one of its replicas in training; there were 10 to 50.
 CLIPS_PER_SECOND = {"single": 6, "single-multires": 21, "slow": 5, "slow-multires": 10}
-REPLICAS, DAYS = (10, 50), 30
+REPLICAS = (10, 50)
 # Table 2: average precision of slow fusion minus that of a single frame, for the ten classes at
 # either end; names as in labels.txt.
 TABLE_2 = {

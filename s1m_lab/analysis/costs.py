@@ -463,11 +463,9 @@ def plan_training(machine: Machine, speeds: Speeds, videos: float = VIDEOS) -> p
 def plan(machine: Machine, speeds: Speeds, videos: float = VIDEOS) -> dict[str, np.ndarray]:
     """Hours (low, mid, high) of each stage: the download of the originals, their ingest, and the
     training and test of all networks of Table 1, one after the other."""
-    clips = videos * sum(share * SEGMENTS[split] for split, share in SHARES.items())
-    work = price(videos, clips, speeds.ingest)
-    size = videos * MEAN_SECONDS * STORED
+    work, sizes = price(videos, _segments(videos), speeds.ingest), plan_storage(videos)
     return {
-        "download": 8 * size / (machine.bandwidth * 1e9) / 3600,
+        "download": 8 * sizes["originals"] / (machine.bandwidth * 1e9) / 3600,
         "ingest": work["core-hours"] / machine.cores,
         "training": plan_training(machine, speeds, videos)["hours"].sum(),
     }
@@ -475,11 +473,15 @@ def plan(machine: Machine, speeds: Speeds, videos: float = VIDEOS) -> dict[str, 
 
 def plan_storage(videos: float = VIDEOS) -> dict[str, np.ndarray]:
     """Bytes (low, mid, high) of the originals, and of the segments that `plan` cuts from them."""
-    clips = videos * sum(share * SEGMENTS[split] for split, share in SHARES.items())
     return {
         "originals": videos * MEAN_SECONDS * STORED,
-        "segments": clips * bytes_per_clip(*STORED_AS),
+        "segments": _segments(videos) * bytes_per_clip(*STORED_AS),
     }
+
+
+def _segments(videos: float) -> float:
+    """How many segments `plan` cuts from so many videos."""
+    return videos * sum(share * SEGMENTS[split] for split, share in SHARES.items())
 
 
 def paper_time(name: str, videos: float = VIDEOS) -> str:

@@ -54,6 +54,11 @@ def is_url(value: str | Path) -> bool:
     return "://" in str(value)
 
 
+def file_path(address: str) -> str:
+    """The path of a `file:` address: `file:///a%20b` is `/a b`."""
+    return unquote(re.sub(r"^//(localhost)?(?=/)", "", address[5:]))
+
+
 def parse_dataset(data: str | Path) -> DatasetRef:
     """Parse a `data` argument: the name of a dataset, its folder, a path or an address.
 
@@ -62,7 +67,7 @@ def parse_dataset(data: str | Path) -> DatasetRef:
     written, and two folders with one name get two datasets.
     """
     if str(data)[:5].lower() == "file:":
-        data = unquote(re.sub(r"^//(localhost)?(?=/)", "", str(data)[5:]))
+        data = file_path(str(data))
     if not is_path(str(data)):
         return DatasetRef("name", home() / "data" / str(data), None)
     if is_url(data):

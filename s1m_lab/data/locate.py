@@ -74,6 +74,8 @@ def find(
     """
     root = str(files) or str(folder / "videos")
     paths, urls = (df[name].to_numpy(object, na_value=None).tolist() for name in ("path", "url"))
+    # a table's relative paths, which were made absolute, count from `files` too
+    table = f"{Path(data).resolve().parent}{os.sep}" if files and os.path.isfile(data) else ""
     named: dict[str, list] = {}
     if None in paths or files:
         named = list_files(root)
@@ -95,8 +97,8 @@ def find(
             state = named.get(name)
             return Source("bucket", f"{root.rstrip('/')}/{name}", state) if state else None
         found = _file(os.path.join(root if files or path is None else folder, name))
-        if found is None and files and path:  # a table's paths count from `files` too
-            found = _file(os.path.join(root, os.path.relpath(name, os.path.dirname(data))))
+        if found is None and table and name.startswith(table):
+            found = _file(os.path.join(root, name[len(table) :]))
         return found
 
     return [source_of(*row) for row in zip(df["id"], paths, urls, strict=True)]

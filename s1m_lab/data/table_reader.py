@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab.common.paths import is_url
+from s1m_lab.common.paths import file_path, is_url
 from s1m_lab.data import catalog, splits
 
 COLUMNS = {  # of a table, with their names in other tools' tables; the first that is there counts
@@ -270,7 +270,7 @@ def _locate(names: list[str], table: Path, by_name: bool, notes: list[str]) -> l
         if not (local and odd.search(name)) or exists(found[n]):
             continue
         if name[:5].lower() == "file:":
-            name = unquote(re.sub(r"^//(localhost)?(?=/)", "", name[5:]))
+            name = file_path(name)
         name = name.strip()
         forms = [name, name.lstrip("/")]  # Kaggle's are absolute below the table
         if re.search(r"[%\\~]", name):

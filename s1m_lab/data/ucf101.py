@@ -33,7 +33,6 @@ from s1m_lab.video.reader import list_videos
 
 LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
 FOLDS = 3
-STAY = "listed videos without a file, which are counted as missing"
 CLIP = r"(?P<folder>[^/\\ ]+)[/\\](?P<id>v_\w+_(?P<group>g\d+)_(?P<clip>c\d+))\.\w+"
 LINE = rf"^{CLIP}(?: +(?:(?P<label>\d+)|.*))?$"
 OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"
@@ -103,7 +102,7 @@ def read_ucf101(
     rows = rows[~absent]
     unlisted = Counter(classes[label] for label, _ in set(files) - set(rows["key"]))
     missing = Counter(classes[key[0]] for key in rows["key"] if root and key not in files)
-    broken[STAY] = missing.total()
+    broken["listed videos without a file, which count as missing"] = missing.total()
     broken["videos in a class folder, but in no list of this fold"] = unlisted.total()
     broken[f"videos in folders of no class of {CLASS_FILE}: {catalog.some(sorted(others))}"] = (
         others.total()

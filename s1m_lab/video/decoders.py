@@ -42,7 +42,7 @@ def pictures_at(
 
     On screen is the last frame that is not later. Segments that overlap are decoded once: frames
     stay until a segment begins after them. The last frame of the video is held; a decoder that ends
-    before it raises `VideoError`.
+    more than `MISSING` before it raises `VideoError`.
     """
     early = decoder.info.last - max(1.5 / decoder.info.fps, MISSING)  # s
     buffer: deque = deque()  # frames: [seconds, function that makes the picture, picture]

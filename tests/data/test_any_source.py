@@ -235,6 +235,13 @@ def test_files_of_a_table_may_lie_elsewhere(home, tmp_path):
     with pytest.raises(ValueError, match="correct the paths"):
         prepare.preview(table)
     assert not [x for x in prepare.preview(table, files=str(tmp_path / "v")) if "out of" in x]
+    far = tmp_path / "far" / "v"
+    far.mkdir(parents=True)
+    (far / "0.mp4").write_bytes(b"not decoded here")
+    table.write_text(table.read_text() + "../../gone.mp4,a\n")
+    (tmp_path / "gone.mp4").write_bytes(b"where ../.. leads from files, which is not asked for")
+    out = prepare.preview(table, files=str(far))
+    assert any(line.startswith("out of reach: 4 videos") for line in out)
 
 
 def test_a_dry_run_of_addresses_fetches_nothing(home, tmp_path):
