@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-TIMED = {"seconds", "clips_per_second", "data_wait"}  # columns that no two trainings share
+TIMED = {"seconds", "clips_per_second", "data_wait", "mfu"}  # columns that no two trainings share
 # Of the layout with rooms, and of the flat one before it (up to commit 2c731a5).
 PREPARE = {
     True: "from s1m_lab import prepare; from s1m_lab.data import ucf101",

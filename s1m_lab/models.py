@@ -102,7 +102,33 @@ class TimeConv(nn.Conv2d):
             x = x.movedim(2, -1)  # T×B×H×W×C, the order in memory: one copy stacks the frames
             x = torch.cat([x[t : last + t : stride] for t in range(extent)], -1)
             x = x.movedim(-1, 2)  # T'×B×(extent·C)×H×W
-        return _each(super().forward, x)
+        # A GPU's matrix units need more than the 3 channels of conv1; on a CPU blocks are slower.
+        in_blocks = x.is_cuda and self.stride[0] > 1
+        return _each(self.convolve_blocks if in_blocks else super().forward, x)
+
+    def convolve_blocks(self, x: Tensor) -> Tensor:
+        """The convolution of a stride s without padding, computed with stride 1: N×C×H×W.
+
+        Blocks of s×s pixels become channels (space-to-depth), and so do those of the kernel, which
+        zeros fill up. The channels are filled up to a multiple of 8.
+        """
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))  # before copies, not after
+        (k, _), (s, _) = self.kernel_size, self.stride
+        taps = ceil(k / s)
+        blocks = [(side - k) // s + taps for side in x.shape[2:]]  # 170 gives 54 + 3
+        rows, columns = (s * n - side for n, side in zip(blocks, x.shape[2:], strict=True))
+        x = F.pad(x, [0, columns, 0, rows])  # or cut, where it is below 0
+        weight = F.pad(self.weight, [0, s * taps - k] * 2)
+        return F.conv2d(_to_depth(x, s), _to_depth(weight, s), self.bias)
+
+
+def _to_depth(x: Tensor, s: int) -> Tensor:
+    """N×C×(h·s)×(w·s) → N×(s·s·C, filled up with zeros to a multiple of 8)×h×w."""
+    N, C, H, W = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(N, H // s, s, W // s, s, C)
+    x = x.transpose(2, 3).flatten(3)  # N×h×w×(s·s·C)
+    return F.pad(x, [0, -x.shape[-1] % 8]).permute(0, 3, 1, 2)
 
 
 class Norm(nn.Module):

@@ -188,3 +188,17 @@ def test_the_plain_reading_of_the_paper_gives_the_same_logits(name):
     x = torch.randn(2, 3, len(net.frames), net.crop, net.crop) * 60
     with torch.no_grad():
         torch.testing.assert_close(net(x), plain(x), atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("extent", [1, 4, 10])
+@pytest.mark.parametrize("side", [43, 44, 45, 59, 112])
+def test_conv1_in_blocks_is_the_papers_convolution(extent, side):
+    """Outputs and gradients, in double precision; a GPU takes this way."""
+    conv1 = models.TimeConv(3, 7, models.LAYERS[0], (extent, 1)).double()
+    x = torch.randn(2, 3 * extent, side, side + 1, dtype=torch.double, requires_grad=True)
+    outputs = torch.nn.functional.conv2d(x, conv1.weight, conv1.bias, 3), conv1.convolve_blocks(x)
+    plain, blocks = (
+        [y, *torch.autograd.grad(y.square().sum(), [x, *conv1.parameters()])] for y in outputs
+    )
+    for mine, theirs in zip(blocks, plain, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-10, rtol=1e-10)

@@ -10,6 +10,8 @@ import platform
 import re
 import shutil
 import subprocess
+import time
+from functools import cache
 from pathlib import Path
 
 
@@ -43,6 +45,63 @@ def has_bf16(device: str = "cpu") -> bool:
 
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return "avx512_bf16" in _cpuinfo() or "amx_bf16" in _cpuinfo()
+
+
+def free_memory(device: str = "cpu") -> int:
+    """Bytes that this process may still take, of the GPU or of main memory.
+
+    Main memory is divided by the processes that `torchrun` started on this machine. The limit of a
+    container or a batch job counts.
+    """
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info()[0]
+    meminfo = Path("/proc/meminfo")
+    if meminfo.is_file():
+        found = [int(meminfo.read_text().partition("MemAvailable:")[2].split()[0]) * 1024]
+        group = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
+        folder = Path("/sys/fs/cgroup", group[1] if group else "")
+        for each in (folder, *folder.parents):
+            limit = each / "memory.max"
+            if limit.is_file() and (text := limit.read_text().strip()).isdigit():
+                found.append(int(text))
+    else:
+        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
+    return min(found) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+@cache
+def measure_peak(device: str, precision: str) -> float:
+    """The FLOP/s that this machine reaches now: the best of a matrix product and a convolution.
+
+    Both are measured, since on a CPU they are different libraries and either may be the faster.
+    """
+    import torch
+    import torch.nn.functional as F
+
+    n, c, h = (8192, 512, 128) if device == "cuda" else (1536, 128, 64)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    a, b = (torch.ones(n, n, device=device, dtype=dtype) for _ in range(2))
+    x, kernel = (
+        torch.ones(shape, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        for shape in ((8, c, h, h), (c, c, 3, 3))
+    )
+    works = [
+        (2 * n**3, lambda: a @ b),
+        (2 * 9 * c * c * 8 * h * h, lambda: F.conv2d(x, kernel, padding=1)),
+    ]
+    speeds = []
+    with torch.inference_mode():
+        for flops, work in works * 4:  # the first of each is slower
+            if device == "cuda":
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            work()
+            if device == "cuda":
+                torch.cuda.synchronize()
+            speeds.append(flops / (time.perf_counter() - start))
+    return max(speeds)
 
 
 def keep_freed_memory() -> None:

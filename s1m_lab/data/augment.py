@@ -8,13 +8,13 @@ The numbers behind a random view are a function of seed, epoch and sample. The f
 clip are in `training.predict`. Needs torch and numpy.
 """
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from s1m_lab.data.keyed_random import CROPS, keyed_uniform
@@ -51,7 +51,7 @@ class Augment:
     def __call__(self, frames: Tensor, samples: np.ndarray, epoch: int) -> Tensor:
         """A random view of each clip: float B×3×T×crop×crop."""
         frames = resize(frames, stored_side(self.size))
-        return cut(frames, self.places(samples, epoch).tolist(), self.crop)
+        return cut(frames, self.places(samples, epoch), self.crop)
 
 
 def stored_side(size: int) -> int:
@@ -59,17 +59,38 @@ def stored_side(size: int) -> int:
     return round(size * 200 / 170)
 
 
-def cut(frames: Tensor, places: Iterable[Sequence[int]], crop: int) -> Tensor:
+def cut(frames: Tensor, places: ArrayLike, crop: int) -> Tensor:
     """Crop, flip and subtract 117: B×T×side×side×3 → B×3×T×crop×crop.
 
-    `places` holds top, left and flip of each clip.
+    `places` (B×3) holds top, left and flip of each clip.
     """
-    clips = []
-    for clip, (top, left, flip) in zip(frames, places, strict=True):
-        clip = clip[:, top : top + crop, left : left + crop]
-        clips.append(clip.flip(2) if flip else clip)
-    x = torch.stack(clips, dim=1)  # T×B×S×S×3: the order in which the networks read
-    return x.float().sub_(MEAN).permute(1, 4, 0, 2, 3)
+    pick = _gather if frames.is_cuda else _copy
+    x = pick(frames, np.asarray(places), crop)  # T×B×S×S×3: the order in which the networks read
+    return x.sub_(MEAN).permute(1, 4, 0, 2, 3)
+
+
+def _copy(frames: Tensor, places: np.ndarray, crop: int) -> Tensor:
+    """Crop and flip clip by clip: float T×B×S×S×3. On a CPU it takes a seventh of `_gather`."""
+    B, T, _, _, C = frames.shape
+    x = torch.empty(T, B, crop, crop, C)
+    for n, (top, left, flip) in enumerate(places.tolist()):
+        clip = frames[n, :, top : top + crop, left : left + crop]
+        x[:, n] = clip.flip(2) if flip else clip
+    return x
+
+
+def _gather(frames: Tensor, places: np.ndarray, crop: int) -> Tensor:
+    """The same in one kernel for the batch, without waiting for the device."""
+    B, T = frames.shape[:2]
+    device = frames.device
+    numbers = torch.from_numpy(places)  # the copy is asynchronous from pinned memory alone
+    numbers = numbers.pin_memory() if frames.is_cuda else numbers
+    top, left, flip = numbers.to(device, non_blocking=True).T[..., None]  # B×1 each
+    i = torch.arange(crop, device=device)
+    rows, columns = top + i, left + torch.where(flip > 0, crop - 1 - i, i)  # B×S
+    t, b = torch.arange(T, device=device)[:, None], torch.arange(B, device=device)
+    x = frames[b[:, None, None], t[..., None, None], rows[:, :, None], columns[:, None]]
+    return x.float()
 
 
 def resize(frames: Tensor, side: int) -> Tensor:

@@ -65,7 +65,11 @@ def read_folder(
     if not found:
         raise ValueError(_without_classes(root, left, broken["videos in no class folder"]))
     own = 1 if level == 0 else 0
-    names, classes = _name_classes([parts[own] for parts in found], known)
+    old = [] if known is None else known.attrs["classes"]
+    kept = {catalog.class_name(name): name for name in old}
+    names = [catalog.class_name(parts[own]) for parts in found]
+    names = [kept.get(name, name) for name in names]  # a class is called as before
+    classes = catalog.sort_classes(names, old)
     broken += _count_left(left, {parts[own] for parts in found}, own)
     number = {name: n for n, name in enumerate(classes)}
     columns = {
@@ -128,14 +132,6 @@ def _all_or_none(place: str, names: set[str], deep: bool = False) -> dict[str, s
             "splits train, val and test, or list the videos in a table"
         )
     return {} if others else split_of
-
-
-def _name_classes(folders: list[str], known: pd.DataFrame | None) -> tuple[list[str], list[str]]:
-    """The class name of each folder, and all of them by number; both as in the catalog before."""
-    old = [] if known is None else known.attrs["classes"]
-    kept = {catalog.class_name(name): name for name in old}
-    names = [kept.get(name, name) for name in map(catalog.class_name, folders)]
-    return names, catalog.sort_classes(names, old)
 
 
 def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Counter:

@@ -1,7 +1,9 @@
 """From stored shards to batches of clips, in an order that can be computed from anywhere.
 
     plan = plan_batches(shards.counts, batch_size=32, seed=0, epochs=5)
-    for batch in read_batches(shards, net.frames, classes, plan, threads, device):
+    reader = Reader(shards, net.frames, classes, threads, device)
+    reader.hold(np.arange(len(shards)))             # for many passes: decoded once, where they fit
+    for batch in reader.batches(plan):
         batch.frames, batch.targets                      # uint8 b×T×H×W×3, float32 b×classes
     Clips(shards, net.frames, classes, threads).take([0, 7])     # some clips, as one batch
 
@@ -14,12 +16,15 @@ Frames travel as uint8; `augment` turns them into a network's input on the devic
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from s1m_lab.common import system
+from s1m_lab.common.progress import Progress
 from s1m_lab.data.keyed_random import (
     CLIP_ORDER,
     EXAMPLES,
@@ -30,6 +35,7 @@ from s1m_lab.data.keyed_random import (
 )
 
 WINDOW = 16  # shards mixed at a time
+PART = 64  # clips decoded at a time
 CANDIDATES = 9  # clips of a class from which its example is chosen
 
 
@@ -153,30 +159,72 @@ class Clips(torch.utils.data.Dataset):
         return self.__dict__ | {"pool": None}
 
 
-def read_batches(
-    shards,
-    frames: Sequence[int],
-    classes: int,
-    plan: Iterable[Plan],
-    threads: int,
-    device: torch.device,
-) -> Iterator[Batch]:
-    """Batches in the order of `plan`, with no more than `threads` threads.
+class Reader:
+    """Batches of a split's stored clips on one device, with no more than `threads` threads.
 
-    For a GPU other processes read ahead. For the CPU this process reads, since training takes every
-    core anyway.
+    Clips that are held (`hold`) are copied. Others are decoded for every batch: for a GPU by
+    processes that read ahead, for the CPU by this process, since training takes every core anyway.
     """
-    workers = max(1, threads - 1) if device.type == "cuda" else 0
-    loader = torch.utils.data.DataLoader(
-        Clips(shards, frames, classes, 1 if workers else threads),
-        sampler=plan,
-        batch_size=None,
-        collate_fn=_unchanged,
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        pin_memory=workers > 0,
-    )
-    return iter(loader)
+
+    def __init__(
+        self, shards, frames: Sequence[int], classes: int, threads: int, device: torch.device
+    ):
+        gpu = device.type == "cuda"
+        self.device, self.workers = device, max(1, threads - 1) if gpu else 0
+        self.clips = Clips(shards, frames, classes, 1 if gpu else threads)
+        self.samples: np.ndarray | None = None  # those that are held
+        self.held: tuple[Tensor, ...] = ()  # their frames and targets
+
+    def __len__(self) -> int:
+        return len(self.clips.shards)
+
+    def hold(self, samples: np.ndarray, quiet: bool = False) -> None:
+        """Decode the clips of these numbers (ascending) once, if a quarter of the memory is enough.
+
+        They are held as bytes on the device, or else in the memory of the host. More clips than fit
+        there are not held. Progress is printed unless `quiet`.
+        """
+        clips, device = self.clips, self.device.type
+        size = (len(samples), len(clips.frames), clips.shards.height, clips.shards.width, 3)
+        places = (d for d in (device, "cpu") if prod(size) <= system.free_memory(d) // 4)
+        if not (place := next(places, "")):
+            return
+        pinned = place != device  # a copy to the GPU then waits for nothing
+        frames = torch.empty(size, dtype=torch.uint8, device=place, pin_memory=pinned)
+        targets = torch.empty(len(samples), clips.classes, device=place, pin_memory=pinned)
+        progress = Progress(f"decoding {clips.shards.split} clips", len(samples), "clips")
+        parts = [slice(first, first + PART) for first in range(0, len(samples), PART)]
+        plan = (Plan(0, 0, samples[part], samples[part]) for part in parts)
+        for part, batch in zip(parts, self.batches(plan), strict=True):
+            frames[part], targets[part] = batch.frames, batch.targets
+            if not quiet:
+                progress.update(len(batch.frames))
+        self.samples, self.held = samples, (frames, targets)
+
+    def batches(self, plan: Iterable[Plan]) -> Iterator[Batch]:
+        """Batches in the order of `plan`."""
+        if self.samples is None:
+            yield from torch.utils.data.DataLoader(
+                self.clips,
+                sampler=plan,
+                batch_size=None,
+                collate_fn=_unchanged,
+                num_workers=self.workers,
+                prefetch_factor=4 if self.workers else None,
+                pin_memory=self.workers > 0,
+            )
+            return
+        for each in plan:
+            rows = np.searchsorted(self.samples, each.samples).tolist()
+            yield Batch(each, *(_copy_rows(whole, rows, self.device) for whole in self.held))
+
+
+def _copy_rows(whole: Tensor, rows: Sequence[int], device: torch.device) -> Tensor:
+    """These rows of a tensor on the device. The host waits for no copy from pinned memory."""
+    out = torch.empty(len(rows), *whole.shape[1:], dtype=whole.dtype, device=device)
+    for into, row in zip(out, rows, strict=True):
+        into.copy_(whole[row], non_blocking=True)
+    return out
 
 
 def _unchanged(batch):

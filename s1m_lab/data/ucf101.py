@@ -198,19 +198,14 @@ def _check_groups(rows: pd.DataFrame, folder: Path, fold: int) -> None:
 def _find_videos(lists: Path, videos: str, classes: list[str]) -> Path | None:
     """The folder of the class folders: in `videos`, else near the lists; None without any."""
     roots = [Path(videos).expanduser().resolve()] if videos else [lists, lists.parent]
+    names = {name.lower() for name in classes}
     for place in [place for root in roots for place in (root, root / VIDEOS)]:
-        if place.is_dir() and _class_folders(place, classes):
+        inside = place.iterdir() if place.is_dir() else ()
+        if any(path.is_dir() and path.name.lower() in names for path in inside):
             return place
     if not videos:
         return None
     raise ValueError(f"{roots[0]} holds no folder with the name of a class, such as {classes[0]}")
-
-
-def _class_folders(root: Path, classes: list[str]) -> dict[Path, int]:
-    """The class folders in `root` and their labels."""
-    number = {name.lower(): n for n, name in enumerate(classes)}
-    there = {path: number.get(path.name.lower()) for path in sorted(root.iterdir())}
-    return {path: n for path, n in there.items() if n is not None and path.is_dir()}
 
 
 def _list_files(root: Path, classes: list[str]) -> tuple[dict[tuple[int, str], str], Counter[str]]:

@@ -50,7 +50,13 @@ def process_group() -> Iterator[World]:
         yield world
         return
     backend = "nccl" if world.device.type == "cuda" else "gloo"
-    dist.init_process_group(backend, timeout=timedelta(days=1))  # scoring a large set takes long
+    store, rank, ranks = next(dist.rendezvous("env://"))
+    if os.environ.get("LOCAL_WORLD_SIZE") == str(ranks):
+        # After a restart torchrun's store still holds the addresses of the processes before it.
+        # Machines count their restarts apart (pytorch/pytorch#135712), so this is for one alone.
+        store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+    long = timedelta(days=1)  # scoring a large set takes long
+    dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=long)
     try:
         yield World(*rank_and_ranks(), world.device)
     finally:
@@ -74,7 +80,7 @@ def replicate(net: torch.nn.Module, world: World) -> torch.nn.Module:
         if world.device.type == "cpu":
             raise ValueError("networks with batch norm train on one process, or on GPUs")
         net = torch.nn.SyncBatchNorm.convert_sync_batchnorm(net)
-    return torch.nn.parallel.DistributedDataParallel(net)
+    return torch.nn.parallel.DistributedDataParallel(net, broadcast_buffers=False)  # all are equal
 
 
 def barrier() -> None:

@@ -79,12 +79,13 @@ def _hidden(net, pooled: np.ndarray, machine: dict) -> Iterator[np.ndarray]:
 @torch.no_grad()
 def compute(net, shards: Shards, layer: str, seed: int, machine: dict) -> Iterator[np.ndarray]:
     """The activations of a layer, batch by batch: float32 B×passes×numbers at a time."""
-    device, total, threads = net.scale.device, len(shards), machine["threads"]
+    device, total = net.scale.device, len(shards)
+    reader = loader.Reader(shards, net.frames, net.classes, machine["threads"], device)
     augment = Augment(net.size, net.crop, seed)
     rows = np.split(np.arange(total), range(predict.BATCH, total, predict.BATCH))
     plan = [loader.Plan(0, 0, row, row) for row in rows]
     net.eval()
-    for batch in loader.read_batches(shards, net.frames, net.classes, plan, threads, device):
+    for batch in reader.batches(plan):
         frames, out = batch.frames.to(device, non_blocking=True), []  # uint8 B×T×H×W×3
         views = predict.fixed_views(frames, net.size, net.crop)
         if shards.split == "train":

@@ -1,6 +1,6 @@
 """Hit@k, video averaging, average precision, confusion and pairs, from saved probabilities.
 
-    metrics.hit_at_k(probabilities, labels, k=1)      # N×K, N lists of true labels
+    metrics.hits(probabilities, labels, k=1).mean()   # N×K, N lists of true labels
     metrics.average_precision(probabilities[:, k], positive)
 
 N samples, K classes. A sample has one or several true labels, as in Sports-1M. Needs numpy alone.
@@ -32,11 +32,6 @@ def hits(probabilities: np.ndarray, labels: Labels, k: int) -> np.ndarray:
     best = np.where(own, probabilities, -np.inf).max(axis=1)
     others = (~own & (probabilities >= best[:, None])).sum(axis=1)
     return np.isfinite(best) & (others < k)
-
-
-def hit_at_k(probabilities: np.ndarray, labels: Labels, k: int) -> float:
-    """The fraction of samples with at least one true label among the top k."""
-    return float(hits(probabilities, labels, k).mean())
 
 
 def largest_class(labels: Labels) -> float:

@@ -103,20 +103,18 @@ def fixed_views(
 
 
 @torch.no_grad()
-def probabilities(
-    net, shards: Shards, precision: str, threads: int, passes: int
-) -> Iterator[np.ndarray]:
+def probabilities(net, reader: loader.Reader, precision: str, passes: int) -> Iterator[np.ndarray]:
     """The class probabilities of all clips of a split, in order: float32 B×K at a time.
 
     Under `torchrun` the processes take turns at the batches, and every process gets all results.
     """
     rank, ranks = distributed.rank_and_ranks()
-    device, total = net.scale.device, len(shards)
+    device, total = net.scale.device, len(reader)
     starts = range(0, total, BATCH * ranks)  # of every turn
     mine = [np.arange(total)[start + rank * BATCH :][:BATCH] for start in starts]
     plan = [loader.Plan(step, 0, samples, samples) for step, samples in enumerate(mine)]
     net.eval()
-    for batch in loader.read_batches(shards, net.frames, net.classes, plan, threads, device):
+    for batch in reader.batches(plan):
         samples, mean = batch.plan.samples, torch.zeros(BATCH, net.classes, device=device)
         frames = batch.frames.to(device, non_blocking=True)  # uint8 B×T×H×W×3
         for x in fixed_views(frames, net.size, net.crop, passes) if len(samples) else ():
@@ -128,12 +126,12 @@ def probabilities(
     net.train()
 
 
-def validate(net, shards: Shards, precision: str, threads: int) -> tuple[float, float]:
+def validate(net, reader: loader.Reader, precision: str) -> tuple[float, float]:
     """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
-    if not len(shards):
+    if not len(reader):
         return float("nan"), float("nan")
-    found = probabilities(net, shards, precision, threads, passes=1)
-    return loss_and_hit1(found, clip_index(shards)["labels"])
+    found = probabilities(net, reader, precision, passes=1)
+    return loss_and_hit1(found, clip_index(reader.clips.shards)["labels"])
 
 
 def loss_and_hit1(

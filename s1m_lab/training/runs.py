@@ -6,11 +6,12 @@
 A run is a folder `runs/<name>/`: `config.json` (its settings, and the facts of its machine),
 `metrics.csv`, `model.safetensors` (the best validation epoch, with all that is needed to use it),
 `checkpoint/` (the last two), `filters/` (the first layer during training), `labels.txt`,
-`predictions/` and `results.json`, with which it is finished.
+`predictions/`, `events/` (for TensorBoard) and `results.json`, with which it is finished.
 """
 
 import difflib
 import hashlib
+import importlib.util
 import json
 import re
 import shutil
@@ -159,6 +160,18 @@ class Log:
         """One row, in the order of the columns; None leaves a cell empty."""
         with open(self.path, "a", encoding="utf-8", newline="\n") as file:
             file.write(",".join("" if v is None else repr(v) for v in values) + "\n")
+
+
+def open_events(run: Run, step: int):
+    """A writer of `events/`, which TensorBoard shows; None where `tensorboard` is not installed.
+
+    A resumed run drops the events past its checkpoint.
+    """
+    if not importlib.util.find_spec("tensorboard"):
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(run.path / "events", purge_step=step + 1, flush_secs=10)
 
 
 def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:

@@ -15,9 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from math import cos, isfinite, log, pi
+from math import ceil, cos, isfinite, log, pi
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -37,7 +38,7 @@ VERSION = 2  # raise it when the same settings give other weights
 ROW = 10  # steps in a row of metrics.csv
 SLOWER = 0.1  # the rate of layers that were trained before, as a share of the new layer's
 COLUMNS = ("step", "epoch", "lr", "loss", "val_loss", "val_hit1")
-TIMED = ("seconds", "clips_per_second", "data_wait")  # differ from one time to the next
+TIMED = ("seconds", "clips_per_second", "data_wait", "mfu")  # differ from one time to the next
 
 
 def train(config: TrainConfig, about: dict | None = None, folder: Path | None = None) -> runs.Run:
@@ -126,9 +127,9 @@ class Trainer:
             if not run.finished:
                 self.print_class_notes()
                 self.set_up(machine)
-                if self.world.rank == 0:
-                    print(self.forecast(), flush=True)
-                self.fit()
+                self.fit_or_explain()
+                if self.events:
+                    self.events.close()
                 self.print_whether_learnt()
                 distributed.barrier()  # the best epoch is on the disk
                 self.score()
@@ -174,30 +175,74 @@ class Trainer:
             config.lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.decay,
+            fused=True,  # one kernel in place of some 80; up to 5 % of a step on two cores
         )
         self.state = self.restore(state, tensors) if state else State()
         if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
             require_space(run.path, 8 * sum(4 * p.numel() for p in self.net.parameters()))
         self.replica = distributed.replicate(self.net, world)
+        self.peak = system.measure_peak(world.device.type, self.precision)  # FLOP/s
+        self.clip_flops = step_flops(self.net)
 
         self.augment = Augment(config.size, self.net.crop, config.seed)
-        self.train_clips = Shards(self.folder / "clips", "train")
-        self.val_clips = Shards(self.folder / "clips", "val")
-        self.samples, self.counts = loader.choose_few(self.train_clips, config.few, config.seed)
+        self.train_clips, self.val_clips = self.reader("train"), self.reader("val")
+        stored = self.train_clips.clips.shards
+        self.samples, self.counts = loader.choose_few(stored, config.few, config.seed)
         self.batch_size = min(config.batch_size, len(self.samples))
         self.epoch_steps = len(self.samples) // self.batch_size
         self.steps = self.epoch_steps * config.epochs
 
-        self.log = runs.Log(run, COLUMNS + TIMED, self.state.step) if world.rank == 0 else None
+        first = world.rank == 0
+        self.log = runs.Log(run, COLUMNS + TIMED, self.state.step) if first else None
+        self.events = runs.open_events(run, self.state.step) if first else None
         self.progress = Progress(f"training {config.model}", self.steps, "steps", self.state.step)
         self.losses: list[torch.Tensor] = []  # of the steps since the last row
         self.last_row = replace(self.state)
+
+    def reader(self, split: str) -> loader.Reader:
+        """What reads the clips of a split for this network."""
+        stored = Shards(self.folder / "clips", split)
+        net, device = self.net, self.world.device
+        return loader.Reader(stored, net.frames, net.classes, self.threads, device)
 
     def print_class_notes(self) -> None:
         """Print which classes cannot be learnt or tested, if any."""
         if self.world.rank == 0:
             for note in catalog.class_notes(prepare.readable(self.folder), "readable video"):
                 print(note, flush=True)
+
+    def fit_or_explain(self) -> None:
+        """Forecast and `fit`; raises ValueError where the memory is not enough for a batch."""
+        try:
+            if self.world.rank == 0:
+                print(self.forecast(), flush=True)
+            return self.fit()
+        except RuntimeError as error:  # of a GPU torch.OutOfMemoryError
+            if not (isinstance(error, torch.OutOfMemoryError) or "alloc" in str(error)):
+                raise
+        count = self.batch_size  # below the try: the error holds the activations of its step
+        while count > 1 and not self.fits(count := count // 2):
+            pass
+        raise ValueError(
+            f"a batch of {self.batch_size} clips does not fit into the memory; {count} do: give "
+            f"batch_size {count}, and another name of the run if it has one"
+        )
+
+    def fits(self, count: int) -> bool:
+        """Whether the memory is enough for a step of so many clips, over all processes."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.world.device.type == "cuda":
+            torch.cuda.empty_cache()
+        try:
+            momenta = [torch.empty_like(p) for p in self.net.parameters()]
+            shape = ceil(count / self.world.ranks), 3, len(self.net.frames), *[self.net.crop] * 2
+            with predict.autocast(self.world.device, self.precision):
+                logits = self.net(torch.zeros(shape, device=self.world.device))
+            logits.float().sum().backward()
+        except RuntimeError:
+            return False
+        del momenta
+        return True
 
     def print_whether_learnt(self) -> None:
         """Print a note where the training loss ends near that of guessing, and validation too."""
@@ -251,15 +296,16 @@ class Trainer:
 
     def read_batches(self) -> Iterator[loader.Batch]:
         """This process's part of every batch from the present step on; counts the time waited."""
-        config, (rank, ranks, device) = self.config, self.world
+        config, (rank, ranks, _) = self.config, self.world
         plan = loader.plan_batches(
             self.counts, self.batch_size, config.seed, config.epochs, self.state.step, rank, ranks
         )
         plan = (each._replace(samples=self.samples[each.samples]) for each in plan)
         self.clock = time.perf_counter()
-        for batch in loader.read_batches(
-            self.train_clips, self.net.frames, self.net.classes, plan, self.threads, device
-        ):
+        if self.steps - self.state.step > self.epoch_steps:  # more than one pass
+            self.train_clips.hold(self.samples, quiet=rank > 0)
+            self.val_clips.hold(np.arange(len(self.val_clips)), quiet=True)
+        for batch in self.train_clips.batches(plan):
             self.state.waited += time.perf_counter() - self.clock
             yield batch
 
@@ -291,8 +337,16 @@ class Trainer:
             seconds = state.seconds - last.seconds
             speed = (state.clips - last.clips) / seconds
             wait = (state.waited - last.waited) / seconds
-            self.log.add(state.step, epoch, lr, *losses, state.seconds, speed, wait)
+            row = epoch, lr, *losses, state.seconds, speed, wait, self.mfu(speed)
+            self.log.add(state.step, *row)
+            for name, value in zip((COLUMNS + TIMED)[1:], row, strict=True):
+                if self.events and value is not None:
+                    self.events.add_scalar(name, value, state.step)
         self.losses, self.last_row = [], replace(state)
+
+    def mfu(self, clips_per_second: float) -> float:
+        """Model FLOPs utilisation: the share of the machine's measured peak (Chowdhery, 2022)."""
+        return clips_per_second * self.clip_flops / (self.peak * self.world.ranks)
 
     def validate(self, epoch: int) -> tuple[float | None, float | None]:
         """Loss and Hit@1 on the validation clips, and the weights saved if they are the best.
@@ -304,7 +358,7 @@ class Trainer:
         if state.clips - state.judged < len(self.val_clips) and state.step < self.steps:
             return None, None
         state.judged = state.clips
-        loss, hit1 = predict.validate(self.net, self.val_clips, self.precision, self.threads)
+        loss, hit1 = predict.validate(self.net, self.val_clips, self.precision)
         if state.improve(epoch, loss, hit1) and self.world.rank == 0:
             numbers = {"epoch": epoch, "val_hit1": hit1, "val_loss": loss, "step": state.step}
             path = self.run.path / "model.safetensors"
@@ -327,17 +381,19 @@ class Trainer:
     def score(self) -> None:
         """Score the best epoch on the test videos; writes predictions and `results.json`."""
         run, folder, state = self.run, self.folder, self.state
-        shards = Shards(folder / "clips", "test")
+        net = runs.load_network(run).to(self.world.device)
+        reader = self.reader("test")
+        shards = reader.clips.shards
         if shards.fingerprint != self.settings["clips"]:
             raise ValueError(
                 f"the clips of {folder.name} were made anew while {run.name} trained on them; "
                 f"remove {run.path} and train again"
             )
-        net = runs.load_network(run).to(self.world.device)
-        found = predict.probabilities(net, shards, self.precision, self.threads, predict.PASSES)
+        found = predict.probabilities(net, reader, self.precision, predict.PASSES)
         predict.write_predictions(run, "test", predict.clip_index(shards), net.classes, found)
         if self.world.rank == 0:
-            predict.write_results(run, net, folder, state.best_epoch, asdict(state), self.about)
+            more = {"mfu": round(self.mfu(state.clips / state.seconds), 4)} | self.about
+            predict.write_results(run, net, folder, state.best_epoch, asdict(state), more)
 
 
 def resolve(
@@ -435,6 +491,24 @@ def measure_speed(net, batch_size: int, precision: str) -> float:
             break
         count = max(2, int(2 / seconds))
     return 1 / seconds
+
+
+def step_flops(net) -> float:
+    """FLOPs of a training step of one clip: those of convolutions and matrix products alone.
+
+    The gradients cost twice the forward pass; the network's input needs none.
+    """
+    net, flops = deepcopy(net).eval(), []  # batch norm keeps its statistics
+
+    def count(module, inputs, output):
+        forward = 2 * module.weight[0].numel() * output.numel()
+        flops.append(forward * (3 if inputs[0].requires_grad else 2))
+
+    for module in net.modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)):
+            module.register_forward_hook(count)
+    net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop, device=net.scale.device))
+    return sum(flops)
 
 
 def mean_over_processes(losses: list[torch.Tensor]) -> float:

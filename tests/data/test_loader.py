@@ -101,7 +101,10 @@ def test_what_changes_an_augmentation_changes_names_and_fingerprints():
 class TwoLabels:
     """What `Clips` asks of the shards of a split: three clips, the second of two classes."""
 
-    counts, height, width, frames = np.array([3]), 4, 4, 16
+    split, counts, height, width, frames = "train", np.array([3]), 4, 4, 16
+
+    def __len__(self):
+        return self.counts.sum()
 
     def read(self, shard, rows, frames):
         return np.zeros((len(rows), len(frames), 4, 4, 3), np.uint8)
@@ -153,3 +156,37 @@ def test_the_clip_of_a_class_is_a_usual_one():
     for seed in range(5):
         clip = loader.example_clips(Cut(), seed)[0]
         assert (clip[..., 0] == 0).all(), "neither another thing nor cut"
+
+
+def test_clips_are_held_where_they_fit_and_give_the_same_batches(monkeypatch):
+    plan = [
+        loader.Plan(n, 0, np.arange(2), np.array(rows)) for n, rows in enumerate([[5, 1], [8, 5]])
+    ]
+
+    def batches(free):
+        monkeypatch.setattr(loader.system, "free_memory", lambda device: free)
+        reader = loader.Reader(Cut(), [0, 15], 2, threads=1, device=torch.device("cpu"))
+        reader.hold(np.array([1, 5, 8]))
+        return reader, list(reader.batches(plan))
+
+    size = 3 * 2 * 4 * 4 * 3  # bytes of three clips
+    (held, own), (anew, others) = batches(4 * size), batches(4 * size - 1)
+    assert held.samples is not None and anew.samples is None
+    for one, other in zip(own, others, strict=True):
+        assert torch.equal(one.frames, other.frames) and torch.equal(one.targets, other.targets)
+        assert one.frames.float().mean() > 0
+    held.clips.shards.read = None  # it reads nothing more
+    assert torch.equal(next(held.batches(plan)).frames, own[0].frames)
+
+
+def test_the_crops_of_a_gpu_are_those_of_a_cpu():
+    frames = torch.randint(0, 256, (5, 3, 20, 22, 3), dtype=torch.uint8)
+    places = np.array([[0, 0, 0], [4, 6, 1], [1, 2, 1], [4, 0, 0], [3, 3, 1]])
+    x = augment.cut(frames, places, 16)
+    assert torch.equal(augment._gather(frames, places, 16) - 117, x.permute(2, 0, 3, 4, 1))
+    for clip, (top, left, flip), own in zip(frames.numpy(), places, x.numpy(), strict=True):
+        own = own.transpose(1, 2, 3, 0) + 117  # T×S×S×3
+        for i in range(16):
+            for j in range(16):
+                column = left + (15 - j if flip else j)
+                assert (own[:, i, j] == clip[:, top + i, column]).all()

@@ -216,7 +216,7 @@ def test_the_hardest_videos_are_mistakes_one_clip_each():
 def test_without_a_mistake_the_closest_calls():
     saved = some_predictions(5.0)
     table, scores = mistakes.hardest_videos(saved, 6), saved.video_probabilities
-    assert metrics.hit_at_k(scores, saved.labels, 1) == 1
+    assert metrics.hits(scores, saved.labels, 1).mean() == 1
     assert len(table) == 6 and (table["lead"] < 0).all()
     for v, row in zip(saved.clip_video[table["clip"]], table.itertuples(), strict=True):
         mine = np.flatnonzero(saved.clip_video == v)

@@ -27,18 +27,18 @@ def test_hit_at_k_is_the_loop(scored, k):
         # a video of several labels: its best-ranked true label must beat the false ones
         false_ahead = [c for c in ranked[: min(ranked.index(c) for c in own)] if c not in own]
         found += len(false_ahead) < k
-    assert metrics.hit_at_k(probabilities, labels, k) == pytest.approx(found / 300)
+    assert metrics.hits(probabilities, labels, k).mean() == pytest.approx(found / 300)
 
 
 def test_hit_at_1_is_argmax_among_the_true(scored):
     probabilities, labels = scored
     expected = np.mean([p.argmax() in own for p, own in zip(probabilities, labels, strict=True)])
-    assert metrics.hit_at_k(probabilities, labels, 1) == pytest.approx(expected)
+    assert metrics.hits(probabilities, labels, 1).mean() == pytest.approx(expected)
 
 
 def test_a_constant_prediction_hits_nothing():
-    assert metrics.hit_at_k(np.full((4, 5), 0.2), [[0], [1], [2], [3]], 1) == 0
-    assert metrics.hit_at_k(np.full((4, 5), 0.2), [[0], [1], [2], [3]], 5) == 1
+    assert metrics.hits(np.full((4, 5), 0.2), [[0], [1], [2], [3]], 1).mean() == 0
+    assert metrics.hits(np.full((4, 5), 0.2), [[0], [1], [2], [3]], 5).mean() == 1
 
 
 def test_the_largest_class_against_a_plain_loop(scored):

@@ -89,12 +89,13 @@ def test_validation_is_that_of_all_clips_at_once(small_home, monkeypatch):
     net = models.build("single", 16, 0.1, 56)
     monkeypatch.setattr(predict, "BATCH", 7)
     assert len(shards) > 14
-    loss, hit = predict.validate(net, shards, "fp32", 1)
-    found = np.concatenate([*predict.probabilities(net, shards, "fp32", 1, passes=1)])
+    reader = loader.Reader(shards, net.frames, net.classes, 1, torch.device("cpu"))
+    loss, hit = predict.validate(net, reader, "fp32")
+    found = np.concatenate([*predict.probabilities(net, reader, "fp32", passes=1)])
     data = loader.Clips(shards, net.frames, 16, 1)
     targets = data.take(range(len(shards))).targets.numpy()
     assert loss == pytest.approx(-(targets * np.log(found)).sum(axis=1).mean())
-    assert hit == metrics.hit_at_k(found, [np.flatnonzero(row) for row in targets], 1)
+    assert hit == metrics.hits(found, [np.flatnonzero(row) for row in targets], 1).mean()
 
 
 @pytest.mark.parametrize("height,width", [(200, 200), (227, 277), (100, 100)])

@@ -17,7 +17,7 @@ from torchvision.models import get_model, get_model_weights
 from s1m_lab import models
 from s1m_lab.analysis import filters, overlay, results
 from s1m_lab.common import paths
-from s1m_lab.data import datasets
+from s1m_lab.data import datasets, loader
 from s1m_lab.data.shards import Shards
 from s1m_lab.training import (
     distributed,
@@ -139,7 +139,8 @@ def test_a_training_is_one_of_many(small, films, capsys):
     same = {"scale", "mean", "spread"}
     assert moved == set(fresh.state_dict()) - same, "every weight and running statistic"
     shards = Shards(paths.dataset(str(films)) / "clips", "test")
-    found = np.concatenate([*predict.probabilities(net, shards, "fp32", 2, predict.PASSES)])
+    reader = loader.Reader(shards, net.frames, net.classes, 2, torch.device("cpu"))
+    found = np.concatenate([*predict.probabilities(net, reader, "fp32", predict.PASSES)])
     np.testing.assert_allclose(predict.load_predictions(run).clip_probabilities, found, atol=1e-5)
     table = label_videos.predict_videos(run, [films / "left" / "0.mp4"], n=1)
     assert table["status"].tolist() == ["ok"]

@@ -7,17 +7,19 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from s1m_lab import __main__
-from s1m_lab.common import paths
+from s1m_lab import __main__, models
+from s1m_lab.common import paths, system
 from s1m_lab.data import catalog
 from s1m_lab.data.ingest import prepare
 from s1m_lab.training import label_videos, predict, runs, train
@@ -124,6 +126,9 @@ def test_a_run_holds_what_it_says(lab):
         p.argmax() in c for p, c in zip(saved.clip_probabilities, saved.clip_labels, strict=True)
     ]
     assert results["clip_hit1"] == pytest.approx(np.mean(own))
+    peak = system.measure_peak("cpu", results["precision"])
+    share = results["train_clips_per_second"] * train.step_flops(net) / peak
+    assert results["mfu"] == pytest.approx(share, abs=1e-3) and share > 0
     metrics = run.metrics
     best = (
         metrics.dropna(subset="val_hit1")
@@ -137,6 +142,89 @@ def test_a_run_holds_what_it_says(lab):
     assert kept == [f"{step:08d}" for step in last]
     modes = {path.stat().st_mode for path in run.path.rglob("*.*") if path.is_file()}
     assert len(modes) == 1, "who may read one file of a run may read all"
+
+
+def test_the_flops_of_a_step_are_those_that_pytorch_counts():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    for name in ("single", "slow-multires"):
+        net = models.build(name, 4, width=1 / 8, size=66)
+        for tower in net.towers.values():
+            tower.norm1 = tower.norm2 = torch.nn.Identity()  # no part of the model's own FLOPs
+        with FlopCounterMode(display=False) as counter:
+            net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop)).sum().backward()
+        assert train.step_flops(net) == counter.get_total_flops() > 0
+
+
+def test_tensorboard_shows_the_metrics_of_a_resumed_training(lab):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    config = lab(run="events", epochs=8)
+    killed = runs.Run(paths.runs() / "events")
+    process = subprocess.Popen(command(config), stdout=subprocess.DEVNULL)
+    while process.poll() is None and not (killed.path / "checkpoint/00000060").is_dir():
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    metrics = train.train(config).metrics
+    shown = accumulator.EventAccumulator(str(killed.path / "events")).Reload()
+    for name in ("loss", "val_hit1", "mfu"):
+        own = metrics.set_index("step")[name].dropna()
+        events = {event.step: event.value for event in shown.Scalars(name)}
+        assert events == pytest.approx(own.to_dict(), rel=1e-6)
+
+
+def test_without_tensorboard_there_are_no_events(lab, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    run = train.train(lab(run="no-events", epochs=1))
+    assert run.finished and not (run.path / "events").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
+def test_too_large_a_batch_ends_in_a_sentence_with_one_that_fits(lab):
+    """The process may take 150 MB more than it has when the training begins."""
+    code = """
+import re, resource, sys
+from pathlib import Path
+from s1m_lab import __main__
+from s1m_lab.training import train
+set_up = train.Trainer.set_up
+def limited(self, machine):
+    set_up(self, machine)
+    now = int(re.search(r"VmSize:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (now + 150_000_000,) * 2)
+train.Trainer.set_up = limited
+sys.argv = ["s1m_lab", *sys.argv[1:]]
+sys.exit(__main__.main())
+"""
+    options = command(lab(run="large", width=0.25, size=112, batch_size=150, epochs=1))[3:]
+    done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.fullmatch(
+        r"a batch of 1\d\d clips does not fit into the memory; \d+ do: give batch_size \d+, and "
+        r"another name of the run if it has one",
+        done.stderr.strip().splitlines()[-1],
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_a_rank_killed_under_torchrun_ends_in_the_same_bits(lab):
+    """SIGKILL of one of two ranks after a checkpoint; torchrun restarts both."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+
+    def start(name, *options):
+        own = command(lab(run=name, epochs=8))[2:]  # s1m_lab train …
+        process = subprocess.Popen([*launch, *options, "-m", own[0], "--", *own[1:]])
+        return process, runs.Run(paths.runs() / name)
+
+    process, whole = start("undisturbed")
+    assert process.wait(300) == 0
+    process, killed = start("rank-killed", "--max-restarts=1")
+    while process.poll() is None and not (killed.path / "checkpoint/00000060").is_dir():
+        time.sleep(0.01)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(children[np.random.default_rng().integers(2)]), signal.SIGKILL)
+    assert process.wait(300) == 0
+    assert bits(killed) == bits(whole)
 
 
 def test_a_finished_run_is_found_and_other_settings_stop(lab):
