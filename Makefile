@@ -11,7 +11,7 @@ NOTEBOOK ?= 03_train
 MODEL ?= slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all notebooks lint report reports exhibits lab bench doctor clean
+.PHONY: help setup demo test test-all notebooks lint report reports exhibits lab bench bench-gpu doctor clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -71,8 +71,11 @@ lint: $(INSTALLED_DEV)  ## ruff, types, the import order of the folders; noteboo
 lab: $(INSTALLED)  ## JupyterLab on the notebooks
 	"$(RUN)" -m jupyterlab notebooks
 
-bench: $(INSTALLED)  ## every benchmark, printed
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; "$(RUN)" "$$file"; done
+bench: $(INSTALLED_DEV)  ## the lab against named rivals, one table; 15 minutes on two cores (the longer: benchmarks/bench.py)
+	"$(RUN)" benchmarks/bench.py --write .
+
+bench-gpu:  ## the same on a GPU, 8 minutes; takes the packages that PYTHON has, and SHARDS=folder
+	"$(PYTHON)" benchmarks/bench.py --plan gpu --minutes 7 $(if $(SHARDS),--shards "$(SHARDS)") --write .
 
 doctor: $(INSTALLED)  ## versions, devices, decoder: what is broken and what mends it
 	"$(RUN)" -m s1m_lab

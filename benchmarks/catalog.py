@@ -1,38 +1,29 @@
-"""What does the metadata of Sports-1M cost? Our reading of it against `pandas.read_json` alone.
+"""Metadata in the format of Sports-1M, and what reading it costs.
 
-    python benchmarks/catalog.py                            # 1,133,158 rows, as in the real set
-    python benchmarks/catalog.py --rows 20000 --keep DIR    # make a small one and keep its files
+    python benchmarks/catalog.py FOLDER                     # 1,133,158 rows, as in the real set
+    python benchmarks/catalog.py FOLDER --rows 20000
 
-The files have the format of the real ones. Where S1M_REAL_DATA names the real lists, ids and labels
-of test videos are real; all other ids, and every title, duration and size, are invented: durations
-follow the published quantiles (80/85/90/95 %: 338/416/526/643 s, mean 336 s), titles a few
-templates. A known number of rows is broken, in every way that the reader must notice. Each reading
-runs in a fresh process; its time leaves imports out, its peak memory counts them. Medians of the
-rounds are printed, in which the readings take turns. Other work on the machine slows down what
-uses two cores more than what uses one: `cpu s` and the load tell.
+Where S1M_REAL_DATA names the real lists, ids and labels of test videos are real; all other ids, and
+every title, duration and size, are invented: durations follow the published quantiles (80/85/90/95
+%: 338/416/526/643 s, mean 336 s), titles a few templates. A known number of rows is broken, in
+every way that the reader must notice. `benchmarks/bench.py` times with `measure`: each reading runs
+in a fresh process; its time leaves imports out, its peak memory counts them.
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import subprocess
 import sys
-import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from importlib.metadata import version
-from multiprocessing import get_context
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from s1m_lab.common import system
 from s1m_lab.common.files import atomic
 from s1m_lab.data.catalog import read_labels
-from s1m_lab.training import runs
 
 ROOT = Path(__file__).resolve().parent.parent
 ROWS = 1_133_158
@@ -164,37 +155,40 @@ def make(folder: Path, rows: int = ROWS, real: Path | None = None, seed: int = 0
 
 
 PROGRAM = """
-import json, resource, sys, time
+import json, sys, time
 from pathlib import Path
 import duckdb, pandas
-from s1m_lab.data.catalog import save_catalog
+from s1m_lab.data.catalog import load_catalog, save_catalog
 from s1m_lab.data.sports1m import read_sports1m
 
+def most():  # bytes that this process has held
+    return 1024 * int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+
 folder, files = Path(sys.argv[1]), sorted(Path(sys.argv[1]).glob("sports1m_*.json"))
-start, own = time.perf_counter(), time.process_time()
+before, start = most(), time.perf_counter()
 {work}
-about = {{"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - own}}
-about["peak_gb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-about = {{name: round(value, 3) for name, value in about.items()}} | {{"rows": rows}}
-print(json.dumps(about | {{"broken": df.attrs.get("broken", {{}})}}))
+about = {{"seconds": time.perf_counter() - start, "rows": rows}}
+about |= {{"peak_gb": most() / 1e9, "grown_mb": (most() - before) / 1e6}}
+print(json.dumps(about | {{"broken": df.attrs.get("broken", {{}}) if ours else {{}}}}))
 """
-FIGURES = ("seconds", "cpu_seconds", "peak_gb")
-READ = "df = read_sports1m(folder); save_catalog(df, folder / 'catalog'); rows = len(df)"
+RIVAL, OURS = "pandas.read_json", "read, split and save the JSON"
+AGAIN, BOUND = "load what was saved", "DuckDB parsing alone"
 WORKS = {
-    "pandas.read_json alone": "df = pandas.DataFrame()\n"
-    "rows = sum(len(pandas.read_json(file)) for file in files)",
-    "read, split, save": READ,
-    "load": "from s1m_lab.data.catalog import load_catalog\n"
-    "df = load_catalog(folder / 'catalog'); rows = len(df)",
+    RIVAL: "rows, ours = sum(len(pandas.read_json(file)) for file in files), False",
+    OURS: "df = read_sports1m(folder); save_catalog(df, folder / 'catalog')\n"
+    "ours, rows = True, len(df)",
+    AGAIN: "df = load_catalog(folder / 'catalog'); ours, rows = False, len(df)",
+    BOUND: "ours = False\n"
+    "rows = sum(len(duckdb.read_json(str(file)).to_arrow_table()) for file in files)",
 }
 
 
-def measure(folder: Path, rounds: int) -> dict[str, list[dict]]:
-    """What every work took, round by round, each time in a fresh process."""
-    found = {name: [] for name in WORKS}
+def measure(folder: Path, rounds: int, names: Sequence[str] = tuple(WORKS)) -> dict:
+    """What every work took, round by round, each time in a fresh process. Needs Linux."""
+    found: dict[str, list[dict]] = {name: [] for name in names}
     for _ in range(rounds):
-        for name, work in WORKS.items():
-            command = [sys.executable, "-c", PROGRAM.format(work=work), str(folder)]
+        for name in names:
+            command = [sys.executable, "-c", PROGRAM.format(work=WORKS[name]), str(folder)]
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
             found[name].append(json.loads(done.stdout))
     return found
@@ -202,47 +196,12 @@ def measure(folder: Path, rounds: int) -> dict[str, list[dict]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="where to make the files")
     parser.add_argument("--rows", type=int, default=ROWS)
-    parser.add_argument("--rounds", type=int, default=3, help="0: make the files, measure nothing")
-    parser.add_argument("--keep", default="", help="make the files in this folder and leave them")
-    parser.add_argument("--json", default="", help="also write the figures here")
     args = parser.parse_args()
     real = os.environ.get("S1M_REAL_DATA")
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(args.keep or temporary).resolve()
-        # in a process of its own: peak memory is handed on to whom a process starts
-        with ProcessPoolExecutor(1, get_context("spawn")) as other:
-            about = other.submit(make, folder, args.rows, Path(real) if real else None).result()
-        print(json.dumps(about, indent=1))
-        found = measure(folder, args.rounds)
-    if not args.rounds:
-        return
-    wrong = {str(one["broken"]) for one in found["read, split, save"]} - {str(about["broken"])}
-    assert not wrong, f"broken rows were counted as {wrong}"
-    middle = {
-        name: {key: float(np.median([one[key] for one in rows])) for key in FIGURES}
-        for name, rows in found.items()
-    }
-    print(f"{'':24}{'s':>8}{'cpu s':>8}{'peak GB':>9}{'times faster':>14}")
-    for name, row in middle.items():
-        row["times_faster"] = middle["pandas.read_json alone"]["seconds"] / row["seconds"]
-        print(
-            f"{name:24}{row['seconds']:>8.2f}{row['cpu_seconds']:>8.2f}{row['peak_gb']:>9.2f}"
-            f"{row['times_faster']:>14.1f}"
-        )
-    if args.json:
-        packages = ("duckdb", "numpy", "pandas", "pyarrow")
-        figures = {
-            "date": datetime.date.today().isoformat(),
-            "machine": f"{platform.machine()}, {system.cores()} cores, {platform.system()}",
-            "commit": runs.commit(),
-            "versions": {"python": platform.python_version()} | {n: version(n) for n in packages},
-            "made": about,
-            "load": [round(load, 1) for load in os.getloadavg()],
-            "medians": middle,
-            "rounds": found,
-        }
-        Path(args.json).write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    about = make(args.folder.resolve(), args.rows, Path(real) if real else None)
+    print(json.dumps(about, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,46 +1,35 @@
-"""What ingest costs beside bare decoding, what reading clips back gains, and whether memory grows.
+"""Films like YouTube's, ways to get clips from them, and whether memory grows with their number.
 
-    python benchmarks/ingest.py                    # makes its own films; about ten minutes
+    python benchmarks/ingest.py                    # memory over 2,000 small files; some minutes
     python benchmarks/ingest.py --videos my_videos --json out.json
 
-The films are like YouTube's: 640×360 H.264 at 30 frames a second, a key frame every 5 s, 2 to 5
-minutes long (`--films`, `--minutes`). In every round, of one core, one after the other:
-
-- *bare*: the frames that ingest stores are decoded by decord and nothing is done with them;
-- *ingest*: `ingest.prepare` of the same files in this process, with probing, resizing and JPEG;
-- *sample*: random clips from those files (open, seek, decode, resize), as loaders on the fly do;
-- *read*: random clips from the shards; both whole, 16 frames, and as networks read them, 10 frames.
-
-Ratios are paired within a round. Memory is this process's resident set while 2,000 small files
-(`--files`) are ingested, a hundred at a time.
+The films are 640×360 H.264 at 30 frames a second, with a key frame every 5 s. `bench.py` times with
+them: `bare` decodes what ingest stores and keeps nothing, `prepared` ingests, `ON_THE_FLY` opens a
+film for every clip. Memory is this process's resident set while small files (`--files`) are
+ingested, a hundred at a time. Packages that a machine for training may lack are imported late.
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
-import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import decord
 import numpy as np
-from PIL import Image
 
 from s1m_lab.common import system
-from s1m_lab.data import catalog, shards
-from s1m_lab.data.ingest import prepare, worker
-from s1m_lab.data.locate import Source
-from s1m_lab.video import reader as video_reader
-from s1m_lab.video import writer
+from s1m_lab.training import runs
 
-CLIPS = 8  # a video, as for training
+SIDE = 200  # of stored frames
 GRAIN = 4  # standard deviation, of 255
 
 
@@ -50,6 +39,8 @@ def film(path: Path, seconds: float, seed: int) -> None:
     The grain is chosen so that a second takes what a second of Sports-1M's films takes as stored,
     about 85 kB (40 class totals, d3vyatk4ru/sports-1m): the cost of decoding follows the bits.
     """
+    from PIL import Image
+
     rng = np.random.default_rng(seed)
     grain = (rng.normal(size=(7, 360, 640, 1)) * GRAIN).astype(np.int16)
     size, frames = 34, round(seconds * 30)
@@ -73,52 +64,111 @@ def film(path: Path, seconds: float, seed: int) -> None:
                 image[y : y + size, x : x + size] = look[: 360 - y, : 640 - x]
             yield (image + grain[k % 7]).clip(0, 255).astype(np.uint8)
 
+    from s1m_lab.video import writer
+
     writer.encode(path, images(), fps=30, crf=23, gop=150)
 
 
-def frames_of(path: Path, starts: list[float]) -> list[list[int]]:
-    return [[round(start * 30) + k for k in range(16)] for start in starts]
+def looped(source: Path, out: Path, seconds: float, sound: bool = False) -> Path:
+    """The pictures of `source` over and over for so many seconds, with noise as their `sound`."""
+    import av
+
+    rng = np.random.default_rng(0)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(source)) as film, av.open(str(out), "w") as made:
+        stream = made.add_stream_from_template(film.streams.video[0])
+        voice = made.add_stream("aac", rate=48_000, layout="mono") if sound else None
+        packets = [packet for packet in film.demux(video=0) if packet.size]
+        about = [(p.pts, p.dts, p.time_base) for p in packets]
+        length = len(packets) / 30
+        for turn in range(max(1, round(seconds / length))):
+            for packet, (pts, dts, base) in zip(packets, about, strict=True):
+                shift = round(turn * length / base)
+                packet.pts, packet.dts, packet.time_base = pts + shift, dts + shift, base
+                packet.stream = stream
+                made.mux(packet)
+            wave = rng.normal(size=(1, round(length * 48_000))).astype(np.float32) / 20
+            for first in range(0, wave.shape[1] if voice else 0, 1024):
+                part = av.AudioFrame.from_ndarray(wave[:, first : first + 1024], "fltp", "mono")
+                part.sample_rate, part.pts = 48_000, turn * wave.shape[1] + first
+                made.mux(voice.encode(part))
+        if voice:
+            made.mux(voice.encode(None))
+    return out
 
 
-def bare(films: list[tuple[Path, list[float]]]) -> float:
+def segments_of(films: Sequence[Path], clips: int) -> list[tuple[Path, list[int]]]:
+    """Each film with the first frame of every clip, spread over it as ingest spreads them."""
+    from s1m_lab.video import reader
+
+    found = []
+    for path in films:
+        starts = reader.starts(reader.probe(path).duration, clips, f"0\n{path.stem}")
+        found.append((path, [round(start * 30) for start in starts]))
+    return found
+
+
+def bare(films: list[tuple[Path, list[int]]]) -> float:
+    """Seconds of decoding 16 frames from each first frame, by decord, on one thread."""
+    import decord
+
     start = time.perf_counter()
-    for path, starts in films:
+    for path, firsts in films:
         reader = decord.VideoReader(str(path), num_threads=1)
-        for wanted in frames_of(path, starts):
-            reader.get_batch(wanted).asnumpy()
+        for first in firsts:
+            reader.get_batch(range(first, first + 16)).asnumpy()
     return time.perf_counter() - start
 
 
-def prepared(source: Path, home: Path) -> float:
+def prepared(source: Path, home: Path, clips: int, workers: int = 1) -> float:
+    """Seconds of ingesting a folder of films into the dataset of a new home."""
+    from s1m_lab.data.ingest import prepare
+
     shutil.rmtree(home, ignore_errors=True)
+    before = os.environ.get("S1M_HOME")
     os.environ["S1M_HOME"] = str(home)
     start = time.perf_counter()
-    prepare.prepare(source, clips=CLIPS, size=200, workers=1)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            prepare.prepare(source, clips=clips, size=SIDE, workers=workers)
+    finally:
+        os.environ.pop("S1M_HOME")
+        os.environ |= {"S1M_HOME": before} if before else {}
     return time.perf_counter() - start
 
 
-def sampled(films: list[tuple[Path, list[float]]], n: int, frames: int, seed: int) -> float:
-    """Seconds a clip, each from a file opened for it alone."""
-    rng = np.random.default_rng(seed)
-    start = time.perf_counter()
-    for _ in range(n):
-        path, starts = films[rng.integers(len(films))]
-        reader = decord.VideoReader(str(path), num_threads=1)
-        (wanted,) = frames_of(path, [rng.uniform(0, starts[-1])])
-        [video_reader.fit(frame, 200, 200) for frame in reader.get_batch(wanted[:frames]).asnumpy()]
-    return (time.perf_counter() - start) / n
+def _decord(path: Path, first: int, frames: Sequence[int]) -> np.ndarray:
+    import decord
+
+    reader = decord.VideoReader(str(path), num_threads=1)
+    return _small(reader.get_batch([first + t for t in frames]).asnumpy())
 
 
-def read_back(folder: Path, n: int, frames: int, seed: int) -> float:
-    """Seconds a clip."""
-    reader = shards.Shards(folder / "clips", "train")
-    rng = np.random.default_rng(seed)
-    places = [(s, rng.integers(reader.counts[s])) for s in rng.integers(len(reader.counts), size=n)]
-    reader.read(0, [0], [0])
-    start = time.perf_counter()
-    for shard, row in places:
-        reader.read(shard, [row], range(frames))
-    return (time.perf_counter() - start) / n
+def _av(path: Path, first: int, frames: Sequence[int]) -> np.ndarray:
+    import av
+
+    images = []
+    with av.open(str(path)) as film:
+        stream = film.streams.video[0]
+        stream.thread_count = 1
+        film.seek(round(first / 30 / stream.time_base) + stream.start_time, stream=stream)
+        for frame in film.decode(stream):
+            number = round(float((frame.pts - stream.start_time) * stream.time_base) * 30)
+            if number - first in frames:
+                images.append(frame.to_ndarray(format="rgb24", threads=1))
+            if number >= first + frames[-1]:
+                return _small(images)
+    raise EOFError(f"{path} ends before frame {first + frames[-1]}")
+
+
+def _small(images: Sequence[np.ndarray]) -> np.ndarray:
+    from s1m_lab.video import reader
+
+    return np.stack([reader.fit(image, SIDE, SIDE) for image in images])
+
+
+# A clip (uint8 T×200×200×3) from a film opened for it alone: of path, first frame, frames.
+ON_THE_FLY = {"decord": _decord, "PyAV": _av}
 
 
 def resident() -> float:
@@ -129,6 +179,9 @@ def resident() -> float:
 
 def memory(files: list[Path], folder: Path, total: int) -> list[float]:
     """MB after each tenth of `total` files, repeated as often as needed, in one worker's loop."""
+    from s1m_lab.data.ingest import prepare, worker
+    from s1m_lab.data.locate import Source
+
     found = []
     jobs, size = [], max(1, total // 20)
     settings = {**prepare.DEFAULTS, "data_seed": 0, "version": prepare.VERSION, "height": 112}
@@ -152,66 +205,29 @@ def memory(files: list[Path], folder: Path, total: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--films", type=int, default=6)
-    parser.add_argument("--minutes", type=float, nargs=2, default=(2.0, 5.0))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--videos", help="a folder of small real videos for the memory")
+    parser.add_argument("--videos", help="a folder of small real videos")
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--json")
     asked = parser.parse_args()
-    system.keep_freed_memory()  # as trainings do
+    from s1m_lab.video import reader
+
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        lengths = np.linspace(*asked.minutes, asked.films) * 60
-        for k, seconds in enumerate(lengths):
-            film(root / "films" / "train" / "abc"[k % 3] / f"{k}.mp4", float(seconds), seed=k)
-        film(root / "films" / "test" / "a" / "t.mp4", 20.0, seed=99)
-        print(f"{asked.films} films of {asked.minutes[0]:g} to {asked.minutes[1]:g} minutes made")
-        rounds = []
-        for number in range(asked.rounds):
-            took = {"ingest": prepared(root / "films", root / "home")}
-            folder = next((root / "home" / "data").iterdir())
-            df = catalog.load_catalog(folder)
-            films = []
-            for path, id in zip(df["path"], df["id"], strict=True):
-                info = video_reader.probe(path)
-                films.append((Path(path), video_reader.starts(info.duration, CLIPS, f"0\n{id}")))
-            took["bare"] = bare(films)
-            for frames in (16, 10):
-                took[f"sample{frames}"] = sampled(films, 40, frames, number)
-                took[f"read{frames}"] = read_back(folder, 400, frames, number)
-            ratios = {
-                "ingest_to_bare": took["ingest"] / took["bare"],
-                "sample_to_read16": took["sample16"] / took["read16"],
-                "sample_to_read10": took["sample10"] / took["read10"],
-            }
-            rounds.append({k: round(v, 5) for k, v in (took | ratios).items()})
-            print(", ".join(f"{key} {value:.4g}" for key, value in rounds[-1].items()), flush=True)
-        files = sorted(path for path in (root / "films").rglob("t.mp4"))
         if asked.videos:
             files = sorted(
                 p for p in Path(asked.videos).rglob("*")
-                if p.suffix.lower() in video_reader.SUFFIXES and p.stat().st_size < 1_000_000
+                if p.suffix.lower() in reader.SUFFIXES and p.stat().st_size < 1_000_000
             )  # fmt: skip
+        else:
+            files = [root / "film.mp4"]
+            film(files[0], 20.0, seed=99)
         grown = memory(files, root / "memory", asked.files)
-        print(f"resident MB while {asked.files:,} files are read: {grown}")
-    median = {key: float(np.median([r[key] for r in rounds])) for key in rounds[0]}
-    print(
-        f"ingest is {median['ingest_to_bare']:.2f} times bare decoding; 10 frames of a clip "
-        f"are read back {median['sample_to_read10']:.0f} times faster than sampled, all 16 "
-        f"{median['sample_to_read16']:.0f} times"
-    )
+    print(f"resident MB while {asked.files:,} files are read: {grown}")
     if asked.json:
-        git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
         about = {
-            "command": " ".join(
-                ["python benchmarks/ingest.py", *map(os.path.basename, sys.argv[1:])]
-            ),
-            "date": str(date.today()),
-            "machine": f"{platform.machine()}, {system.cores()} cores, {platform.system()}",
-            "commit": subprocess.run(git, capture_output=True, text=True).stdout.strip(),
-            "rounds": rounds,
-            "median": median,
+            "date": date.today().isoformat(),
+            "machine": system.machine(),
+            "commit": runs.commit(),
             "resident_mb": grown,
         }
         Path(asked.json).write_text(json.dumps(about, indent=1) + "\n")

@@ -26,10 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import av
-import numpy as np
 from ingest import film as pictures
-from ingest import resident
+from ingest import looped, resident
 
 from s1m_lab import models
 from s1m_lab.common import system
@@ -49,30 +47,6 @@ def watcher(model: str, seed: int) -> runs.Run:
     net = models.build(model, len(labels), 0.25, 112)
     runs.save_network(run.path / "model.safetensors", net, labels, {})
     return run
-
-
-def looped(source: Path, out: Path, seconds: float) -> Path:
-    """The pictures of `source` over and over for so many seconds, and noise as their sound."""
-    rng = np.random.default_rng(0)
-    with av.open(str(source)) as film, av.open(str(out), "w") as made:
-        stream = made.add_stream_from_template(film.streams.video[0])
-        sound = made.add_stream("aac", rate=48_000, layout="mono")
-        packets = [packet for packet in film.demux(video=0) if packet.size]
-        about = [(p.pts, p.dts, p.time_base) for p in packets]
-        length = len(packets) / 30
-        for turn in range(max(1, round(seconds / length))):
-            for packet, (pts, dts, base) in zip(packets, about, strict=True):
-                shift = round(turn * length / base)
-                packet.pts, packet.dts, packet.time_base = pts + shift, dts + shift, base
-                packet.stream = stream
-                made.mux(packet)
-            wave = rng.normal(size=(1, round(length * 48_000))).astype(np.float32) / 20
-            for first in range(0, wave.shape[1], 1024):
-                part = av.AudioFrame.from_ndarray(wave[:, first : first + 1024], "fltp", "mono")
-                part.sample_rate, part.pts = 48_000, turn * wave.shape[1] + first
-                made.mux(sound.encode(part))
-        made.mux(sound.encode(None))
-    return out
 
 
 def drawn(chosen: list[runs.Run], path: Path) -> tuple[float, float]:
@@ -132,7 +106,7 @@ def main() -> None:
         os.environ["S1M_HOME"] = str(folder / "home")
         known = {model: watcher(model, seed) for seed, model in enumerate(("slow", "single"))}
         pictures(folder / "pictures.mp4", asked.seconds, seed=0)
-        path = looped(folder / "pictures.mp4", folder / "film.mp4", asked.seconds)
+        path = looped(folder / "pictures.mp4", folder / "film.mp4", asked.seconds, sound=True)
         about["film_bytes_per_second"] = round(path.stat().st_size / asked.seconds)
         rounds = []
         for _ in range(asked.rounds):
@@ -143,7 +117,7 @@ def main() -> None:
             rounds.append(speeds)
             print(f"times real time: {speeds}", flush=True)
         median = {kind: statistics.median(r[kind] for r in rounds) for kind in SEEN}
-        long = looped(folder / "pictures.mp4", folder / "long.mp4", 60 * asked.minutes)
+        long = looped(folder / "pictures.mp4", folder / "long.mp4", 60 * asked.minutes, sound=True)
         third, end, took, seconds = memory(list(known.values()), long)
     print(f"median: {median}")
     print(f"{seconds / 60:.1f} minutes in {took / 60:.1f}: {third:.0f} MB after a third, {end:.0f}")
