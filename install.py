@@ -1,7 +1,8 @@
 """Install the lab into the environment of this Python: python install.py, or python install.py dev
 
-Words after it name extras of pyproject.toml: dev (all), s3, youtube. uv installs, much faster than
-pip. Where uv is not available or fails, pip installs the same versions from constraints.txt.
+Words after it name extras of pyproject.toml: dev (all), s3, tensorboard, youtube. uv installs, much
+faster than pip. Where uv is not available or fails, pip installs the same versions from
+constraints.txt.
 """
 
 import os

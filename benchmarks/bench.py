@@ -775,7 +775,7 @@ def measure(
             try:
                 for found in part.measure(lab):
                     (skipped if isinstance(found, Skip) else rows).append(found)
-            except (torch.OutOfMemoryError, FileNotFoundError, RuntimeError) as error:
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
                 skipped.append(Skip(part.name, f"{type(error).__name__}: {one_line(error)}"))
             planned, took = planned + part.seconds, took + time.perf_counter() - start
             print(f"{part.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)

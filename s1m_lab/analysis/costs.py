@@ -396,22 +396,28 @@ class Speeds(NamedTuple):
 
 
 def measure(gpus: int) -> Speeds:
-    """The speeds of one core of this machine; with `gpus`, of one H200 in training (`STEPS`).
+    """The speeds of one core of this machine; with `gpus`, in training those of its GPU.
 
-    On cores `single` and `slow` are measured at the paper's size. The other networks follow from
-    their multiplications, with the range of these two.
+    Where it has no GPU, they are those of one H200 (`STEPS`). `single` and `slow` are measured at
+    the paper's size. The other networks follow from their multiplications, with the range of these
+    two.
     """
-    clips = ON_GPU
-    if not gpus:
-        from s1m_lab import models
-        from s1m_lab.training.train import measure_speed
+    import torch
 
-        precision, two = "bf16" if system.has_bf16() else "fp32", ("single", "slow")
-        found = {name: measure_speed(models.build(name), 8, precision) for name in two}
+    from s1m_lab import models
+    from s1m_lab.training.train import measure_speed
+
+    clips, device, batch, parts = ON_GPU, "cuda", 256, 1
+    if not gpus:
+        device, batch, parts = "cpu", 8, system.cores()
+    if not gpus or torch.cuda.is_available():
+        precision, two = "bf16" if system.has_bf16(device) else "fp32", ("single", "slow")
+        nets = {name: models.build(name).to(device) for name in two}
+        found = {name: measure_speed(net, batch, precision) for name, net in nets.items()}
         flops = sorted(speed * STEPS[name][1] for name, speed in found.items())
-        rates = np.array([flops[0], sum(flops) / 2, flops[1]]) / system.cores()
+        rates = np.array([flops[0], sum(flops) / 2, flops[1]]) / parts
         clips = {name: rates / flop for name, (_, flop) in STEPS.items()}
-        clips |= {name: np.full(3, speed / system.cores()) for name, speed in found.items()}
+        clips |= {name: np.full(3, speed / parts) for name, speed in found.items()}
     return Speeds(clips, measure_reading(), calibrate())
 
 
@@ -510,7 +516,7 @@ def grow(machine: Machine, speeds: Speeds, gpus: Sequence[int], videos: float = 
     The column `computing` is training without any time for reading.
     """
     rows = {}
-    speeds = speeds._replace(clips=ON_GPU)
+    speeds = speeds if machine.gpus else speeds._replace(clips=ON_GPU)
     endless = speeds._replace(frame=speeds.frame * 1e-9)
     for n in gpus:
         there = machine._replace(gpus=n)
