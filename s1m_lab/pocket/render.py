@@ -12,15 +12,14 @@ A module describes the dataset:
   size counts), `DEFAULT` (size), `ABOUT` and `DETAILS` (of its `dataset.json`).
 """
 
-import os
 import shutil
-import subprocess
-import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from s1m_lab.common import paths, system
+from s1m_lab.common import paths, processes, system
 from s1m_lab.common.files import exclusive, fingerprint, require_space, write_json
 from s1m_lab.common.progress import Progress
 from s1m_lab.video import writer
@@ -52,7 +51,7 @@ def make(
         require_space(folder, sum(len(scene.files) for scene in todo) * dataset.BYTES)
         if todo:
             workers = min(workers or system.cores(), system.cores())
-            render(dataset, files, size, data_seed, todo, workers)
+            render(dataset, files, data_seed, todo, workers)
         dataset.write_lists(folder, size, data_seed)
         about = {"about": dataset.ABOUT, dataset.SIZE: size, "data_seed": data_seed}
         about |= {"fingerprint": mark} | dataset.DETAILS
@@ -75,56 +74,18 @@ def clear(files: Path, mark: str) -> None:
         seal.write_text(mark)
 
 
-def render(
-    dataset: ModuleType, files: Path, size: int, data_seed: int, scenes: list, workers: int
-) -> None:
-    """Film `scenes`, the missing ones of the plan, in `workers` processes.
-
-    Processes are started by command line: `multiprocessing` would import the caller's script again,
-    or fork a notebook with its threads. All of them print into one pipe.
-    """
-    code = "import sys; from s1m_lab.pocket import render; render.work(*sys.argv[1:])"
-    around = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
-    library = str(paths.REPOSITORY)
-    around["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, [*sys.path, library]))
-    workers = min(workers, len(scenes))
+def render(dataset: ModuleType, files: Path, data_seed: int, scenes: list, workers: int) -> None:
+    """Film `scenes`, the missing ones of the plan, in up to `workers` processes."""
     progress = Progress("rendering", sum(len(scene.files) for scene in scenes), "videos")
-    output, pipe = os.pipe()
-    processes = []
-    for worker in range(workers):
-        arguments = (dataset.__name__, files, size, data_seed, worker, workers)
-        command = [sys.executable, "-P", "-c", code, *map(str, arguments)]
-        processes.append(subprocess.Popen(command, env=around, stdout=pipe, stderr=pipe))
-    os.close(pipe)
-    problem: list[str] = []
-    try:
-        with open(output, encoding="utf-8") as lines:
-            for line in lines:
-                if line.startswith("filmed "):
-                    progress.update(int(line.split()[1]))
-                else:
-                    problem.append(line)
-        failed = any([process.wait() for process in processes])
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    if failed:
-        text = "".join(problem[-20:]) or "it was killed"
-        raise RuntimeError(f"a rendering process failed; run it again to resume:\n{text}")
+    film = partial(film_scene, dataset.__name__, files, data_seed)
+    for videos in processes.run(film, scenes, min(workers, len(scenes))):
+        progress.update(videos)
 
 
-def work(dataset: str, files: str, size: str, data_seed: str, worker: str, workers: str) -> None:
-    """One rendering process: film scenes `worker`, `worker + workers`, … if a file is missing.
-
-    The plan is divided, not the list of what is missing, which shrinks while we work.
-    """
-    module, folder, seed = import_module(dataset), Path(files), int(data_seed)
-    for scene in module.plan(int(size), seed)[int(worker) :: int(workers)]:
-        if not missing(folder, [scene]):
-            continue
-        for name, (_, frames) in zip(scene.files, module.film(scene, seed), strict=True):
-            if not (folder / name).exists():  # only its twin may be missing
-                writer.encode(folder / name, frames, **module.coding(scene.kind))
-        # one write: the lines of several processes would mix, where Python does not buffer
-        os.write(sys.stdout.fileno(), f"filmed {len(scene.files)}\n".encode())
+def film_scene(dataset: str, files: Path, data_seed: int, scene: Any) -> int:
+    """Write the missing videos of a scene of a dataset's module; returns how many videos it has."""
+    module = import_module(dataset)
+    for name, (_, frames) in zip(scene.files, module.film(scene, data_seed), strict=True):
+        if not (files / name).exists():  # only its twin may be missing
+            writer.encode(files / name, frames, **module.coding(scene.kind))
+    return len(scene.files)

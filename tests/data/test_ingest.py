@@ -331,30 +331,26 @@ def test_clips_outlive_their_videos(source, home, capsys):
     assert prepare.prepare(source, workers=1) == folder
 
 
-@pytest.mark.parametrize("little", [prepare.LITTLE, 0])  # without Dask, and with it
-def test_workers_do_not_change_the_bytes(source, home, monkeypatch, capfd, little):
-    monkeypatch.setattr(prepare, "LITTLE", little)
+def test_workers_do_not_change_the_bytes(source, home, monkeypatch, capfd):
     one = digests(prepare.prepare(source, workers=1, **SMALL))
     monkeypatch.setenv("S1M_HOME", str(home / "two"))
     monkeypatch.setattr(prepare.system, "cores", lambda: 2)
     two = digests(prepare.prepare(source, workers=2, **SMALL))
     assert one == two
-    said = capfd.readouterr()
-    assert said.err == "" and ("Dask" in said.out) == (little == 0)
+    assert capfd.readouterr().err == ""
 
 
 KILLED = """
 from s1m_lab.data.ingest import prepare
-prepare.LITTLE = {little}
 print("started", flush=True)
 print(prepare.prepare({source!r}, workers={workers}, **{settings}))
 """
 
 
-def run(source: Path, home: Path, workers: int = 1, little=0, cwd=None, **env) -> subprocess.Popen:
+def run(source: Path, home: Path, workers: int = 1, cwd=None, **env) -> subprocess.Popen:
     """`prepare` in a process of its own, as a script without a `__main__` guard."""
     script = home / "script.py"
-    told = {"workers": workers, "little": little, "settings": SMALL}
+    told = {"workers": workers, "settings": SMALL}
     script.write_text(KILLED.format(source=str(source), **told))
     env = {**os.environ, "S1M_HOME": str(home), "PYTHONPATH": str(REPOSITORY), **env}
     pipe = subprocess.PIPE
@@ -442,13 +438,12 @@ v.probe = deadly
 """
 
 
-@pytest.mark.parametrize("little", [prepare.LITTLE, 0])  # without Dask, and with it
-def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tmp_path, little):
+def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tmp_path):
     """Spawned workers; one video kills the process that reads it, twice."""
     (source / "run" / "killer.mp4").write_bytes((source / "run" / "0.mp4").read_bytes())
     (tmp_path / "sitecustomize.py").write_text(DEADLY)
     path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
-    process = run(source, home, workers=2, little=little, PYTHONPATH=path)
+    process = run(source, home, workers=2, PYTHONPATH=path)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert out.count("started") == 1 and "crashed 1" in out

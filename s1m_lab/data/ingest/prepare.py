@@ -30,19 +30,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab.common import system
+from s1m_lab.common import processes, system
 from s1m_lab.common.files import atomic, fingerprint, require_space, write_json
 from s1m_lab.common.paths import is_url
 from s1m_lab.common.progress import Progress
 from s1m_lab.common.storage import Store
 from s1m_lab.data import catalog, datasets, locate, shards
-from s1m_lab.data.ingest import cluster, worker
+from s1m_lab.data.ingest import worker
 from s1m_lab.data.ingest.plan import ShardJobs, clip_bytes
 from s1m_lab.data.locate import Source
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.video import container
 
-LITTLE = 16e6  # bytes of videos, which one core cuts in about 10 s
 VERSION = 3  # raise it when the same videos and settings give other bytes
 DEFAULTS: dict = {
     "height": 200,
@@ -76,8 +75,7 @@ def prepare(
         clips: segments per video, for all splits or `{"train": 8, "val": 4, "test": 20}`.
         size: (height, width) of the stored frames, or the side of a square.
         data_seed: governs the split and the segments.
-        workers: processes; by default, and at most, one per core. One: this process. Videos below
-            16 MB in all are cut in one process beside this one, without Dask.
+        workers: processes; by default, and at most, one per core. One: this process.
         max_duration: s; longer videos are left out, with a status. 0: none is.
         files: folder or fsspec address (`s3://…`) of a catalog's files; see `locate.find`.
         output: folder or fsspec address for the shards; "": the dataset's own `clips/`.
@@ -194,11 +192,10 @@ def _make_room(jobs: ShardJobs, todo: list[int]) -> None:
 
 def _cut_shards(jobs: ShardJobs, todo: list[int], workers: int, scheduler: str) -> dict[str, str]:
     """Cut the shards `todo`; returns their stems, by the names of their jobs."""
-    rows = [row for n in todo for row in jobs.shards[n].rows]
-    little = sum(own.size for row in rows if (own := jobs.sources[row])) < LITTLE
-    progress, stems = Progress("ingest", len(rows), "videos"), {}
+    total = sum(len(jobs.shards[n].rows) for n in todo)
+    progress, stems = Progress("ingest", total, "videos"), {}
     pending = (jobs[n] for n in todo)  # each is built when a worker is free
-    for name, stem, videos in cluster.run(worker.cut_shard, pending, workers, scheduler, little):
+    for name, stem, videos in processes.run(worker.cut_shard, pending, workers, scheduler):
         stems[name] = stem
         progress.update(videos)
     return stems

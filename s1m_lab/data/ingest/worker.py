@@ -274,7 +274,7 @@ def _failure(error: Exception) -> dict[str, str]:
 def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, status: dict) -> list:
     """What `_cut` returns, from a process of its own, which may die or hang.
 
-    Not by `multiprocessing`: Dask's workers may have no children of that kind.
+    Not by `multiprocessing`: workers may have no children of that kind.
     """
     arguments = {"settings": settings, "clips": clips, "id": id, "source": source}
     request = json.dumps(arguments | {"status": status})

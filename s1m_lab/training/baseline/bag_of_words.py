@@ -26,9 +26,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab.common import files, system
+from s1m_lab.common import files, processes, system
 from s1m_lab.common.progress import Progress
-from s1m_lab.data.ingest import cluster
 from s1m_lab.data.shards import Shards
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.training.baseline import descriptors
@@ -217,7 +216,7 @@ def _run(make: Callable, jobs: list[Job], what: str, workers: int, scheduler: st
     """Run the jobs whose file is missing."""
     jobs = [job for job in jobs if not job.file.is_file()]
     progress = Progress(what, max(1, len(jobs)), "shards")
-    for _ in cluster.run(make, jobs, workers, scheduler):
+    for _ in processes.run(make, jobs, workers, scheduler):
         progress.update()
 
 
