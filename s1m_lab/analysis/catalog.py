@@ -136,6 +136,13 @@ def split_overlaps(df: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=["in all", "in several splits"])
 
 
+def fold_overlaps(df: pd.DataFrame) -> pd.DataFrame:
+    """One row per fold of the cross-validation, as `sports1m.read_beside` counted them; no row
+    where the source had no folds."""
+    names = ["fold", "train", "test", "in both", "lines set aside"]
+    return pd.DataFrame(df.attrs.get("folds", []), columns=names).set_index("fold")
+
+
 def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
     """The published lists compared with the catalog made from the JSON: a row a list.
 

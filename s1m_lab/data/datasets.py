@@ -21,7 +21,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from s1m_lab import __version__
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
@@ -251,7 +250,7 @@ def _sports1m(source: str, data: str | Path) -> Path:
     files = [*sorted(path.iterdir() if path.is_dir() else [path]), path.with_name("labels.txt")]
     files += sports1m.fold_files(path)
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
-    now = {"path": str(path), "state": fingerprint(files=states, version=__version__)}
+    now = {"path": str(path), "state": fingerprint(files=states, version=sports1m.VERSION)}
     with _locked_folder(folder):
         if (folder / "catalog.parquet").is_file():
             before = catalog.load_catalog(folder).attrs.get("source")
@@ -264,7 +263,6 @@ def _sports1m(source: str, data: str | Path) -> Path:
                     "or delete that folder"
                 )
         df = sports1m.read_sports1m(path)
-        df.attrs["source"] = now
-        sports1m.save_folds(path, folder, df.attrs["classes"])
+        df.attrs |= sports1m.read_beside(path, len(df.attrs["classes"])) | {"source": now}
         catalog.save_catalog(df, folder)
     return folder

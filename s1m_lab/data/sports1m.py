@@ -2,16 +2,12 @@
 
     df = read_sports1m("sports1m_json.zip")           # a catalog: one row per video
     df.attrs["broken"]                                # rows set aside, by reason (see `BROKEN`)
-    save_folds(source, folder, df.attrs["classes"])   # folds.parquet and mids.parquet
-    overlap(folder)                                   # one row per fold: train, test, in both
+    read_beside(source, classes=487)                  # folds of the cross-validation, Freebase ids
 
 A million rows take a second or two. duckdb parses the JSON, Arrow checks each batch, and no row
 becomes a Python object. The format is that of https://cs.stanford.edu/people/karpathy/deepvideo.
-The ten folds name every video many times. They are files of their own in the dataset's folder,
-because the columns of a catalog are fixed.
 """
 
-import json
 import re
 import shutil
 import tempfile
@@ -28,13 +24,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from s1m_lab.common import system
-from s1m_lab.common.files import atomic, require_space
+from s1m_lab.common.files import require_space
 from s1m_lab.data import catalog
 from s1m_lab.data.keyed_random import keyed_uniform
 
+VERSION = 2  # raise it when the same files give another catalog, or other attributes of it
 # As published: sizes, the paper's shares of the splits, quantiles of the JSON's durations (s)
 CLASSES, VIDEOS = 487, 1_133_158
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -337,15 +333,6 @@ def _count_reasons(why: np.ndarray) -> dict[str, int]:
 # ------------------------------------------------------------------- cross-validation, Freebase ids
 
 HALF = r"sports(\d+)_(train|test)\.txt"
-FOLDS = pa.schema(
-    [
-        ("fold", pa.int8()),
-        ("split", pa.string()),
-        ("id", pa.string()),
-        ("labels", pa.list_(pa.int16())),
-    ]
-)
-MIDS = pa.schema({"mid": pa.string(), "label": pa.string(), "number": pa.int16()})
 
 
 def fold_files(source: Path) -> list[Path]:
@@ -360,44 +347,33 @@ def fold_files(source: Path) -> list[Path]:
     return [f for f in found if re.fullmatch(HALF, f.name) or f.name == "sports_mids.txt"]
 
 
-def save_folds(source: Path, folder: Path, classes: list[str]) -> None:
-    """Write `folds.parquet` and `mids.parquet` into a dataset's folder, where `source` has them.
+def read_beside(source: Path, classes: int) -> dict:
+    """What lies beside the lists or the JSON: attributes for a catalog.
 
-    A fold with one half alone is left out, with a printed line.
+    - `folds`: a row per fold of the cross-validation: how many videos `train` and `test` name, how
+      many stand `in both`, and `lines set aside`. A fold with one half alone is left out, with a
+      printed line.
+    - `mids`: the Freebase id of each class name.
     """
-    folds: dict[int, dict[str, Path]] = {}
-    for name in ("folds.parquet", "mids.parquet"):
-        (folder / name).unlink(missing_ok=True)
+    halves: dict[int, dict[str, Path]] = {}
+    folds, mids = list[dict](), dict[str, str]()
     for file in fold_files(source):
         if half := re.fullmatch(HALF, file.name):
-            folds.setdefault(int(half[1]), {})[half[2]] = file
+            halves.setdefault(int(half[1]), {})[half[2]] = file
+        else:  # lines such as `/m/01cgz,boxing`
+            pairs = [line.partition(",")[::2] for line in catalog.read_labels(file)]
+            mids = {name.strip(): mid.strip() for mid, name in pairs}
+    for fold, files in sorted(halves.items()):
+        if len(files) < 2:
+            print(f"fold {fold} of the cross-validation has one half; it is left out", flush=True)
             continue
-        with atomic(folder / "mids.parquet") as temporary:
-            pq.write_table(_read_mids(file, classes), temporary)
-    for fold in [fold for fold, halves in folds.items() if len(halves) < 2]:
-        print(f"fold {fold} of the cross-validation has one half; it is left out", flush=True)
-        del folds[fold]
-    if folds:
-        with atomic(folder / "folds.parquet") as temporary:
-            _write_folds(temporary, folds, len(classes))
-
-
-def _write_folds(path: Path, folds: dict[int, dict[str, Path]], classes: int) -> None:
-    """The sound lines of every fold, a half at a time, and the counts that `overlap` returns."""
-    counts = []
-    with pq.ParquetWriter(path, FOLDS, compression="zstd") as writer:
-        for fold in sorted(folds):
-            ids, broken = {}, 0
-            for split in ("train", "test"):
-                rows, wrong = read_list(folds[fold][split], classes)
-                columns = [pa.repeat(pa.scalar(fold, pa.int8()), len(rows))]
-                columns += [pa.repeat(split, len(rows)), rows["id"], rows["labels"]]
-                writer.write_table(pa.table(columns, schema=FOLDS))
-                ids[split], broken = pc.unique(rows["id"]), broken + sum(wrong.values())
-            row = {"fold": fold, "train": len(ids["train"]), "test": len(ids["test"])}
-            row["in both"] = pc.sum(pc.is_in(ids["train"], ids["test"])).as_py() or 0
-            counts.append(row | {"lines set aside": broken})
-        writer.add_key_value_metadata({"s1m": json.dumps(counts)})
+        read = [read_list(files[split], classes) for split in ("train", "test")]
+        train, test = (pc.unique(rows["id"]) for rows, _ in read)
+        row = {"fold": fold, "train": len(train), "test": len(test)}
+        row["in both"] = pc.sum(pc.is_in(train, test)).as_py() or 0
+        row["lines set aside"] = sum(n for _, broken in read for n in broken.values())
+        folds.append(row)
+    return {"folds": folds, "mids": mids}
 
 
 def read_list(path: Path, classes: int) -> tuple[pa.RecordBatch, dict[str, int]]:
@@ -405,32 +381,3 @@ def read_list(path: Path, classes: int) -> tuple[pa.RecordBatch, dict[str, int]]
     rows = _check(_parse_list(path), "", classes, data_seed=0)
     sound = rows.filter(pc.less(rows["why"], 0)).select(["id", "labels"])
     return sound, _count_reasons(rows["why"].to_numpy())
-
-
-def overlap(folder: Path) -> pd.DataFrame:
-    """One row per fold: how many videos `train` and `test` name, and how many stand `in both`.
-
-    `lines set aside` counts the broken lines. There is no row where the source had no folds.
-    """
-    path = Path(folder) / "folds.parquet"
-    rows = json.loads(pq.read_metadata(path).metadata[b"s1m"]) if path.is_file() else []
-    names = ["fold", "train", "test", "in both", "lines set aside"]
-    return pd.DataFrame(rows, columns=names).set_index("fold")
-
-
-def mids(folder: Path) -> pd.DataFrame:
-    """The Freebase ids of the classes, in the order of the file: `mid, label, number`.
-
-    `number` is that of the class with this name, or NA. No row where the source had no ids.
-    """
-    path = Path(folder) / "mids.parquet"
-    rows = pq.read_table(path) if path.is_file() else MIDS.empty_table()
-    return rows.to_pandas(types_mapper=pd.ArrowDtype)
-
-
-def _read_mids(path: Path, classes: list[str]) -> pa.Table:
-    """The lines `/m/01cgz,boxing` of `sports_mids.txt`."""
-    number = {name: n for n, name in enumerate(classes)}
-    pairs = [map(str.strip, line.partition(",")[::2]) for line in catalog.read_labels(path)]
-    rows = [{"mid": mid, "label": label, "number": number.get(label)} for mid, label in pairs]
-    return pa.Table.from_pylist(rows, MIDS)

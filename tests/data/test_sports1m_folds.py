@@ -1,9 +1,9 @@
 """Cross-validation and Freebase ids reach the dataset that is made of Sports-1M's own folder."""
 
-import pandas as pd
 import pytest
 
-from s1m_lab.data import catalog, datasets, sports1m
+from s1m_lab.analysis.catalog import fold_overlaps
+from s1m_lab.data import catalog, datasets
 
 URL = "https://www.youtube.com/watch?v="
 
@@ -34,37 +34,30 @@ def repository(tmp_path):
 
 
 def test_folds_reach_the_dataset(repository, home):
-    folder = datasets.listed("pocket", source=str(repository / "original"))
-    counts = sports1m.overlap(folder)
+    df = catalog.load_catalog(datasets.listed("pocket", source=str(repository / "original")))
+    counts = fold_overlaps(df)
     assert counts["in both"].to_dict() == {n: n for n in range(10)}
     assert counts.loc[9].tolist() == [10, 10, 9, 2]
-    df = pd.read_parquet(folder / "folds.parquet")
-    assert list(df.columns) == ["fold", "split", "id", "labels"]
-    assert df.groupby(["fold", "split"]).size().loc[9].to_dict() == {"test": 10, "train": 19}
-    row = df[df["id"] == "train_____3"].iloc[0]
-    assert (row["fold"], row["split"], list(row["labels"])) == (3, "train", [2])
-    assert set(df["id"]) == set(catalog.load_catalog(folder)["id"])
-    mids = sports1m.mids(folder)
-    assert mids["mid"].tolist() == ["/m/b", "/m/a", "/m/c"]
-    assert mids["label"].tolist() == ["boxing", "rugby, the other", "chess"]
-    assert mids["number"].tolist() == [pd.NA, 1, 0]
+    mids = {"boxing": "/m/b", "rugby, the other": "/m/a", "chess": "/m/c"}
+    assert df.attrs["mids"] == mids
 
 
 def test_half_a_fold_is_left_out_and_what_is_gone_goes(repository, home, capsys):
     (repository / "cross-validation" / "sports3_test.txt").unlink()
     folder = datasets.listed("s", source=str(repository / "original"))
-    assert sports1m.overlap(folder).index.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    counts = fold_overlaps(catalog.load_catalog(folder))
+    assert counts.index.tolist() == [0, 1, 2, 4, 5, 6, 7, 8, 9]
     assert "fold 3 of the cross-validation has one half" in capsys.readouterr().out
     for file in [*repository.glob("cross-validation/*"), repository / "sports_mids.txt"]:
         file.unlink()
     assert datasets.listed("s", source=str(repository / "original")) == folder
-    assert sports1m.overlap(folder).empty and sports1m.mids(folder).empty
+    df = catalog.load_catalog(folder)
+    assert fold_overlaps(df).empty and df.attrs["mids"] == {}
 
 
 def test_the_real_mids(real_data, home):
     source = real_data / "sports1m" / "test_videos.txt"
-    folder = datasets.listed("sports1m", source=str(source))
-    mids, classes = sports1m.mids(folder), catalog.read_labels(folder / "labels.txt")
-    assert len(mids) == 487 and mids["mid"].is_unique and mids["mid"][0] == "/m/010dmf"
-    assert [classes[n] for n in mids["number"]] == mids["label"].tolist()
-    assert sports1m.overlap(folder).empty
+    df = catalog.load_catalog(datasets.listed("sports1m", source=str(source)))
+    mids = df.attrs["mids"]
+    assert len(set(mids.values())) == 487 and next(iter(mids.values())) == "/m/010dmf"
+    assert set(mids) == set(df.attrs["classes"]) and fold_overlaps(df).empty
