@@ -14,7 +14,7 @@ Parts whose packages are missing are listed as skipped, parts that would not fit
 left out. Training takes the precision that a training would take here: bf16 where the device is
 fast at it. On a CPU networks have the pocket recipe's size, on a GPU the paper's.
 
-Not in here, because they take long: transfer.py, real_videos.py and pocket_claims.py (scores),
+Longer benchmarks have their own files: transfer.py, real_videos.py and pocket_claims.py (scores),
 gpu_training.py and same_bits.py (whole trainings), clip_coding.py (how clips are stored),
 overlay.py (films drawn on), ingest.py (memory over thousands of files).
 """
@@ -369,7 +369,7 @@ def fed(lab: Lab) -> Iterator[Row]:
     view = augment.Augment(lab.size, net.crop)
     plan = loader.plan_batches(shards.counts, batch, 0, 10**6)
     threads = system.cores()
-    batches = loader.Reader(shards, net.frames, CLASSES, threads, lab.device).batches(plan)
+    batches = loader.ClipReader(shards, net.frames, CLASSES, threads, lab.device).batches(plan)
     resident = next(batches)
 
     def take(of):
@@ -635,14 +635,15 @@ def growth_of_batch(lab: Lab, name: str, batches: Sequence[int]) -> list[tuple[f
     if lab.device.type == "cpu":
         system.keep_freed_memory()
         distributed.set_up(system.cores(), deterministic=False)
-    before, found = peak_bytes(), []
+    on_gpu, found = lab.device.type == "cuda", []
+    before = torch.cuda.memory_allocated() if on_gpu else peak_bytes()
     net = models.build(name, CLASSES, lab.width, lab.size)
     for batch in batches:
         step = step_of(lab, net, len(net.frames), net.crop, lab.precision, batch, dims=4)
         seconds(step, lab.device, 2)
         took = min(seconds(step, lab.device) for _ in range(3))
-        on_gpu = lab.device.type == "cuda"
-        found.append((took, torch.cuda.max_memory_allocated() if on_gpu else peak_bytes() - before))
+        most = torch.cuda.max_memory_allocated() if on_gpu else peak_bytes()
+        found.append((took, most - before))
         del step
     return found
 
@@ -775,7 +776,7 @@ def measure(
             try:
                 for found in part.measure(lab):
                     (skipped if isinstance(found, Skip) else rows).append(found)
-            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+            except Exception as error:  # the other parts go on
                 skipped.append(Skip(part.name, f"{type(error).__name__}: {one_line(error)}"))
             planned, took = planned + part.seconds, took + time.perf_counter() - start
             print(f"{part.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
@@ -826,16 +827,16 @@ def finding(rows: Sequence[Row]) -> str:
         "on the fly": "Clips come {:.0f} times as fast from shards as from films",
         "plain PyTorch": "slow fusion trains {:.1f} times as fast as plain PyTorch",
     }
-    said = []
+    sentences = []
     for rival, text in kinds.items():
         mine = [
             r.ratio for r in rows if rival in r.rival and r.name in ("slow", "clips from shards")
         ]
-        said += [text.format(min(mine))] if mine else []
+        sentences += [text.format(min(mine))] if mine else []
     compiled = [r.ratio for r in rows if r.rival == COMPILED]
     if lost := sum(ratio < 1 for ratio in compiled):
-        said.append(f"torch.compile beats {lost} of {len(compiled)} networks")
-    return ", ".join(said) or f"{len(rows)} rows of the table"
+        sentences.append(f"torch.compile beats {lost} of {len(compiled)} networks")
+    return ", ".join(sentences) or f"{len(rows)} rows of the table"
 
 
 def draw(rows: Sequence[Row]):
@@ -902,6 +903,7 @@ def fill(text: str, about: dict) -> str:
     )
     grown = f" The steepest growth is that of {worst.name}: {worst.ratio:.2f}." if worst else ""
     load = " to ".join(f"{load:.1f}" for load in about["load"])
+    lines += [f"\nNot in the table: {one['name']} ({one['why']})." for one in about["skipped"]]
     lines += ["", f"{about['machine']}, {about['precision']}, torch {about['versions']['torch']}, "
               f"commit {about['commit']}, {about['date']}, load {load}, `benchmarks/bench.json`."
               f"{grown}"]  # fmt: skip
@@ -958,6 +960,8 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--replica", metavar="MODEL", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.write and args.parts:
+        parser.error("--write is for the whole table; --parts prints some rows of it")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     on_gpu = device.type == "cuda"
     with tempfile.TemporaryDirectory() as folder:

@@ -103,14 +103,14 @@ class TimeConv(nn.Conv2d):
             x = torch.cat([x[t : last + t : stride] for t in range(extent)], -1)
             x = x.movedim(-1, 2)  # T'×B×(extent·C)×H×W
         # A GPU's matrix units need more than the 3 channels of conv1; on a CPU blocks are slower.
-        in_blocks = x.is_cuda and self.stride[0] > 1
+        in_blocks = x.is_cuda and self.stride[0] > 1 and self.padding[0] == 0
         return _each(self.convolve_blocks if in_blocks else super().forward, x)
 
     def convolve_blocks(self, x: Tensor) -> Tensor:
         """The convolution of a stride s without padding, computed with stride 1: N×C×H×W.
 
-        Blocks of s×s pixels become channels (space-to-depth), and so do those of the kernel, which
-        zeros fill up. The channels are filled up to a multiple of 8.
+        Blocks of s×s pixels become channels (space-to-depth), and so do blocks of the kernel, which
+        is padded with zeros to whole blocks. Channels are padded to a multiple of 8.
         """
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))  # before copies, not after
@@ -124,7 +124,7 @@ class TimeConv(nn.Conv2d):
 
 
 def _to_depth(x: Tensor, s: int) -> Tensor:
-    """N×C×(h·s)×(w·s) → N×(s·s·C, filled up with zeros to a multiple of 8)×h×w."""
+    """N×C×(h·s)×(w·s) → N×(s·s·C, padded with zeros to a multiple of 8)×h×w."""
     N, C, H, W = x.shape
     x = x.permute(0, 2, 3, 1).reshape(N, H // s, s, W // s, s, C)
     x = x.transpose(2, 3).flatten(3)  # N×h×w×(s·s·C)

@@ -396,24 +396,24 @@ class Speeds(NamedTuple):
 
 
 def measure(gpus: int) -> Speeds:
-    """The speeds of one core of this machine; with `gpus`, in training those of its GPU.
+    """Measure ingest and reading on one core; training on one core, or with `gpus` on one GPU.
 
-    Where it has no GPU, they are those of one H200 (`STEPS`). `single` and `slow` are measured at
-    the paper's size. The other networks follow from their multiplications, with the range of these
-    two.
+    `single` and `slow` train at the paper's size. The other networks follow from their
+    multiplications, with the range of these two. Without a GPU here, `gpus` are H200 (`STEPS`).
     """
     import torch
 
     from s1m_lab import models
     from s1m_lab.training.train import measure_speed
 
-    clips, device, batch, parts = ON_GPU, "cuda", 256, 1
+    clips, device, batch, parts = ON_GPU, "cuda", 64, 1
     if not gpus:
         device, batch, parts = "cpu", 8, system.cores()
     if not gpus or torch.cuda.is_available():
         precision, two = "bf16" if system.has_bf16(device) else "fp32", ("single", "slow")
-        nets = {name: models.build(name).to(device) for name in two}
-        found = {name: measure_speed(net, batch, precision) for name, net in nets.items()}
+        found = {
+            name: measure_speed(models.build(name).to(device), batch, precision) for name in two
+        }
         flops = sorted(speed * STEPS[name][1] for name, speed in found.items())
         rates = np.array([flops[0], sum(flops) / 2, flops[1]]) / parts
         clips = {name: rates / flop for name, (_, flop) in STEPS.items()}
@@ -550,11 +550,16 @@ def check_ingest(folder: Path, most: int = 25) -> dict[str, dict[str, float]]:
 
 
 def check_training(run: Run, frame: np.ndarray) -> dict[str, float]:
-    """Seconds of a finished training: `predicted` from a few steps now, and `measured`."""
+    """Seconds of a finished training: `predicted` from a few steps now, and `measured`.
+
+    Its clips are taken to be read once, in the first epoch, and then held.
+    """
     from s1m_lab.training import runs, train
 
     net, results = runs.load_network(run), run.results
-    clips = run.metrics["step"].iloc[-1] * run.config["settings"]["batch_size"]
+    table, batch = run.metrics, run.config["settings"]["batch_size"]
+    clips, different = (batch * steps["step"].max() for steps in (table, table.query("epoch == 0")))
     reading = len(net.frames) * frame[1] / results["threads"]
     step = 1 / train.measure_speed(net, 32, results["precision"])
-    return {"predicted": float(clips * (step + reading)), "measured": results["seconds"]}
+    predicted = float(clips * step + different * reading)
+    return {"predicted": predicted, "measured": results["seconds"]}

@@ -145,10 +145,14 @@ def curve(runs: Sequence[Run], seed: int = 0) -> pd.DataFrame:
     parts, counts = [], []
     for few in sorted({run.results.get("few", 0) for run in runs}):
         own = [run for run in runs if run.results.get("few", 0) == few]
-        videos = catalog.load_catalog(paths.dataset(own[0].results["data"]))
-        counts.append(few or (videos["split"] == "train").sum() / len(own[0].labels))
+        counts.append(few or _videos_per_class(own[0]))
         parts.append(standings(hit1_by_seed(own, seed), same=bool(few)))
     return pd.concat(parts, keys=counts, names=["videos", "way"])
+
+
+def _videos_per_class(run: Run) -> float:
+    videos = catalog.load_catalog(paths.dataset(run.results["data"]))
+    return (videos["split"] == "train").sum() / len(run.labels)
 
 
 # ----------------------------------------------------------------------------- average precision

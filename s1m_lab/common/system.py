@@ -48,27 +48,33 @@ def has_bf16(device: str = "cpu") -> bool:
 
 
 def free_memory(device: str = "cpu") -> int:
-    """Bytes that this process may still take, of the GPU or of main memory.
+    """Bytes that this process may still take, of the GPU or of main memory; 0 where not known.
 
     Main memory is divided by the processes that `torchrun` started on this machine. The limit of a
-    container or a batch job counts.
+    container or a batch job counts (cgroup v2).
     """
     if device == "cuda":
         import torch
 
         return torch.cuda.mem_get_info()[0]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        found = [int(meminfo.read_text().partition("MemAvailable:")[2].split()[0]) * 1024]
-        group = re.search(r"^0::/(.*)$", Path("/proc/self/cgroup").read_text(), re.MULTILINE)
-        folder = Path("/sys/fs/cgroup", group[1] if group else "")
-        for each in (folder, *folder.parents):
-            limit = each / "memory.max"
-            if limit.is_file() and (text := limit.read_text().strip()).isdigit():
-                found.append(int(text))
-    else:
-        found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2]
-    return min(found) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    meminfo, group = Path("/proc/meminfo"), Path("/proc/self/cgroup")
+    if not meminfo.is_file():
+        return 0
+    found = [_number(meminfo, "MemAvailable:") * 1024]
+    own = re.search(r"^0::/(.*)$", group.read_text() if group.is_file() else "", re.MULTILINE)
+    folder = Path("/sys/fs/cgroup", own[1] if own else "")
+    for each in (folder, *folder.parents):
+        limit = each / "memory.max"
+        if limit.is_file() and limit.read_text().strip().isdigit():
+            used = int((each / "memory.current").read_text())
+            cached = _number(each / "memory.stat", "inactive_file")  # is given back when needed
+            found.append(int(limit.read_text()) - used + cached)
+    return max(0, min(found)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+
+
+def _number(file: Path, name: str) -> int:
+    """The number behind a name in a file of `/proc` or `/sys`."""
+    return int(file.read_text().partition(name)[2].split()[0])
 
 
 @cache
@@ -82,9 +88,14 @@ def measure_peak(device: str, precision: str) -> float:
 
     n, c, h = (8192, 512, 128) if device == "cuda" else (1536, 128, 64)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    a, b = (torch.ones(n, n, device=device, dtype=dtype) for _ in range(2))
+    generator = torch.Generator(device).manual_seed(0)
+
+    def numbers(*shape: int) -> torch.Tensor:
+        return torch.rand(shape, generator=generator, device=device).to(dtype) - 0.5
+
+    a, b = numbers(n, n), numbers(n, n)
     x, kernel = (
-        torch.ones(shape, device=device, dtype=dtype).to(memory_format=torch.channels_last)
+        numbers(*shape).contiguous(memory_format=torch.channels_last)
         for shape in ((8, c, h, h), (c, c, 3, 3))
     )
     works = [

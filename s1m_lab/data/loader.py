@@ -1,7 +1,7 @@
 """From stored shards to batches of clips, in an order that can be computed from anywhere.
 
     plan = plan_batches(shards.counts, batch_size=32, seed=0, epochs=5)
-    reader = Reader(shards, net.frames, classes, threads, device)
+    reader = ClipReader(shards, net.frames, classes, threads, device)
     reader.hold(np.arange(len(shards)))             # for many passes: decoded once, where they fit
     for batch in reader.batches(plan):
         batch.frames, batch.targets                      # uint8 b×T×H×W×3, float32 b×classes
@@ -25,6 +25,7 @@ from torch import Tensor
 
 from s1m_lab.common import system
 from s1m_lab.common.progress import Progress
+from s1m_lab.data import augment
 from s1m_lab.data.keyed_random import (
     CLIP_ORDER,
     EXAMPLES,
@@ -159,40 +160,43 @@ class Clips(torch.utils.data.Dataset):
         return self.__dict__ | {"pool": None}
 
 
-class Reader:
-    """Batches of a split's stored clips on one device, with no more than `threads` threads.
+class ClipReader:
+    """Batches of a split's stored clips, read with no more than `threads` threads.
 
-    Clips that are held (`hold`) are copied. Others are decoded for every batch: for a GPU by
-    processes that read ahead, for the CPU by this process, since training takes every core anyway.
+    Clips that are held (`hold`) come on the device. Others are decoded for every batch and come in
+    the memory of the host: for a GPU by processes that read ahead, for the CPU by this process,
+    since training takes every core anyway.
     """
 
     def __init__(
         self, shards, frames: Sequence[int], classes: int, threads: int, device: torch.device
     ):
         gpu = device.type == "cuda"
-        self.device, self.workers = device, max(1, threads - 1) if gpu else 0
+        self.shards, self.device = shards, device
+        self.workers = max(1, threads - 1) if gpu else 0
         self.clips = Clips(shards, frames, classes, 1 if gpu else threads)
         self.samples: np.ndarray | None = None  # those that are held
         self.held: tuple[Tensor, ...] = ()  # their frames and targets
 
     def __len__(self) -> int:
-        return len(self.clips.shards)
+        return len(self.shards)
 
     def hold(self, samples: np.ndarray, quiet: bool = False) -> None:
-        """Decode the clips of these numbers (ascending) once, if a quarter of the memory is enough.
+        """Decode the clips of these numbers (ascending) once, if there is memory for them.
 
-        They are held as bytes on the device, or else in the memory of the host. More clips than fit
-        there are not held. Progress is printed unless `quiet`.
+        They are held as bytes on the device, or else in the memory of the host, where they take an
+        eighth of what is free at most. Otherwise none is held. Under `torchrun` every process holds
+        them all. Progress is printed unless `quiet`.
         """
         clips, device = self.clips, self.device.type
-        size = (len(samples), len(clips.frames), clips.shards.height, clips.shards.width, 3)
-        places = (d for d in (device, "cpu") if prod(size) <= system.free_memory(d) // 4)
+        size = (len(samples), len(clips.frames), self.shards.height, self.shards.width, 3)
+        places = (d for d in (device, "cpu") if prod(size) <= system.free_memory(d) // 8)
         if not (place := next(places, "")):
             return
         pinned = place != device  # a copy to the GPU then waits for nothing
         frames = torch.empty(size, dtype=torch.uint8, device=place, pin_memory=pinned)
         targets = torch.empty(len(samples), clips.classes, device=place, pin_memory=pinned)
-        progress = Progress(f"decoding {clips.shards.split} clips", len(samples), "clips")
+        progress = Progress(f"decoding {self.shards.split} clips", len(samples), "clips")
         parts = [slice(first, first + PART) for first in range(0, len(samples), PART)]
         plan = (Plan(0, 0, samples[part], samples[part]) for part in parts)
         for part, batch in zip(parts, self.batches(plan), strict=True):
@@ -200,6 +204,10 @@ class Reader:
             if not quiet:
                 progress.update(len(batch.frames))
         self.samples, self.held = samples, (frames, targets)
+
+    def release(self) -> None:
+        """Hold no clips any more."""
+        self.samples, self.held = None, ()
 
     def batches(self, plan: Iterable[Plan]) -> Iterator[Batch]:
         """Batches in the order of `plan`."""
@@ -215,14 +223,16 @@ class Reader:
             )
             return
         for each in plan:
-            rows = np.searchsorted(self.samples, each.samples).tolist()
-            yield Batch(each, *(_copy_rows(whole, rows, self.device) for whole in self.held))
+            rows = torch.from_numpy(np.searchsorted(self.samples, each.samples))
+            yield Batch(each, *(_take(whole, rows, self.device) for whole in self.held))
 
 
-def _copy_rows(whole: Tensor, rows: Sequence[int], device: torch.device) -> Tensor:
-    """These rows of a tensor on the device. The host waits for no copy from pinned memory."""
+def _take(whole: Tensor, rows: Tensor, device: torch.device) -> Tensor:
+    """Rows of a tensor on the device, without waiting for a GPU."""
+    if whole.device == device:
+        return whole.index_select(0, augment.send(rows, device))
     out = torch.empty(len(rows), *whole.shape[1:], dtype=whole.dtype, device=device)
-    for into, row in zip(out, rows, strict=True):
+    for into, row in zip(out, rows.tolist(), strict=True):  # from pinned memory
         into.copy_(whole[row], non_blocking=True)
     return out
 

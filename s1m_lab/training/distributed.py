@@ -50,12 +50,13 @@ def process_group() -> Iterator[World]:
         yield world
         return
     backend = "nccl" if world.device.type == "cuda" else "gloo"
-    store, rank, ranks = next(dist.rendezvous("env://"))
+    long = timedelta(days=1)  # scoring a large set takes long, and so does its ingest by rank 0
+    store, rank, ranks = next(dist.rendezvous("env://", timeout=long))
+    store.set_timeout(long)
     if os.environ.get("LOCAL_WORLD_SIZE") == str(ranks):
         # After a restart torchrun's store still holds the addresses of the processes before it.
         # Machines count their restarts apart (pytorch/pytorch#135712), so this is for one alone.
         store = dist.PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
-    long = timedelta(days=1)  # scoring a large set takes long
     dist.init_process_group(backend, store=store, rank=rank, world_size=ranks, timeout=long)
     try:
         yield World(*rank_and_ranks(), world.device)

@@ -80,7 +80,7 @@ def _hidden(net, pooled: np.ndarray, machine: dict) -> Iterator[np.ndarray]:
 def compute(net, shards: Shards, layer: str, seed: int, machine: dict) -> Iterator[np.ndarray]:
     """The activations of a layer, batch by batch: float32 B×passes×numbers at a time."""
     device, total = net.scale.device, len(shards)
-    reader = loader.Reader(shards, net.frames, net.classes, machine["threads"], device)
+    reader = loader.ClipReader(shards, net.frames, net.classes, machine["threads"], device)
     augment = Augment(net.size, net.crop, seed)
     rows = np.split(np.arange(total), range(predict.BATCH, total, predict.BATCH))
     plan = [loader.Plan(0, 0, row, row) for row in rows]

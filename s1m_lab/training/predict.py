@@ -103,7 +103,9 @@ def fixed_views(
 
 
 @torch.no_grad()
-def probabilities(net, reader: loader.Reader, precision: str, passes: int) -> Iterator[np.ndarray]:
+def probabilities(
+    net, reader: loader.ClipReader, precision: str, passes: int
+) -> Iterator[np.ndarray]:
     """The class probabilities of all clips of a split, in order: float32 B×K at a time.
 
     Under `torchrun` the processes take turns at the batches, and every process gets all results.
@@ -126,12 +128,12 @@ def probabilities(net, reader: loader.Reader, precision: str, passes: int) -> It
     net.train()
 
 
-def validate(net, reader: loader.Reader, precision: str) -> tuple[float, float]:
+def validate(net, reader: loader.ClipReader, precision: str) -> tuple[float, float]:
     """Cross-entropy and Hit@1 on the clips of a split, one central pass each; nan without clips."""
     if not len(reader):
         return float("nan"), float("nan")
     found = probabilities(net, reader, precision, passes=1)
-    return loss_and_hit1(found, clip_index(reader.clips.shards)["labels"])
+    return loss_and_hit1(found, clip_index(reader.shards)["labels"])
 
 
 def loss_and_hit1(

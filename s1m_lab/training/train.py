@@ -71,7 +71,7 @@ class State:
     best_hit1: float = -1.0
     best_loss: float = float("inf")
     seconds: float = 0.0  # in the loop, without validation and checkpoints
-    waited: float = 0.0  # for data, included in `seconds`
+    waited: float = 0.0  # for data, that is held or not; included in `seconds`
 
     def improve(self, epoch: int, loss: float, hit1: float) -> bool:
         """Whether an epoch is the best so far; if not, the plateau schedule cuts the rate.
@@ -127,9 +127,13 @@ class Trainer:
             if not run.finished:
                 self.print_class_notes()
                 self.set_up(machine)
-                self.fit_or_explain()
-                if self.events:
-                    self.events.close()
+                try:
+                    self.fit_in_memory()
+                finally:
+                    if self.events:
+                        self.events.close()
+                self.train_clips.release()
+                self.val_clips.release()
                 self.print_whether_learnt()
                 distributed.barrier()  # the best epoch is on the disk
                 self.score()
@@ -175,7 +179,7 @@ class Trainer:
             config.lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.decay,
-            fused=True,  # one kernel in place of some 80; up to 5 % of a step on two cores
+            fused=True,  # one kernel in place of many; the same bits
         )
         self.state = self.restore(state, tensors) if state else State()
         if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
@@ -199,11 +203,11 @@ class Trainer:
         self.losses: list[torch.Tensor] = []  # of the steps since the last row
         self.last_row = replace(self.state)
 
-    def reader(self, split: str) -> loader.Reader:
+    def reader(self, split: str) -> loader.ClipReader:
         """What reads the clips of a split for this network."""
         stored = Shards(self.folder / "clips", split)
         net, device = self.net, self.world.device
-        return loader.Reader(stored, net.frames, net.classes, self.threads, device)
+        return loader.ClipReader(stored, net.frames, net.classes, self.threads, device)
 
     def print_class_notes(self) -> None:
         """Print which classes cannot be learnt or tested, if any."""
@@ -211,37 +215,40 @@ class Trainer:
             for note in catalog.class_notes(prepare.readable(self.folder), "readable video"):
                 print(note, flush=True)
 
-    def fit_or_explain(self) -> None:
-        """Forecast and `fit`; raises ValueError where the memory is not enough for a batch."""
+    def fit_in_memory(self) -> None:
+        """`fit`; raises ValueError with a batch that fits where the memory is not enough."""
         try:
             if self.world.rank == 0:
                 print(self.forecast(), flush=True)
             return self.fit()
-        except RuntimeError as error:  # of a GPU torch.OutOfMemoryError
-            if not (isinstance(error, torch.OutOfMemoryError) or "alloc" in str(error)):
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
                 raise
-        count = self.batch_size  # below the try: the error holds the activations of its step
-        while count > 1 and not self.fits(count := count // 2):
-            pass
-        raise ValueError(
-            f"a batch of {self.batch_size} clips does not fit into the memory; {count} do: give "
-            f"batch_size {count}, and another name of the run if it has one"
-        )
+            reason = str(error).splitlines()[0]
+        # Not in the `except`: until its end the error holds the activations of its step.
+        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.state.clear()
+        batch, ranks = self.batch_size, self.world.ranks
+        halves = (batch >> n for n in range(1, (batch // ranks).bit_length()))
+        fitting = next(filter(self.fits, halves), 0)
+        way = f"{fitting} do: give batch_size {fitting}, and another run if it has a name"
+        way = way if fitting else "nor do fewer: give a smaller width or size"
+        raise ValueError(f"{batch} clips a step do not fit into the memory, {way} ({reason})")
 
     def fits(self, count: int) -> bool:
         """Whether the memory is enough for a step of so many clips, over all processes."""
-        self.optimizer.zero_grad(set_to_none=True)
         if self.world.device.type == "cuda":
             torch.cuda.empty_cache()
         try:
-            momenta = [torch.empty_like(p) for p in self.net.parameters()]
-            shape = ceil(count / self.world.ranks), 3, len(self.net.frames), *[self.net.crop] * 2
+            net = deepcopy(self.net).eval()  # in place of momenta; without the hooks of replicas
+            shape = ceil(count / self.world.ranks), 3, len(net.frames), net.crop, net.crop
             with predict.autocast(self.world.device, self.precision):
-                logits = self.net(torch.zeros(shape, device=self.world.device))
+                logits = net(torch.zeros(shape, device=self.world.device))
             logits.float().sum().backward()
-        except RuntimeError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             return False
-        del momenta
         return True
 
     def print_whether_learnt(self) -> None:
@@ -278,8 +285,9 @@ class Trainer:
 
     def forecast(self) -> str:
         """How long the steps will take, by a few that are tried on a copy of the network."""
-        speed = measure_speed(deepcopy(self.net), self.batch_size, self.precision)
-        speed, steps = speed * self.world.ranks, self.steps - self.state.step
+        count = ceil(self.batch_size / self.world.ranks)
+        speed = measure_speed(deepcopy(self.net), count, self.precision) * self.world.ranks
+        steps = self.steps - self.state.step
         return (
             f"training takes about {clock(steps * self.batch_size / speed)} ({steps:,} steps of "
             f"{self.batch_size} clips at {speed:,.3g} clips/s), plus reading, validation, scoring"
@@ -304,7 +312,6 @@ class Trainer:
         self.clock = time.perf_counter()
         if self.steps - self.state.step > self.epoch_steps:  # more than one pass
             self.train_clips.hold(self.samples, quiet=rank > 0)
-            self.val_clips.hold(np.arange(len(self.val_clips)), quiet=True)
         for batch in self.train_clips.batches(plan):
             self.state.waited += time.perf_counter() - self.clock
             yield batch
@@ -339,9 +346,10 @@ class Trainer:
             wait = (state.waited - last.waited) / seconds
             row = epoch, lr, *losses, state.seconds, speed, wait, self.mfu(speed)
             self.log.add(state.step, *row)
-            for name, value in zip((COLUMNS + TIMED)[1:], row, strict=True):
-                if self.events and value is not None:
-                    self.events.add_scalar(name, value, state.step)
+            if self.events:
+                for name, value in zip((COLUMNS + TIMED)[1:], row, strict=True):
+                    if value is not None:
+                        self.events.add_scalar(name, value, state.step)
         self.losses, self.last_row = [], replace(state)
 
     def mfu(self, clips_per_second: float) -> float:
@@ -358,6 +366,8 @@ class Trainer:
         if state.clips - state.judged < len(self.val_clips) and state.step < self.steps:
             return None, None
         state.judged = state.clips
+        if state.step < self.steps and self.val_clips.samples is None:  # it is not the last time
+            self.val_clips.hold(np.arange(len(self.val_clips)), quiet=self.world.rank > 0)
         loss, hit1 = predict.validate(self.net, self.val_clips, self.precision)
         if state.improve(epoch, loss, hit1) and self.world.rank == 0:
             numbers = {"epoch": epoch, "val_hit1": hit1, "val_loss": loss, "step": state.step}
@@ -383,7 +393,7 @@ class Trainer:
         run, folder, state = self.run, self.folder, self.state
         net = runs.load_network(run).to(self.world.device)
         reader = self.reader("test")
-        shards = reader.clips.shards
+        shards = reader.shards
         if shards.fingerprint != self.settings["clips"]:
             raise ValueError(
                 f"the clips of {folder.name} were made anew while {run.name} trained on them; "
@@ -392,7 +402,10 @@ class Trainer:
         found = predict.probabilities(net, reader, self.precision, predict.PASSES)
         predict.write_predictions(run, "test", predict.clip_index(shards), net.classes, found)
         if self.world.rank == 0:
-            more = {"mfu": round(self.mfu(state.clips / state.seconds), 4)} | self.about
+            rows = run.metrics  # a resumed training has measured more than one peak
+            seconds = rows["seconds"].diff().fillna(rows["seconds"])
+            mfu = (rows["mfu"] * seconds).sum() / seconds[rows["mfu"].notna()].sum()
+            more = {"mfu": round(float(mfu), 4)} | self.about
             predict.write_results(run, net, folder, state.best_epoch, asdict(state), more)
 
 
@@ -494,9 +507,10 @@ def measure_speed(net, batch_size: int, precision: str) -> float:
 
 
 def step_flops(net) -> float:
-    """FLOPs of a training step of one clip: those of convolutions and matrix products alone.
+    """FLOPs of a training step of one clip: those of convolutional and linear layers alone.
 
-    The gradients cost twice the forward pass; the network's input needs none.
+    The gradients cost twice the forward pass; the network's input needs none. Normalisation and
+    pooling are not counted.
     """
     net, flops = deepcopy(net).eval(), []  # batch norm keeps its statistics
 
@@ -509,6 +523,13 @@ def step_flops(net) -> float:
             module.register_forward_hook(count)
     net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop, device=net.scale.device))
     return sum(flops)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error of PyTorch says that the memory of the GPU or of the host is not enough."""
+    text = str(error).lower()
+    told = "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, torch.OutOfMemoryError) or told
 
 
 def mean_over_processes(losses: list[torch.Tensor]) -> float:

@@ -1,5 +1,6 @@
 """Sampling as a pure function; the batched device step against a plain one."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,17 +166,17 @@ def test_clips_are_held_where_they_fit_and_give_the_same_batches(monkeypatch):
 
     def batches(free):
         monkeypatch.setattr(loader.system, "free_memory", lambda device: free)
-        reader = loader.Reader(Cut(), [0, 15], 2, threads=1, device=torch.device("cpu"))
+        reader = loader.ClipReader(Cut(), [0, 15], 2, threads=1, device=torch.device("cpu"))
         reader.hold(np.array([1, 5, 8]))
         return reader, list(reader.batches(plan))
 
     size = 3 * 2 * 4 * 4 * 3  # bytes of three clips
-    (held, own), (anew, others) = batches(4 * size), batches(4 * size - 1)
+    (held, own), (anew, others) = batches(8 * size), batches(8 * size - 1)
     assert held.samples is not None and anew.samples is None
     for one, other in zip(own, others, strict=True):
         assert torch.equal(one.frames, other.frames) and torch.equal(one.targets, other.targets)
         assert one.frames.float().mean() > 0
-    held.clips.shards.read = None  # it reads nothing more
+    held.shards.read = None  # it reads nothing more
     assert torch.equal(next(held.batches(plan)).frames, own[0].frames)
 
 
@@ -190,3 +191,16 @@ def test_the_crops_of_a_gpu_are_those_of_a_cpu():
             for j in range(16):
                 column = left + (15 - j if flip else j)
                 assert (own[:, i, j] == clip[:, top + i, column]).all()
+
+
+def test_free_memory_is_known_on_linux():
+    free = loader.system.free_memory()
+    assert 0 < free < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_split_without_clips_is_held():
+    empty = Cut()
+    empty.counts = np.array([0])
+    reader = loader.ClipReader(empty, [0], 2, threads=1, device=torch.device("cpu"))
+    reader.hold(np.arange(0))
+    assert list(reader.batches([])) == []

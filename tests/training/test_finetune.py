@@ -272,7 +272,7 @@ def test_predictions_from_features_are_those_of_the_whole_network(lab, way):
     run = lab(way)
     net, stored = runs.load_network(run), Shards(paths.dataset("three-fold1") / "clips", "test")
     machine = run.config["machine"]
-    reader = loader.Reader(stored, net.frames, net.classes, 1, torch.device("cpu"))
+    reader = loader.ClipReader(stored, net.frames, net.classes, 1, torch.device("cpu"))
     whole = predict.probabilities(net, reader, machine["precision"], passes=4)
     tolerance = 2e-2 if machine["precision"] == "bf16" else 1e-5
     saved = predict.load_predictions(run)

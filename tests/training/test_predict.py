@@ -89,7 +89,7 @@ def test_validation_is_that_of_all_clips_at_once(small_home, monkeypatch):
     net = models.build("single", 16, 0.1, 56)
     monkeypatch.setattr(predict, "BATCH", 7)
     assert len(shards) > 14
-    reader = loader.Reader(shards, net.frames, net.classes, 1, torch.device("cpu"))
+    reader = loader.ClipReader(shards, net.frames, net.classes, 1, torch.device("cpu"))
     loss, hit = predict.validate(net, reader, "fp32")
     found = np.concatenate([*predict.probabilities(net, reader, "fp32", passes=1)])
     data = loader.Clips(shards, net.frames, 16, 1)

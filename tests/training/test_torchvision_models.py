@@ -139,7 +139,7 @@ def test_a_training_is_one_of_many(small, films, capsys):
     same = {"scale", "mean", "spread"}
     assert moved == set(fresh.state_dict()) - same, "every weight and running statistic"
     shards = Shards(paths.dataset(str(films)) / "clips", "test")
-    reader = loader.Reader(shards, net.frames, net.classes, 2, torch.device("cpu"))
+    reader = loader.ClipReader(shards, net.frames, net.classes, 2, torch.device("cpu"))
     found = np.concatenate([*predict.probabilities(net, reader, "fp32", predict.PASSES)])
     np.testing.assert_allclose(predict.load_predictions(run).clip_probabilities, found, atol=1e-5)
     table = label_videos.predict_videos(run, [films / "left" / "0.mp4"], n=1)
