@@ -2,7 +2,7 @@
 
     paths.home()                             # S1M_HOME, the repository or the current folder
     paths.dataset("pocket")                  # <home>/data/pocket
-    ref = paths.parse_dataset("/my/videos")  # ref.kind, ref.folder, ref.source
+    ref = paths.parse_dataset("/my/videos")  # ref.folder, ref.source
 
 Nothing is made or read here.
 """
@@ -21,9 +21,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 class DatasetRef(NamedTuple):
     """What a `data` argument stands for."""
 
-    kind: str  # "name", "dataset" (the path of a dataset's folder), "path" or "address"
     folder: Path  # the dataset's folder; it may not exist yet
-    source: Path | str | None  # what a "path" or "address" is made from: a folder, a table, a URL
+    source: Path | str | None  # the folder, table or address that it is made from; None for a name
 
 
 def home() -> Path:
@@ -69,15 +68,15 @@ def parse_dataset(data: str | Path) -> DatasetRef:
     if str(data)[:5].lower() == "file:":
         data = file_path(str(data))
     if not is_path(str(data)):
-        return DatasetRef("name", home() / "data" / str(data), None)
+        return DatasetRef(home() / "data" / str(data), None)
     if is_url(data):
         address = str(data).rstrip("/")
-        return DatasetRef("address", _folder_for(address, Path(address).stem), str(data))
+        return DatasetRef(_folder_for(address, Path(address).stem), str(data))
     path = Path(data).expanduser().resolve()
     if (path / "catalog.parquet").is_file():
-        return DatasetRef("dataset", path, None)
+        return DatasetRef(path, None)
     name = path.stem if path.is_file() else path.name
-    return DatasetRef("path", _folder_for(str(path), name or "data"), path)
+    return DatasetRef(_folder_for(str(path), name or "data"), path)
 
 
 def _folder_for(source: str, name: str) -> Path:

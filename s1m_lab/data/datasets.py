@@ -24,7 +24,7 @@ import pandas as pd
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint
 from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
-from s1m_lab.pocket import sports
+from s1m_lab.pocket import render, sports
 from s1m_lab.video.reader import is_video
 
 # How each kind of source becomes a catalog; the first reader that accepts a source reads it.
@@ -54,9 +54,13 @@ def make_pocket(
 ) -> Path:
     """Render the dataset `data/<name>` unless it is there, write its catalog, return its folder.
 
-    The arguments are those of `pocket.sports.make`.
+    Each split of each class gets its share of the default 1,160 `videos`, rounded, and at least
+    one: 64 gives 72, 10,000 gives 9,998. 0 is the size that the dataset has, or the default; see
+    `pocket.render.make`.
     """
-    folder = sports.make(name, videos, data_seed, workers)
+    if videos < 0:
+        raise ValueError(f"videos is the number of videos to render, not {videos}")
+    folder = render.make(sports, name, videos, data_seed, workers)
     about = paths.read_description(folder)
     rows = sports.rows(about["videos"], about["data_seed"])
     df = catalog.frame(

@@ -1,6 +1,6 @@
 """The dataset `pocket`: sixteen rendered sports that stand for Sports-1M.
 
-    folder = sports.make()            # data/pocket, about 1,160 videos in about a minute
+    datasets.make_pocket()            # data/pocket, about 1,160 videos in about a minute
     sports.rows(1160, data_seed=0)    # one row per video: id, split, labels, title, …
 
 Small sports broadcasts as real H.264 files, with titles, durations, splits and labels. Every claim
@@ -13,7 +13,6 @@ another, so that it cannot reveal the direction of time. In every film, 20–35 
 the crowd or the scoreboard. One film in twenty changes from one sport to another half-way.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 
 from s1m_lab.common.files import write_json
-from s1m_lab.pocket import render
 from s1m_lab.pocket import sports_scenes as scenes
 from s1m_lab.pocket.sprites import HEIGHT, WIDTH, paste
 
@@ -155,20 +153,6 @@ def chance(
 ) -> np.random.Generator:
     """The random generator of a scene: purpose 0 the plan, 1 cutaways, 2 pictures, 3 the score."""
     return np.random.default_rng([data_seed, stage, SPLITS.index(split), number, purpose])
-
-
-def make(
-    name: str = "pocket", videos: int = 0, data_seed: int | None = None, workers: int | None = None
-) -> Path:
-    """Render the dataset `data/<name>` unless it is there; see `render.make`.
-
-    Each split of each class gets its share of the default 1,160 `videos`, rounded, and at least
-    one: 64 gives 72, 10,000 gives 9,998. 0 is the size that the dataset has, or the default.
-    `data.datasets.make_pocket` calls this function and writes the catalog.
-    """
-    if videos < 0:
-        raise ValueError(f"videos is the number of videos to render, not {videos}")
-    return render.make(sys.modules[__name__], name, videos, data_seed, workers)
 
 
 # --------------------------------------------------------------------------------------- filming

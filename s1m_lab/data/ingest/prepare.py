@@ -138,23 +138,6 @@ def _check_folder(files: str | None) -> None:
         raise FileNotFoundError(f"files is {files}, and there is no such folder")
 
 
-def _request(
-    folder: Path,
-    df: pd.DataFrame,
-    data: str | Path,
-    clips: int | dict | None,
-    size: int | tuple[int, int] | None,
-    fetch: bool,
-    new: dict,
-) -> tuple[dict, dict, list[Source | None]]:
-    """The settings of the clips, all that was ever asked for, and the source of each video."""
-    settings, asked = _settings(folder, df.attrs["data_seed"], clips, size, new)
-    files = asked.get("files") or ""
-    sources = locate.find(df, folder, files, fetch, str(data))
-    _check_sources(sources, df, folder, files)
-    return settings, asked, sources
-
-
 def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) -> None:
     """Raise where not one video is in reach, or yt-dlp is needed and missing."""
     if any(source and source.kind == "address" for source in sources):
@@ -293,17 +276,19 @@ def preview(
     return [*lines, f"at most {count:,} clips, about {megabytes:,.0f} MB, in {place}"]
 
 
-def _settings(
+def _request(
     folder: Path,
-    data_seed: int,
+    df: pd.DataFrame,
+    data: str | Path,
     clips: int | dict | None,
     size: int | tuple[int, int] | None,
+    fetch: bool,
     new: dict,
-) -> tuple[dict, dict]:
-    """The settings of the clips, and all that was ever asked for; `new` is the rest of it.
+) -> tuple[dict, dict, list[Source | None]]:
+    """The settings of the clips, all that was ever asked for, and the source of each video.
 
-    The latter is kept in `clips/asked.json`, so that a training does not make clips anew that
-    somebody made with other settings.
+    `new` is what is asked for beyond the other arguments. All of it is kept in `clips/asked.json`,
+    so that a training does not make clips anew that somebody made with other settings.
     """
     own, path = datasets.own_settings(folder), folder / "clips" / "asked.json"
     before = json.loads(path.read_text()) if path.is_file() else {}
@@ -322,12 +307,15 @@ def _settings(
         clips = dict.fromkeys(SPLITS, clips) if isinstance(clips, int) else clips
         asked["clips"] = {**before.get("clips", {}), **clips}
     settings = {name: {**DEFAULTS, **own, **asked}[name] for name in DEFAULTS}
-    settings |= {"data_seed": data_seed, "version": VERSION}
+    settings |= {"data_seed": df.attrs["data_seed"], "version": VERSION}
     settings["max_duration"] = settings["max_duration"] or None
     each = {**DEFAULTS["clips"], **own.get("clips", {}), **asked.get("clips", {})}
     settings["clips"] = {split: int(each[split]) for split in SPLITS}
     _check_settings(settings)
-    return settings, asked
+    files = asked.get("files") or ""
+    sources = locate.find(df, folder, files, fetch, str(data))
+    _check_sources(sources, df, folder, files)
+    return settings, asked, sources
 
 
 def _check_settings(settings: dict) -> None:
