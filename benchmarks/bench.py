@@ -903,7 +903,8 @@ def fill(text: str, about: dict) -> str:
     )
     grown = f" The steepest growth is that of {worst.name}: {worst.ratio:.2f}." if worst else ""
     load = " to ".join(f"{load:.1f}" for load in about["load"])
-    lines += [f"\nNot in the table: {one['name']} ({one['why']})." for one in about["skipped"]]
+    missing = ", ".join(one["name"] for one in about["skipped"])
+    grown += f" Not measured in this run: {missing}." if missing else ""
     lines += ["", f"{about['machine']}, {about['precision']}, torch {about['versions']['torch']}, "
               f"commit {about['commit']}, {about['date']}, load {load}, `benchmarks/bench.json`."
               f"{grown}"]  # fmt: skip
@@ -960,8 +961,8 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--replica", metavar="MODEL", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if args.write and args.parts:
-        parser.error("--write is for the whole table; --parts prints some rows of it")
+    if args.write and args.write.resolve() == ROOT and args.parts:
+        parser.error("README has the whole table; --parts prints some rows of it")
     device = torch.device(args.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     on_gpu = device.type == "cuda"
     with tempfile.TemporaryDirectory() as folder:

@@ -201,7 +201,7 @@ sys.exit(__main__.main())
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.fullmatch(
         r"1\d\d clips a step do not fit into the memory, \d+ do: give batch_size \d+, and another "
-        r"run if it has a name \(.*can't allocate memory.*\)",
+        r"run if it has a name \(.*(can't allocate memory|could not create a primitive).*\)",
         done.stderr.strip().splitlines()[-1],
     )
 
@@ -241,22 +241,6 @@ def test_errors_that_are_not_of_memory_are_not_explained(lab, monkeypatch):
     monkeypatch.setattr(train.Trainer, "fit", fail)
     with pytest.raises(RuntimeError, match="^unable to allocate shared"):
         train.train(config)
-
-
-def test_fused_gradient_descent_gives_the_bits_of_the_unfused():
-    """So trainings keep their bits; ten steps with momentum and decay."""
-    weights = []
-    for fused in (False, True):
-        net = models.build("single", 4, width=1 / 8, size=66)
-        options = {"momentum": 0.9, "weight_decay": 5e-4, "fused": fused}
-        optimizer = torch.optim.SGD(net.parameters(), 0.01, **options)
-        x = torch.rand(4, 3, 1, 66, 66, generator=torch.Generator().manual_seed(0))
-        for _ in range(10):
-            optimizer.zero_grad()
-            net(x).logsumexp(1).sum().backward()
-            optimizer.step()
-        weights.append([p.detach() for p in net.parameters()])
-    assert all(torch.equal(one, other) for one, other in zip(*weights, strict=True))
 
 
 def test_a_finished_run_is_found_and_other_settings_stop(lab):
