@@ -179,7 +179,7 @@ class Trainer:
             config.lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.decay,
-            fused=world.device.type == "cuda",  # on a CPU it gives other bits for 0 to 5 %
+            fused=world.device.type == "cuda",  # on a CPU it can change the bits
         )
         self.state = self.restore(state, tensors) if state else State()
         if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
