@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from s1m_lab.data.shards import read_statuses
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS, read_list
 
@@ -28,10 +29,10 @@ WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]{3}|[\p{L}\p{M}\p{N}]+"
 def add_measured(df: pd.DataFrame, folder: Path) -> tuple[pd.DataFrame, str]:
     """The catalog, with durations and sizes that the source lacks from `clips/status.parquet`,
     where ingest measured them; and a sentence with the counts."""
-    status, full = Path(folder) / "clips" / "status.parquet", df
-    if status.is_file():
+    full = df
+    if (Path(folder) / "clips" / "status.parquet").is_file():
         names, full = ["duration", "width", "height"], df.copy()
-        measured = pd.read_parquet(status, columns=["id", *names], dtype_backend="pyarrow")
+        measured = read_statuses(folder, ["id", *names]).to_pandas(types_mapper=pd.ArrowDtype)
         measured = measured.set_index("id").reindex(df["id"]).set_axis(df.index)
         for name in names:
             full[name] = df[name].fillna(measured[name].astype(df.dtypes[name]))

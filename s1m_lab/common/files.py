@@ -1,26 +1,49 @@
-"""Atomic files, exclusive folders, fingerprints, checks of disk space.
+"""Atomic files with digests, exclusive folders, fingerprints, checks of disk space.
 
     with exclusive(folder):                        # one process at a time
         if fingerprint(videos=videos) != before:
-            with atomic(folder / "scores.npy") as temporary:
+            with atomic(folder / "scores.npy", record=True) as temporary:
                 …
+    with reading(folder / "scores.npy", "repeat the command"):
+        …                                          # raises Damaged if its bytes have changed
 
 Every long stage (rendering, ingest, training, prediction) is built on these. A stage may be rerun
 at will. It recognises finished work by a fingerprint of its inputs and settings, publishes a file
 or folder only when it is complete, and takes over from a dead process.
+
+A folder's `.sha256` lists the digests of its files: a line is the digest, the name, and a checksum
+of both. The line of a file is added before the file is replaced, so either one is sound. A file
+without a line is checked for its form alone.
 """
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
+import stat
+import time
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from math import prod
 from pathlib import Path
+from tempfile import gettempdir, mkdtemp
 
+DIGESTS = ".sha256"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 UMASK = os.umask(0)  # can only be read by setting it; once, since all threads share it
 os.umask(UMASK)
+
+
+class Damaged(OSError):
+    """A file that does not hold what was written to it; the message says what to do."""
+
+
+class DiskFull(OSError):
+    """A disk without room for a file; the message says which, and how much is missing."""
 
 
 def fingerprint(**inputs) -> str:
@@ -29,29 +52,64 @@ def fingerprint(**inputs) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+# -------------------------------------------------------------------------------------- writing
+
+
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, record: bool = False, size: float = 0) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which replaces `path` when the block succeeds.
 
     The block may write a file or a folder there. After an exception or a kill, `path` is unchanged.
     Leftovers of a killed process are removed when the same path is written again.
+
+    Args:
+        record: note the digest of the file, or of all files of the folder.
+        size: bytes that will be written, if known.
+
+    Raises DiskFull where there is no room for it.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.partial")
-    _remove(temporary)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(temporary)
         yield temporary
         for file in [temporary, *temporary.rglob("*")]:
             if file.is_file():
                 os.chmod(file, 0o666 & ~UMASK)  # safetensors writes files only their owner can read
-        if temporary.is_file():
-            with open(temporary, "rb+") as opened:
-                os.fsync(opened.fileno())
-        elif path.is_dir():
-            _remove(path)  # os.replace cannot replace a folder that is not empty
-        os.replace(temporary, path)
+        move(temporary, path, record)
+    except Exception as error:
+        if not _is_full(error):
+            raise
+        raise DiskFull(_describe_full(path, temporary, size)) from None
     finally:
         _remove(temporary)
+
+
+def move(temporary: Path, path: Path, record: bool = False) -> None:
+    """Move a finished file or folder to `path`, on the same disk; `record` as for `atomic`."""
+    if temporary.is_dir():
+        for file in [file for file in temporary.rglob("*") if file.is_file()]:
+            _sync(file)
+            if record:
+                _note(file.parent, file.name, _digest(file))
+        if path.is_dir():
+            _remove(path)  # os.replace cannot replace a folder that is not empty
+    elif record:
+        _note(path.parent, path.name, _digest(temporary))
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the list of a folder's files, is on the disk."""
+    if path.is_dir() and os.name != "posix":
+        return
+    opened = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _remove(path: Path) -> None:
@@ -61,63 +119,236 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _is_full(error: Exception) -> bool:
+    """Whether an error says that the disk is full; safetensors raises one of its own."""
+    return getattr(error, "errno", None) in FULL or "os error 28" in str(error)
+
+
+def _describe_full(path: Path, temporary: Path, size: float) -> str:
+    """What to say of a disk that became full while `path` was written."""
+    files = [file for file in [temporary, *temporary.rglob("*")] if file.is_file()]
+    done = sum(file.stat().st_size for file in files)
+    lacks = f"{amount(size - done)} are missing" if size > done else "the rest is missing"
+    return (
+        f"the disk is full: {path} cannot be written, {amount(done)} of it found room and {lacks}; "
+        "make room, or set S1M_HOME to a folder on a larger disk, and repeat the command"
+    )
+
+
+def amount(size: float) -> str:
+    """Bytes as text: `3.1 MB`."""
+    for unit, bytes in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= bytes:
+            return f"{size / bytes:,.1f} {unit}"
+    return f"{size:.0f} bytes"
+
+
+def write_text(path: Path, text: str, record: bool = False) -> None:
+    """Write a text file atomically, in UTF-8; what UTF-8 cannot hold becomes `?`."""
+    with atomic(path, record) as temporary:
+        temporary.write_text(text, "utf-8", errors="replace", newline="\n")
+
+
+def write_json(path: Path, value: object, end: str = "", record: bool = True, **options) -> None:
+    """Write a JSON file atomically; `options` are those of `json.dumps`."""
+    with atomic(path, record) as temporary:
+        temporary.write_text(json.dumps(value, **options) + end, "utf-8")
+
+
+def write_array(path: Path, shape: tuple[int, ...], parts: Iterable) -> None:
+    """Write a float32 array of `shape` to a `.npy` file, atomically and part by part.
+
+    `parts` are arrays of consecutive rows, so that memory holds one part at a time. Raises DiskFull
+    unless the disk can hold the array, and ValueError where the parts have another shape.
+    """
+    import numpy as np
+
+    require_space(path.parent, 4 * prod(shape))
+    with atomic(path, record=True, size=4 * prod(shape)) as temporary:
+        # Not by a mapped file: on a full disk, writing to that kills the process.
+        with open(temporary, "wb") as file:
+            about = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, about)
+            start = file.tell()
+            for part in parts:
+                file.write(np.ascontiguousarray(part, "<f4").data)
+            if file.tell() - start != 4 * prod(shape):
+                raise ValueError(f"the parts of {path} are not of the shape {shape}")
+
+
+def require_space(folder: Path, size: float) -> None:
+    """Raise DiskFull unless the disk of `folder` has `size` bytes free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise DiskFull(
+            f"{folder} needs {amount(size)} and its disk has {amount(free)} free, so that "
+            f"{amount(size - free)} are missing; make room, or set S1M_HOME to a folder on a "
+            "larger disk"
+        )
+
+
+# ------------------------------------------------------------------------- reading, with digests
+
+
+@contextmanager
+def reading(path: Path, mend: str, aside: bool = False) -> Iterator[None]:
+    """Check the digest of a file, and turn every error of the block, which reads it, into Damaged.
+
+    Args:
+        mend: what the user can do: the end of the error's sentence.
+        aside: rename a damaged file to `<name>.damaged`, so that it is made again.
+
+    Raises FileNotFoundError for a missing file, and Damaged.
+    """
+    try:
+        why = "" if has_its_digest(path) else "its bytes are not those that were written"
+        if not why:
+            yield
+            return
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} is missing; {mend}") from None
+    except (PermissionError, MemoryError, Damaged):
+        raise
+    except Exception as error:  # every format has errors of its own
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+    kept = f"it is kept as {path.name}.damaged; " if aside and set_aside(path) else ""
+    raise Damaged(f"{path} is damaged ({why}); {kept}{mend}")
+
+
+def set_aside(path: Path) -> bool:
+    """Rename a damaged file to `<name>.damaged`, so that it is made again; False if it cannot be."""
+    try:
+        os.replace(path, path.with_name(f"{path.name}.damaged"))
+    except OSError:  # a folder that cannot be written, or another process was faster
+        return False
+    return True
+
+
+def has_its_digest(path: Path, again: bool = False) -> bool:
+    """Whether a file has a digest of the folder's list, or no digest is known of it.
+
+    Every state of a file (size, date) is read once in a process, unless `again`.
+    """
+    about = path.stat()
+    state = (path, about.st_size, about.st_mtime_ns, about.st_ino)
+    if again or state not in _sound:
+        if known := digests(path.parent).get(path.name):
+            digest = _digest(path)  # another process may have replaced the file since
+            if digest not in known and digest not in digests(path.parent).get(path.name, ()):
+                return False
+        _sound.add(state)
+    return True
+
+
+_sound: set[tuple] = set()
+
+
+def digests(folder: Path) -> dict[str, set[str]]:
+    """The digests in the list of a folder, by name of the file."""
+    path = folder / DIGESTS
+    try:
+        about = path.stat()
+    except OSError:
+        return {}
+    return _digests(path, about.st_size, about.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _digests(path: Path, size: int, date: int) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for line in path.read_bytes().splitlines():
+        if match := _LINE.fullmatch(line):
+            digest, name = match[2].decode(), os.fsdecode(match[3])
+            if zlib.crc32(match[1]) == int(match[4], 16):
+                found[name] = found.get(name, set()) | {digest} if digest != UNKNOWN else set()
+    return found
+
+
+UNKNOWN = "-"  # forgets the digests before it
+_LINE = re.compile(rb"(([0-9a-f]{64}|-)  (.+))  ([0-9a-f]{8})", re.DOTALL)
+
+
+def record(path: Path) -> None:
+    """Note the digest of a file that was written in parts and is complete now."""
+    _note(path.parent, path.name, _digest(path))
+
+
+def forget(path: Path) -> None:
+    """Drop the digests of a file that will grow."""
+    if path.name in digests(path.parent):
+        _note(path.parent, path.name, UNKNOWN)
+
+
+def _note(folder: Path, name: str, digest: str) -> None:
+    """Add a line to the list of a folder: one write, so that processes may add theirs at once."""
+    line = f"{digest}  ".encode() + os.fsencode(name)
+    line += f"  {zlib.crc32(line):08x}\n".encode()
+    opened = os.open(folder / DIGESTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        if os.write(opened, line) < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / DIGESTS))
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ------------------------------------------------------------------------- folders of one process
+
+
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Lock `folder` for this process; wait, with a printed line, while another process holds it.
 
-    The lock belongs to the operating system, so it ends with its process, however that ends.
+    The lock belongs to the operating system, so it ends with its process, however that ends. A
+    folder that cannot be written needs no lock.
     """
     from filelock import FileLock, Timeout
 
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
         lock.acquire(timeout=0)
     except Timeout:
         print(f"another process works in {folder}; waiting for it …", flush=True)
         lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM) or not folder.is_dir():
+            raise
+        yield
+        return
     try:
         yield
     finally:
         lock.release()
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically, in UTF-8; what UTF-8 cannot hold becomes `?`."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, "utf-8", errors="replace", newline="\n")
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder for temporary files, removed with the block.
 
-
-def write_json(path: Path, value: object, end: str = "", **options) -> None:
-    """Write a JSON file atomically; `options` are those of `json.dumps`."""
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(value, **options) + end, "utf-8")
-
-
-def require_space(folder: Path, size: float) -> None:
-    """Raise `OSError` unless the disk of `folder` has `size` bytes free."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise OSError(
-            f"{folder} needs {size / 1e9:.1f} GB and its disk has {free / 1e9:.1f} GB free; "
-            "make room, or set S1M_HOME to a folder on a larger disk"
-        )
-
-
-def write_array(path: Path, shape: tuple[int, ...], parts: Iterable) -> None:
-    """Write a float32 array of `shape` to a `.npy` file, atomically and part by part.
-
-    `parts` are arrays of consecutive rows, so that memory holds one part at a time. Raises OSError
-    unless the disk can hold the array.
+    Those of processes that were killed are removed by the next call.
     """
-    import numpy as np
+    from filelock import FileLock, Timeout
 
-    require_space(path.parent, 4 * prod(shape))
-    with atomic(path) as temporary:
-        out, done = np.lib.format.open_memmap(temporary, "w+", np.float32, shape), 0
-        for part in parts:
-            out[done : done + len(part)] = part
-            done += len(part)
-        out.flush()
-        del out  # Windows renames no file that is open
+    for old in Path(gettempdir()).glob("s1m-*"):
+        with suppress(OSError, Timeout):
+            about, own = old.lstat(), getattr(os, "getuid", int)()
+            if (
+                stat.S_ISDIR(about.st_mode)
+                and about.st_uid == own
+                and about.st_mtime < time.time() - 60
+            ):
+                with FileLock(old / ".lock", timeout=0):
+                    shutil.rmtree(old, ignore_errors=True)
+    folder = Path(mkdtemp(prefix="s1m-"))
+    try:
+        with FileLock(folder / ".lock"):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

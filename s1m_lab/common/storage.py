@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from s1m_lab.common.files import atomic
+from s1m_lab.common.files import atomic, move, set_aside
 from s1m_lab.common.paths import is_url
 
 if TYPE_CHECKING:
@@ -54,14 +54,15 @@ class Store:
         """The path or address of a file."""
         return f"{self.root}/{name}" if not self.local else os.path.join(self.root, name)
 
-    def publish(self, path: Path, name: str) -> None:
-        """Move a finished file to `name`; a local store takes files of its own disk only."""
-        if not self.local:
+    def publish(self, path: Path, name: str, record: bool = False) -> None:
+        """Move a finished file to `name`; a local store takes files of its own disk only.
+
+        A local store may `record` its digest.
+        """
+        if self.local:
+            move(path, Path(self.path_of(name)), record)
+        else:
             self.fs.put_file(str(path), self.path_of(name))
-            return
-        with open(path, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(path, self.path_of(name))
 
     def read(self, name: str, start: int = 0, length: int | None = None) -> bytes:
         """`length` bytes of a file from `start` on; by default all of them."""
@@ -94,6 +95,16 @@ class Store:
             return
         with atomic(Path(self.path_of(name))) as temporary:
             temporary.write_bytes(data)
+
+    def set_aside(self, name: str) -> bool:
+        """Rename a damaged file to `<name>.damaged`; False if it cannot be."""
+        if self.local:
+            return set_aside(Path(self.path_of(name)))
+        try:
+            self.fs.mv(self.path_of(name), self.path_of(f"{name}.damaged"))
+        except Exception:  # every protocol has errors of its own; a bucket may be read alone
+            return False
+        return True
 
     def remove(self, *names: str) -> None:
         """Remove files or whole folders; a missing one is no error."""

@@ -14,7 +14,9 @@ frame gets its clips seven times slower, and one of ten frames a third slower.
 
 import io
 import json
+import re
 import tarfile
+import zlib
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from s1m_lab.common.files import Damaged, reading
 from s1m_lab.common.storage import Store
 
 QUALITY = 90  # of JPEG, in new datasets
@@ -37,8 +40,10 @@ SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int16())),
         ("offset", pa.int64()),  # bytes to the header of the clip's first member
         ("sizes", pa.list_(pa.int32())),  # bytes of each frame's JPEG
+        ("crcs", pa.list_(pa.uint32())),  # CRC-32 of each frame's JPEG; null in older datasets
     ]
 )
+AGAIN = "repeat the command: ingest makes it again"
 
 
 class Clip(NamedTuple):
@@ -71,7 +76,8 @@ def write(path: Path, clips: Iterable[Clip], quality: int = QUALITY) -> pa.Table
                 _add(tar, f"{clip.key}.{number:02d}.jpg", data)
             _add(tar, f"{clip.key}.json", json.dumps(about).encode())
             sizes = [len(data) for data in images]
-            rows.append(dict(zip(SCHEMA.names, (*clip[1:5], offset, sizes), strict=True)))
+            crcs = list(map(zlib.crc32, images))
+            rows.append(dict(zip(SCHEMA.names, (*clip[1:5], offset, sizes, crcs), strict=True)))
             offset = tar.offset
     return pa.Table.from_pylist(rows, SCHEMA)
 
@@ -119,14 +125,18 @@ class Shards:
     def __len__(self) -> int:
         return int(self.counts.sum())
 
-    def _load(self, shard: int) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-        """Index of one shard, first byte of every frame (N×T), bytes of every frame (N×T)."""
+    def _load(self, shard: int) -> tuple[pa.Table, np.ndarray, np.ndarray, np.ndarray | None]:
+        """Index of one shard; first byte, number of bytes and CRC-32 of every frame (N×T each)."""
         path = self.folder / "index.parquet"
-        self._footer = self._footer or pq.read_metadata(path)
-        with pq.ParquetFile(path, metadata=self._footer) as file:
-            table = file.read_row_group(self.groups[shard])
-        sizes = table["sizes"].combine_chunks().flatten().to_numpy().reshape(-1, self.frames)
-        return table, firsts(table["offset"].to_numpy()[:, None], sizes), sizes
+        with reading(path, AGAIN, aside=True):
+            self._footer = self._footer or pq.read_metadata(path)
+            with pq.ParquetFile(path, metadata=self._footer) as file:
+                table = file.read_row_group(self.groups[shard])
+            sizes = table["sizes"].combine_chunks().flatten().to_numpy().reshape(-1, self.frames)
+            crcs = None
+            if "crcs" in table.column_names and not table["crcs"].null_count:
+                crcs = table["crcs"].combine_chunks().flatten().to_numpy().reshape(sizes.shape)
+        return table, firsts(table["offset"].to_numpy()[:, None], sizes), sizes, crcs
 
     def index(self, shard: int) -> pa.Table:
         """One row per clip, in the columns of `SCHEMA`."""
@@ -151,14 +161,28 @@ class Shards:
 
         Most of the work releases the interpreter's lock, so threads may share a batch.
 
-        Raises OSError where the shard cannot be read. Raises ValueError where a picture is cut off
-        or has another size, or `out` has room for another number of frames.
+        Raises Damaged where a frame is not what was written, and then sets the shard aside. Raises
+        OSError where the shard cannot be read, and ValueError where `out` has room for another
+        number of frames.
         """
-        _, first, sizes = self._table(shard)
-        frames = list(frames)
-        data = self.store.read_parts(self.names[shard], first[row, frames], sizes[row, frames])
-        for picture, into in zip(data, out, strict=True):
-            decode(picture, into)
+        table, first, sizes, crcs = self._table(shard)
+        frames, name = list(frames), self.names[shard]
+        try:
+            data = self.store.read_parts(name, first[row, frames], sizes[row, frames])
+        except FileNotFoundError:
+            raise FileNotFoundError(f"{self.store.path_of(name)} is missing; {AGAIN}") from None
+        for frame, picture, into in zip(frames, data, out, strict=True):
+            try:
+                if crcs is not None and zlib.crc32(picture) != crcs[row, frame]:
+                    raise ValueError("its bytes are not those that were written")
+                decode(picture, into)
+            except (ValueError, OSError) as error:
+                video = table["video"][row].as_py()
+                kept = f"it is kept as {name}.damaged; " if self.store.set_aside(name) else ""
+                raise Damaged(
+                    f"{self.store.path_of(name)} is damaged (frame {frame} of a clip of {video}: "
+                    f"{error}); {kept}{AGAIN}"
+                ) from None
 
 
 def decode(data: bytes, out: np.ndarray) -> None:
@@ -199,4 +223,16 @@ def describe(folder: Path) -> dict:
             f"no clips in {folder}; make them: python -c "
             f"\"from s1m_lab import prepare; prepare('{Path(folder).parent}')\""
         )
-    return json.loads(pq.read_metadata(path).metadata[b"s1m"])
+    with reading(path, AGAIN, aside=True):
+        about = json.loads(pq.read_metadata(path).metadata[b"s1m"])
+        for shard in about["shards"]:
+            if not re.fullmatch(r"(train|val|test)-[\w-]+\.tar", shard["name"], re.ASCII):
+                raise ValueError(f"no shard is called {shard['name']!r}")
+        return about
+
+
+def read_statuses(folder: Path, columns: Sequence[str], filters=None) -> pa.Table:
+    """Columns of `clips/status.parquet` of a dataset: what became of each of its videos."""
+    path = Path(folder) / "clips" / "status.parquet"
+    with reading(path, AGAIN, aside=True):
+        return pq.read_table(path, columns=list(columns), filters=filters)

@@ -23,11 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from s1m_lab.common import paths
 from s1m_lab.common.files import exclusive, write_json
-from s1m_lab.data import catalog
+from s1m_lab.data import catalog, shards
 from s1m_lab.pocket import activities
 from s1m_lab.video.reader import list_videos
 
@@ -259,7 +258,7 @@ def count_lost(folder: Path) -> pd.DataFrame:
     The clips of the fold must have been made.
     """
     df = catalog.load_catalog(folder)
-    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["id", "status"]).to_pandas()
+    rows = shards.read_statuses(folder, ["id", "status"]).to_pandas()
     status = rows.set_index("id")["status"][df["id"]].to_numpy()
     of_class = df["labels"].map(lambda own: df.attrs["classes"][own[0]]).to_numpy()
     columns = {"missing": status == "missing", "unreadable": ~np.isin(status, ["ok", "missing"])}

@@ -26,7 +26,7 @@ from s1m_lab.common.files import atomic, write_array, write_json
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import loader
 from s1m_lab.data.augment import cut, resize, stored_side
-from s1m_lab.data.shards import Shards
+from s1m_lab.data.shards import Shards, read_statuses
 from s1m_lab.training import distributed, metrics, runs
 
 BATCH = 64  # clips in a batch
@@ -272,7 +272,7 @@ def scores(run: runs.Run, folder: Path) -> dict:
     right, all_of = count_hits(saved).sum(axis=0).T
     clip_hit1, video_hit1, video_hit5 = (right / all_of).tolist()
     unread = (pc.field("split") == "test") & (pc.field("status") != "ok")
-    status = pq.read_table(folder / "clips" / "status.parquet", filters=unread)
+    status = read_statuses(folder, ["id"], unread)
     return {
         "clip_hit1": clip_hit1,
         "video_hit1": video_hit1,

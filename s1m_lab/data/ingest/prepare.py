@@ -190,8 +190,7 @@ def load_statuses(folder: Path) -> pd.DataFrame:
     `meaning` explains a status; `example` is the file, or the id, of a video that is not `ok`.
     """
     folder = Path(folder)
-    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["id", "split", "status"])
-    rows = rows.to_pandas()
+    rows = shards.read_statuses(folder, ["id", "split", "status"]).to_pandas()
     counts = rows[["split", "status"]].value_counts().unstack(0, fill_value=0)
     counts = counts.reindex(columns=[s for s in SPLITS if s in counts.columns])
     counts["videos"] = counts.sum(axis=1)
@@ -206,7 +205,7 @@ def load_statuses(folder: Path) -> pd.DataFrame:
 
 def readable(folder: Path) -> pd.DataFrame:
     """The rows of a dataset's catalog that have clips."""
-    rows = pq.read_table(folder / "clips" / "status.parquet", columns=["id", "clips"]).to_pandas()
+    rows = shards.read_statuses(folder, ["id", "clips"]).to_pandas()
     df = catalog.load_catalog(folder)
     return df[df["id"].isin(rows.loc[rows["clips"] > 0, "id"])]
 
@@ -219,9 +218,8 @@ def _summarise(folder: Path) -> list[str]:
     for status, row in counts.iterrows():
         more = f": {row['meaning']}, such as {row['example']}" if row["example"] else ""
         lines.append(f"{status} {row['videos']:,}{more}")
-    status = folder / "clips" / "status.parquet"
     still = (pc.field("status") == "ok") & pc.field("detail").is_valid()
-    if stills := len(pq.read_table(status, columns=["id"], filters=still)):
+    if stills := len(shards.read_statuses(folder, ["id"], still)):
         lines.append(f"{stills:,} of the ok have clips that hold one picture still")
     lines += [f"left out: {n:,} {reason}" for reason, n in df.attrs.get("broken", {}).items()]
     return lines + catalog.class_notes(readable(folder), "readable video")

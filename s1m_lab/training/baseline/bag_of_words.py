@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from s1m_lab.common import files, processes, system
 from s1m_lab.common.progress import Progress
-from s1m_lab.data.shards import Shards
+from s1m_lab.data.shards import Shards, read_statuses
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.training.baseline import descriptors
 from s1m_lab.training.baseline.descriptors import KINDS
@@ -173,7 +173,7 @@ def make_vectors(folder: Path, words: int, workers: int | None = None, scheduler
     with files.exclusive(here):
         if not (here / "about.json").is_file():
             read = pc.field("status") == "ok"
-            videos = len(pq.read_table(folder / "clips" / "status.parquet", filters=read))
+            videos = len(read_statuses(folder, ["id"], read))
             files.require_space(here, 2.1 * 4 * layout(words)["faces"].stop * videos)
             _make_codebooks(Shards(folder / "clips", "train"), here, words, workers, scheduler)
             _describe_videos(folder, here, words, workers, scheduler)
