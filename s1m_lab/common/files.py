@@ -98,6 +98,7 @@ def move(temporary: Path, path: Path, record: bool = False) -> None:
         _note(path.parent, path.name, _digest(temporary))
     _sync(temporary)
     os.replace(temporary, path)
+    path.with_name(f"{path.name}.damaged").unlink(missing_ok=True)  # it is made again
     _sync(path.parent)
 
 
@@ -147,6 +148,17 @@ def write_text(path: Path, text: str, record: bool = False) -> None:
     """Write a text file atomically, in UTF-8; what UTF-8 cannot hold becomes `?`."""
     with atomic(path, record) as temporary:
         temporary.write_text(text, "utf-8", errors="replace", newline="\n")
+
+
+def append_text(path: Path, text: str) -> None:
+    """Add to the end of a text file; raises DiskFull where there is no room."""
+    try:
+        with open(path, "a", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        if not _is_full(error):
+            raise
+        raise DiskFull(_describe_full(path, path, 0)) from None
 
 
 def write_json(path: Path, value: object, end: str = "", record: bool = True, **options) -> None:
@@ -217,12 +229,24 @@ def reading(path: Path, mend: str, aside: bool = False) -> Iterator[None]:
 
 
 def set_aside(path: Path) -> bool:
-    """Rename a damaged file to `<name>.damaged`, so that it is made again; False if it cannot be."""
+    """Rename a damaged file to `<name>.damaged`, so that it is made again; False if it fails."""
     try:
         os.replace(path, path.with_name(f"{path.name}.damaged"))
     except OSError:  # a folder that cannot be written, or another process was faster
         return False
     return True
+
+
+def is_sound(path: Path, mend: str = "it is made again") -> bool:
+    """Whether a file is there and has its digest; a damaged one is named and set aside."""
+    try:
+        with reading(path, mend, aside=True):
+            return True
+    except FileNotFoundError:
+        pass
+    except Damaged as error:
+        print(error, flush=True)
+    return False
 
 
 def has_its_digest(path: Path, again: bool = False) -> bool:

@@ -9,8 +9,12 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -113,6 +117,23 @@ def measure_peak(device: str, precision: str) -> float:
                 torch.cuda.synchronize()
             speeds.append(flops / (time.perf_counter() - start))
     return max(speeds)
+
+
+@contextmanager
+def noting_sigterm() -> Iterator[list]:
+    """A list that is no longer empty once this process was sent SIGTERM, within the block.
+
+    Only the main thread of a process can note signals; in others the list stays empty.
+    """
+    sent: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield sent
+        return
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sent.append(number))
+    try:
+        yield sent
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def keep_freed_memory() -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from s1m_lab.common.files import exclusive, fingerprint, write_array
+from s1m_lab.common.files import exclusive, fingerprint, is_sound, reading, write_array
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import loader
 from s1m_lab.data.augment import Augment
@@ -52,16 +52,17 @@ def load_or_compute(
     name = f"{split}-{fingerprint(**about)}.npy"
     path, below = here / f"{layer}-{name}", here / f"pool5-{name}"
     with exclusive(here):
-        if not path.is_file():
+        if not is_sound(path):
             progress = Progress(f"{layer} of {split} clips", len(shards), "clips")
-            if below.is_file():
+            if is_sound(below):
                 parts = _hidden(net, np.load(below, mmap_mode="r", allow_pickle=False), machine)
             else:
                 parts = compute(net, shards, layer, seed, machine)
             numbers = (net.fc6 if layer == "pool5" else net.fc8).in_features
             shape = (len(shards), 1 if split == "train" else predict.PASSES, numbers)
             write_array(path, shape, progress.over(parts))
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    with reading(path, "repeat the command: it is made again", aside=True):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 
-from s1m_lab.common.files import atomic, write_array, write_json
+from s1m_lab.common.files import atomic, reading, record, write_array, write_json
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import loader
 from s1m_lab.data.augment import cut, resize, stored_side
@@ -164,9 +164,18 @@ def write_predictions(
             pass
         return
     progress = Progress(f"scoring {name} clips", len(index), "clips")
-    write_array(target, (len(index), classes), progress.over(found))
-    with atomic(target.with_suffix(".parquet")) as temporary:
+    write_array(target, (len(index), classes), progress.over(_finite(found)))
+    with atomic(target.with_suffix(".parquet"), record=True) as temporary:
         pq.write_table(index, temporary)
+
+
+def _finite(found: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    for part in found:
+        if not np.isfinite(part).all():
+            raise FloatingPointError(
+                "the network's probabilities are not finite; its training diverged"
+            )
+        yield part
 
 
 def clip_index(shards: Shards) -> pa.Table:
@@ -177,16 +186,23 @@ def clip_index(shards: Shards) -> pa.Table:
 
 def load_predictions(run: runs.Run, split: str = "test") -> Predictions:
     """The saved predictions of a run on a split of its dataset."""
-    folder = run.path / "predictions"
-    if not (folder / f"{split}.parquet").is_file():
-        raise FileNotFoundError(f"run {run.name!r} has no predictions on {split!r}; finish it")
-    index = pq.read_table(folder / f"{split}.parquet")
-    found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+    path, index = run.path / "predictions" / f"{split}.npy", _read_index(run, split)
+    with reading(path, run.again, aside=True):
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+        if found.shape != (len(index), len(run.labels)):
+            raise ValueError(f"{found.shape}, not {len(index)} clips by {len(run.labels)} classes")
     ids = index["video"].combine_chunks()
     first = np.append(True, pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
     videos = index.filter(pa.array(first)).select(["video", "labels"]).to_pydict()
     number, clip = np.cumsum(first) - 1, index["clip"].to_numpy()
     return Predictions(found, number, clip, videos["video"], videos["labels"])
+
+
+def _read_index(run: runs.Run, split: str) -> pa.Table:
+    """The rows of `clip_index` that the predictions of a run are of."""
+    path = run.path / "predictions" / f"{split}.parquet"
+    with reading(path, run.again, aside=True):
+        return pq.read_table(path)
 
 
 class _Mean:
@@ -218,7 +234,7 @@ def average(several: Sequence[runs.Run]) -> Predictions:
     if not several:
         raise ValueError("no run to average")
     saved = [load_predictions(run) for run in several]
-    indexes = [pq.read_table(run.path / "predictions" / "test.parquet") for run in several]
+    indexes = [_read_index(run, "test") for run in several]
     first, clips = several[0], indexes[0]
     for run, index in zip(several, indexes, strict=True):
         both = f"{run.name!r} cannot be averaged with {first.name!r}: "
@@ -304,4 +320,5 @@ def write_results(run: runs.Run, net, folder: Path, epoch: int, state: dict, mor
         "data_wait": round(state["waited"] / seconds, 4),
         **{key: machine[key] for key in ("precision", "threads", "version", "commit")},
     }
+    record(run.path / "metrics.csv")  # it is complete
     write_json(run.path / "results.json", results | more, **runs.JSON)

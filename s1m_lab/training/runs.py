@@ -22,7 +22,18 @@ from pathlib import Path
 
 from s1m_lab import __version__
 from s1m_lab.common import paths
-from s1m_lab.common.files import atomic, fingerprint, write_json, write_text
+from s1m_lab.common.files import (
+    Damaged,
+    append_text,
+    atomic,
+    digests,
+    fingerprint,
+    forget,
+    is_sound,
+    reading,
+    write_json,
+    write_text,
+)
 
 JSON: dict = {"end": "\n", "indent": 2, "ensure_ascii": False}  # how a run's JSON is written
 
@@ -38,7 +49,20 @@ class Run:
     @cached_property
     def config(self) -> dict:
         """`settings` decide the weights and the name; `machine` was resolved when the run began."""
-        return json.loads((self.path / "config.json").read_text("utf-8"))
+        path = self.path / "config.json"
+        with reading(path, f"repeat the command of run {self.name}, which restores it"):
+            config = json.loads(path.read_text("utf-8"))
+            return config | {"settings": config["settings"], "machine": config["machine"]}
+
+    @property
+    def anew(self) -> str:
+        """What to do where something is lost that only another training can make."""
+        return f"it cannot be made again: remove {self.path} and repeat its command to train anew"
+
+    @property
+    def again(self) -> str:
+        """What to do where something is lost that the run can make again."""
+        return f"repeat the command of run {self.name}: it is made again"
 
     @property
     def finished(self) -> bool:
@@ -51,18 +75,25 @@ class Run:
                 f"run {self.name!r} has no results yet; repeat the command that made it, and it "
                 "resumes from its last checkpoint"
             )
-        return json.loads((self.path / "results.json").read_text("utf-8"))
+        path = self.path / "results.json"
+        with reading(path, self.again, aside=True):
+            results = json.loads(path.read_text("utf-8"))
+            return results | {key: results[key] for key in ("model", "data", "seed", "video_hit1")}
 
     @property
     def metrics(self):
         """A row every few steps: step, epoch, lr, loss, val_loss, val_hit1, seconds, …"""
         import pandas as pd
 
-        return pd.read_csv(self.path / "metrics.csv")
+        path = self.path / "metrics.csv"
+        with reading(path, self.anew):
+            return pd.read_csv(path)
 
     @property
     def labels(self) -> list[str]:
-        return (self.path / "labels.txt").read_text("utf-8").splitlines()
+        path = self.path / "labels.txt"
+        with reading(path, self.again, aside=True):
+            return path.read_text("utf-8").splitlines()
 
 
 def load_run(run: str | Path) -> Run:
@@ -101,9 +132,11 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
     A new one also records the lab's version and commit.
     """
     run = Run(paths.runs() / name)
+    _set_damaged_aside(run)
+    if not (run.path / "labels.txt").is_file():
+        text = "".join(f"{label}\n" for label in labels)
+        write_text(run.path / "labels.txt", text, record=True)
     if not (run.path / "config.json").is_file():
-        run.path.mkdir(parents=True, exist_ok=True)
-        write_text(run.path / "labels.txt", "".join(f"{label}\n" for label in labels))
         machine = machine | {"version": __version__, "commit": commit()}
         config = {"settings": settings, "machine": machine}
         write_json(run.path / "config.json", config, **JSON)
@@ -120,6 +153,36 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
             + "; ".join(differences)
         )
     return run
+
+
+def _set_damaged_aside(run: Run) -> None:
+    """Set damaged files of a run aside, so that this training makes them again.
+
+    Without predictions a run is not finished. The settings stand in the checkpoints too. Raises
+    Damaged where they are lost and the run has weights, since they may be of other settings.
+    """
+    is_sound(run.path / "labels.txt")
+    kinds = (".npy", ".parquet")
+    files = {file for file in run.path.glob("predictions/*") if file.suffix in kinds}
+    files |= {run.path / "predictions" / f"test{kind}" for kind in kinds}
+    kept = [is_sound(file) for file in sorted(files)]
+    if is_sound(run.path / "results.json") and not all(kept):
+        print(f"run {run.name} lacks predictions: it is scored again", flush=True)
+        (run.path / "results.json").unlink()
+    if not (run.path / "config.json").is_file():
+        return
+    try:
+        run.config  # noqa: B018
+    except Damaged as error:
+        print(error, flush=True)
+        for folder in _checkpoints(run):
+            if is_sound(folder / "config.json"):
+                config = json.loads((folder / "config.json").read_text("utf-8"))
+                write_json(run.path / "config.json", config, **JSON)
+                return
+        if (run.path / "model.safetensors").is_file():
+            raise Damaged(f"{run.path / 'config.json'} is damaged; {run.anew}") from None
+        (run.path / "config.json").unlink()
 
 
 def default_name(settings: dict) -> str:
@@ -148,18 +211,32 @@ def check_name(name: str) -> str:
 
 
 class Log:
-    """A growing `metrics.csv`; a resumed run first drops the rows past its checkpoint."""
+    """A growing `metrics.csv`.
+
+    A resumed run first drops the rows past its checkpoint, and rows that are no rows of numbers.
+    """
 
     def __init__(self, run: Run, columns: tuple[str, ...], step: int):
-        self.path = run.path / "metrics.csv"
-        lines = self.path.read_text("utf-8").splitlines()[1:] if self.path.is_file() else []
-        kept = [line for line in lines if int(line.partition(",")[0]) <= step]
+        self.path, kept = run.path / "metrics.csv", []
+        text = self.path.read_bytes().decode("utf-8", "replace") if self.path.is_file() else ""
+        head, *lines = text.split("\n")  # behind the last line stands nothing
+        for line in lines[:-1]:
+            first, *cells = line.split(",")
+            try:
+                is_old = int(first) <= step
+                is_row = len([float(cell or 0) for cell in cells]) == head.count(",")
+            except ValueError:
+                is_row = False
+            if not is_row:
+                print(f"{self.path}: a damaged row is left out: {line[:50]!r}", flush=True)
+            elif is_old:
+                kept.append(line)
+        forget(self.path)
         write_text(self.path, "\n".join([",".join(columns), *kept]) + "\n")
 
     def add(self, *values: float | None) -> None:
         """One row, in the order of the columns; None leaves a cell empty."""
-        with open(self.path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(",".join("" if v is None else repr(v) for v in values) + "\n")
+        append_text(self.path, ",".join("" if v is None else repr(v) for v in values) + "\n")
 
 
 def open_events(run: Run, step: int):
@@ -177,13 +254,15 @@ def open_events(run: Run, step: int):
 def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
     """Write `checkpoint/<state["step"]>` atomically, and keep the one before it.
 
-    Each of `tensors` is a dict of name → tensor and becomes one file.
+    Each of `tensors` is a dict of name → tensor and becomes one file. `config.json` is copied too.
     """
-    with atomic(run.path / "checkpoint" / f"{state['step']:08d}") as folder:
+    target = run.path / "checkpoint" / f"{state['step']:08d}"
+    with atomic(target, record=True, size=sum(map(_bytes, tensors.values()))) as folder:
         folder.mkdir()
         for name, group in tensors.items():
             _save_tensors(folder / f"{name}.safetensors", group)
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
+        (folder / "config.json").write_text(json.dumps(run.config), "utf-8")
     for old in _checkpoints(run)[2:]:
         shutil.rmtree(old)
 
@@ -195,10 +274,15 @@ def load_checkpoint(run: Run) -> tuple[dict, dict[str, dict]]:
 
     for folder in _checkpoints(run):
         try:
+            for name in {"state.json", *digests(folder)}:
+                with reading(folder / name, "it is passed over"):
+                    pass
             state = json.loads((folder / "state.json").read_text("utf-8"))
             return state, {file.stem: load_file(file) for file in folder.glob("*.safetensors")}
         except (OSError, ValueError, SafetensorError) as error:
             print(f"checkpoint {folder} cannot be read ({error}); trying the one before it")
+    if any(_checkpoints(run)):
+        print(f"no checkpoint of run {run.name} can be read: the training begins anew", flush=True)
     return {}, {}
 
 
@@ -209,8 +293,12 @@ def _checkpoints(run: Run) -> list[Path]:
 
 def save_weights(path: Path, weights: dict, about: dict | None = None) -> None:
     """Write tensors by name, atomically, with a dict of all that is needed to use them."""
-    with atomic(path) as temporary:
+    with atomic(path, record=True, size=_bytes(weights)) as temporary:
         _save_tensors(temporary, weights, about)
+
+
+def _bytes(tensors: dict) -> int:
+    return sum(value.numel() * value.element_size() for value in tensors.values())
 
 
 def _save_tensors(path: Path, tensors: dict, about: dict | None = None) -> None:
@@ -279,7 +367,8 @@ def network_facts(run: Run) -> dict:
 
 def weights_digest(run: Run) -> str:
     """A digest that identifies the weights of a run."""
-    with open(run.path / "model.safetensors", "rb") as file:
+    path = run.path / "model.safetensors"
+    with reading(path, run.anew), open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

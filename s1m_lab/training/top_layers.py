@@ -10,7 +10,7 @@ every layer that is trained; the paper keeps "as little as 10 %" of units (§5).
 import time
 from collections.abc import Iterator
 from itertools import product
-from math import cos, pi
+from math import cos, isfinite, pi
 from typing import NamedTuple
 
 import numpy as np
@@ -77,7 +77,8 @@ def search(
     """Train every remaining trial; returns the state of the run and the best weights by name.
 
     `features` and `shards` hold the clips of `train` and `val`. A higher Hit@1 on the validation
-    clips is better, or the same one with a lower loss.
+    clips is better, or the same one with a lower loss. An epoch whose loss is not finite is never
+    the best; raises FloatingPointError where the first trial has no other.
     """
     settings, trained = run.config["settings"], TRAINED[layer]
     for name, p in net.named_parameters():
@@ -102,10 +103,12 @@ def search(
             row = epoch.number, epoch.loss, loss, hit1, epoch.seconds
             log.add(state["step"], number, *trial, *row)
             score = [hit1, -loss]
-            if not state["best"] or score > state["best"]["score"]:
+            if isfinite(loss) and (not state["best"] or score > state["best"]["score"]):
                 state["best"] = {"score": score, "trial": number, "epoch": epoch.number}
                 best = {k: v.cpu().clone() for k, v in net.state_dict().items() if k in first}
         state["trial"] = number + 1
+        if not state["best"]:
+            raise FloatingPointError(f"no trial up to {trial} has a finite loss")
         runs.save_checkpoint(run, state, best=best)
         progress.update(note=f"val Hit@1 {state['best']['score'][0]:.1%}")
     return state, best

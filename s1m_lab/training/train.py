@@ -38,6 +38,7 @@ VERSION = 2  # raise it when the same settings give other weights
 ROW = 10  # steps in a row of metrics.csv
 SLOWER = 0.1  # the rate of layers that were trained before, as a share of the new layer's
 COLUMNS = ("step", "epoch", "lr", "loss", "val_loss", "val_hit1")
+LOWER = "the training diverged: try a lower lr, or a recipe that clips gradients"
 TIMED = ("seconds", "clips_per_second", "data_wait", "mfu")  # differ from one time to the next
 
 
@@ -118,7 +119,8 @@ class Trainer:
     def train(self) -> runs.Run:
         """Train and score; returns the finished run.
 
-        Raises ValueError where a run of that name has other settings, and lists them.
+        Raises ValueError where a run of that name has other settings, and lists them; and
+        InterruptedError after SIGTERM, once a checkpoint is written.
         """
         run = self.run
         system.keep_freed_memory()
@@ -127,11 +129,12 @@ class Trainer:
             if not run.finished:
                 self.print_class_notes()
                 self.set_up(machine)
-                try:
-                    self.fit_in_memory()
-                finally:
-                    if self.events:
-                        self.events.close()
+                with system.noting_sigterm() as self.sigterm:
+                    try:
+                        self.fit_in_memory()
+                    finally:
+                        if self.events:
+                            self.events.close()
                 self.train_clips.release()
                 self.val_clips.release()
                 self.print_whether_learnt()
@@ -328,14 +331,31 @@ class Trainer:
         mean_loss = mean_over_processes(self.losses) if row_ends else None
         state.seconds += time.perf_counter() - self.clock
 
+        ends = self.is_to_end(row_ends)
+        saves = ends or state.step % self.recipe.checkpoint == 0 or state.step == self.steps
+        if epoch_ends or saves:
+            require_finite(self.net)
         val_loss, val_hit1 = self.validate(epoch) if epoch_ends else (None, None)
         if row_ends:
             self.write_row(epoch, lr, mean_loss, val_loss, val_hit1)
         if self.world.rank == 0:
-            if state.step % self.recipe.checkpoint == 0 or state.step == self.steps:
+            if saves:
                 self.save_checkpoint()
             self.progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
+        if ends:
+            distributed.barrier()  # a rank that ends alone would end the others
+            raise InterruptedError(
+                f"{self.run.name} was stopped by SIGTERM and has a checkpoint of step "
+                f"{state.step:,}; repeat the command to resume"
+            )
         self.clock = time.perf_counter()
+
+    def is_to_end(self, row_ends: bool) -> bool:
+        """Whether SIGTERM was sent to a process of this training; several agree at ends of rows."""
+        if self.world.ranks == 1:
+            return bool(self.sigterm)
+        sent = torch.tensor(len(self.sigterm), device=self.world.device)
+        return row_ends and bool(distributed.all_reduce(sent))
 
     def write_row(self, epoch: int, lr: float, *losses: float | None) -> None:
         """Write a row of metrics.csv: the steps since the last row."""
@@ -369,6 +389,8 @@ class Trainer:
         if state.step < self.steps and self.val_clips.samples is None:  # it is not the last time
             self.val_clips.hold(np.arange(len(self.val_clips)), quiet=self.world.rank > 0)
         loss, hit1 = predict.validate(self.net, self.val_clips, self.precision)
+        if len(self.val_clips) and not isfinite(loss):
+            raise FloatingPointError(f"the validation loss is {loss}; {LOWER}")
         if state.improve(epoch, loss, hit1) and self.world.rank == 0:
             numbers = {"epoch": epoch, "val_hit1": hit1, "val_loss": loss, "step": state.step}
             path = self.run.path / "model.safetensors"
@@ -536,7 +558,12 @@ def mean_over_processes(losses: list[torch.Tensor]) -> float:
     """The mean loss of some global batches, the same on every process."""
     mean = distributed.all_reduce(torch.stack(losses).mean())
     if not isfinite(mean):
-        raise FloatingPointError(
-            f"the loss is {mean.item()}; try a lower rate (-p lr), or a recipe that clips gradients"
-        )
+        raise FloatingPointError(f"the loss is {mean.item()}; {LOWER}")
     return mean.item()
+
+
+def require_finite(net) -> None:
+    """Raise FloatingPointError unless all weights of a network are finite."""
+    for name, values in net.state_dict().items():
+        if not values.isfinite().all():
+            raise FloatingPointError(f"{name} has values that are not finite; {LOWER}")

@@ -31,7 +31,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from s1m_lab.common import processes, system
-from s1m_lab.common.files import atomic, fingerprint, require_space, write_json
+from s1m_lab.common.files import (
+    Damaged,
+    atomic,
+    fingerprint,
+    is_sound,
+    reading,
+    require_space,
+    write_json,
+)
 from s1m_lab.common.paths import is_url
 from s1m_lab.common.progress import Progress
 from s1m_lab.common.storage import Store
@@ -128,7 +136,7 @@ def _bring_up_to_date(
         (here / "index.parquet").unlink(missing_ok=True)  # nobody reads half-made clips
         write_json(here / "asked.json", asked)
         stems |= _cut_shards(jobs, todo, workers, scheduler)
-        _merge(here, jobs, [stems[shard.name] for shard in jobs.shards])
+        _merge(here, jobs, [stems[shard.name] for shard in jobs.shards], asked)
         print(*_summarise(here.parent), sep="\n  ", flush=True)
     write_json(here / "made.json", jobs.marks)
 
@@ -289,7 +297,7 @@ def _request(
     so that a training does not make clips anew that somebody made with other settings.
     """
     own, path = datasets.own_settings(folder), folder / "clips" / "asked.json"
-    before = json.loads(path.read_text()) if path.is_file() else {}
+    before = _asked_before(path)
     asked = before | {name: value for name, value in new.items() if value is not None}
     for name in ("files", "output"):
         if asked.get(name) and not is_url(asked[name]):
@@ -316,6 +324,19 @@ def _request(
     return settings, asked, sources
 
 
+def _asked_before(path: Path) -> dict:
+    """What was asked for before, from `asked.json`, or else from the index, which has a copy."""
+    if not path.with_name("index.parquet").is_file() and not path.is_file():
+        return {}
+    if is_sound(path, "the index has a copy"):
+        with reading(path, "the index has a copy", aside=True):
+            return dict(json.loads(path.read_text("utf-8")))
+    asked = shards.describe(path.parent).get("asked")
+    if asked is None and path.with_name("asked.json.damaged").is_file():
+        raise ValueError(f"the options of {path.parent} are lost; repeat ingest with all of them")
+    return asked or {}
+
+
 def _check_settings(settings: dict) -> None:
     """Raise ValueError for settings that are impossible."""
     if not all(1 <= n <= 999 for n in settings["clips"].values()):
@@ -329,14 +350,24 @@ def _check_settings(settings: dict) -> None:
 
 
 def _last_marks(here: Path, jobs: ShardJobs) -> dict:
-    """The marks of the ingest that ended last; {} unless its index and all its shards are there."""
-    if not (here / "index.parquet").is_file() or not (here / "made.json").is_file():
+    """The marks of the ingest that ended last; {} unless its index and all its shards are there.
+
+    Damaged files are named and made again.
+    """
+    names = "index.parquet", "status.parquet", "asked.json", "made.json"
+    made = [here / name for name in names]
+    if not all([is_sound(path) for path in made]):
         return {}
-    about, sizes = shards.describe(here), Store(jobs.store).sizes()
+    try:
+        about, sizes = shards.describe(here), Store(jobs.store).sizes()
+        with reading(made[-1], "it is made again", aside=True):
+            marks = json.loads(made[-1].read_text("utf-8"))
+            marks = {name: marks[name] for name in jobs.marks}
+    except Damaged as error:
+        print(error, flush=True)
+        return {}
     complete = all(sizes.get(shard["name"]) == shard["bytes"] for shard in about["shards"])
-    if not complete or about["root"] != _index_root(here, jobs.store):
-        return {}
-    return json.loads((here / "made.json").read_text("utf-8"))
+    return marks if complete and about["root"] == _index_root(here, jobs.store) else {}
 
 
 def _index_root(here: Path, root: str) -> str:
@@ -352,10 +383,15 @@ def _survey(jobs: ShardJobs) -> dict[str, str]:
     """
     store, numbers = Store(jobs.store), {inputs: n for n, inputs in enumerate(jobs.inputs)}
     finished: dict[str, tuple[int, str]] = {}  # name → sound videos, stem; the best one counts
-    rows = []
-    for stem, (_, facts) in _read_side_files(store, worker.list_stems(store.sizes())):
-        number = numbers.get(facts["inputs"])
-        if number is not None and worker.is_current(job := jobs[number], facts):
+    rows, sizes = [], store.sizes()
+    for stem, (_, facts) in _read_side_files(store, worker.list_stems(sizes)):
+        number, tar = numbers.get(facts["inputs"]), f"{stem}.tar"
+        is_whole = sizes.get(tar) == facts["bytes"]
+        if not is_whole:
+            why = f" ({sizes[tar]:,} of {facts['bytes']:,} bytes)" if tar in sizes else ""
+            print(f"{store.path_of(tar)} is damaged{why}; its sound clips are kept", flush=True)
+            store.set_aside(tar)
+        if is_whole and number is not None and worker.is_current(job := jobs[number], facts):
             sound = sum(row["status"] == "ok" for row in facts["statuses"])
             finished[job.name] = max(finished.get(job.name, (0, "")), (sound, stem))
         for row in facts["statuses"]:
@@ -402,22 +438,30 @@ def _keep_out_of_reach(old: pd.DataFrame, jobs: ShardJobs) -> None:
 
 
 def _read_side_files(store: Store, stems: list[str]) -> Iterator[tuple[str, tuple[pa.Table, dict]]]:
-    """The side files of shards, some at a time."""
+    """The side files of shards, some at a time; damaged ones are named and left out."""
+
+    def read(stem: str) -> tuple[pa.Table, dict] | None:
+        try:
+            return worker.read_side_file(store, stem)
+        except Damaged as error:
+            print(error, flush=True)
+            return None
+
     with ThreadPoolExecutor(16) as pool:
         for n in range(0, len(stems), 64):
             some = stems[n : n + 64]
-            files = pool.map(lambda stem: worker.read_side_file(store, stem), some)
-            yield from zip(some, files, strict=True)
+            files = zip(some, pool.map(read, some), strict=True)
+            yield from ((stem, file) for stem, file in files if file)
 
 
-def _merge(here: Path, jobs: ShardJobs, stems: list[str]) -> None:
+def _merge(here: Path, jobs: ShardJobs, stems: list[str], asked: dict) -> None:
     """Write `index.parquet` and `status.parquet` of all shards, and remove what belongs to none.
 
     Both files lie in the dataset's `clips/` and, if the shards are elsewhere, beside these too.
     """
     store, rows, found, prints = Store(jobs.store), [], [], []
     with (
-        atomic(here / "index.parquet") as temporary,
+        atomic(here / "index.parquet", record=True) as temporary,
         pq.ParquetWriter(temporary, shards.SCHEMA, compression="zstd") as writer,
     ):
         parts = _read_side_files(store, stems)
@@ -427,21 +471,24 @@ def _merge(here: Path, jobs: ShardJobs, stems: list[str]) -> None:
             if len(part):
                 shard = {"name": f"{stem}.tar", "split": planned.split, "clips": len(part)}
                 found.append(shard | {"bytes": facts["bytes"]})
+                if "crcs" not in part.column_names:  # of an older lab
+                    part = part.append_column(
+                        "crcs", pa.nulls(len(part), shards.SCHEMA.field("crcs").type)
+                    )
                 part = part.replace_schema_metadata().cast(shards.SCHEMA)
                 writer.write_table(part, row_group_size=len(part))
         about = {"settings": jobs.settings, "work": jobs.marks["work"]}
-        about |= {"root": _index_root(here, jobs.store), "shards": found}
+        about |= {"root": _index_root(here, jobs.store), "shards": found, "asked": asked}
         about["fingerprint"] = fingerprint(settings=jobs.settings, shards=prints)
         writer.add_key_value_metadata({"s1m": json.dumps(about)})
     table = pa.concat_tables(rows)
     order = pc.index_in(pa.array(jobs.df["id"], pa.string()), table["id"].combine_chunks())
-    with atomic(here / "status.parquet") as temporary:
+    with atomic(here / "status.parquet", record=True) as temporary:
         pq.write_table(table.take(order), temporary, compression="zstd")
     if jobs.store != str(here):
         for name in ("status.parquet", "index.parquet"):
             store.write(name, (here / name).read_bytes())
-    kept, pattern = set(stems), re.compile(rf"{worker.SHARD}(-[0-9a-f]{{8}})?\.(tar|parquet)")
-    for name in store.sizes():
-        if pattern.fullmatch(name) and name.rpartition(".")[0] not in kept:
-            store.remove(name)
+    kept = {f"{stem}.{kind}" for stem in stems for kind in ("tar", "parquet")}
+    pattern = rf"{worker.SHARD}(-[0-9a-f]{{8}})?\.(tar|parquet)(\.damaged)?"
+    store.remove(*(n for n in store.sizes() if re.fullmatch(pattern, n) and n not in kept))
     store.remove(".work")

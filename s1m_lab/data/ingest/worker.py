@@ -17,19 +17,25 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from s1m_lab.common.files import exclusive, fingerprint
+from s1m_lab.common.files import (
+    Damaged,
+    exclusive,
+    fingerprint,
+    has_its_digest,
+    temporary_folder,
+)
 from s1m_lab.common.storage import Store
 from s1m_lab.data import locate, shards
 from s1m_lab.data.locate import Source
@@ -119,7 +125,7 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
         pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(facts)}), side_file)
         stem = f"{job.name}-{fingerprint(inputs=job.inputs, tar=digest)[:8]}"
         store.publish(tar, f"{stem}.tar")
-        store.publish(side_file, f"{stem}.parquet")
+        store.publish(side_file, f"{stem}.parquet", record=True)
     return job.name, stem, len(job.videos)
 
 
@@ -137,15 +143,27 @@ def _is_settled(now: list | None, before: list | None, status: str, retry: bool)
 
 
 def list_stems(sizes: dict[str, int]) -> list[str]:
-    """The stems of the complete shards among a store's files."""
+    """The stems of the shards among a store's files, damaged ones too."""
     found = (re.fullmatch(rf"({SHARD}-[0-9a-f]{{8}})\.parquet", name) for name in sorted(sizes))
-    return [match[1] for match in found if match and f"{match[1]}.tar" in sizes]
+    stems = (match[1] for match in found if match)
+    return [stem for stem in stems if {f"{stem}.tar", f"{stem}.tar.damaged"} & sizes.keys()]
 
 
 def read_side_file(store: Store, stem: str) -> tuple[pa.Table, dict]:
-    """A shard's part of the index, and the facts in the metadata of its side file."""
-    table = pq.read_table(BytesIO(store.read(f"{stem}.parquet")))
-    return table, json.loads(table.schema.metadata[b"s1m"])
+    """A shard's part of the index, and the facts in the metadata of its side file.
+
+    Raises Damaged where it is damaged, and then sets it aside.
+    """
+    name = f"{stem}.parquet"
+    try:
+        if store.local and not has_its_digest(Path(store.path_of(name))):
+            raise ValueError("its bytes are not those that were written")
+        table = pq.read_table(BytesIO(store.read(name)))
+        return table, json.loads(table.schema.metadata[b"s1m"])
+    except (ValueError, KeyError, TypeError) as error:  # pyarrow's are ValueErrors
+        store.set_aside(name)
+        where = store.path_of(name)
+        raise Damaged(f"{where} is damaged ({error}); its shard is made again") from None
 
 
 @contextmanager
@@ -156,7 +174,7 @@ def _exclusive_shard(store: Store, name: str) -> Iterator[tuple[Path, "ReadingNo
     both work, and write different files.
     """
     work = Path(store.root, ".work", name)
-    with exclusive(work) if store.local else TemporaryDirectory() as temporary:
+    with exclusive(work) if store.local else temporary_folder() as temporary:
         note = ReadingNote(store, name)
         try:
             yield Path(temporary or work), note
@@ -211,7 +229,8 @@ def _old_videos(job: ShardJob, store: Store) -> dict[str, OldVideo]:
         if facts["cut"] != job.cut:
             continue
         clips: dict[str, list[dict]] = {}
-        for row in index.select(["video", "start", "offset", "sizes"]).to_pylist():
+        names = ["video", "start", "offset", "sizes", "crcs"]
+        for row in index.select([n for n in names if n in index.column_names]).to_pylist():
             clips.setdefault(row["video"], []).append(row)
         for status, state in zip(facts["statuses"], facts["sources"], strict=True):
             id = status["id"]
@@ -221,12 +240,22 @@ def _old_videos(job: ShardJob, store: Store) -> dict[str, OldVideo]:
 
 
 def _read_clips(store: Store, old: OldVideo) -> list[tuple[float, list[bytes]]]:
-    """Start (s) and JPEG files of each clip of a video."""
-    found = []
+    """Start (s) and JPEG files of each clip of a video; raises Damaged where one is not sound.
+
+    Of a shard that was set aside as damaged, the clips whose CRCs are right are sound.
+    """
+    found, name = [], f"{old.stem}.tar"
     for row in old.clips:
-        sizes = np.array(row["sizes"])
+        sizes, crcs = np.array(row["sizes"]), row.get("crcs")
         offsets = shards.firsts(row["offset"], sizes)
-        found.append((row["start"], store.read_parts(f"{old.stem}.tar", offsets, sizes)))
+        try:
+            parts = store.read_parts(name, offsets, sizes)
+        except FileNotFoundError:
+            name, crcs = f"{old.stem}.tar.damaged", crcs or []
+            parts = store.read_parts(name, offsets, sizes)
+        if crcs is not None and list(map(zlib.crc32, parts)) != crcs:
+            raise Damaged(f"{store.path_of(name)} has other bytes than were written")
+        found.append((row["start"], parts))
     return found
 
 
@@ -249,9 +278,13 @@ def _clips(
             if known > longest:
                 status |= {**past, "clips": 0}
                 raise container.VideoError("too long", f"{known:.0f} s")
+            kept = None
             if before and past["status"] != "too long":
+                with suppress(Damaged):
+                    kept = _read_clips(store, before)
+            if kept is not None:
                 status |= {**past, "split": job.split}
-                clips = _read_clips(store, before)
+                clips = kept
             else:
                 note.write(video.id)
                 cut = _cut_in_child if note.is_suspect(video.id) else _cut
@@ -279,9 +312,16 @@ def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, st
     arguments = {"settings": settings, "clips": clips, "id": id, "source": source}
     request = json.dumps(arguments | {"status": status})
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
-    with TemporaryDirectory(prefix="s1m-") as folder:
+    with temporary_folder() as folder:
         child = subprocess.Popen(
-            [sys.executable, "-P", "-c", CHILD, folder, request],  # -P: nothing from this folder
+            [
+                sys.executable,
+                "-P",
+                "-c",
+                CHILD,
+                str(folder),
+                request,
+            ],  # -P: nothing from this folder
             env={**os.environ, "PYTHONPATH": paths},
             stdin=subprocess.PIPE,  # stays open; the child ends when this process does
         )
@@ -294,8 +334,8 @@ def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, st
                 child.kill()
         if child.returncode:
             raise container.VideoError("crashed", f"in a process of its own ({child.returncode})")
-        status |= json.loads(Path(folder, "status.json").read_text("utf-8"))
-        with np.load(Path(folder, "cut.npz")) as cut:
+        status |= json.loads((folder / "status.json").read_text("utf-8"))
+        with np.load(folder / "cut.npz") as cut:
             return list(zip(cut["starts"].tolist(), cut["frames"], strict=True))
 
 

@@ -33,6 +33,7 @@ from s1m_lab.data.splits import SPLITS
 from s1m_lab.training.baseline import descriptors
 from s1m_lab.training.baseline.descriptors import KINDS
 
+CODEBOOKS = "codebooks.safetensors"
 VERSION = 1  # raise it when the same clips and settings give other vectors
 CELLS = 5  # the frame, then its quarters, row by row
 SAMPLE = (8, 32)  # training clips a word; descriptors of each kind a clip
@@ -171,7 +172,10 @@ def make_vectors(folder: Path, words: int, workers: int | None = None, scheduler
     here = folder / "features" / files.fingerprint(**facts)
     workers = max(1, min(workers or system.cores(), system.cores()))
     with files.exclusive(here):
-        if not (here / "about.json").is_file():
+        made = [here / name for name in ("about.json", CODEBOOKS)]
+        made += [here / f"{split}.{kind}" for split in SPLITS for kind in ("npy", "parquet")]
+        if not all([files.is_sound(file) for file in made]):
+            (here / "about.json").unlink(missing_ok=True)
             read = pc.field("status") == "ok"
             videos = len(read_statuses(folder, ["id"], read))
             files.require_space(here, 2.1 * 4 * layout(words)["faces"].stop * videos)
@@ -250,7 +254,7 @@ def _make_codebooks(stored: Shards, here: Path, words: int, workers: int, schedu
     """Write `codebooks.safetensors` from a sample of the training clips."""
     from safetensors.numpy import load_file, save_file
 
-    if (here / "codebooks.safetensors").is_file():
+    if (here / CODEBOOKS).is_file():
         return
     share, seed = SAMPLE[0] * words / max(1, len(stored)), stored.settings["data_seed"]
     jobs = _jobs(stored, here, "sample-{}.safetensors")
@@ -263,7 +267,7 @@ def _make_codebooks(stored: Shards, here: Path, words: int, workers: int, schedu
             values = np.concatenate([sample[kind] for sample in samples])
             codebook = fit_codebook(values, words, seed)
             tensors |= {kind: codebook.words, f"{kind} spread": np.array([codebook.spread])}
-    with files.atomic(here / "codebooks.safetensors") as temporary:
+    with files.atomic(here / CODEBOOKS, record=True) as temporary:
         save_file(tensors, temporary)
 
 
@@ -271,7 +275,7 @@ def load_codebooks(folder: Path) -> dict[str, Codebook]:
     """The codebooks of a folder of vectors, by kind."""
     from safetensors.numpy import load_file
 
-    tensors = load_file(folder / "codebooks.safetensors")
+    tensors = load_file(folder / CODEBOOKS)
     return {kind: Codebook(tensors[kind], float(tensors[f"{kind} spread"][0])) for kind in KINDS}
 
 
@@ -295,7 +299,7 @@ def _describe_videos(folder: Path, here: Path, words: int, workers: int, schedul
         table = pa.concat_tables([VIDEOS.empty_table(), *map(_videos_of, own)])
         pieces = (np.load(job.file, allow_pickle=False) for job in own)
         files.write_array(here / f"{split}.npy", (len(table), layout(words)["faces"].stop), pieces)
-        with files.atomic(here / f"{split}.parquet") as temporary:
+        with files.atomic(here / f"{split}.parquet", record=True) as temporary:
             pq.write_table(table, temporary)
 
 
@@ -318,7 +322,8 @@ class Vectors(NamedTuple):
 
 def load_vectors(folder: Path, split: str) -> Vectors:
     """The vectors of a split, from a folder that `make_vectors` returned."""
-    table = pq.read_table(folder / f"{split}.parquet")
-    found = np.load(folder / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+    table, path = pq.read_table(folder / f"{split}.parquet"), folder / f"{split}.npy"
+    with files.reading(path, "repeat the command: it is made again", aside=True):
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
     own = np.bincount(table["shard"].to_numpy()) if len(table) else np.zeros(0, int)
     return Vectors(found, table["video"].to_pylist(), table["labels"].to_pylist(), own)

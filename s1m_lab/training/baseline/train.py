@@ -12,6 +12,7 @@ run is a folder like any other run's. Its `clip_hit1` is None, as in the paper's
 import time
 from collections.abc import Iterator
 from itertools import product
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -170,6 +171,8 @@ def search(run: runs.Run, vectors: Path, device) -> tuple[dict, dict[str, dict]]
                 row = epoch.number, epoch.loss, loss, hit1, epoch.seconds
                 log.add(state["step"], number, *trial, *row)
                 scores.append([hit1, -loss])
+                if not isfinite(loss):
+                    raise FloatingPointError(f"the validation loss of {trial} is {loss}")
                 if trial.kind not in best or scores[-1] > best[trial.kind]["score"]:
                     facts = {"score": scores[-1], "trial": number, "epoch": epoch.number}
                     best[trial.kind] = facts
