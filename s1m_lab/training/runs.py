@@ -52,7 +52,7 @@ class Run:
         path = self.path / "config.json"
         with reading(path, f"repeat the command of run {self.name}, which restores it"):
             config = json.loads(path.read_text("utf-8"))
-            return config | {"settings": config["settings"], "machine": config["machine"]}
+            return config | {"settings": dict(config["settings"])}
 
     @property
     def anew(self) -> str:
@@ -78,7 +78,7 @@ class Run:
         path = self.path / "results.json"
         with reading(path, self.again, aside=True):
             results = json.loads(path.read_text("utf-8"))
-            keys = "model", "data", "seed", "classes", "video_hit1"
+            keys = "model", "data", "seed", "video_hit1"
             return results | {key: results[key] for key in keys}
 
     @property
