@@ -1,0 +1,61 @@
+"""The long form of the fault suite, and what it counts."""
+
+import json
+
+import pytest
+import trials
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--long", action="store_true", help="the fault suite's long form (make faults)"
+    )
+
+
+def is_long(config) -> bool:
+    return config.getoption("--long", False)
+
+
+def pytest_generate_tests(metafunc):
+    """A test marked `trials(short, long)` gets that many trials by number, or the trials listed."""
+    if marker := metafunc.definition.get_closest_marker("trials"):
+        chosen = marker.args[is_long(metafunc.config)]
+        chosen = range(chosen) if isinstance(chosen, int) else chosen
+        metafunc.parametrize("trial", chosen, ids=str)
+
+
+@pytest.fixture(scope="session")
+def long(request) -> bool:
+    return is_long(request.config)
+
+
+@pytest.fixture(scope="session")
+def tally(long):
+    """What the trials count into; the long form's is resumed, and written into the page."""
+    tally = trials.Tally(trials.FIGURES if long else None)
+    yield tally
+    if long and tally.trials:
+        about = json.loads(trials.FIGURES.read_text("utf-8"))
+        trials.PAGE.write_text(trials.fill(trials.PAGE.read_text("utf-8"), about), "utf-8")
+
+
+@pytest.fixture
+def count(tally):
+    """Count a trial, and fail unless all went well in it."""
+
+    def count(trial: trials.Trial) -> None:
+        tally.add(trial)
+        assert trial.good, trial
+
+    return count
+
+
+@pytest.fixture
+def once(tally):
+    """Skip a trial that an earlier session has made."""
+
+    def once(harm: str, name: str) -> None:
+        if tally.has(harm, name):
+            pytest.skip("made before")
+
+    return once
