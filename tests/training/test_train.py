@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from s1m_lab import __main__, models
-from s1m_lab.common import paths
+from s1m_lab.common import files, paths
 from s1m_lab.data import catalog
 from s1m_lab.data.ingest import prepare
 from s1m_lab.training import label_videos, predict, runs, train
@@ -106,6 +106,7 @@ def test_a_training_that_hardly_learns_says_so(lab, capsys):
     trainer.print_whether_learnt()
     trainer.state.best_hit1 = 0.5
     run.metrics.assign(loss=0.1).to_csv(run.path / "metrics.csv", index=False)
+    files.record(run.path / "metrics.csv")
     trainer.print_whether_learnt()
     assert "hardly" not in capsys.readouterr().out
 
@@ -283,6 +284,42 @@ def test_a_killed_training_ends_in_the_same_bits(lab):
     steps = int(whole.metrics["step"].iloc[-1])
     kept = [f"{n:08d}.safetensors" for n in (60, 120, 240, 480) if n <= steps]  # 1st, 2nd, 4th, 8th
     assert list(bits(whole)["filters"]) == kept
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_sigterm_writes_a_checkpoint_and_the_same_command_resumes(lab, ranks):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    names = [f"{state}-{ranks}" for state in ("not-stopped", "stopped")]
+    whole, stopped = (runs.Run(paths.runs() / name) for name in names)
+    commands = [command(lab(run=name, epochs=8)) for name in names]
+    if ranks == 2:
+        commands = [[*launch, "-m", own[2], "--", *own[3:]] for own in commands]
+    subprocess.run(commands[0], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(commands[1], stderr=subprocess.PIPE, text=True)
+    log = stopped.path / "metrics.csv"
+    while process.poll() is None and not (log.is_file() and len(log.read_text().split()) > 8):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)  # torchrun passes it on
+    said = process.communicate(timeout=60)[1]
+    (step,) = (int(path.name) for path in (stopped.path / "checkpoint").iterdir())
+    assert step >= 70 and step % 60, "a checkpoint of its own"
+    sentence = f"{stopped.name} was stopped by SIGTERM and has a checkpoint of step {step}; repeat"
+    assert sentence in said
+    if ranks == 1:
+        assert process.returncode == 1 and len(said.splitlines()) == 1
+    subprocess.run(commands[1], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    assert bits(stopped) == bits(whole)
+
+
+@pytest.mark.parametrize("lr, what", [(1e300, "conv1"), (1e10, "loss")])
+def test_a_last_step_that_diverges_leaves_no_weights(lab, lr, what):
+    """There is one step: its loss is that of the start, and its update is what diverges."""
+    config = lab(run=f"diverged-{what}", lr=lr, batch_size=10_000, epochs=1)
+    with pytest.raises(FloatingPointError, match=rf"{what}.*: try a lower lr"):
+        train.train(config)
+    run = runs.load_run(config.run)
+    assert not run.finished and not (run.path / "model.safetensors").exists()
+    assert not list((run.path / "checkpoint").glob("*"))
 
 
 @pytest.fixture(scope="module")
