@@ -87,7 +87,7 @@ def bits(run: runs.Run) -> dict:
         "weights": (run.path / "model.safetensors").read_bytes(),
         "predictions": (run.path / "predictions" / "test.npy").read_bytes(),
         "metrics": run.metrics[list(train.COLUMNS)].to_csv(),
-        "filters": {p.name: p.read_bytes() for p in sorted((run.path / "filters").iterdir())},
+        "filters": {p.name: p.read_bytes() for p in sorted(run.path.glob("filters/*.safetensors"))},
     }
 
 

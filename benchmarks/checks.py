@@ -1,0 +1,97 @@
+"""What digests and checksums cost: ingest and training with them and without, in turns.
+
+    python benchmarks/checks.py                 # ten pairs of each; 15 minutes on two cores
+    python benchmarks/checks.py --pairs 2 --videos 64
+
+Each work runs in a fresh process and does the whole of its task: `ingest` renders nothing and cuts
+the films of a small `pocket` with one worker, `training` trains and scores a single frame for an
+epoch on clips that are there. Without, files get no digest and no frame a checksum, and none is
+compared. The cost is the median of the pairs' ratios, with its 95 % interval over pairs
+(bootstrap). Figures go into checks.json beside this file.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from s1m_lab.common import system
+from s1m_lab.common.files import write_json
+from s1m_lab.training import runs
+
+ROOT = Path(__file__).resolve().parents[1]
+PROGRAM = """
+import shutil, sys, time
+from s1m_lab import TrainConfig, prepare, train
+from s1m_lab.common import files, paths
+from s1m_lab.data import shards
+from s1m_lab.data.ingest import worker
+
+work, how = sys.argv[1:]
+if how == "without":
+    files._note = lambda *_: None
+    files._digest = lambda path: ""
+    files.has_its_digest = worker.has_its_digest = lambda path, again=False: True
+    load = shards.Shards._load
+    shards.Shards._load = lambda self, shard: (*load(self, shard)[:3], None)
+    shards.zlib = type("none", (), {"crc32": staticmethod(lambda data: 0)})
+for folder in (paths.dataset("pocket") / "clips", paths.runs()):
+    if work == "ingest" or folder == paths.runs():
+        shutil.rmtree(folder, ignore_errors=True)
+start = time.perf_counter()
+if work == "ingest":
+    prepare("pocket", workers=1)
+else:
+    train(TrainConfig(model="single", epochs=1))
+print("seconds:", time.perf_counter() - start)
+"""
+
+
+def seconds(work: str, how: str) -> float:
+    command = [sys.executable, "-c", PROGRAM, work, how]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout.rpartition("seconds:")[2])
+
+
+def cost(work: str, pairs: int) -> dict:
+    """The seconds of each pair, and what the checks add, in percent."""
+    took: dict[str, list[float]] = {"with": [], "without": []}
+    for pair in range(pairs):
+        for how in sorted(took, reverse=bool(pair % 2)):
+            took[how].append(round(seconds(work, how), 3))
+    ratios = np.array(took["with"]) / took["without"]
+    drawn = np.random.default_rng(0).integers(0, pairs, (10_000, pairs))
+    low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975])
+    added = {"median": np.median(ratios), "low": low, "high": high}
+    percent = {f"{name}_percent": round(100 * (float(r) - 1), 2) for name, r in added.items()}
+    return took | percent | {"load": round(os.getloadavg()[0], 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pairs", type=int, default=10)
+    parser.add_argument("--videos", type=int, default=240)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["S1M_HOME"] = home
+        from s1m_lab.data import datasets
+
+        datasets.make_pocket(videos=args.videos)
+        about = {"date": date.today().isoformat(), "machine": system.machine()}
+        about |= {"commit": runs.commit(), "pairs": args.pairs, "videos": args.videos}
+        for work in ("ingest", "training"):
+            about[work] = cost(work, args.pairs)
+            print(work, json.dumps(about[work]), flush=True)
+    write_json(Path(__file__).with_suffix(".json"), about, end="\n", record=False, indent=1)
+
+
+if __name__ == "__main__":
+    main()
