@@ -4,6 +4,7 @@ import json
 
 import pytest
 import trials
+from fault_lab import Lab, call, make_films
 
 
 def pytest_addoption(parser):
@@ -71,3 +72,15 @@ def once(tally):
             pytest.skip("made before")
 
     return once
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory) -> Lab:
+    """Films, and a home with their clips and a finished run; a test that writes takes a copy."""
+    folder = tmp_path_factory.mktemp("lab")
+    lab = Lab(make_films(folder / "films"), folder / "home")
+    lab.home.mkdir()
+    for words in (lab.ingest(), lab.train("done")):
+        done = call(lab.home, *words)
+        assert done.status == 0, done.out
+    return lab

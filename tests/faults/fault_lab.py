@@ -10,12 +10,13 @@ import json
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,33 @@ from s1m_lab.training import train
 from s1m_lab.video import writer
 
 ROOT = Path(__file__).resolve().parents[2]
-TINY = ("--batch-size=6", "--width=0.125", "--size=66")
+TINY = ("--batch-size=6", "--width=0.0625", "--size=43")
+TRAIN = ("--epochs=40", *TINY)  # 200 steps, a checkpoint after every 60
+INGEST = ("--size=48", "--clips=2")
 TIMED = ("seconds", "train_clips_per_second", "data_wait", "mfu")  # of results.json
+
+
+class Lab(NamedTuple):
+    """Films, and a home with their clips and a finished run on them, `done`."""
+
+    films: Path
+    home: Path
+
+    def ingest(self, *more: str) -> tuple:
+        return ("ingest", self.films, "--workers=1", *INGEST, *more)
+
+    def train(self, run: str, *settings: str) -> tuple:
+        return ("train", "--data", self.films, f"--run={run}", *(settings or TRAIN))
+
+    def wanted(self, run: str) -> dict[str, bytes]:
+        """What a run of another name has to hold; its settings hold the name."""
+        done = contents(self.home / "runs" / "done")
+        return {name: data for name, data in done.items() if not name.endswith("config.json")}
+
+    def copy(self, place: Path, runs: bool = False) -> Path:
+        """A copy of the home, without its runs or with them."""
+        leave = None if runs else shutil.ignore_patterns("runs")
+        return Path(shutil.copytree(self.home, place, dirs_exist_ok=True, ignore=leave))
 
 
 class Done(NamedTuple):
@@ -82,9 +108,23 @@ def start(home: Path, *words: object, launch: tuple[str, ...] = (), **more: str)
     else:
         own = ["s1m_lab", "--"] if launch else ["s1m_lab"]  # torchrun takes options until --
         command = [sys.executable, "-m", *launch, *own, *map(str, words)]
+    limit = use_one_core if needs_one_core(command) else None
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     # a group of its own, so that a test that fails can end it and all its children
-    return subprocess.Popen(command, env=environment(home, **more), start_new_session=True, **pipe)
+    return subprocess.Popen(
+        command, env=environment(home, **more), start_new_session=True, preexec_fn=limit, **pipe
+    )
+
+
+def needs_one_core(words: Sequence) -> bool:
+    return not {"--workers=2", "--nproc-per-node=2"} & set(words)
+
+
+def use_one_core() -> None:
+    """Give this process one core: on a busy machine two threads that wait for each other crawl."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 
 
 def is_code(words: tuple) -> bool:
@@ -151,6 +191,8 @@ def _act(environment: dict[str, str], out: str, words: tuple[str, ...]) -> None:
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["s1m_lab", *words]
+    if needs_one_core(words):
+        use_one_core()
     try:
         if is_code(words):
             exec(compile(words[0], "<command>", "exec"), {"__name__": "command"})

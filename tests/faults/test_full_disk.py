@@ -7,7 +7,6 @@ work.
 
 import json
 import re
-import shutil
 import subprocess
 import time
 import zipfile
@@ -16,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from fault_lab import TINY, call, contents, differing, finish, make_films, start, wait_until
+from fault_lab import Lab, call, contents, differing, finish, start, wait_until
 from trials import Trial
 
 HARM = "disk full"
@@ -31,7 +30,7 @@ datasets.listed("sports", source={source!r})
 """
 TUNE = """
 from s1m_lab import Tuning, tune_all
-tune_all([Tuning("top", {data!r}, start="run", epochs=2)])
+tune_all([Tuning("top", {data!r}, start="done", epochs=2)])
 """
 VECTORS = """
 from s1m_lab.common import paths
@@ -46,6 +45,7 @@ class Stage(NamedTuple):
     command: str
     since: str = ""  # a pattern in the home; "" is before
     needs: str = ""  # commands done before
+    temporary: bool = False  # temporary files lie on that disk too
 
 
 STAGES = {
@@ -56,12 +56,12 @@ STAGES = {
     "shards are cut": Stage("ingest", "data/*/clips/*-00000-*.tar"),
     "the last shard is cut": Stage("ingest", "data/*/clips/test-00000-*.parquet"),
     "the catalog is written": Stage("list"),
-    "an archive is unpacked": Stage("list archive"),
+    "an archive is unpacked": Stage("list", temporary=True),
     "training begins": Stage("train", "", "ingest"),
-    "steps are made": Stage("train", "runs/run/metrics.csv", "ingest"),
-    "the best epoch is saved": Stage("train", "runs/run/model.safetensors", "ingest"),
-    "checkpoints are saved": Stage("train", "runs/run/checkpoint/0*60", "ingest"),
-    "test clips are scored": Stage("train", "runs/run/checkpoint/0*200", "ingest"),
+    "steps are made": Stage("train", "runs/done/metrics.csv", "ingest"),
+    "the best epoch is saved": Stage("train", "runs/done/model.safetensors", "ingest"),
+    "checkpoints are saved": Stage("train", "runs/done/checkpoint/0*60", "ingest"),
+    "test clips are scored": Stage("train", "runs/done/checkpoint/0*180", "ingest"),
     "features are cached": Stage("tune", "", "ingest train"),
     "more features are cached": Stage("tune", "data/*/features/fc7-train-*.npy", "ingest train"),
     "codebooks are made": Stage("vectors", "", "ingest"),
@@ -115,11 +115,6 @@ def disk(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    return make_films(tmp_path_factory.mktemp("full") / "films")
-
-
-@pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """An archive as Sports-1M's metadata is, of 30,000 videos."""
     rng, place = np.random.default_rng(0), tmp_path_factory.mktemp("sports") / "sports1m_json.zip"
@@ -136,36 +131,40 @@ def archive(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def commands(films, archive):
-    data = str(films)
+def commands(lab, archive):
+    data = str(lab.films)
     return {
         "render": (MAKE_POCKET,),
-        "ingest": ("ingest", data, "--workers=1", "--size=72", "--clips=2"),
+        "ingest": lab.ingest(),
         "list": (LIST_SPORTS.format(source=str(archive)),),
-        "list archive": (LIST_SPORTS.format(source=str(archive)),),
-        "train": ("train", "--data", data, "--run=run", "--epochs=40", *TINY),
+        "train": lab.train("done"),
         "tune": (TUNE.format(data=data),),
         "vectors": (VECTORS.format(data=data),),
-        "predict": ("predict", "run", data),
+        "predict": ("predict", "done", lab.films / "rising"),
     }
 
 
 @pytest.fixture(scope="module")
-def undisturbed(commands, tmp_path_factory):
-    """The home after a stage's earlier commands, and what it holds after its own; made once."""
-    made: dict[str, Path] = {}
+def undisturbed(lab, commands, tmp_path_factory):
+    """What a home holds after a command on a disk with room; each is run once."""
+    made: dict[str, dict[str, bytes]] = {}
 
-    def home_after(names: str) -> Path:
-        if names not in made:
-            before, _, last = names.rpartition(" ")
+    def after(command: str, needs: str) -> dict[str, bytes]:
+        if command not in made:
             home = tmp_path_factory.mktemp("whole") / "home"
-            shutil.copytree(home_after(before), home) if before else home.mkdir()
-            done = call(home, *commands[last])
+            home.mkdir()
+            prepare_home(lab, home, needs)
+            done = call(home, *commands[command])
             assert done.status == 0, done.out
-            made[names] = home
-        return made[names]
+            made[command] = contents(home)
+        return made[command]
 
-    return home_after
+    return after
+
+
+def prepare_home(lab: Lab, home: Path, needs: str) -> None:
+    if needs:
+        lab.copy(home, runs="train" in needs)
 
 
 SHORT = [("clips are cut", 3), ("checkpoints are saved", 40)]
@@ -173,17 +172,14 @@ LONG = [(stage, pages) for stage in STAGES for pages in ROOM]
 
 
 @pytest.mark.trials(SHORT, LONG)
-def test_a_full_disk_ends_in_a_sentence(trial, disk, commands, undisturbed, count, once):
+def test_a_full_disk_ends_in_a_sentence(trial, lab, disk, commands, undisturbed, count, once):
     name, pages = trial
     once(HARM, f"{name}, {pages} pages left")
     stage, home = STAGES[name], disk.home
     words = commands[stage.command]
-    if stage.needs:
-        shutil.copytree(undisturbed(stage.needs), home, dirs_exist_ok=True)
-    wanted = contents(
-        undisturbed(f"{stage.needs} {stage.command}".replace("list archive", "list").strip())
-    )
-    more = {"TMPDIR": str(disk.place / "tmp")} if stage.command == "list archive" else {}
+    prepare_home(lab, home, stage.needs)
+    wanted = undisturbed(stage.command, stage.needs)
+    more = {"TMPDIR": str(disk.place / "tmp")} if stage.temporary else {}
     if stage.since:
         process = start(home, *words, **more)
         reached = wait_until(process, lambda: any(home.glob(stage.since)), 0.001)

@@ -9,13 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fault_lab import (
-    TINY,
-    call,
     contents,
     differing,
     finish,
     lists_hold,
-    make_films,
     start,
     wait_until,
 )
@@ -23,33 +20,20 @@ from trials import Trial
 
 LINUX = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="no /proc lists processes")
 KILLS = 5  # of one training
-SETTINGS = ("--epochs=16", *TINY)  # 352 steps, a checkpoint after every 60
-CLIPS = ("--size=128", "--clips=24")  # four shards of training clips
+CLIPS = ("--size=96", "--clips=10")  # two shards of training clips
 LAUNCH = ("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m")
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    return make_films(tmp_path_factory.mktemp("killed") / "films")
+def home(lab, tmp_path_factory):
+    """A home with the clips of the films, for runs."""
+    return lab.copy(tmp_path_factory.mktemp("killed") / "home")
 
 
 @pytest.fixture(scope="module")
-def home(films, tmp_path_factory):
-    """A home with the clips of the films, and what an undisturbed training of them leaves."""
-    home = tmp_path_factory.mktemp("home")
-    assert call(home, "ingest", films, "--size=72", "--workers=1").status == 0
-    return home
-
-
-def train(films, run):
-    return ("train", "--data", films, f"--run={run}", *SETTINGS)
-
-
-@pytest.fixture(scope="module")
-def whole(films, home):
-    done = call(home, *train(films, "whole"))
-    assert done.status == 0, done.out
-    return contents(home / "runs" / "whole")
+def whole(lab):
+    """What an undisturbed training leaves."""
+    return lab.wanted("done")
 
 
 def in_the_loop(run: Path, since: float):
@@ -71,19 +55,18 @@ def strike(process, run: Path, kind: str, rng) -> None:
     if kind == "start":
         time.sleep(rng.uniform(0, 4))
     elif kind == "end":
-        wait_until(process, (run / "checkpoint" / "00000300").is_dir)
-        wait_until(process, lambda: len(list((run / "checkpoint").glob("0*352"))), 0.001)
+        wait_until(process, (run / "checkpoint" / "00000200").is_dir, 0.001)
         time.sleep(rng.uniform(0, 0.3))
     elif wait_until(process, in_the_loop(run, since)):
         time.sleep(rng.uniform(0.1, 2.0))
 
 
 @pytest.mark.trials(1, 12)
-def test_a_killed_training_ends_in_the_same_bits(trial, films, home, whole, long, count, once):
+def test_a_killed_training_ends_in_the_same_bits(trial, lab, home, whole, long, count, once):
     """Killed several times on the way, the last time while or after it scores."""
     once("training killed", f"run {trial}")
     rng, run = np.random.default_rng(trial), home / "runs" / f"killed-{trial}"
-    words, kills, later, took = train(films, run.name), 0, 0, []
+    words, kills, later, took = lab.train(run.name), 0, 0, []
     kinds = ["steps", *rng.choice(["start", "steps", "steps", "steps"], KILLS - 2), "end"]
     for kind in kinds if long else ["steps", "steps", "end"]:
         process = start(home, *words)
@@ -103,12 +86,10 @@ def test_a_killed_training_ends_in_the_same_bits(trial, films, home, whole, long
 
 
 @pytest.mark.trials(1, 10)
-def test_a_stopped_training_has_a_checkpoint_of_its_last_step(
-    trial, films, home, whole, count, once
-):
+def test_a_stopped_training_has_a_checkpoint_of_its_last_step(trial, lab, home, whole, count, once):
     once("training stopped", f"run {trial}")
     rng, run = np.random.default_rng(trial + 100), home / "runs" / f"stopped-{trial}"
-    words = train(films, run.name)
+    words = lab.train(run.name)
     process = start(home, *words)
     assert wait_until(process, in_the_loop(run, time.time()))
     time.sleep(rng.uniform(0, 1.0))
@@ -134,14 +115,14 @@ def test_a_stopped_training_has_a_checkpoint_of_its_last_step(
 
 @LINUX
 @pytest.mark.trials(0, 3)
-def test_two_ranks_stop_together(trial, films, home, count, once):
+def test_two_ranks_stop_together(trial, lab, home, count, once):
     """SIGTERM of the first rank, of the second, and of torchrun, which passes it on."""
     once("two ranks stopped", f"run {trial}")
     whole, run = home / "runs" / "whole-of-two", home / "runs" / f"two-stopped-{trial}"
     if not whole.is_dir():
-        done = finish(start(home, *train(films, whole.name), launch=LAUNCH))
+        done = finish(start(home, *lab.train(whole.name), launch=LAUNCH))
         assert done.status == 0, done.out
-    words = train(films, run.name)
+    words = lab.train(run.name)
     process = start(home, *words, launch=LAUNCH)
     assert wait_until(process, in_the_loop(run, time.time()))
     time.sleep(0.3)
@@ -182,10 +163,10 @@ def rank_of(launcher: int, rank: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def clips(films, tmp_path_factory):
+def clips(lab, tmp_path_factory):
     """What an undisturbed ingest leaves, and how long its work takes (s)."""
     home = tmp_path_factory.mktemp("undisturbed")
-    process = start(home, "ingest", films, "--workers=1", *CLIPS)
+    process = start(home, "ingest", lab.films, "--workers=1", *CLIPS)
     assert wait_until(process, lambda: any(home.glob("data/*/clips/.work")))
     begin = time.monotonic()
     assert finish(process).status == 0
@@ -206,14 +187,14 @@ def kill_ingest(films, home, workers, kind, rng, seconds) -> bool:
 
 
 @pytest.mark.trials([(1, 0), (2, 0)], [(workers, n) for n in range(20) for workers in (1, 2)])
-def test_a_killed_ingest_ends_in_the_same_bytes(trial, films, clips, tmp_path, count, once):
+def test_a_killed_ingest_ends_in_the_same_bytes(trial, lab, clips, tmp_path, count, once):
     workers, number = trial
     harm = "ingest with workers killed" if workers > 1 else "ingest killed"
     once(harm, f"run {number}")
     rng, (wanted, seconds) = np.random.default_rng([workers, number]), clips
     kind = "start" if number % 10 == 9 else "work"
-    died = kill_ingest(films, tmp_path, workers, kind, rng, seconds / workers)
-    took, done = repeat(tmp_path, ("ingest", films, f"--workers={workers}", *CLIPS))
+    died = kill_ingest(lab.films, tmp_path, workers, kind, rng, seconds / workers)
+    took, done = repeat(tmp_path, ("ingest", lab.films, f"--workers={workers}", *CLIPS))
     lost = differing(tmp_path / "data", wanted)
     healed = int(not lost and done.status == 0 and lists_hold(tmp_path / "data"))
     count(Trial(harm, f"run {number}", 1, 1, None, healed, len(lost), [took] * died, done.said))
@@ -222,11 +203,11 @@ def test_a_killed_ingest_ends_in_the_same_bytes(trial, films, clips, tmp_path, c
 @LINUX
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no workers")
 @pytest.mark.trials(1, 10)
-def test_an_ingest_outlives_its_workers(trial, films, clips, tmp_path, count, once):
+def test_an_ingest_outlives_its_workers(trial, lab, clips, tmp_path, count, once):
     """SIGKILL of one of two workers at a random moment: the command itself goes on."""
     once("worker killed", f"run {trial}")
     rng, (wanted, seconds) = np.random.default_rng(trial + 200), clips
-    process = start(tmp_path, "ingest", films, "--workers=2", *CLIPS)
+    process = start(tmp_path, "ingest", lab.films, "--workers=2", *CLIPS)
     assert wait_until(process, lambda: any(tmp_path.glob("data/*/clips/.work/*/reading")))
     time.sleep(rng.uniform(0, seconds / 2))
     begin = time.monotonic()

@@ -1,10 +1,9 @@
 """A home that cannot be written: all that only reads works."""
 
-import shutil
 import subprocess
 
 import pytest
-from fault_lab import TINY, call, contents, make_films
+from fault_lab import call, contents
 from trials import Trial
 
 HARM = "home read-only"
@@ -28,27 +27,18 @@ from s1m_lab.common import paths
 from s1m_lab import TrainConfig, load_run, load_predictions, load_catalog, load_statuses, Shards
 from s1m_lab import train, predict_videos, collect
 film = Path({films!r}) / "rising" / "0.mp4"
-folder, run = paths.dataset({films!r}), load_run("run")
-config = TrainConfig({films!r}, run="run", epochs=2, batch_size=6, width=0.125, size=66)
+folder, run = paths.dataset({films!r}), load_run("done")
+config = TrainConfig({films!r}, run="done", epochs=40, batch_size=6, width=0.0625, size=43)
 """
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
-    return make_films(tmp_path_factory.mktemp("read only") / "films")
-
-
-@pytest.fixture(scope="module")
-def home(films, tmp_path_factory):
-    """A home with a finished run, mounted so that nobody can write it."""
+def home(lab, tmp_path_factory):
+    """The home of the lab, with an overlay, mounted so that nobody can write it."""
     place = tmp_path_factory.mktemp("home")
-    written, home = place / "written", place / "read-only"
-    written.mkdir()
+    written, home = lab.copy(place / "written", runs=True), place / "read-only"
     home.mkdir()
-    assert call(written, "ingest", films, "--workers=1", "--size=72", "--clips=2").status == 0
-    words = ("train", "--data", films, "--run=run", "--epochs=2", *TINY)
-    assert call(written, *words).status == 0
-    done = call(written, CODE.format(films=str(films)) + DRAW + "\n")
+    done = call(written, CODE.format(films=str(lab.films)) + DRAW + "\n")
     assert done.status == 0, done.out
     done = subprocess.run(["mount", "--bind", written, home], capture_output=True, text=True)
     if done.returncode:
@@ -58,14 +48,13 @@ def home(films, tmp_path_factory):
         yield home
     finally:
         subprocess.run(["umount", "--lazy", home], check=True)
-        shutil.rmtree(written)
 
 
 @pytest.mark.trials(["run", "predictions", "finished training"], list(READERS))
-def test_what_only_reads_needs_no_room(trial, home, films, count, once):
+def test_what_only_reads_needs_no_room(trial, home, lab, count, once):
     once(HARM, trial)
     before = contents(home)
-    done = call(home, CODE.format(films=str(films)) + READERS[trial] + "\n")
+    done = call(home, CODE.format(films=str(lab.films)) + READERS[trial] + "\n")
     said = done.said[:200]
     same = contents(home) == before
     count(Trial(HARM, trial, 1, done.status == 0 and done.in_words, lost=not same, said=said))
