@@ -8,19 +8,24 @@ import dataclasses
 import importlib
 import importlib.metadata as packages
 import inspect
+import itertools
 import json
 import os
 import platform
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from s1m_lab import __version__
 from s1m_lab.common import paths, system
+from s1m_lab.common.files import amount
+from s1m_lab.reports.parameters import EXPECTED
 
 INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
 # the system's Python: nothing is to be installed into that
@@ -37,7 +42,10 @@ class Broken(Exception):
 
 
 def doctor() -> int:
-    """Print a line per check, and below a broken one its fix; 1 if something is broken."""
+    """Print a line per check, and below a broken one its fix; 1 if something is broken.
+
+    What takes the disk stands below: the datasets, runs and reports, the largest first.
+    """
     print(f"s1m_lab {__version__} · {platform.platform()} · {sys.executable}\n")
     fixes: list[str] = []
     for check in (python, installed, torch, device, decoder, notebooks, home):
@@ -49,6 +57,7 @@ def doctor() -> int:
             fixes.append(getattr(error, "mend", INSTALL))
             fix = "as above" if fixes[-2:-1] == fixes[-1:] else fixes[-1]
             print(f"          fix it:    {fix}", flush=True)
+    print_disk_use()
     print(f"\n{len(fixes)} broken" if fixes else "\neverything works; next: make demo")
     return int(len(fixes) > 0)
 
@@ -152,6 +161,34 @@ def home() -> str:
     return f"{folder}, {free:,.0f} GB free (S1M_HOME moves it)"
 
 
+def print_disk_use(lines: int = 20) -> None:
+    """Print the bytes of each dataset, run and report, the largest first, and of all."""
+    home, sizes = paths.home(), dict[str, int]()
+    print(f"\ndisk use of {home}:", flush=True)
+    for place in (home / "data", home / "runs", home / "reports"):
+        sizes |= dict(_sizes(str(place)))
+    for path in sorted(sizes, key=lambda path: -sizes[path])[:lines]:
+        print(f"  {amount(sizes[path]):>11}  {os.path.relpath(path, home)}")
+    more = f", with {len(sizes) - lines:,} more" if len(sizes) > lines else ""
+    print(f"  {amount(sum(sizes.values())):>11}  in all{more}")
+
+
+def _sizes(folder: str) -> Iterator[tuple[str, int]]:
+    """Bytes of all that lies in a folder, each with what is below it; links are not followed."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # another process has removed it
+                    size = entry.stat(follow_symlinks=False).st_size
+                    if entry.is_dir(follow_symlinks=False):
+                        size += sum(size for _, size in _sizes(entry.path))
+                    yield entry.path, size
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        print(f"  {folder} cannot be read: {error.strerror}")
+
+
 # ------------------------------------------------------------------------------------ the commands
 # The docstring of a command is its help.
 
@@ -175,12 +212,7 @@ def train(**settings) -> int:
     from s1m_lab.training import train as training_train
     from s1m_lab.training.config import TrainConfig
 
-    try:
-        config = TrainConfig(**settings)
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 2
-    run = training_train.train(config)
+    run = training_train.train(TrainConfig(**settings))
     if int(os.environ.get("RANK", 0)) == 0:
         scores = {key: run.results[key] for key in ("clip_hit1", "video_hit1", "video_hit5")}
         reached = ", ".join(f"{key} {value:.3f}" for key, value in scores.items())
@@ -220,20 +252,22 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
 
 
 def _find_videos(folder: Path) -> list[Path]:
-    """The videos below a folder, or one file; prints what is left out, and exits without any."""
+    """The videos below a folder, or one file; prints what is left out. OSError without any."""
     from s1m_lab.video import reader
 
     if re.match(r"\w\w+:/", str(folder)):
-        sys.exit(f"{folder} is an address; predict reads files of this disk")
+        raise ValueError(f"{folder} is an address; predict reads files of this disk")
     if not os.path.exists(folder):
-        sys.exit(f"there is no {folder} (predict takes a run, then a folder of videos or a video)")
+        what = "(predict takes a run, then a folder of videos or a video)"
+        raise FileNotFoundError(f"there is no {folder} {what}")
     if folder.suffix.lower() in (".csv", ".tsv", ".parquet", ".txt"):
-        sys.exit(f"{folder} is a table; predict takes a folder of videos, or one video")
+        raise ValueError(f"{folder} is a table; predict takes a folder of videos, or one video")
     if folder.is_file():
         return [folder]
     found, left = reader.list_videos(folder)
     if not found:
-        sys.exit(f"no video in {folder} (looked for {', '.join(sorted(reader.SUFFIXES))})")
+        looked_for = ", ".join(sorted(reader.SUFFIXES))
+        raise FileNotFoundError(f"no video in {folder} (looked for {looked_for})")
     for how, names in left.items():
         if names:
             print(f"left out: {len(names):,} {how}, such as {names[0]!r}")
@@ -247,11 +281,12 @@ def report(notebook: list[Path]) -> int:
     failed = []
     for path in notebook:
         if not path.is_file():
-            sys.exit(f"there is no notebook {path}")
+            raise FileNotFoundError(f"there is no notebook {path}")
         try:
             page = html.html(path)
         except ValueError as error:
-            sys.exit(f"{path} is no notebook: {' '.join(str(error).split())[:200]}")
+            why = " ".join(str(error).split())[:200]
+            raise ValueError(f"{path} is no notebook: {why}") from error
         print(*_scores(path), f"report: {page}", sep="\n")
         if '"output_type": "error"' in path.read_text("utf-8"):
             failed.append(path)
@@ -262,15 +297,16 @@ def report(notebook: list[Path]) -> int:
 def _scores(notebook: Path) -> list[str]:
     """A line for each finished run whose folder an executed notebook names."""
     from s1m_lab.training.metrics import guesses
+    from s1m_lab.training.runs import finished_runs
 
     text, lines = notebook.read_text("utf-8"), []
-    for file in sorted(paths.runs().glob("*/results.json")):
-        if re.search(re.escape(json.dumps(str(file.parent))[1:-1]) + r"(?![\w.-])", text):
-            scores = json.loads(file.read_text("utf-8"))
-            clips = scores["clip_hit1"]  # null for histograms, which classify whole videos
+    for run in finished_runs():
+        if re.search(re.escape(json.dumps(str(run.path))[1:-1]) + r"(?![\w.-])", text):
+            scores = run.results
+            clips = scores.get("clip_hit1")  # null for histograms, which classify whole videos
             of_clips = "" if clips is None else f", of clips {clips:.1%}"
             reached = f"video Hit@1 {scores['video_hit1']:.1%}{of_clips} ({guesses(scores)})"
-            lines.append(f"{scores['model']}: {reached}, in {file.parent}")
+            lines.append(f"{scores['model']}: {reached}, in {run.path}")
     return lines
 
 
@@ -280,9 +316,8 @@ def suite(file: Path, workers: int) -> int:
 
     try:
         ended = run(file, workers)
-    except KeyboardInterrupt:  # threads wait for kernels, which end with this process
-        print("\ninterrupted; rerun the command to resume", flush=True)
-        os._exit(130)
+    except KeyboardInterrupt as stop:  # threads wait for kernels, which end with this process
+        os._exit(_stopped(stop))
     print(paths.home() / "reports" / "index.html")
     return int(any(how.status in ("failed", "skipped") for how in ended.values()))
 
@@ -310,14 +345,42 @@ def classes(data: str, network: bool) -> int:
     return 0
 
 
+def check(name: str) -> int:
+    """Read every file of the datasets and runs, or of one, and name those that are damaged.
+
+    It changes nothing. A file with a digest must have it; of the others the form is checked.
+    """
+    from s1m_lab.training import integrity
+
+    home, read, damaged = paths.home(), list[int](), 0
+    places = [*(home / "data").glob("*"), *paths.runs().glob("*")]
+    if name:
+        places = [paths.dataset(name), paths.runs() / Path(name).name]
+    folders = sorted(filter(Path.is_dir, places))
+    if name and not folders:
+        raise FileNotFoundError(f"no dataset or run in {home} is called {name!r}")
+    for path, why in itertools.chain(*(integrity.damaged(folder, read) for folder in folders)):
+        if path.endswith(".damaged"):
+            print(f"{path} was set aside, and is not used", flush=True)
+        else:
+            damaged += 1
+            print(f"{path} is damaged ({why}); {integrity.mend(path)}", flush=True)
+    end = f"{damaged:,} damaged" if damaged else "all sound"
+    print(f"checked {len(read):,} files, {amount(sum(read))}: {end}")
+    return int(damaged > 0)
+
+
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m s1m_lab", description=__doc__)
+    debug: dict = {"action": "store_true", "default": argparse.SUPPRESS, "help": "show tracebacks"}
+    parser.add_argument("--debug", **debug)
     commands = parser.add_subparsers(title="commands", metavar="command")
 
     def command(function: Callable[..., int]) -> argparse.ArgumentParser:
         text = inspect.getdoc(function) or ""
         added = commands.add_parser(function.__name__, help=text.split("\n")[0], description=text)
         added.set_defaults(function=function)
+        added.add_argument("--debug", **debug)
         return added
 
     options = command(ingest).add_argument
@@ -335,7 +398,7 @@ def parser() -> argparse.ArgumentParser:
     options("--dry-run", action="store_true", help="print what is understood, and write nothing")
 
     options = command(train).add_argument
-    if sys.argv[1:2] == ["train"]:  # torch is imported for no other command
+    if "train" in sys.argv[1:3]:  # torch is imported for no other command
         from s1m_lab.training.config import TrainConfig
 
         for field in dataclasses.fields(TrainConfig):
@@ -361,20 +424,46 @@ def parser() -> argparse.ArgumentParser:
     options = command(classes).add_argument
     options("data", help="a dataset's name, a folder of class folders, or a table")
     options("--network", action="store_true", help="let the page fetch missing pictures")
+
+    name = "a dataset's name or path, or a run's (default: all datasets and runs)"
+    command(check).add_argument("name", nargs="?", default="", help=name)
     return parser
 
 
 def main() -> int:
+    """Run the command of the shell, and return its exit status; an error is one sentence."""
     settings = vars(parser().parse_args())
-    function = settings.pop("function", doctor)
+    function, debug = settings.pop("function", doctor), settings.pop("debug", False)
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         return function(**settings)
-    except PermissionError as error:
-        sys.exit(f"permission denied: {error.filename or error}; change who may read or write it")
-    except (OSError, ModuleNotFoundError, ValueError, FloatingPointError) as error:
-        sys.exit(str(error))
-    except KeyboardInterrupt:
-        sys.exit("\ninterrupted; rerun the command to resume")
+    except KeyboardInterrupt as stop:
+        return _stopped(stop)
+    except Exception as error:
+        if debug:
+            raise
+        text = str(error) or type(error).__name__
+        if isinstance(error, InterruptedError):  # a training after SIGTERM
+            print(text, file=sys.stderr)
+            return 143
+        if isinstance(error, PermissionError):
+            where = error.filename or error
+            text = f"permission denied: {where}; change who may read or write it"
+        elif not isinstance(error, EXPECTED):
+            text = f"{type(error).__name__}: {error} — an error of the lab; --debug shows where"
+        sys.exit(text)
+
+
+def _terminate(*_) -> None:
+    """SIGTERM, which SLURM and `kill` send, ends a command as Ctrl-C does."""
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    """Print what stopped a command, and return its exit status."""
+    by, status = ("stopped by SIGTERM", 143) if stop.args else ("interrupted", 130)
+    print(f"\n{by}; repeat the command to resume", file=sys.stderr, flush=True)
+    return status
 
 
 if __name__ == "__main__":

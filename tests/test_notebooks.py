@@ -149,6 +149,7 @@ def test_it_is_stripped(path, cells):
         ("epochs", "two", "epochs must be a whole number from 0 to 10000; it was given 'two'"),
         ("run", "0012", "run must be text; it arrived as 12"),
         ("size", "64", "the nearest that does is 66"),
+        ("data", "nosuchthing", 'FileNotFoundError: no dataset "nosuchthing" in'),
     ],
 )
 def test_papermill_refuses(name, value, said, home, tmp_path):
@@ -160,5 +161,6 @@ def test_papermill_refuses(name, value, said, home, tmp_path):
         [*command, "-p", name, value], cwd=folder, capture_output=True, text=True, timeout=60
     )
     assert done.returncode != 0
-    assert said in done.stderr.strip().splitlines()[-1]
+    *_, where, last = done.stderr.strip().splitlines()
+    assert said in last and where.startswith("Exception encountered at"), "one sentence"
     assert list(home.iterdir()) == [], "nothing is loaded or made before the check"

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -325,7 +327,132 @@ def command(monkeypatch, *arguments) -> int:
         return end.code if isinstance(end.code, int) else 1
 
 
-COMMANDS = ["ingest", "train", "predict", "report", "suite", "exhibits", "classes"]
+def test_the_doctor_tells_what_takes_the_disk(home, monkeypatch, capsys):
+    """Hidden files count, links are not followed, a folder that cannot be read is named."""
+    from s1m_lab import __main__
+
+    for n in range(25):
+        (home / "runs" / f"run-{n:02}").mkdir(parents=True)
+        (home / "runs" / f"run-{n:02}" / "weights").write_bytes(bytes(10_000 * (n + 1)))
+    (home / "data" / "films" / "clips").mkdir(parents=True)
+    (home / "data" / "films" / "clips" / ".hidden").write_bytes(bytes(5_000_000))
+    (home / "data" / "films" / "link").symlink_to(home / "runs")
+    (home / "data" / "linked").symlink_to(home / "runs")
+    scandir, closed = os.scandir, home / "runs" / "run-24"
+
+    def refused(path):
+        if str(path) == str(closed):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    __main__.print_disk_use()
+    _, title, unreadable, *lines = capsys.readouterr().out.splitlines()
+    assert title == f"disk use of {home}:"
+    assert unreadable == f"  {closed} cannot be read: Permission denied"
+    assert len(lines) == 21 and re.fullmatch(r" +5\.0 MB  data/films", lines[0])
+    assert re.fullmatch(r" +24\d\.\d kB  runs/run-23", lines[1])
+    assert re.fullmatch(r" +8\.\d MB  in all, with 7 more", lines[-1])
+
+
+@pytest.mark.slow
+def test_the_doctor_counts_a_hundred_thousand_files_in_seconds(home, capsys):
+    from s1m_lab import __main__
+
+    for n in range(100):
+        (home / "data" / "many" / str(n)).mkdir(parents=True)
+        for k in range(1000):
+            (home / "data" / "many" / str(n) / str(k)).touch()
+    start = time.monotonic()
+    __main__.print_disk_use()
+    assert time.monotonic() - start < 5
+
+
+ERRORS = {
+    "ValueError('x is wrong; write y')": "x is wrong; write y",
+    "FileNotFoundError('no run named x')": "no run named x",
+    "ModuleNotFoundError('install y')": "install y",
+    "FloatingPointError('the loss is nan')": "the loss is nan",
+    "PermissionError(13, 'no', '/x')": "permission denied: /x; change who may read or write it",
+    "MemoryError()": "MemoryError",
+    "KeyError('x')": "KeyError: 'x' — an error of the lab; --debug shows where",
+    "RuntimeError('x')": "RuntimeError: x — an error of the lab; --debug shows where",
+}
+
+
+def shell(code: str, *arguments) -> subprocess.Popen:
+    """`python -m s1m_lab` in a process of its own, in which `classes` runs this code."""
+    program = "import os, signal, sys, time\nfrom s1m_lab import __main__\n"
+    program += "def classes(data, network):\n    'Do it.'\n    " + code.replace("\n", "\n    ")
+    program += "\n__main__.classes = classes\nsys.exit(__main__.main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_an_error_is_a_sentence_and_debug_shows_where(error, monkeypatch, capsys):
+    from s1m_lab import __main__
+
+    def classes(data, network):
+        """Do it."""
+        raise eval(error)
+
+    monkeypatch.setattr(__main__, "classes", classes)
+    assert command(monkeypatch, "classes", "pocket") == 1
+    assert capsys.readouterr().out == f"{ERRORS[error]}\n"
+    for arguments in (["--debug", "classes", "pocket"], ["classes", "pocket", "--debug"]):
+        with pytest.raises(type(eval(error))):
+            command(monkeypatch, *arguments)
+
+
+def test_debug_prints_the_traceback():
+    sentence = shell("raise ValueError('x is wrong')", "classes", "pocket")
+    assert sentence.communicate() == ("", "x is wrong\n") and sentence.returncode == 1
+    traced = shell("raise ValueError('x is wrong')", "--debug", "classes", "pocket")
+    out, said = traced.communicate()
+    assert traced.returncode == 1 and said.startswith("Traceback") and "in classes" in said
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGTERM")
+@pytest.mark.parametrize(
+    "sent, status, said", [("SIGTERM", 143, "stopped by SIGTERM"), ("SIGINT", 130, "interrupted")]
+)
+def test_a_stopped_command_says_so(sent, status, said):
+    code = "try:\n    print('up', flush=True)\n    time.sleep(60)\nfinally:\n    print('tidy')"
+    process = shell(code, "classes", "pocket")
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(getattr(signal, sent))
+    out, text = process.communicate(timeout=30)
+    assert (process.returncode, out) == (status, "tidy\n")
+    assert text == f"\n{said}; repeat the command to resume\n"
+
+
+def test_a_training_that_sigterm_ended_has_its_status(monkeypatch, capsys):
+    from s1m_lab import __main__
+
+    def classes(data, network):
+        """Do it."""
+        raise InterruptedError("it has a checkpoint; repeat the command")
+
+    monkeypatch.setattr(__main__, "classes", classes)
+    assert command(monkeypatch, "classes", "pocket") == 143
+    assert capsys.readouterr().err == "it has a checkpoint; repeat the command\n"
+
+
+@pytest.mark.parametrize("name", ["lr", "width"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1"])
+def test_a_setting_that_is_no_number_is_refused(name, value, monkeypatch, capsys):
+    assert command(monkeypatch, "train", f"--{name}", value) == 1
+    said = f"{name} is {float(value)}; it must be 0 or a number above 0\n"
+    assert capsys.readouterr().out == said
+
+
+COMMANDS = ["ingest", "train", "predict", "report", "suite", "exhibits", "classes", "check"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -410,6 +537,8 @@ def test_report_says_what_its_run_reached(home, tmp_path, monkeypatch, capsys):
     for name, hit in (("mine", 0.5), ("mine-2", 0.875)):
         (home / "runs" / name).mkdir(parents=True)
         results = {"model": "late", "video_hit1": hit, "clip_hit1": 0.25, "classes": 8}
+        results |= {"data": "pocket", "seed": 0}
+        (home / "runs" / name / "config.json").write_text('{"settings": {}, "machine": {}}')
         (home / "runs" / name / "results.json").write_text(json.dumps(results))
     said = nbformat.v4.new_output("stream", text=f"{home / 'runs' / 'mine-2'}\n")
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("mine", outputs=[said])])

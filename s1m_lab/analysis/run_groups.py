@@ -19,7 +19,7 @@ from s1m_lab import paper
 from s1m_lab.common import paths
 from s1m_lab.training import networks, torchvision_models
 from s1m_lab.training.config import RECIPES
-from s1m_lab.training.runs import Run, load_run
+from s1m_lab.training.runs import Run, finished_runs, load_run
 
 SCORES = ("clip_hit1", "video_hit1", "video_hit5")
 OWN = ("model", "seed", "run", "precision", "deterministic")  # settings that may differ in a table
@@ -54,10 +54,12 @@ def find(data: str, names: str = "") -> Found:
         data = _dataset_of(named)
     folder = paths.dataset(data).name
     runs = named or [
-        run for run in finished() if run.results["data"] == folder and "tune" not in run.results
+        run
+        for run in finished_runs()
+        if run.results["data"] == folder and "tune" not in run.results
     ]
     if not runs:
-        known = sorted({run.results["data"] for run in finished()})
+        known = sorted({run.results["data"] for run in finished_runs()})
         there = ", ".join(known) or "nothing yet"
         print(f"no finished run on {data!r}; there are runs on: {there}")
     rows = list(dict.fromkeys([*paper.ROWS, *networks.names()]))
@@ -103,11 +105,6 @@ def _dataset_of(named: Sequence[Run]) -> str:
 
 def _seed(run: Run) -> int:
     return run.results["seed"]
-
-
-def finished() -> list[Run]:
-    """All runs with results, by name."""
-    return [Run(file.parent) for file in sorted(paths.runs().glob("*/results.json"))]
 
 
 def common_seeds(found: Found) -> list[int]:
@@ -163,7 +160,7 @@ def find_transfers(found: Found) -> list[Run]:
     aside: dict[str, str] = {}
     starts = {run.name: run for run in found.runs["slow"]}
     network = next((_network(run) for run in starts.values()), None)
-    for run in finished():
+    for run in finished_runs():
         about = run.results
         if about.get("start") not in {"", *starts} or about["model"] != "slow" or about.get("few"):
             continue

@@ -322,6 +322,29 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Files below a folder that are not what was written, with what is wrong; reads all that have
+    a digest. A list with a damaged line counts, and a file that was set aside earlier."""
+    unreadable: list[OSError] = []
+    for place, _, names in os.walk(folder, onerror=unreadable.append):
+        yield from ((Path(place, name), "set aside") for name in names if name.endswith(".damaged"))
+        if DIGESTS not in names:
+            continue
+        path = Path(place, DIGESTS)
+        for number, line in enumerate(path.read_bytes().splitlines(), 1):
+            match = _LINE.fullmatch(line)
+            if not match or zlib.crc32(match[1]) != int(match[4], 16):
+                yield path, f"its line {number} cannot be read"
+        for name, known in digests(path.parent).items():
+            try:
+                file = path.with_name(name)
+                if known and file.is_file() and not has_its_digest(file, again=True):
+                    yield file, "its bytes are not those that were written"
+            except OSError as error:
+                unreadable.append(error)
+    yield from ((Path(error.filename or folder), str(error.strerror)) for error in unreadable)
+
+
 # ------------------------------------------------------------------------- folders of one process
 
 

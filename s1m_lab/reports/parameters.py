@@ -8,18 +8,23 @@ calls `check` in the cell after its parameters. It names each, and the values it
 `str` is any text, `bool` True or False. A collection of texts is a choice. Two numbers are a range
 with both ends in it; of whole numbers, only whole numbers. A wrong name, type or value ends the
 notebook with one sentence.
+
+From then on an error that the lab expects is one sentence too. S1M_DEBUG=1 keeps its traceback.
 """
 
 import ast
 import difflib
+import os
+import traceback
 from collections.abc import Collection, Iterable
+from types import TracebackType
+
+# Errors whose message says what to do; any other is an error of the lab itself.
+EXPECTED = (OSError, ValueError, ImportError, FloatingPointError, MemoryError)
 
 
-class ParameterError(Exception):
-    """A wrong parameter; shown as one sentence, without a traceback."""
-
-    def _render_traceback_(self) -> list[str]:  # IPython asks an exception for this
-        return [f"{type(self).__name__}: {self}"]
+class ParameterError(ValueError):
+    """A wrong parameter of a notebook."""
 
 
 def check(**allowed) -> None:
@@ -30,8 +35,21 @@ def check(**allowed) -> None:
     """
     from IPython import get_ipython
 
-    if problems := find_problems(get_ipython().user_ns["In"], allowed):
+    shell = get_ipython()
+    shell.set_custom_exc((Exception,), _show_error)
+    if problems := find_problems(shell.user_ns["In"], allowed):
         raise ParameterError("; ".join(problems))
+
+
+def _show_error(
+    shell, kind: type, error: Exception, trace: TracebackType, tb_offset: int | None = None
+) -> None:
+    """Show an expected error of the lab as one sentence, any other with its traceback."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(trace)]
+    of_lab = any(name.partition(".")[0] == "s1m_lab" for name in modules)
+    if of_lab and isinstance(error, EXPECTED) and not os.environ.get("S1M_DEBUG"):
+        error._render_traceback_ = lambda: [f"{kind.__name__}: {error}"]  # type: ignore
+    shell.showtraceback((kind, error, trace), tb_offset=tb_offset, running_compiled_code=True)
 
 
 def find_problems(cells: list[str], allowed: dict) -> list[str]:

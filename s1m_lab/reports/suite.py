@@ -41,7 +41,7 @@ from typing import NamedTuple
 
 from s1m_lab import __version__
 from s1m_lab.common import paths, system
-from s1m_lab.common.files import exclusive, fingerprint, write_text
+from s1m_lab.common.files import exclusive, fingerprint, has_its_digest, move, write_text
 from s1m_lab.common.progress import clock
 from s1m_lab.data import datasets
 from s1m_lab.reports import html
@@ -190,10 +190,13 @@ def _named_runs(values: dict) -> list[str]:
 def changed(report: Report) -> str:
     """Which inputs of a report have changed; "" if it is up to date."""
     path = folder() / f"{report.name}.ipynb"
-    if not (path.is_file() and path.with_suffix(".html").is_file()):
+    page = path.with_suffix(".html")
+    if not (path.is_file() and page.is_file()):
         return "new"
     if not (about := metadata(path)):
         return "made by an older lab"
+    if not (has_its_digest(path) and has_its_digest(page)):
+        return "damaged, or changed by hand"
     now, was = _inputs(report), about["inputs"]
     names = [name for name, digest in now.items() if was.get(name) != digest]
     return f"changed: {', '.join(names)}" if names else ""
@@ -321,12 +324,12 @@ def _make(report: Report, needed: dict[str, Future], outputs: dict[str, io.Strin
     for name, job in needed.items():
         if (status := job.result().status) in ("failed", "skipped") and not report.last:
             return Ended("skipped", why=f"it needs {name}: {status}")
-    if not (why := changed(report)):
-        return Ended("up to date")
     start, data = time.monotonic(), report.values().get("data", "")
     output = outputs[report.name] = io.StringIO()
     loop = ensure_event_loop()  # of this thread, for its kernel
     try:
+        if not (why := changed(report)):
+            return Ended("up to date")
         before = _dataset(data)
         execute(report, output)
         if _dataset(data) != before:
@@ -387,8 +390,8 @@ def execute(report: Report, output: io.StringIO) -> None:
     }
     partial.write_text(nbformat.writes(nb) + "\n", "utf-8")
     name = f"{report.name}.failed" if failure else report.name
-    os.replace(html.html(partial), folder() / f"{name}.html")
-    os.replace(partial, folder() / f"{name}.ipynb")
+    move(html.html(partial), folder() / f"{name}.html", record=True)
+    move(partial, folder() / f"{name}.ipynb", record=True)
     if failure:
         raise failure
     for old in folder().glob(f"{report.name}.failed.*"):
@@ -458,9 +461,8 @@ def write_index(reports: list[Report], ended: dict[str, Ended]) -> Path:
 
 def _read_runs() -> dict[str, dict]:
     """The results of every finished run, by name; the best on video first."""
-    files = sorted(paths.runs().glob("*/results.json"))
-    found = {file.parent.name: json.loads(file.read_text("utf-8")) for file in files}
-    return dict(sorted(found.items(), key=lambda item: -(item[1].get("video_hit1") or 0)))
+    found = {run.name: run.results for run in runs.finished_runs()}
+    return dict(sorted(found.items(), key=lambda item: -item[1]["video_hit1"]))
 
 
 def _card(report: Report, ended: Ended | None = None) -> dict:

@@ -39,6 +39,7 @@ RECIPES = {
     # collapses at this rate; the scale brings pixels to unit variance.
     "pocket": Recipe(5, 400, 32, 0.01, 0.25, 112, "cosine", 50, 5.0, 0.0, 1 / 58, 60),
 }
+LARGE = 1e38  # float32 holds no much larger number
 PRECISIONS = ("auto", "fp32", "bf16")
 
 
@@ -87,8 +88,8 @@ class TrainConfig:
         for name in ("lr", "width"):  # 1 and 1.0 are one setting
             object.__setattr__(self, name, float(getattr(self, name)))
         for name in ("epochs", "batch_size", "lr", "width", "size", "few"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} {getattr(self, name)} is below 0")
+            if not 0 <= (value := getattr(self, name)) < LARGE:
+                raise ValueError(f"{name} is {value}; it must be 0 or a number above 0")
         if self.model in torchvision_models.NAMES:
             for name, fixed in torchvision_models.FIXED.items():
                 if (value := getattr(self, name)) not in (0, fixed):

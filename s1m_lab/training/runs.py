@@ -17,7 +17,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from s1m_lab import __version__
@@ -78,7 +78,8 @@ class Run:
         path = self.path / "results.json"
         with reading(path, self.again, aside=True):
             results = json.loads(path.read_text("utf-8"))
-            return results | {key: results[key] for key in ("model", "data", "seed", "video_hit1")}
+            keys = "model", "data", "seed", "classes", "video_hit1"
+            return results | {key: results[key] for key in keys}
 
     @property
     def metrics(self):
@@ -392,3 +393,21 @@ def commit() -> str:
         ).strip()
     except (OSError, subprocess.SubprocessError):
         return ""
+
+
+def finished_runs() -> list[Run]:
+    """All finished runs that can be read, by name; prints a line for each of the others."""
+    found = []
+    for file in sorted(paths.runs().glob("*/results.json")):
+        run = Run(file.parent)
+        try:
+            run.config, run.results  # noqa: B018
+            found.append(run)
+        except OSError as error:
+            _print_once(f"run {run.name} is left out: {error}")
+    return found
+
+
+@lru_cache
+def _print_once(line: str) -> None:
+    print(line, flush=True)

@@ -78,7 +78,7 @@ def test_the_interval_is_paired_and_seeds_are_averaged_on_every_draw(home):
     save(home, "slow", 1, known(labels, counts, 0.6, 8), labels, counts)
     (part,) = judged().loc[EARLY]["parts"]
     hits = {}
-    for run in run_groups.finished():
+    for run in runs.finished_runs():
         saved = predict.load_predictions(run)
         hits[run.name] = metrics.hits(saved.video_probabilities, saved.labels, 1).astype(float)
     slow = (hits["pocket-slow-s0"] + hits["pocket-slow-s1"]) / 2
@@ -97,7 +97,7 @@ def test_two_seeds_of_one_network_refute_nothing(home):
             save(home, name, seed, known(labels, counts, correct, 3 * seed), labels, counts)
     row = judged().loc[EARLY]
     (part,) = row["parts"]
-    hit = {run.name: run.results["video_hit1"] for run in run_groups.finished()}
+    hit = {run.name: run.results["video_hit1"] for run in runs.finished_runs()}
     slow, early = ([hit[f"pocket-{name}-s{seed}"] for seed in (0, 1)] for name in share)
     assert part.least == pytest.approx(min(slow) - max(early)) and part.least < 0 < part.low
     assert part.most == pytest.approx(max(slow) - min(early))
@@ -120,7 +120,7 @@ def test_a_run_is_compared_with_itself_seed_by_seed(home):
         save(home, "late", seed, known(labels, counts * 3, correct, seed), labels, counts * 3)
     row = judged().loc[VIDEO]
     (part,) = row["parts"]
-    each = [run.results["video_hit1"] - run.results["clip_hit1"] for run in run_groups.finished()]
+    each = [run.results["video_hit1"] - run.results["clip_hit1"] for run in runs.finished_runs()]
     assert (part.least, part.most) == pytest.approx((min(each), max(each)))
     assert row["verdict"] == AGREES and row["seeds"] == ""
 

@@ -5,6 +5,7 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -114,6 +115,38 @@ print("raised", type(result.error_in_exec).__name__)
     ]
 
 
+CELLS = {
+    "from s1m_lab.common import paths, files": None,
+    "files.require_space(paths.home(), 1e30)": "DiskFull: ",
+    "1 / 0": "",
+    "int('x')": "",
+    "paths.is_path(3, 4)": "",
+    "from s1m_lab import load_run\nload_run('nosuchrun')": "FileNotFoundError: no run named",
+}
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_an_expected_error_of_the_lab_is_one_sentence_in_a_notebook(debug, home, monkeypatch):
+    """By a real kernel; "" in `CELLS` stands for a traceback, None for no error."""
+    import nbclient
+
+    monkeypatch.setenv("S1M_DEBUG", debug)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    cells = ["from s1m_lab.reports import parameters\nparameters.check()", *CELLS]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(c) for c in cells])
+    client = nbclient.NotebookClient(notebook, allow_errors=True, kernel_name="python3")
+    for cell, said in zip(client.execute().cells[1:], CELLS.values(), strict=True):
+        errors = [output for output in cell.outputs if output.output_type == "error"]
+        assert bool(errors) == (said is not None), cell
+        for error in errors:
+            text = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(error.traceback))
+            if said and not debug:
+                assert text == f"{error.ename}: {error.evalue}" and text.startswith(said)
+                assert "\n" not in text
+            else:
+                assert "Traceback (most recent call last)" in text and "line" in text
+
+
 def test_checking_asks_for_nothing_heavy():
     """A misspelt parameter is answered in a moment, before torch is loaded."""
     program = "import sys; from s1m_lab.reports import parameters; sys.exit('torch' in sys.modules)"
@@ -148,6 +181,77 @@ def test_html_is_whole_and_without_scripts(tmp_path):
     assert "<script" not in text.lower() and "alert(1)" not in text
     assert "<b>bold</b>" in text and png in text and "A title" in text
     assert "&lt;script&gt;as text&lt;/script&gt; Größe\nthe next line\n" in text
+
+
+HOSTILE = [
+    "<script>RUN</script>",
+    "<img src=x onerror=RUN>",
+    "<img src=x OnErRoR = 'RUN'>",
+    "<svg onload=RUN></svg>",
+    "<svg><script>RUN</script></svg>",
+    "<svg><style><img src=x onerror=RUN></style></svg>",
+    "<noscript><style></noscript><img src=x onerror=RUN></style>",
+    "<!--><img src=x onerror=RUN>-->",
+    "<![CDATA[><img src=x onerror=RUN>]]>",
+    "<iframe srcdoc='<script>parent.RUN</script>'></iframe>",
+    "<iframe src='javascript:parent.RUN'></iframe>",
+    "<object data='javascript:RUN'></object><embed src='javascript:RUN'>",
+    "<a id=click href='java&Tab;script:RUN'>here</a>",
+    "<a id=click href=' &#106;avascript:RUN'>here</a>",
+    "<svg><a id=click xlink:href='javascript:RUN'><text y=20>here</text></a></svg>",
+    "<form id=click action='javascript:RUN'><button formaction='javascript:RUN'>b</button></form>",
+    "<meta http-equiv=refresh content='0;url=javascript:RUN'>",
+    "<base href='http://evil.example/'><link rel=stylesheet href='x.css'>",
+    "<details open ontoggle=RUN>x</details><input autofocus onfocus=RUN>",
+    "<video autoplay src=x onerror=RUN><source src=x onerror=RUN></video>",
+    "<math><mtext><mglyph><style><!--</style><img title='--&gt;&lt;img onerror=RUN&gt;'>",
+    "<style>@import url(http://evil.example/x.css); b { background: url(//evil.example) }</style>",
+    "<textarea><img src=x onerror=RUN></textarea><xmp><img src=x onerror=RUN></xmp>",
+    "<img src=http://evil.example/x.png><audio src=http://evil.example/x.mp3></audio>",
+]
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """The page of a notebook whose outputs hold `HOSTILE`, as HTML and as Markdown."""
+    notebook = nbformat.v4.new_notebook()
+    for text in [text.replace("RUN", "window.ran=1") for text in HOSTILE]:
+        data = ({"text/html": text}, {"text/markdown": text}, {"image/svg+xml": text})
+        outputs = [nbformat.v4.new_output("display_data", each) for each in data]
+        notebook.cells.append(nbformat.v4.new_code_cell("1", outputs=outputs))
+        notebook.cells.append(nbformat.v4.new_markdown_cell(text))
+    look = "<style>#look td { color: rgb(1, 2, 3) }</style><table id=look><td>x</table>"
+    notebook.cells.append(
+        nbformat.v4.new_code_cell(
+            "1", outputs=[nbformat.v4.new_output("display_data", {"text/html": look})]
+        )
+    )
+    nbformat.write(notebook, tmp_path / "hostile.ipynb")
+    return html.html(tmp_path / "hostile.ipynb")
+
+
+@pytest.mark.parametrize("policy", [True, False])
+def test_nothing_in_a_report_runs_or_fetches(hostile, browser, policy):
+    """With the page's policy and without, since a mail program may not know of it."""
+    if not policy:
+        text = hostile.read_text("utf-8")
+        assert text.count("Content-Security-Policy") == 1
+        hostile.write_text(text.replace("Content-Security-Policy", "none"), "utf-8")
+    requests = browser.open(hostile).requests()
+    browser.run("document.querySelectorAll('#click, #click *').forEach(e => e.click && e.click())")
+    browser.run("document.querySelectorAll('input, details').forEach(e => e.focus())")
+    later = "new Promise(done => setTimeout(done, 300))"
+    browser.ask("Runtime.evaluate", expression=later, awaitPromise=True)
+    assert browser.run("typeof window.ran") == "undefined"
+    gone = "script, iframe, object, embed, base, form, link, meta[http-equiv=refresh]"
+    assert browser.run(f"document.querySelectorAll({gone!r}).length") == 0
+    attributes = "[...document.querySelectorAll('*')].flatMap(e => [...e.attributes])"
+    assert browser.run(f"{attributes}.filter(a => /^on|^srcdoc$/.test(a.name)).length") == 0
+    assert browser.run(f"{attributes}.filter(a => /script:/.test(a.value)).length") == 0
+    if policy:
+        assert [request["url"] for request in requests] == [hostile.as_uri()]
+    colour = "getComputedStyle(document.querySelector('#look td')).color"
+    assert browser.run(colour) == "rgb(1, 2, 3)", "styles of outputs stay"
 
 
 WORK = """from s1m_lab.common.progress import Progress

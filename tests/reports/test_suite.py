@@ -17,7 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from s1m_lab import __main__, models
-from s1m_lab.reports import suite
+from s1m_lab.reports import html, suite
 from s1m_lab.video import writer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +98,8 @@ def write_notebooks(folder: Path) -> Path:
 
 def write_runs(home: Path) -> None:
     results = {"model": "slow", "data": "pocket", "seed": 0, "clip_hit1": 0.5, "videos": 392}
+    results["classes"] = 16
+    config = {"settings": {"model": "slow"}, "machine": {}}
     for name, hit, more in (
         ("run-a", 0.5, {"clip_hit1": None, "model": HOSTILE}),
         ("run-b", 0.9, {"seconds": 100.0}),
@@ -106,6 +108,7 @@ def write_runs(home: Path) -> None:
         (home / "runs" / name).mkdir(parents=True)
         text = json.dumps(results | {"video_hit1": hit} | more)
         (home / "runs" / name / "results.json").write_text(text)
+        (home / "runs" / name / "config.json").write_text(json.dumps(config))
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +231,14 @@ def test_what_makes_a_report_out_of_date(file, library):
     del nb.metadata["s1m_lab"]["inputs"]
     nbformat.write(nb, suite.folder() / "sum.ipynb")
     assert changed()["sum"] == "made by an older lab"
+    damaged = suite.folder() / "evil.ipynb"
+    damaged.write_bytes(damaged.read_bytes().replace(b"What is it", b"What is ot"))
+    assert changed()["evil"] == "damaged, or changed by hand"
+    page = suite.folder() / "grows.html"
+    page.write_bytes(page.read_bytes()[:-100])
+    assert changed()["grows"] == "damaged, or changed by hand"
+    html.html(page.with_suffix(".ipynb"))
+    assert "grows" not in changed(), "the command `report` may make it again"
     with open(library / "reports" / "index.html", "a") as template:
         template.write("<!-- changed -->")
     assert changed()["grows"] == "changed: library"
@@ -405,7 +416,7 @@ def test_the_command_ends_with_0_1_or_130(home, monkeypatch, capsys):
     monkeypatch.setattr(suite, "run", interrupted)
     monkeypatch.setattr(os, "_exit", sys.exit)
     assert command(monkeypatch, "suite", "s.toml") == 130
-    assert "rerun the command to resume" in capsys.readouterr().out
+    assert capsys.readouterr().err == "\ninterrupted; repeat the command to resume\n"
 
 
 def test_the_pocket_suite_is_the_issue_of_the_paper():
@@ -496,6 +507,32 @@ def test_the_index_fits_and_can_be_read(page, browser, width, scheme):
     assert browser.run(small) == 0
     if folder := os.environ.get("S1M_SCREENSHOTS"):
         browser.picture(Path(folder) / f"index-{width}-{scheme}.png")
+
+
+BROKEN = {
+    "cut": '{"model": "slow", "vid',
+    "list": "[1, 2]",
+    "lacks": '{"model": "slow", "data": "pocket", "seed": 0, "classes": 3}',
+    "text": '{"model": "slow", "data": "pocket", "seed": 0, "classes": 3, "video_hit1": "high"}',
+}
+
+
+def test_a_run_that_cannot_be_read_is_named_and_the_others_are_shown(file, capsys):
+    home = suite.folder().parent
+    for name, text in BROKEN.items():
+        shutil.copytree(home / "runs" / "run-b", home / "runs" / name)
+        (home / "runs" / name / "results.json").write_text(text)
+    shutil.copytree(home / "runs" / "run-b", home / "runs" / "set")
+    (home / "runs" / "set" / "config.json").write_text("{}")
+    text = suite.write_index(suite.load(file), {}).read_text("utf-8")
+    listed = re.findall(r'<tr><th scope="row" data-value="([\w-]+)"', text)
+    assert listed == ["run-b", "run-a", "run-c"]
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 5
+    for name in (*BROKEN, "set"):
+        (line,) = [line for line in said if line.startswith(f"run {name} is left out: ")]
+        place = home / "runs" / name / ("config.json" if name == "set" else "results.json")
+        assert f"{place} is damaged (" in line and "repeat " in line
 
 
 def test_the_index_of_nothing(home, tmp_path):

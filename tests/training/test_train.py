@@ -301,8 +301,8 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_resumes(lab, ranks):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)  # torchrun passes it on
     said = process.communicate(timeout=60)[1]
-    (step,) = (int(path.name) for path in (stopped.path / "checkpoint").iterdir())
-    assert step >= 70 and step % 60, "a checkpoint of its own"
+    step = max(int(path.name) for path in (stopped.path / "checkpoint").iterdir())
+    assert step > 60 and step % 60, "a checkpoint of its own"
     sentence = f"{stopped.name} was stopped by SIGTERM and has a checkpoint of step {step}; repeat"
     assert sentence in said
     if ranks == 1:
@@ -311,15 +311,22 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_resumes(lab, ranks):
     assert bits(stopped) == bits(whole)
 
 
-@pytest.mark.parametrize("lr, what", [(1e300, "conv1"), (1e10, "loss")])
-def test_a_last_step_that_diverges_leaves_no_weights(lab, lr, what):
+def test_a_last_step_that_diverges_leaves_no_weights(lab):
     """There is one step: its loss is that of the start, and its update is what diverges."""
-    config = lab(run=f"diverged-{what}", lr=lr, batch_size=10_000, epochs=1)
-    with pytest.raises(FloatingPointError, match=rf"{what}.*: try a lower lr"):
+    config = lab(run="diverged", lr=1e10, batch_size=10_000, epochs=1)
+    with pytest.raises(FloatingPointError, match=r"validation loss is nan; .*: try a lower lr"):
         train.train(config)
     run = runs.load_run(config.run)
     assert not run.finished and not (run.path / "model.safetensors").exists()
     assert not list((run.path / "checkpoint").glob("*"))
+
+
+def test_weights_that_are_not_finite_are_not_kept(lab):
+    net = models.build("single", 2, 1 / 16, 43)
+    train.require_finite(net)
+    torch.nn.init.constant_(net.fc7.bias, float("inf"))
+    with pytest.raises(FloatingPointError, match="^fc7.bias .* not finite"):
+        train.require_finite(net)
 
 
 @pytest.fixture(scope="module")

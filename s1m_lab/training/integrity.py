@@ -1,0 +1,88 @@
+"""Which files of a dataset or a run are damaged, and what mends them. Nothing is changed.
+
+    read = []                                         # the bytes of each file that was checked
+    for path, why in damaged(folder, read):
+        print(path, why, mend(path))
+
+A file with a digest must have it, and a shard that of its side file. Other files of `FORMS` must
+have their form.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from safetensors import safe_open
+
+from s1m_lab.common import files
+from s1m_lab.common.storage import Store
+from s1m_lab.data.ingest.worker import list_stems
+
+FORMS: dict[str, Callable] = {  # what raises where a file has not the form of its suffix
+    ".json": lambda path: json.loads(path.read_bytes()),
+    ".npy": lambda path: np.load(path, mmap_mode="r"),
+    ".parquet": pq.read_metadata,
+    ".safetensors": lambda path: safe_open(path, "np"),
+}
+PART = 1 << 23  # bytes of a shard that are read at a time
+
+
+def damaged(folder: Path, read: list[int]) -> Iterator[tuple[str, str]]:
+    """Damaged files of a dataset or a run, with what is wrong; `read` gets the bytes of all."""
+    for path, why in files.damaged(folder):
+        yield str(path), why
+    for place, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "." and name != "videos"]
+        known = files.digests(Path(place))
+        for path in [Path(place, name) for name in names if name[0] != "."]:
+            try:
+                if known.get(path.name) or path.suffix in FORMS:
+                    read.append(path.stat().st_size)
+                    if not known.get(path.name):
+                        FORMS[path.suffix](path)
+            except FileNotFoundError:  # another process has removed it
+                continue
+            except Exception as error:  # every format has errors of its own
+                yield str(path), " ".join(f"{type(error).__name__}: {error}".split())[:150]
+    if (folder / "clips").is_dir():
+        yield from _damaged_shards(folder / "clips", read)
+
+
+def _damaged_shards(clips: Path, read: list[int]) -> Iterator[tuple[str, str]]:
+    """Shards that are missing, or not what their side files say; they may lie elsewhere."""
+    try:
+        about = json.loads(pq.read_metadata(clips / "index.parquet").metadata[b"s1m"])
+    except Exception:  # there is no index yet, or it is named already
+        about = {"shards": []}
+    store = Store(about.get("root") or clips)
+    sizes = store.sizes()
+    for name in sorted({shard["name"] for shard in about["shards"]} - sizes.keys()):
+        yield store.path_of(name), "it is missing"
+    for stem in list_stems(sizes):
+        name, digest = f"{stem}.tar", hashlib.sha256()
+        try:
+            schema = pq.read_schema(BytesIO(store.read(f"{stem}.parquet")))
+            for start in range(0, sizes.get(name, 0), PART):
+                digest.update(store.read(name, start, min(PART, sizes[name] - start)))
+            if digest.hexdigest() != json.loads(schema.metadata[b"s1m"])["sha256"]:
+                yield store.path_of(name), "its bytes are not those that were written"
+        except Exception as error:  # of its side file
+            yield store.path_of(f"{stem}.parquet"), str(error)
+        read.append(sizes.get(name, 0))
+
+
+def mend(path: str) -> str:
+    """What the user can do about a damaged file."""
+    folder, name = os.path.split(path)
+    if name == files.DIGESTS:
+        return "remove this list: the form of its files is then checked alone"
+    if os.path.basename(os.path.dirname(folder)) == "checkpoint":
+        return "the checkpoint before it is used"
+    if name == "model.safetensors" and os.path.isfile(os.path.join(folder, "results.json")):
+        return f"it cannot be made again: remove {folder} and repeat its command to train anew"
+    return "repeat the command that made it: it is made again"

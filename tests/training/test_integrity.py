@@ -1,0 +1,132 @@
+"""The command `check`: real datasets and runs, damaged on purpose."""
+
+import json
+import shutil
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from safetensors.numpy import save_file
+
+from s1m_lab import __main__
+from s1m_lab.common import files
+from s1m_lab.data.ingest import prepare
+from s1m_lab.training import integrity
+
+
+@pytest.fixture
+def lab(small_home, tmp_path, monkeypatch):
+    """A copy of the small home, with the clips and runs that it has."""
+    shutil.copytree(small_home, tmp_path / "home")
+    monkeypatch.setenv("S1M_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def check(monkeypatch, capsys, *arguments):
+    """The exit status and the lines of `python -m s1m_lab check`."""
+    monkeypatch.setattr(sys, "argv", ["s1m_lab", "check", *arguments])
+    status = __main__.main()
+    return status, capsys.readouterr().out.splitlines()
+
+
+def flip(path, at=-1):
+    """Change one byte of a file, in place."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_sound_home_is_all_sound_and_nothing_is_changed(lab, monkeypatch, capsys):
+    before = {path: path.stat().st_mtime_ns for path in lab.rglob("*")}
+    status, (line,) = check(monkeypatch, capsys)
+    assert status == 0 and line.startswith("checked ") and line.endswith(": all sound")
+    tars = [path for path in lab.rglob("*.tar")]
+    assert tars and int(line.split()[1].replace(",", "")) > len(tars)
+    assert {path: path.stat().st_mtime_ns for path in lab.rglob("*")} == before
+
+
+DAMAGE = {
+    "data/pocket/clips/index.parquet": "repeat the command that made it",
+    "data/pocket/clips/status.parquet": "repeat the command that made it",
+    "data/pocket/catalog.parquet": "repeat the command that made it",
+    "runs/small/results.json": "repeat the command that made it",
+    "runs/small/predictions/test.npy": "repeat the command that made it",
+    "runs/small/model.safetensors": "it cannot be made again: remove",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_damaged_file_is_named_with_what_mends_it(name, listed, lab, monkeypatch, capsys):
+    """With a digest a flipped byte is found; without one, a file that has lost its end."""
+    path = lab / name
+    if listed:
+        files.record(path)
+        flip(path)
+    else:
+        for lists in path.parent.glob(".sha256"):
+            lists.unlink()
+        path.write_bytes(path.read_bytes()[:-20])
+    status, lines = check(monkeypatch, capsys)
+    assert status == 1 and lines[-1].endswith(": 1 damaged") and len(lines) == 2
+    assert lines[0].startswith(f"{path} is damaged (") and DAMAGE[name] in lines[0]
+    assert check(monkeypatch, capsys, "small_single")[0] == 0, "another run"
+    one = "pocket" if name.startswith("data") else "small"
+    assert check(monkeypatch, capsys, one)[1][0] == lines[0]
+
+
+def test_a_flipped_byte_of_a_shard_is_found_and_a_missing_one(lab, monkeypatch, capsys):
+    one, two, *_ = sorted((lab / "data" / "pocket" / "clips").glob("*.tar"))
+    flip(one, 5000)
+    two.unlink()
+    status, lines = check(monkeypatch, capsys, "pocket")
+    assert status == 1 and len(lines) == 3 and lines[-1].endswith(": 2 damaged")
+    assert any(line.startswith(f"{one} is damaged (its bytes are not") for line in lines)
+    assert any(line.startswith(f"{two} is damaged (it is missing)") for line in lines)
+
+
+def test_shards_that_lie_elsewhere_are_read(lab, tmp_path, monkeypatch, capsys):
+    prepare.prepare("pocket", 1, 48, output=str(tmp_path / "else where"), workers=1)
+    assert check(monkeypatch, capsys, "pocket")[0] == 0
+    flip(sorted((tmp_path / "else where").glob("*.tar"))[0], 5000)
+    assert check(monkeypatch, capsys, "pocket")[0] == 1
+
+
+def test_lists_and_leftovers_are_named(lab, monkeypatch, capsys):
+    folder = lab / "runs" / "small"
+    (folder / "labels.csv.damaged").write_text("old")
+    status, lines = check(monkeypatch, capsys)
+    assert status == 0 and lines[0] == f"{folder}/labels.csv.damaged was set aside, and is not used"
+    files.record(folder / "results.json")
+    flip(folder / files.DIGESTS, 70)
+    status, lines = check(monkeypatch, capsys, "small")
+    assert status == 1 and f"{folder}/.sha256 is damaged (its line 1 cannot be read)" in lines[1]
+    assert "remove this list" in lines[1]
+
+
+def test_a_checkpoint_and_an_unfinished_run_can_go_on(tmp_path):
+    assert "before it" in integrity.mend(f"{tmp_path}/checkpoint/00000060/weights.safetensors")
+    assert "repeat the command" in integrity.mend(f"{tmp_path}/model.safetensors")
+
+
+def test_every_form_is_read(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros(9))
+    np.save(tmp_path / "empty.npy", np.zeros((0, 3)))
+    save_file({"x": np.zeros(9)}, tmp_path / "a.safetensors")
+    pq.write_table(pa.table({"x": [1]}), tmp_path / "a.parquet")
+    (tmp_path / "a.json").write_text(json.dumps({"x": "é"}))
+    (tmp_path / "notes.txt").write_text("no form")
+    read = []
+    assert list(integrity.damaged(tmp_path, read)) == [] and len(read) == 5
+    for path in tmp_path.glob("a.*"):
+        path.write_bytes(path.read_bytes()[:-1])
+    found = {path for path, _ in integrity.damaged(tmp_path, [])}
+    assert found == {str(path) for path in tmp_path.glob("a.*")}
+
+
+def test_what_is_not_there_is_one_sentence(home, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["s1m_lab", "check", "gone"])
+    with pytest.raises(SystemExit, match="no dataset or run in .* is called 'gone'"):
+        __main__.main()
