@@ -70,8 +70,9 @@ class Done(NamedTuple):
 
     @property
     def in_words(self) -> bool:
-        """Whether the command ended well, or in a sentence: no traceback, not by a signal."""
-        return self.status >= 0 and "Traceback" not in self.out
+        """Whether the command ended well, or in a sentence that expects it, and not by a signal."""
+        unexpected = "Traceback" in self.out or "an error of the lab" in self.out
+        return self.status >= 0 and not unexpected
 
 
 def make_films(folder: Path, count: int = 12, suffix: str = ".mp4") -> Path:

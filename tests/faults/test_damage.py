@@ -249,6 +249,7 @@ def test_a_damaged_file_is_named_and_made_again(trial, world, tmp_path, count, o
     rng = np.random.default_rng([SEED, *f"{name}{how}".encode()])
     path = files[int(rng.integers(len(files)))]
     damage(path, how, rng)
+    checked = call(home, "check", "")
     outs, took = [], []
     for command in (kind.command, *[kind.after or kind.command] * 2, kind.command):
         begin = time.monotonic()
@@ -260,18 +261,22 @@ def test_a_damaged_file_is_named_and_made_again(trial, world, tmp_path, count, o
         elif done.status == 0 and not differing(home, expected(kind, world)):
             break
     lost = differing(home, expected(kind, world))
-    said = [line for each in outs for line in each.out.splitlines() if path.name in line]
+    said, by_check = (
+        [line for each in those for line in each.out.splitlines() if path.name in line]
+        for those in (outs, [checked])
+    )
     listed = path.name != ".sha256"  # its lines check themselves, and a damaged one does not count
     gone = how == "removed"  # what is missing is made again without a word
     count(
         Trial(
             HARM,
             f"{name}: {how}",
-            survived=all(each.in_words for each in outs),
-            noticed=bool(said) if listed and not gone else None,
+            survived=all(each.in_words for each in [checked, *outs]),
+            noticed=bool(said or by_check) if listed and not gone else None,
+            by_check=bool(by_check) and not said,
             healed=not lost and outs[-1].status == 0,
             lost=len(lost),
             seconds=[sum(took[1:])],
-            said=said[0] if said else f"{outs[-1].said} {lost[:3]}",
+            said=(said + by_check + [f"{outs[0].said} {lost[:3]}"])[0],
         )
     )

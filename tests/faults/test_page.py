@@ -18,11 +18,11 @@ def test_the_page_has_the_figures_of_the_last_run():
 
 def test_a_tally_counts_and_forgets_what_failed(tmp_path):
     tally = Tally(tmp_path / "faults.json")
-    tally.add(Trial("disk full", "one", 1, True, True, True, seconds=[2.04]))
-    tally.add(Trial("training killed", "run 0", 5, 5, None, 4, lost=1, seconds=[9]))
+    tally.add(Trial("disk full", "one", survived=True, noticed=True, healed=True, seconds=[2.04]))
+    tally.add(Trial("training killed", "run 0", 5, 5, healed=4, lost=1, seconds=[9]))
     again = Tally(tmp_path / "faults.json")
     assert again.has("disk full", "one") and not again.has("training killed", "run 0")
-    again.add(Trial("training killed", "run 0", 5, 5, None, 5, seconds=[7, 8, 3]))
+    again.add(Trial("training killed", "run 0", 5, 5, healed=5, seconds=[7, 8, 3]))
     about = json.loads((tmp_path / "faults.json").read_text("utf-8"))
     table = trials.table(about)
     assert "| training killed | 5 | 5 | – | 5 | 0 | 7.0 |" in table

@@ -112,9 +112,9 @@ def test_broken_videos_end_with_a_status(trial, films, undisturbed, tmp_path, co
             "videos broken",
             f"batch {trial}",
             BATCH,
-            known * ended,
-            BATCH * counted,
-            BATCH * same,
+            survived=known * ended,
+            noticed=BATCH * counted,
+            healed=BATCH * same,
             lost=sum(statuses[id] != "ok" for id in sound),
             said=said,
         )

@@ -45,6 +45,7 @@ class Trial:
     tried: int = 1
     survived: int = 0  # other work went on, or the process ended in one sentence
     noticed: int | None = None  # the sentence names the file
+    by_check: int = 0  # of the noticed, those that only `python -m s1m_lab check` names
     healed: int | None = None  # the same command, repeated, ended in the bytes of undisturbed work
     lost: int = 0  # files that nothing brought back
     seconds: list[float] = field(default_factory=list)  # of the repeated commands
@@ -73,7 +74,7 @@ class Tally:
     def add(self, trial: Trial) -> None:
         """Count a trial, in place of an earlier one of its name."""
         trial.commit = runs.commit()
-        for key in ("survived", "noticed", "healed"):  # True is 1
+        for key in ("survived", "noticed", "by_check", "healed", "lost"):  # True is 1
             if (value := getattr(trial, key)) is not None:
                 setattr(trial, key, int(value))
         trial.seconds = [round(seconds, 1) for seconds in trial.seconds]
@@ -100,6 +101,8 @@ def table(about: dict) -> str:
         seconds = [s for trial in own for s in trial.seconds]
         middle = f"{statistics.median(seconds):.1f}" if seconds else "–"
         counts = [_sum(own, key) for key in ("tried", "survived", "noticed", "healed", "lost")]
+        if alone := sum(trial.by_check for trial in own):
+            counts[2] += f" ({alone:,} by `check` alone)"
         rows.append(f"| {harm} | {' | '.join(counts)} | {middle} |")
     commits = ", ".join(sorted({f"`{trial.commit}`" for trial in trials}))
     made = f"`make faults` on {about['machine']}, {about['date']}, commit {commits}."
