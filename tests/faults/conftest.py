@@ -40,9 +40,9 @@ _strangers: list[bool] = []
 
 
 @pytest.fixture(scope="session")
-def tally(long):
+def tally(long, tmp_path_factory):
     """What the trials count into; the long form's is resumed, and written into the page."""
-    tally = trials.Tally(trials.FIGURES if long else None)
+    tally = trials.Tally(trials.FIGURES if long else tmp_path_factory.getbasetemp() / "faults.json")
     yield tally
     if _strangers:
         tried, well = len(_strangers), sum(_strangers)

@@ -59,11 +59,11 @@ class Trial:
 
 
 class Tally:
-    """The trials of a session; with a `file`, those of earlier sessions too."""
+    """The trials of a session and of earlier ones, in a file."""
 
-    def __init__(self, file: Path | None = None):
+    def __init__(self, file: Path):
         self.file, self.trials = file, list[Trial]()
-        if file and file.is_file():
+        if file.is_file():
             about = json.loads(file.read_text("utf-8"))
             self.trials = [Trial(**row) for row in about["trials"]]
 
@@ -80,13 +80,12 @@ class Tally:
         trial.seconds = [round(seconds, 1) for seconds in trial.seconds]
         same = (trial.harm, trial.name)
         self.trials = [t for t in self.trials if (t.harm, t.name) != same] + [trial]
-        if self.file:
-            order = list(HARMS)
-            self.trials.sort(key=lambda t: order.index(t.harm))
-            about = {"machine": system.machine(), "date": f"{date.today()}"}
-            rows = [asdict(each) for each in self.trials]
-            text = json.dumps(about | {"trials": rows}, indent=1, ensure_ascii=False)
-            self.file.write_text(text + "\n", "utf-8")
+        order = list(HARMS)
+        self.trials.sort(key=lambda t: order.index(t.harm))
+        about = {"machine": system.machine(), "date": f"{date.today()}"}
+        rows = [asdict(each) for each in self.trials]
+        text = json.dumps(about | {"trials": rows}, indent=1, ensure_ascii=False)
+        self.file.write_text(text + "\n", "utf-8")
 
 
 def table(about: dict) -> str:
