@@ -445,7 +445,7 @@ def batch_order(shards: Shards, n: int) -> list[np.ndarray]:
 
 def bare_decoding(lab: Lab, shards: Shards) -> float:
     """Clips a second of decoding alone, from bytes in memory."""
-    first, sizes = shards._table(0)[1:]
+    first, sizes = shards._table(0)[1:3]
     clips, out = list(range(min(24, shards.counts[0]))), None
     out = np.empty((len(FRAMES), shards.height, shards.width, 3), np.uint8)
     name, frames = shards.names[0], list(FRAMES)

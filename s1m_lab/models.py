@@ -253,12 +253,8 @@ class Network(nn.Module):
         self.towers = nn.ModuleDict(
             {s: _tower(self.fusion, width, not self.view.halved) for s in self.view.streams}
         )
-        columns = len(self.frames)  # in time, after each convolution
-        for extent, stride in self.fusion.time:
-            columns = (columns - extent) // stride + 1
-        channels = columns * len(self.view.streams) * max(1, round(LAYERS[-1].filters * width))
-        hidden = max(1, round(HIDDEN * width))
-        self.fc6 = nn.Linear(channels * _grid(size, pools=3) ** 2, hidden)
+        hidden, inputs = fc6_shape(name, width, size)
+        self.fc6 = nn.Linear(inputs, hidden)
         self.fc7 = nn.Linear(hidden, hidden)
         self.fc8 = nn.Linear(hidden, classes)
 
@@ -316,6 +312,16 @@ def build(
             nn.init.zeros_(module.get_parameter("bias"))
     nn.init.normal_(net.fc8.weight, std=0.01, generator=generator)
     return net.to(memory_format=torch.channels_last)
+
+
+def fc6_shape(name: str, width: float, size: int) -> tuple[int, int]:
+    """Units and inputs of fc6, the layer with the most weights."""
+    fusion, view = split_name(name)
+    columns = len(FUSIONS[fusion].frames)  # in time, after each convolution
+    for extent, stride in FUSIONS[fusion].time:
+        columns = (columns - extent) // stride + 1
+    channels = len(VIEWS[view].streams) * max(1, round(LAYERS[-1].filters * width))
+    return max(1, round(HIDDEN * width)), columns * channels * _grid(size, pools=3) ** 2
 
 
 def check_size(size: int) -> None:

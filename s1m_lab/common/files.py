@@ -25,12 +25,13 @@ import shutil
 import stat
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from math import prod
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
+from typing import Any
 
 DIGESTS = ".sha256"
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -226,6 +227,17 @@ def reading(path: Path, mend: str, aside: bool = False) -> Iterator[None]:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:150]
     kept = f"it is kept as {path.name}.damaged; " if aside and set_aside(path) else ""
     raise Damaged(f"{path} is damaged ({why}); {kept}{mend}")
+
+
+def sound(read: Callable, *args: Any) -> Any:
+    """What `read(*args)` gives; None for a missing file, and for a damaged one, which is named."""
+    try:
+        return read(*args)
+    except FileNotFoundError:
+        return None
+    except Damaged as error:
+        print(error, flush=True)
+        return None
 
 
 def set_aside(path: Path) -> bool:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
 
+from s1m_lab.common.files import reading
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -101,6 +103,10 @@ def read_description(folder: Path) -> dict:
     """`dataset.json` of a dataset, which describes it beyond its catalog; {} where there is none.
 
     Entries: `ingest` (default settings), `pairs` and `categories` (of classes), `fold`, `folds`.
+    Raises Damaged for one that cannot be read.
     """
     path = Path(folder) / "dataset.json"
-    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    with reading(path, "repeat the command that made the dataset, or restore a copy"):
+        return dict(json.loads(path.read_text("utf-8")))

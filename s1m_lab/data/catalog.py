@@ -16,15 +16,18 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from s1m_lab.common.files import atomic
-from s1m_lab.data import splits
+from s1m_lab.common.files import atomic, digests, reading, sound, write_text
+from s1m_lab.data import places, splits
 
 SCHEMA = pa.schema(
     [
@@ -40,6 +43,15 @@ SCHEMA = pa.schema(
         ("url", pa.string()),
         ("group", pa.string()),  # videos that must not be split (one person, one recording)
     ]
+)
+REQUIRED = ("id", "split", "labels")  # the others may be missing, and become null
+ATTRS: dict[str, type] = {"classes": list, "data_seed": int, "split": str, "broken": dict}
+ATTRS |= {"source": dict, "folds": list, "mids": dict, "fold": int, "gone": int}
+ATTRS |= {"missing": dict, "unlisted": dict}
+AGAIN = "it is made again from its source"
+RESTORE = (
+    "restore it from a copy, or repeat the command that made it: ingest with its folder or table, "
+    "for Sports-1M 01_explore with -p source"
 )
 # Columns with few values
 LOW = ["split", "labels.list.element", "duration", "width", "height", "group"]
@@ -82,36 +94,127 @@ def save_catalog(df: pd.DataFrame, folder: Path) -> None:
     folder = Path(folder)
     rows = pa.Table.from_pandas(df, SCHEMA, preserve_index=False)
     rows = rows.replace_schema_metadata({"s1m": json.dumps(df.attrs, ensure_ascii=False)})
-    with atomic(folder / "labels.txt") as temporary:
-        text = "".join(f"{name}\n" for name in df.attrs["classes"])
-        temporary.write_bytes(text.encode())
-    with atomic(folder / "catalog.parquet") as temporary:
+    write_text(folder / "labels.txt", _class_lines(df), record=True)
+    with atomic(folder / "catalog.parquet", record=True) as temporary:
         pq.write_table(rows, temporary, **PARQUET)
+    places.note(folder)
+
+
+def _class_lines(df: pd.DataFrame) -> str:
+    return "".join(f"{name}\n" for name in df.attrs["classes"])
 
 
 def update_catalog(df: pd.DataFrame, folder: Path) -> bool:
-    """Write a dataset's catalog where it is missing or differs; returns whether it was written."""
-    old = load_catalog(folder) if (Path(folder) / "catalog.parquet").is_file() else None
-    if old is not None and old.attrs == df.attrs and old.equals(df):
-        return False
-    save_catalog(df, folder)
-    return True
+    """Write a dataset's catalog where it is missing, damaged or differs; whether it was written."""
+    old, labels = sound(load_catalog, folder, AGAIN, True), Path(folder) / "labels.txt"
+    if old is None or old.attrs != df.attrs or not old.equals(df):
+        save_catalog(df, folder)
+        return True
+    if not labels.is_file() or labels.read_bytes() != _class_lines(df).encode():
+        write_text(labels, _class_lines(df), record=True)
+    places.note(folder)
+    return False
 
 
-def load_catalog(folder: Path) -> pd.DataFrame:
-    """The catalog of a dataset folder, as `save_catalog` was given it."""
+def load_catalog(folder: Path, mend: str = "", aside: bool = False) -> pd.DataFrame:
+    """The catalog of a dataset folder, as `save_catalog` was given it, or another program wrote it.
+
+    `mend` and `aside` are those of `files.reading`. Raises Damaged for a file that cannot be read,
+    and ValueError, which names the first bad row, for one that is no catalog.
+    """
     path = Path(folder) / "catalog.parquet"
     if not path.is_file():
         raise FileNotFoundError(
             f"no dataset in {folder} (it has no catalog.parquet); "
             "make one: python -c \"from s1m_lab import prepare; prepare('pocket')\""
         )
-    rows = pq.read_table(path)
-    about = json.loads((rows.schema.metadata or {}).get(b"s1m", "{}"))
-    if not about:  # a catalog that another program wrote
-        classes = read_labels(path.with_name("labels.txt"))
-        about = {"classes": classes, "data_seed": 0, "split": "as given", "broken": {}}
-    return frame(rows, **about)
+    about: dict[str, Any] = {"data_seed": 0, "split": "as given", "broken": {}}
+    with reading(path, mend or RESTORE, aside):
+        rows = pq.read_table(path, partitioning=None, read_dictionary=["split"])
+        about |= json.loads((rows.schema.metadata or {}).get(b"s1m", "{}"))
+    try:
+        if "classes" not in about:  # a catalog that another program wrote
+            about["classes"] = read_labels(path.with_name("labels.txt"))
+        return frame(_checked(rows, about, path.name in digests(path.parent)), **about)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"{path} is no catalog: {error}; {mend or 'correct that'}") from None
+
+
+def _checked(rows: pa.Table, about: dict[str, Any], own: bool) -> pa.Table:
+    """The rows in the columns of `SCHEMA`; raises ValueError for the first that is no video.
+
+    An id may be any text: it never becomes the name of a file. The texts of the lab's `own` files
+    are UTF-8.
+    """
+    for name, kind in ATTRS.items():
+        if not isinstance(about.get(name, kind()), kind):
+            raise ValueError(f"{name} in its metadata is {about[name]!r:.100}")
+    classes, columns = about["classes"], {}
+    texts = [name for name in classes if isinstance(name, str)]
+    if len(texts) < len(classes) or len(set(texts)) < len(texts):
+        raise ValueError(f"its classes are no texts, or stand there twice: {classes!r:.200}")
+    for field in SCHEMA:
+        if (there := rows.column_names.count(field.name)) > 1 or there < (field.name in REQUIRED):
+            raise ValueError(f"it has {there or 'no'} columns {field.name}, and needs one")
+        with suppress(KeyError):
+            column, kind = rows[field.name], field.type
+            try:
+                if column.type != kind:  # labels as int64, so that any can be named
+                    column = column.cast(pa.list_(pa.int64()) if pa.types.is_list(kind) else kind)
+                if not own:
+                    column.validate(full=pa.types.is_string(kind))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                why = f"{rows[field.name].type}, not {kind}: {' '.join(str(error).split())}"
+                raise ValueError(f"its column {field.name} is {why:.200}") from None
+            columns[field.name] = column
+
+    def refuse(name: str, good: pa.Array, need: str) -> None:
+        if (row := pc.index(pc.fill_null(good, False), False).as_py()) < 0:
+            return  # a word of the column's dictionary that no row has
+        id, value = ids[row].as_py(), columns[name][row].as_py()
+        raise ValueError(f"row {row + 1:,}, of video {id!r:.100}: {name} {value!r:.100} {need}")
+
+    ids, split, labels = (columns[name] for name in REQUIRED)
+    sizes, lengths, numbers = (
+        pc.binary_length(ids),
+        pc.list_value_length(labels),
+        pc.list_flatten(labels),
+    )
+    least, most = pc.min_max(numbers).as_py().values()
+    if ids.null_count or pc.min(sizes).as_py() == 0:
+        refuse("id", pc.greater(sizes, 0), "is needed")
+    coded = pa.types.is_dictionary(rows["split"].type)
+    words = [part.dictionary if coded else part.unique() for part in rows["split"].chunks]
+    if split.null_count or not set().union(*(w.to_pylist() for w in words)) <= set(splits.SPLITS):
+        refuse("split", pc.is_in(split, pa.array(splits.SPLITS)), "must be train, val or test")
+    if labels.null_count or pc.min(lengths).as_py() == 0:
+        refuse("labels", pc.greater(lengths, 0), "must be a list of class numbers")
+    if len(numbers) and (numbers.null_count or least < 0 or most >= len(classes)):
+        known = set(range(len(classes)))
+        good = pa.array(known.issuperset(row) for row in labels.to_pylist())
+        refuse("labels", good, f"must be class numbers from 0 to {len(classes) - 1:,}")
+    if not _are_unique(ids):
+        good = pa.array(~ids.to_pandas().duplicated().to_numpy())
+        refuse("id", good, "stands in an earlier row too")
+    return table(columns)
+
+
+def _are_unique(ids: pa.ChunkedArray) -> bool:
+    """Whether no two texts agree: by hashes, which take a tenth of the time, or else exactly."""
+    longest = pc.max(pc.binary_length(ids)).as_py() or 0
+    words = -(-longest // 8)
+    if 0 < words <= 8:
+        padded = pc.ascii_rpad(ids, 8 * words, "\0").chunks
+        values = np.concatenate([np.frombuffer(c.buffers()[2], "<u8") for c in padded if len(c)])
+        values = values[: len(ids) * words].reshape(len(ids), words)
+        hashes = values[:, 0].copy()
+        for word in values.T[1:]:
+            hashes *= np.uint64(0x9E3779B97F4A7C15)
+            hashes += word
+        hashes.sort()
+        if not (hashes[1:] == hashes[:-1]).any():
+            return True
+    return pc.count_distinct(ids).as_py() == len(ids)
 
 
 def finish(rows: pa.Table, classes: list[str], data_seed: int, broken: dict) -> pd.DataFrame:

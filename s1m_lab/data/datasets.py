@@ -22,8 +22,8 @@ from pathlib import Path
 import pandas as pd
 
 from s1m_lab.common import paths, system
-from s1m_lab.common.files import exclusive, fingerprint
-from s1m_lab.data import catalog, folder_reader, sports1m, table_reader
+from s1m_lab.common.files import exclusive, fingerprint, has_its_digest, sound
+from s1m_lab.data import catalog, folder_reader, places, shards, sports1m, table_reader
 from s1m_lab.pocket import render, sports
 from s1m_lab.video.reader import is_video
 
@@ -43,7 +43,10 @@ def pairs(folder: Path) -> dict[str, list[list[str]]]:
 
 def own_settings(folder: Path) -> dict:
     """The default ingest settings of a dataset, from its `dataset.json`."""
-    return paths.read_description(folder).get("ingest", {})
+    settings = paths.read_description(folder).get("ingest", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f"{folder / 'dataset.json'} says that ingest is {settings!r:.100}")
+    return settings
 
 
 def make_pocket(
@@ -233,12 +236,27 @@ def _read_again(
     folder: Path, source: Path | str, data_seed: int | None, forget: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """The catalog of a source, and that of before; the latter for both where the source is gone."""
-    old = catalog.load_catalog(folder) if (folder / "catalog.parquet").is_file() else None
+    old = sound(catalog.load_catalog, folder, catalog.AGAIN)
     if old is not None and isinstance(source, Path) and not source.exists():
         return old, old
+    known, lost = old, (folder / "catalog.parquet").is_file() and old is None
     if data_seed is None:
-        data_seed = 0 if old is None else old.attrs["data_seed"]
-    return _read(source, data_seed, old.iloc[:0] if forget and old is not None else old), old
+        data_seed = old.attrs["data_seed"] if old is not None else 0
+        data_seed = _seed_of_clips(folder, source) if lost else data_seed
+    if lost and (labels := folder / "labels.txt").is_file() and has_its_digest(labels):
+        known = catalog.frame(catalog.table({"id": []}), classes=catalog.read_labels(labels))
+    return _read(source, data_seed, known.iloc[:0] if forget and known is not None else known), old
+
+
+def _seed_of_clips(folder: Path, source: Path | str) -> int:
+    """The data_seed of a dataset whose catalog is lost; its clips have it too."""
+    try:
+        return shards.describe(folder / "clips")["settings"]["data_seed"]
+    except (OSError, KeyError):
+        raise ValueError(
+            f"the data_seed of {folder} is lost with its catalog; repeat with the one it had "
+            f"(0 by default): prepare({str(source)!r}, data_seed=0)"
+        ) from None
 
 
 def _sports1m(source: str, data: str | Path) -> Path:
@@ -256,12 +274,14 @@ def _sports1m(source: str, data: str | Path) -> Path:
     states = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     now = {"path": str(path), "state": fingerprint(files=states, version=sports1m.VERSION)}
     with _locked_folder(folder):
-        if (folder / "catalog.parquet").is_file():
-            before = catalog.load_catalog(folder).attrs.get("source")
+        old = sound(catalog.load_catalog, folder, catalog.AGAIN, True)
+        if old is not None:
+            before = old.attrs.get("source", {})
             if before == now:
+                places.note(folder)
                 return folder
-            if before is None or before["path"] != now["path"]:
-                made = f"from {before['path']}" if before else "otherwise"
+            if before.get("path") != now["path"]:
+                made = f"from {before['path']}" if "path" in before else "otherwise"
                 raise ValueError(
                     f"{folder} was made {made}, not from {path}; give data another name, "
                     "or delete that folder"

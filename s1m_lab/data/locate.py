@@ -14,15 +14,16 @@ import logging
 import math
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from s1m_lab.common.paths import is_url
+from s1m_lab.common.files import digests, has_its_digest, set_aside, temporary_folder
+from s1m_lab.common.paths import home, is_url, parse_dataset
 from s1m_lab.common.storage import list_files
+from s1m_lab.data import places
 from s1m_lab.video.container import VideoError
 from s1m_lab.video.reader import is_video
 
@@ -37,7 +38,7 @@ HEIGHT = 480  # pixels; of the qualities that a page offers, the best not above
 class Source(NamedTuple):
     """Where a video lies."""
 
-    kind: str  # "file", "bucket", "address" (of a page), "unasked" or "forbidden"
+    kind: str  # "file", "bucket", "address" (of a page), or one not read: "unasked", "forbidden"
     where: str
     state: list | None  # changes with the content: size and date of a file; None: unknown
 
@@ -70,9 +71,14 @@ def find(
     - Without such a file, the video is at the row's `url`, if `fetch` is set.
 
     A path that is an address is followed if `fetch` is set, or if it begins with `data` or `files`.
-    Buckets are listed once.
+    Buckets are listed once. A path that leads out of a dataset that was made elsewhere is followed
+    into `files` alone.
     """
     root = str(files) or str(folder / "videos")
+    own = bool(data) and parse_dataset(data).source is not None
+    tops = (
+        None if own or (tops := places.allowed(folder)) is None else [*tops, os.path.abspath(root)]
+    )
     paths, urls = (df[name].to_numpy(object, na_value=None).tolist() for name in ("path", "url"))
     # a table's relative paths, which were made absolute, count from `files` too
     table = f"{Path(data).resolve().parent}{os.sep}" if files and os.path.isfile(data) else ""
@@ -81,9 +87,9 @@ def find(
         named = list_files(root)
     films = [name for name in sorted(named)[::-1] if is_video(name)]
     stems = {os.path.splitext(name.rpartition("/")[2])[0]: name for name in films}
-    places = tuple(f"{str(place).rstrip('/')}/" for place in (data, files) if is_url(place))
+    asked = tuple(f"{str(place).rstrip('/')}/" for place in (data, files) if is_url(place))
     addresses = [path for path in paths if path is not None and is_url(path)]
-    remote = _remote(addresses, "" if fetch else places)
+    remote = _remote(addresses, "" if fetch else asked)
 
     def source_of(id: str, path: str | None, url: str | None) -> Source | None:
         name = stems.get(id) if path is None else path
@@ -96,7 +102,10 @@ def find(
         if is_url(root) and not os.path.isabs(name):
             state = named.get(name)
             return Source("bucket", f"{root.rstrip('/')}/{name}", state) if state else None
-        found = _file(os.path.join(root if files or path is None else folder, name))
+        place = os.path.join(root if files or path is None else folder, name)
+        if not places.inside(place, tops):
+            return Source("unasked", place, None)
+        found = _file(place)
         if found is None and table and name.startswith(table):
             found = _file(os.path.join(root, name[len(table) :]))
         return found
@@ -114,10 +123,10 @@ def _file(path: str) -> Source | None:
     return Source("file", path, [about.st_size, about.st_mtime_ns])
 
 
-def _remote(urls: list[str], places: str | tuple[str, ...]) -> dict[str, Source]:
+def _remote(urls: list[str], asked: str | tuple[str, ...]) -> dict[str, Source]:
     """The sources of catalog paths that are addresses.
 
-    Only addresses that begin with one of `places` are followed; "" allows all of them. Chained
+    Only addresses that begin with one of `asked` are followed; "" allows all of them. Chained
     addresses (`a::b`) and protocols outside `PROTOCOLS` are forbidden. Buckets are listed once, at
     the longest common folder. Web servers, and buckets that do not answer, are tried when read.
     """
@@ -127,7 +136,7 @@ def _remote(urls: list[str], places: str | tuple[str, ...]) -> dict[str, Source]
         protocol = url.partition("://")[0].lower()
         if "::" in url or protocol not in PROTOCOLS:
             found[url] = Source("forbidden", url, ["address"])
-        elif not url.startswith(places):
+        elif not url.startswith(asked):
             found[url] = Source("unasked", url, None)
         elif protocol in ("http", "https"):
             found[url] = Source("bucket", url, ["address"])
@@ -179,16 +188,23 @@ def local_copy(source: Source, seconds: float) -> Iterator[Path]:
             than `seconds`, or its address may not be followed.
     """
     if source.kind == "file":
-        yield Path(source.where)
+        path = Path(source.where)
+        if path.name in digests(path.parent) and path.is_file() and not has_its_digest(path):
+            if path.is_relative_to(home() / "data"):  # nothing else is written
+                set_aside(path)
+            raise VideoError("corrupt", "its bytes are not those that were written")
+        yield path
         return
     if source.kind == "forbidden":
         raise VideoError("unsupported", "the lab does not follow such an address")
     if source.kind == "unasked":
-        raise VideoError("not fetched", "its path is an address; --fetch reads it")
+        if is_url(source.where):
+            raise VideoError("not fetched", "its path is an address; --fetch reads it")
+        raise VideoError("not fetched", "its path leads out of a dataset that was made elsewhere")
     end = time.monotonic() + seconds
-    with tempfile.TemporaryDirectory(prefix="s1m-") as folder:
+    with temporary_folder() as folder:
         get = _fetch if source.kind == "address" else _copy
-        yield Path(get(source.where, folder, end))
+        yield Path(get(source.where, str(folder), end))
 
 
 def _copy(url: str, folder: str, end: float) -> str:
@@ -243,7 +259,7 @@ def _fetch(url: str, folder: str, end: float) -> str:
             raise VideoError("timed out") from None
         text = re.sub(r"\x1b\[[0-9;]*m|^ERROR: ", "", str(error))
         raise VideoError(reason(text), _line(text)) from None
-    files = os.listdir(folder)
+    files = [name for name in os.listdir(folder) if name[0] != "."]
     if len(files) != 1:
         raise VideoError("not a video", f"{len(files)} videos at that address")
     return os.path.join(folder, files[0])

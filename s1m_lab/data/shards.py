@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from s1m_lab.common.files import Damaged, reading
 from s1m_lab.common.storage import Store
+from s1m_lab.data import places
 
 QUALITY = 90  # of JPEG, in new datasets
 BLOCK = 512  # bytes; a tar member is a header of one block and its data, padded to whole blocks
@@ -105,6 +106,7 @@ class Shards:
     def __init__(self, folder: Path, split: str):
         self.folder, self.split = Path(folder), split
         about = describe(self.folder)
+        places.check(self.folder.parent, output=about.get("root", ""))
         self.store = Store(about.get("root") or self.folder)
         self.settings: dict = about["settings"]
         self.fingerprint: str = about["fingerprint"]

@@ -9,8 +9,6 @@ becomes a Python object. The format is that of https://cs.stanford.edu/people/ka
 """
 
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from s1m_lab.common import system
-from s1m_lab.common.files import require_space
+from s1m_lab.common.files import amount, require_space, temporary_folder
 from s1m_lab.data import catalog
 from s1m_lab.data.keyed_random import keyed_uniform
 
@@ -57,6 +55,7 @@ COLUMNS = {
     "source487": "VARCHAR",
 }
 BATCH = 40_000  # rows
+UNPACKED, MEMBERS = 4e9, 1000  # bytes and JSON files that a zip may unpack to
 ID_LETTERS = f"{ascii_letters}{digits}_.-"
 CONTROL = r"[\x00-\x1f\x7f-\x{9f}]"
 NUMBER = r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$"
@@ -121,15 +120,9 @@ def _source_files(path: Path) -> Iterator[list[Path]]:
     Members of a zip are read, never unpacked under their own names.
     """
     if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
-            members = [m for m in archive.infolist() if _is_json(m.filename)]
-            members.sort(key=lambda m: (Path(m.filename).name, m.filename))
-            require_space(Path(folder), sum(m.file_size for m in members))
-            for n, member in enumerate(members):
-                out = Path(folder) / f"{n:06d}_{_split_of(member.filename)}.json"
-                with archive.open(member) as source, open(out, "wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-            with _source_files(Path(folder)) as files:
+        with temporary_folder() as folder:
+            _unpack(path, folder)
+            with _source_files(folder) as files:
                 yield files
         return
     inside = sorted(path.iterdir()) if path.is_dir() else [path]
@@ -148,6 +141,31 @@ def _source_files(path: Path) -> Iterator[list[Path]]:
             "one file of lines `<address or id> <labels>` will do: name it as the source"
         )
     yield files
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack the JSON of a zip under names of our own, of no more bytes than `UNPACKED`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if _is_json(m.filename)]
+            members.sort(key=lambda m: (Path(m.filename).name, m.filename))
+            left, declared = UNPACKED, sum(m.file_size for m in members)
+            if declared > UNPACKED or len(members) > MEMBERS:
+                raise ValueError(f"it unpacks to {len(members):,} files of {amount(declared)}")
+            require_space(folder, declared)
+            for n, member in enumerate(members):
+                out = folder / f"{n:06d}_{_split_of(member.filename)}.json"
+                with archive.open(member) as source, open(out, "wb") as target:
+                    while data := source.read(1 << 20):
+                        if (left := left - len(data)) < 0:  # whatever it declares
+                            raise ValueError(f"it unpacks to more than {amount(UNPACKED)}")
+                        target.write(data)
+    except OSError:
+        raise
+    except Exception as error:  # zipfile has several
+        raise ValueError(
+            f"{path} cannot be unpacked ({error}); unpack it yourself and name the folder"
+        ) from None
 
 
 def _is_list(path: Path) -> bool:
@@ -178,9 +196,9 @@ def _read_file(path: Path, classes: int, data_seed: int) -> list[pa.RecordBatch]
             return list(other.map(check, _parse_json(path)))
         except duckdb.Error as error:
             first = error
-        with tempfile.TemporaryDirectory() as folder:  # half a character spoils the whole file
+        with temporary_folder() as folder:  # half a character spoils the whole file
             try:
-                mended = _mend_text(path, Path(folder) / "mended.json")
+                mended = _mend_text(path, folder / "mended.json")
                 return list(other.map(check, _parse_json(mended)))
             except duckdb.Error:
                 raise ValueError(f"{path} is no JSON list of objects: {first}") from None

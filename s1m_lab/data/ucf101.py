@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab.common import paths
-from s1m_lab.common.files import exclusive, write_json
+from s1m_lab.common.files import exclusive, sound, write_json
 from s1m_lab.data import catalog, shards
 from s1m_lab.pocket import activities
 from s1m_lab.video.reader import list_videos
@@ -280,7 +280,7 @@ def _write_fold(folder: Path, source: Path, fold: int, lists: str = "") -> Path:
     about = {"categories": categories(df.attrs["classes"]), "ingest": INGEST} | own
     about |= {"fold": int(fold), "folds": FOLDS}
     with exclusive(folder):
-        if paths.read_description(folder) != about:
+        if sound(paths.read_description, folder) != about:
             write_json(folder / "dataset.json", about, indent=1, ensure_ascii=False)
         if catalog.update_catalog(df, folder):
             there = df["path"].notna().sum()

@@ -12,7 +12,9 @@ A module describes the dataset:
   size counts), `DEFAULT` (size), `ABOUT` and `DETAILS` (of its `dataset.json`).
 """
 
+import json
 import shutil
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -20,7 +22,7 @@ from types import ModuleType
 from typing import Any
 
 from s1m_lab.common import paths, processes, system
-from s1m_lab.common.files import exclusive, fingerprint, require_space, write_json
+from s1m_lab.common.files import exclusive, fingerprint, record, require_space, sound, write_json
 from s1m_lab.common.progress import Progress
 from s1m_lab.video import writer
 
@@ -37,16 +39,20 @@ def make(
     """
     folder = paths.dataset(name)
     with exclusive(folder):
-        before = paths.read_description(folder)
+        files = folder / dataset.VIDEOS
+        before = sound(paths.read_description, folder) or read_seal(files)
         size = size or before.get(dataset.SIZE, dataset.DEFAULT)
         data_seed = before.get("data_seed", 0) if data_seed is None else data_seed
         inputs = {"version": dataset.VERSION, dataset.SIZE: size, "data_seed": data_seed}
         mark = fingerprint(**inputs)
-        scenes, files = dataset.plan(size, data_seed), folder / dataset.VIDEOS
+        scenes = dataset.plan(size, data_seed)
         if before.get("fingerprint") == mark and not missing(files, scenes):
+            if not read_seal(files):  # of an older lab
+                with suppress(OSError):
+                    write_json(files / ".fingerprint", inputs)
             return folder
         (folder / "dataset.json").unlink(missing_ok=True)
-        clear(files, mark)
+        clear(files, inputs)
         todo = missing(files, scenes)
         require_space(folder, sum(len(scene.files) for scene in todo) * dataset.BYTES)
         if todo:
@@ -64,14 +70,23 @@ def missing(files: Path, scenes: list) -> list:
     return [scene for scene in scenes if not all((files / name).is_file() for name in scene.files)]
 
 
-def clear(files: Path, mark: str) -> None:
-    """Keep the videos of an interrupted rendering with the fingerprint `mark`, and nothing else."""
+def clear(files: Path, inputs: dict) -> None:
+    """Keep the videos of an interrupted rendering with the same `inputs`, and nothing else."""
     seal = files / ".fingerprint"
-    if not seal.is_file() or seal.read_text() != mark:
+    is_old = seal.is_file() and seal.read_bytes() == fingerprint(**inputs).encode()
+    if not is_old and read_seal(files) != inputs:
         if files.is_dir():
             shutil.rmtree(files)
-        files.mkdir(parents=True)
-        seal.write_text(mark)
+        write_json(seal, inputs)
+
+
+def read_seal(files: Path) -> dict:
+    """The inputs of the videos in a folder; {} where an older lab noted their fingerprint alone."""
+    try:
+        inputs = json.loads((files / ".fingerprint").read_bytes())
+        return inputs if all(type(n) is int and n >= 0 for n in inputs.values()) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def render(dataset: ModuleType, files: Path, data_seed: int, scenes: list, workers: int) -> None:
@@ -88,4 +103,5 @@ def film_scene(dataset: str, files: Path, data_seed: int, scene: Any) -> int:
     for name, (_, frames) in zip(scene.files, module.film(scene, data_seed), strict=True):
         if not (files / name).exists():  # only its twin may be missing
             writer.encode(files / name, frames, **module.coding(scene.kind))
+            record(files / name)
     return len(scene.files)

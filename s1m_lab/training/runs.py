@@ -52,7 +52,7 @@ class Run:
         path = self.path / "config.json"
         with reading(path, f"repeat the command of run {self.name}, which restores it"):
             config = json.loads(path.read_text("utf-8"))
-            return config | {"settings": config["settings"], "machine": config["machine"]}
+            return config | {"settings": dict(config["settings"])}
 
     @property
     def anew(self) -> str:
@@ -78,7 +78,7 @@ class Run:
         path = self.path / "results.json"
         with reading(path, self.again, aside=True):
             results = json.loads(path.read_text("utf-8"))
-            keys = "model", "data", "seed", "classes", "video_hit1"
+            keys = "model", "data", "seed", "video_hit1"
             return results | {key: results[key] for key in keys}
 
     @property
@@ -324,14 +324,33 @@ def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
 
 
 def load_network(run: Run):
-    """The network of the best validation epoch, on the CPU; errors are those of `network_facts`."""
+    """The network of the best validation epoch, on the CPU; errors are those of `network_facts`.
+
+    Weights of other shapes than the network's are refused: the largest before it takes memory.
+    """
+    from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 
+    from s1m_lab import models
     from s1m_lab.training import networks
 
-    about = network_facts(run)
-    net = networks.build(about["model"], about["classes"], about["width"], about["size"])
-    net.load_state_dict(load_file(run.path / "model.safetensors"))
+    about, path = network_facts(run), run.path / "model.safetensors"
+    with reading(path, run.anew):  # its digest alone
+        pass
+    name, classes, width, size = (about[key] for key in ("model", "classes", "width", "size"))
+    try:
+        if name in models.NAMES:
+            hidden, inputs = models.fc6_shape(name, width, size)
+            wanted = {"fc6": [hidden, inputs], "fc7": [hidden, hidden], "fc8": [classes, hidden]}
+            with safe_open(path, "pt") as file:
+                for layer, shape in wanted.items():
+                    if (found := file.get_slice(f"{layer}.weight").get_shape()) != shape:
+                        raise ValueError(f"{layer}.weight is {found}, not {shape}")
+        net = networks.build(name, classes, width, size)
+        net.load_state_dict(load_file(path))
+    except (ValueError, RuntimeError, SafetensorError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(f"{path} has another network's weights ({why}); {run.anew}") from None
     return net.eval()
 
 
@@ -339,13 +358,15 @@ def network_facts(run: Run) -> dict:
     """The facts that `save_network` wrote: `model`, `classes`, `width`, `size`, …
 
     Raises ValueError for a run without a network: the histogram baseline sees no frames, and of
-    torchvision's networks older runs saved the last layer alone.
+    torchvision's networks older runs saved the last layer alone. Also for facts of no network.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     from s1m_lab.training import networks
 
-    if (model := run.config["settings"]["model"]) not in networks.names():
+    settings = run.config["settings"]
+    model = settings.get("model") if isinstance(settings, dict) else settings
+    if model not in networks.names():
         what = f"is of {model}, a network that this code does not have"
         if model == "histograms":
             what = "classifies histograms of hand-made features"
@@ -355,14 +376,32 @@ def network_facts(run: Run) -> dict:
         )
     path = run.path / "model.safetensors"
     if not path.is_file():
+        if run.finished:
+            raise FileNotFoundError(f"the weights {path} are missing; {run.anew}")
         raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat its command")
-    with safe_open(path, "pt") as file:
-        about = json.loads(file.metadata()["s1m_lab"])
+    try:
+        with safe_open(path, "pt") as file:
+            about = dict(json.loads(file.metadata()["s1m_lab"]))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:150]
+        raise ValueError(f"{path} holds no network of this lab ({why}); {run.anew}") from None
     if "size" not in about:
         raise ValueError(
             f"run {run.name!r} holds only the last layer of {model}; remove {run.path} and repeat "
             "its command, which saves the whole network"
         )
+    for name, kind, most in (
+        ("classes", int, 32_768),
+        ("width", int | float, 16),
+        ("size", int, 1024),
+    ):
+        if not isinstance(n := about.get(name), kind) or not 0 < n <= most:
+            raise ValueError(f"{path} is of no network: its {name} is {n!r:.100}; {run.anew}")
+    if about.get("model") != model:
+        raise ValueError(f"{path} is of another model, {about.get('model')!r:.100}; {run.anew}")
+    for labels, place in ((about.get("labels"), path), (run.labels, run.path / "labels.txt")):
+        if not isinstance(labels, list) or len(labels) != about["classes"]:
+            raise ValueError(f"{place} does not name {about['classes']:,} classes; {run.anew}")
     return about
 
 

@@ -31,7 +31,8 @@ REASONS = {
     "encrypted": "its frames cannot be read without a key",
     "private": "its owner or server denies access",
     "refused": "the server refused; retry later with --retry",
-    "not fetched": "its path is an address; --fetch downloads it",
+    "not fetched": "its path is an address, which --fetch downloads, or leads out of a dataset "
+    "that was made elsewhere; --files names a folder that may be read",
     "unreachable": "its server or bucket did not answer; retry with --retry",
     "timed out": "reading it took longer than 30 minutes",
     "crashed": "its decoder crashed",

@@ -418,7 +418,8 @@ def test_table2_by_scikit_learn(made):
 def dataset(home, name, counts, groups=None):
     """A dataset folder whose catalog has the videos that `save` predicts, in such groups."""
     ids = [f"v{v}" for v in range(len(counts))]
-    rows = catalog.table({"id": ids, "split": ["test"] * len(ids), "group": groups})
+    columns = {"id": ids, "split": ["test"] * len(ids), "labels": [[0]] * len(ids), "group": groups}
+    rows = catalog.table(columns)
     about = {"classes": CLASSES, "data_seed": 0, "split": "as given"}
     catalog.save_catalog(catalog.frame(rows, **about), home / "data" / name)
 

@@ -8,11 +8,12 @@ import pytest
 
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive
-from s1m_lab.data import catalog, datasets
+from s1m_lab.data import catalog, datasets, locate
 from s1m_lab.pocket import render as pocket_render
 from s1m_lab.pocket import sports
 from s1m_lab.pocket.sports_scenes import SQUARE, weaving
 from s1m_lab.video import reader, writer
+from s1m_lab.video.container import VideoError
 
 FULL, TWO = 112, 118  # px: the crop of the full frame, and of the two-stream views, in 132×132
 STORED = slice(22, 154)  # columns of the centre crop that is stored
@@ -153,7 +154,7 @@ def test_same_bytes_from_one_worker_and_an_interrupted_run(small, tmp_path, monk
         (folder / "videos" / path.name).write_bytes(path.read_bytes())
     times = {path.name: (folder / "videos" / path.name).stat().st_mtime_ns for path in kept}
     datasets.make_pocket("again", videos=64, workers=1)
-    for path in (p for p in small.rglob("*") if p.is_file() and p.name != ".lock"):
+    for path in (p for p in small.rglob("*") if p.is_file() and p.name not in (".lock", ".sha256")):
         assert (folder / path.relative_to(small)).read_bytes() == path.read_bytes(), path
     assert len(list(folder.rglob("*"))) == len(list(small.rglob("*")))
     for name, before in times.items():  # what was whole is kept
@@ -178,11 +179,45 @@ def test_make_again(small, monkeypatch, capsys):
     monkeypatch.setattr(sports, "VERSION", -1)
     with pytest.raises(KeyError, match="work"):
         with exclusive(small.parent / "elsewhere"):
-            pocket_render.clear(small.parent / "elsewhere" / "videos", "old")
+            pocket_render.clear(small.parent / "elsewhere" / "videos", {"old": 1})
         (small.parent / "elsewhere" / "videos" / "old.mp4").write_bytes(b"old")
         datasets.make_pocket("elsewhere", videos=64)
     assert not (small.parent / "elsewhere" / "videos" / "old.mp4").exists()
     assert datasets.pairs(small) == sports.PAIRS and datasets.pairs(small / "videos") == {}
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing", "older seal"])
+def test_a_lost_description_costs_no_video(small, monkeypatch, capsys, how):
+    """Size and seed stand in the seal of the videos too."""
+    monkeypatch.setenv("S1M_HOME", str(small.parent.parent))
+    films = {path: path.stat().st_mtime_ns for path in (small / "videos").glob("*.mp4")}
+    about, seal = (small / "dataset.json").read_bytes(), small / "videos" / ".fingerprint"
+    if how == "older seal":
+        seal.write_text(json.loads(about)["fingerprint"])
+        datasets.make_pocket("small")  # writes it anew
+    if how == "missing":
+        (small / "dataset.json").unlink()
+    else:
+        (small / "dataset.json").write_bytes(about[:50] + b"X" + about[51:])
+    assert datasets.make_pocket("small") == small
+    assert (small / "dataset.json").read_bytes() == about
+    assert {path: path.stat().st_mtime_ns for path in films} == films and len(films) == 72
+    assert ("dataset.json is damaged" in capsys.readouterr().out) == (how != "missing")
+
+
+def test_a_damaged_video_is_noticed_and_rendered_again(small, monkeypatch):
+    monkeypatch.setenv("S1M_HOME", str(small.parent.parent))
+    path = next((small / "videos").glob("*.mp4"))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:])
+    source = locate.Source("file", str(path), [1, 1])
+    with pytest.raises(VideoError, match="corrupt: its bytes are not those that were written"):
+        with locate.local_copy(source, 60):
+            pass
+    assert not path.exists()
+    datasets.make_pocket("small")
+    with locate.local_copy(source, 60) as same:
+        assert same.read_bytes() == whole
 
 
 def test_a_failing_worker_is_heard(tmp_path, monkeypatch):

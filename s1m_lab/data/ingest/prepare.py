@@ -43,7 +43,7 @@ from s1m_lab.common.files import (
 from s1m_lab.common.paths import is_url
 from s1m_lab.common.progress import Progress
 from s1m_lab.common.storage import Store
-from s1m_lab.data import catalog, datasets, locate, shards
+from s1m_lab.data import catalog, datasets, locate, places, shards
 from s1m_lab.data.ingest import worker
 from s1m_lab.data.ingest.plan import ShardJobs, clip_bytes
 from s1m_lab.data.locate import Source
@@ -107,10 +107,11 @@ def prepare(
         here = folder / "clips"
         new = {"max_duration": max_duration, "files": files, "output": output}
         settings, asked, sources = _request(folder, df, data, clips, size, fetch, new)
+        for place in filter(None, (asked.get("files"), asked.get("output"))):
+            places.note(folder, place)
         root = asked.get("output") or str(here)
         jobs = ShardJobs(df, root, settings, sources, retry)
-        places = (root, asked.get("files") or "", str(data))
-        if any(place.startswith("memory:") for place in places):
+        if any(p.startswith("memory:") for p in (root, asked.get("files") or "", str(data))):
             workers = 1  # that memory belongs to this process
         _bring_up_to_date(here, jobs, asked, workers, scheduler)
         if not shards.describe(here)["shards"]:
@@ -153,10 +154,12 @@ def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) ->
             raise ModuleNotFoundError(
                 "fetching videos needs yt-dlp: pip install -c constraints.txt -e '.[youtube]'"
             )
+    if not sources:
+        raise ValueError(f"the catalog of {folder} lists no videos; give it a row for each")
     if any(sources) or (folder / "clips" / "index.parquet").is_file():
         return
     if len(named := df["path"].dropna()) == len(df) and (is_url(named.iloc[0]) or not files):
-        way = "--fetch downloads addresses"
+        way = "its place was listed and has no such file"
         if not is_url(named.iloc[0]):
             way = "correct the paths (in a table they count from its folder)"
         raise ValueError(
@@ -202,10 +205,11 @@ def load_statuses(folder: Path) -> pd.DataFrame:
     counts = rows[["split", "status"]].value_counts().unstack(0, fill_value=0)
     counts = counts.reindex(columns=[s for s in SPLITS if s in counts.columns])
     counts["videos"] = counts.sum(axis=1)
-    counts["meaning"] = [container.REASONS[status] for status in counts.index]
+    counts["meaning"] = [
+        container.REASONS.get(name, "no status of this lab") for name in counts.index
+    ]
     first = rows[rows["status"] != "ok"].drop_duplicates("status").set_index("id")["status"]
-    files = pq.read_table(folder / "catalog.parquet", columns=["id", "path"]).to_pandas()
-    files = files.set_index("id")["path"].reindex(first.index)
+    files = catalog.load_catalog(folder).set_index("id")["path"].reindex(first.index)
     examples = files.where(files.notna(), first.index).set_axis(first)
     counts["example"] = examples.reindex(counts.index).fillna("")
     return counts.sort_values("videos", ascending=False, kind="stable").rename_axis(columns=None)
@@ -296,12 +300,14 @@ def _request(
     `new` is what is asked for beyond the other arguments. All of it is kept in `clips/asked.json`,
     so that a training does not make clips anew that somebody made with other settings.
     """
-    own, path = datasets.own_settings(folder), folder / "clips" / "asked.json"
-    before = _asked_before(path)
+    path = folder / "clips" / "asked.json"
+    own = _check_noted(datasets.own_settings(folder), folder / "dataset.json")
+    before = _check_noted(_asked_before(path), path)
     asked = before | {name: value for name, value in new.items() if value is not None}
     for name in ("files", "output"):
         if asked.get(name) and not is_url(asked[name]):
             asked[name] = str(Path(asked[name]).expanduser().resolve())
+    places.check(folder, new, files=asked.get("files", ""), output=asked.get("output", ""))
     if (there := asked.get("output", "")) and not is_url(there):
         if os.path.exists(there) and not os.path.isdir(there):
             raise NotADirectoryError(f"output is {there}, which is no folder")
@@ -337,8 +343,22 @@ def _asked_before(path: Path) -> dict:
     return asked or {}
 
 
+def _check_noted(noted: dict, path: Path) -> dict:
+    """The settings that a file of the dataset names; raises ValueError for other types."""
+    for name in ({*DEFAULTS} | {"files", "output"}) & set(noted):
+        kind: Any = type(DEFAULTS.get(name, ""))
+        kind, value = (int, float, type(None)) if kind in (float, type(None)) else kind, noted[name]
+        items = list(value.values()) if kind is dict and isinstance(value, dict) else []
+        if not isinstance(value, kind) or not all(isinstance(n, int) for n in items):
+            raise ValueError(f"{path} says that {name} is {value!r:.100}; correct or delete it")
+    return noted
+
+
 def _check_settings(settings: dict) -> None:
     """Raise ValueError for settings that are impossible."""
+    for name, most in (("frames", 999), ("fps", 999), ("quality", 100)):
+        if not 0 < settings[name] <= most:
+            raise ValueError(f"{name} is {settings[name]}; up to {most} are possible")
     if not all(1 <= n <= 999 for n in settings["clips"].values()):
         raise ValueError(f"clips is {settings['clips']}; 1 to 999 per video are possible")
     if not all(16 <= settings[side] <= 1024 for side in ("height", "width")):
