@@ -132,7 +132,7 @@ def is_code(words: tuple) -> bool:
     return len(words) == 1 and "\n" in str(words[0])
 
 
-def finish(process: subprocess.Popen, seconds: float = 300) -> Done:
+def finish(process: subprocess.Popen, seconds: float = 1800) -> Done:
     """Wait for a process, and return how it ended; after `seconds` its group is killed."""
     try:
         out, _ = process.communicate(timeout=seconds)
@@ -156,7 +156,7 @@ PRELOADED = ["s1m_lab.__main__", "s1m_lab.training.train", "fault_lab"]
 _server = None
 
 
-def call(home: Path, *words: object, seconds: float = 300, **more: str) -> Done:
+def call(home: Path, *words: object, seconds: float = 1800, **more: str) -> Done:
     """What `start` would run, to its end, in a process of its own.
 
     It is forked from one that has imported the lab and done nothing else, to save the seconds of

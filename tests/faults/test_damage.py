@@ -210,6 +210,7 @@ SHORT = [  # every kind of damage, on files of which each is read elsewhere
     ("predictions", "removed"),
     ("clips of predictions", "emptied"),
     ("config.json, unfinished", "garbage"),
+    ("metrics.csv, unfinished", "a bit flipped"),
     ("weights of a checkpoint", "a bit flipped"),
     ("state of a checkpoint", "JSON of another type"),
     ("digests of a run", "garbage"),

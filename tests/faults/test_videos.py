@@ -71,7 +71,7 @@ def pictures(folder: Path, sound: set[str]) -> dict:
 
 
 def ingest(home: Path, source: Path):
-    done = call(home, "ingest", source, "--workers=2", "--size=32", "--clips=2", seconds=600)
+    done = call(home, "ingest", source, "--workers=2", "--size=32", "--clips=2")
     (folder,) = (home / "data").iterdir()
     rows = pq.read_table(folder / "clips" / "status.parquet").to_pylist()
     return done, folder, {row["id"]: row["status"] for row in rows}
