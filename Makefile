@@ -11,7 +11,7 @@ NOTEBOOK ?= 03_train
 MODEL ?= slow
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all notebooks lint report reports exhibits lab bench bench-gpu doctor clean
+.PHONY: help setup demo test test-all notebooks lint report reports exhibits lab bench bench-gpu faults doctor clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | awk -F'#' '{ printf "%-18s %s\n", $$1, $$2 }'
@@ -76,6 +76,9 @@ bench: $(INSTALLED_DEV)  ## the lab against named rivals, one table; 15 minutes 
 
 bench-gpu:  ## the same on a GPU, 8 minutes; takes the packages that PYTHON has, and SHARDS=folder
 	"$(PYTHON)" benchmarks/bench.py --plan gpu --minutes 7 $(if $(SHARDS),--shards "$(SHARDS)") --write .
+
+faults: $(INSTALLED_DEV)  ## kills, damage, full disks: docs/faults.md; an hour on two cores, if interrupted rerun it
+	"$(RUN)" -m pytest tests/faults --long
 
 doctor: $(INSTALLED)  ## versions, devices, decoder: what is broken and what mends it
 	"$(RUN)" -m s1m_lab

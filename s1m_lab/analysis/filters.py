@@ -9,7 +9,6 @@ picture gives has no frequency. Energies add up over red, green and blue. Angles
 anticlockwise as seen, 0 pointing right.
 """
 
-import json
 from itertools import islice, permutations
 from math import factorial
 from typing import NamedTuple
@@ -18,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab import models
+from s1m_lab.common.files import reading
 from s1m_lab.training import runs
 
 PADDED = 64  # a spectrum's samples along each side and in time
@@ -216,13 +216,12 @@ def filters_by_step(run: runs.Run) -> dict[int, Streams]:
     from safetensors import safe_open
 
     best = run.path / "model.safetensors"
-    with safe_open(best, "np") as file:
-        kept = {json.loads(file.metadata()["s1m_lab"])["numbers"]["step"]: best}
+    kept = {runs.network_facts(run)["numbers"]["step"]: best}
     kept |= {int(file.stem): file for file in run.path.glob("filters/[0-9]*.safetensors")}
     kept |= {int(file.parent.name): file for file in run.path.glob("checkpoint/[0-9]*/weights.*")}
     found = {0: initial_filters(run)}
     for step in sorted(kept):
-        with safe_open(kept[step], "np") as file:
+        with reading(kept[step], run.anew), safe_open(kept[step], "np") as file:
             found[step] = {
                 s: _unstack(file.get_tensor(f"towers.{s}.conv1.weight")) for s in found[0]
             }

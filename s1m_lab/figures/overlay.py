@@ -25,7 +25,14 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from s1m_lab.analysis.overlay import TOP, Overlay, SlidingWindowPredictor
-from s1m_lab.common.files import atomic, exclusive, fingerprint, require_space
+from s1m_lab.common.files import (
+    atomic,
+    exclusive,
+    fingerprint,
+    is_sound,
+    record,
+    require_space,
+)
 from s1m_lab.common.progress import Progress
 from s1m_lab.figures import style
 from s1m_lab.training import runs
@@ -79,7 +86,7 @@ def draw(
         weights = [[run.name, runs.weights_digest(run)] for run in chosen]
         key = fingerprint(film=film, runs=weights, **settings)
         out = chosen[0].path / f"overlay-{stem}-{key[:8]}.mp4"
-        if not (out.is_file() and out.with_suffix(".parquet").is_file()):
+        if not all([is_sound(file) for file in (out, out.with_suffix(".parquet"))]):
             predictors = [SlidingWindowPredictor(run, smooth, truth) for run in chosen]
             _draw(predictors, path, out, truth, step)
     table = pd.read_parquet(out.with_suffix(".parquet"))
@@ -135,7 +142,8 @@ def _draw(
         "ended": f"after {count:,} frames, at {end:.2f} s: {error}" if error else "",
         "sound": written.sound,
     }
-    with atomic(out.with_suffix(".parquet")) as temporary:
+    record(out)
+    with atomic(out.with_suffix(".parquet"), record=True) as temporary:
         table.to_parquet(temporary, index=False)
 
 

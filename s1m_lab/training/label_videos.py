@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from s1m_lab.common import paths as places
 from s1m_lab.common import system
-from s1m_lab.common.files import exclusive, fingerprint, write_json
+from s1m_lab.common.files import exclusive, fingerprint, reading, write_json
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import catalog
 from s1m_lab.data.augment import stored_side
@@ -167,7 +167,11 @@ def _resume(
     if lines and (data[-1:] != b"\n" or len(lines[-1]) != len(_columns(run))):
         lines.pop()
     kept = "".join(map(_csv_line, lines)).encode()
-    before = json.loads(record.read_text("utf-8")) if lines else {"weights": weights, "files": []}
+    before = {"weights": weights, "files": []}
+    if lines:
+        again = f"remove {path_text(out)} and repeat the command: it labels all videos again"
+        with reading(record, again):
+            before = json.loads(record.read_text("utf-8"))
     now = {_stamp(path): path for path in paths}
     stamps = [tuple(stamp) for stamp in before["files"][: max(0, len(lines) - 1)]]
     header, *rows = lines or [_columns(run)]

@@ -214,13 +214,25 @@ def check_name(name: str) -> str:
 class Log:
     """A growing `metrics.csv`.
 
-    A resumed run first drops the rows past its checkpoint, and rows that are no rows of numbers.
+    A resumed run begins with the rows that its checkpoint holds. Of an older run, which holds none
+    there, it drops the rows past the checkpoint, and those that are no rows of numbers.
     """
 
     def __init__(self, run: Run, columns: tuple[str, ...], step: int):
-        self.path, kept = run.path / "metrics.csv", []
-        text = self.path.read_bytes().decode("utf-8", "replace") if self.path.is_file() else ""
+        self.path = run.path / "metrics.csv"
+        kept, rows = _checkpoint(run, step) / self.path.name, self._rows(self.path, step)
+        if kept.is_file() and (before := self._rows(kept, step)) != rows:
+            print(f"{self.path} is damaged; its checkpoint has the rows up to step {step:,}")
+            rows = before
+        forget(self.path)
+        write_text(self.path, "\n".join([",".join(columns), *rows]) + "\n")
+
+    @staticmethod
+    def _rows(path: Path, step: int) -> list[str]:
+        """The rows of a file up to a step."""
+        text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
         head, *lines = text.split("\n")  # behind the last line stands nothing
+        rows = []
         for line in lines[:-1]:
             first, *cells = line.split(",")
             try:
@@ -229,11 +241,10 @@ class Log:
             except ValueError:
                 is_row = False
             if not is_row:
-                print(f"{self.path}: a damaged row is left out: {line[:50]!r}", flush=True)
+                print(f"{path}: a damaged row is left out: {line[:50]!r}", flush=True)
             elif is_old:
-                kept.append(line)
-        forget(self.path)
-        write_text(self.path, "\n".join([",".join(columns), *kept]) + "\n")
+                rows.append(line)
+        return rows
 
     def add(self, *values: float | None) -> None:
         """One row, in the order of the columns; None leaves a cell empty."""
@@ -255,15 +266,18 @@ def open_events(run: Run, step: int):
 def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:
     """Write `checkpoint/<state["step"]>` atomically, and keep the one before it.
 
-    Each of `tensors` is a dict of name → tensor and becomes one file. `config.json` is copied too.
+    Each of `tensors` is a dict of name → tensor and becomes one file. `config.json` and
+    `metrics.csv` are copied too.
     """
-    target = run.path / "checkpoint" / f"{state['step']:08d}"
+    target = _checkpoint(run, state["step"])
     with atomic(target, record=True, size=sum(map(_bytes, tensors.values()))) as folder:
         folder.mkdir()
         for name, group in tensors.items():
             _save_tensors(folder / f"{name}.safetensors", group)
         (folder / "state.json").write_text(json.dumps(state), "utf-8")
         (folder / "config.json").write_text(json.dumps(run.config), "utf-8")
+        if (log := run.path / "metrics.csv").is_file():
+            shutil.copyfile(log, folder / log.name)
     for old in _checkpoints(run)[2:]:
         shutil.rmtree(old)
 
@@ -285,6 +299,10 @@ def load_checkpoint(run: Run) -> tuple[dict, dict[str, dict]]:
     if any(_checkpoints(run)):
         print(f"no checkpoint of run {run.name} can be read: the training begins anew", flush=True)
     return {}, {}
+
+
+def _checkpoint(run: Run, step: int) -> Path:
+    return run.path / "checkpoint" / f"{step:08d}"
 
 
 def _checkpoints(run: Run) -> list[Path]:
