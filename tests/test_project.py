@@ -383,6 +383,7 @@ ERRORS = {
 def shell(code: str, *arguments) -> subprocess.Popen:
     """`python -m s1m_lab` in a process of its own, in which `classes` runs this code."""
     program = "import os, signal, sys, time\nfrom s1m_lab import __main__\n"
+    program += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # even in a job of `&`
     program += "def classes(data, network):\n    'Do it.'\n    " + code.replace("\n", "\n    ")
     program += "\n__main__.classes = classes\nsys.exit(__main__.main())"
     return subprocess.Popen(
