@@ -21,8 +21,8 @@ def test_a_process_has_one_thread():
 def test_an_error_does_not_wait_for_other_jobs():
     start = time.monotonic()
     with pytest.raises(TypeError):
-        list(processes.run(time.sleep, [1000, "x"], 2))
-    assert time.monotonic() - start < 100
+        list(processes.run(time.sleep, [90, "x"], 2))
+    assert time.monotonic() - start < 80
 
 
 def test_a_job_that_kills_every_worker_is_given_up(monkeypatch):
