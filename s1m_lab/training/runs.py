@@ -78,8 +78,8 @@ class Run:
         path = self.path / "results.json"
         with reading(path, self.again, aside=True):
             results = json.loads(path.read_text("utf-8"))
-            keys = "model", "data", "video_hit1"
-            return results | {key: results[key] for key in keys}
+            about = {key: results[key] for key in ("model", "data")}
+            return results | about | {"video_hit1": float(results["video_hit1"])}
 
     @property
     def metrics(self):
