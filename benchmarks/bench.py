@@ -219,7 +219,7 @@ class Lab:
         if not self.shards:
             self.films()
             ingest.prepared(self.folder / "films", self.folder / "home", each)
-            self.shards = next((self.folder / "home" / "data").iterdir())
+            self.shards = next((self.folder / "home" / "data").glob("*/clips")).parent
         return Shards(self.shards / "clips", "train")
 
     def child(self, work: Callable, *given):
@@ -613,7 +613,7 @@ def ingesting(lab: Lab) -> Iterator[Row]:
             "clips", (n, n), (found[workers], found["bare"]), most, "decoding, per core",
             note=f"{n} clips of 16 frames from films of 640×360",
         )  # fmt: skip
-    lab.shards = next((lab.folder / "home" / "data").iterdir())
+    lab.shards = next((lab.folder / "home" / "data").glob("*/clips")).parent
 
 
 # ----------------------------------------------------------------------------------------- growth

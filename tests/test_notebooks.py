@@ -158,7 +158,7 @@ def test_papermill_refuses(name, value, said, home, tmp_path):
     folder.mkdir()
     command = [sys.executable, "-m", "papermill", FOLDER / "03_train.ipynb", "out.ipynb"]
     done = subprocess.run(
-        [*command, "-p", name, value], cwd=folder, capture_output=True, text=True, timeout=60
+        [*command, "-p", name, value], cwd=folder, capture_output=True, text=True, timeout=200
     )
     assert done.returncode != 0
     *_, where, last = done.stderr.strip().splitlines()

@@ -383,6 +383,7 @@ ERRORS = {
 def shell(code: str, *arguments) -> subprocess.Popen:
     """`python -m s1m_lab` in a process of its own, in which `classes` runs this code."""
     program = "import os, signal, sys, time\nfrom s1m_lab import __main__\n"
+    program += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # even in a job of `&`
     program += "def classes(data, network):\n    'Do it.'\n    " + code.replace("\n", "\n    ")
     program += "\n__main__.classes = classes\nsys.exit(__main__.main())"
     return subprocess.Popen(
@@ -570,7 +571,7 @@ def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):
     command(monkeypatch, "ingest", "--help")
     options = set(re.findall(r"^  --([\w-]+)", capsys.readouterr().out, flags=re.MULTILINE))
     known = {name.replace("_", "-") for name in inspect.signature(prepare.prepare).parameters}
-    assert options == known - {"data", "data-seed"} | {"dry-run"}
+    assert options == known - {"data", "data-seed"} | {"dry-run", "debug"}
 
 
 def test_train_takes_every_setting(home, monkeypatch, capsys):
@@ -582,14 +583,14 @@ def test_train_takes_every_setting(home, monkeypatch, capsys):
     said = capsys.readouterr().out
     options = dict(re.findall(r"^  --([\w-]+)(?: [A-Z_]+)?\s+(\w.*)$", said, flags=re.MULTILINE))
     names = [field.name.replace("_", "-") for field in fields(TrainConfig)]
-    assert list(options) == names, "each with its help"
+    assert list(options) == ["debug", *names], "each with its help"
     for name, wrong, near in (
         ("model", "slw", "slow"),
         ("recipe", "papr", "paper"),
         ("precision", "bf61", "bf16"),
     ):
-        assert command(monkeypatch, "train", f"--{name}", wrong) == 2
-        error = capsys.readouterr().err
+        assert command(monkeypatch, "train", f"--{name}", wrong) == 1
+        error = capsys.readouterr().out
         assert f"{name} cannot be '{wrong}'; the nearest is '{near}' (it may be: " in error
         assert error.count("\n") == 1
     assert list(home.iterdir()) == []

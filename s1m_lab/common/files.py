@@ -220,6 +220,8 @@ def reading(path: Path, mend: str, aside: bool = False) -> Iterator[None]:
             yield
             return
     except FileNotFoundError:
+        if path.exists():
+            raise
         raise FileNotFoundError(f"{path} is missing; {mend}") from None
     except (PermissionError, MemoryError, Damaged):
         raise

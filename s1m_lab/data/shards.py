@@ -103,11 +103,16 @@ class Shards:
     It holds no open file, so it may be forked, pickled and shared between threads.
     """
 
-    def __init__(self, folder: Path, split: str):
+    def __init__(self, folder: Path, split: str, root: str = ""):
+        """`root` is the folder or address of the shards; by default the index names it.
+
+        Raises ValueError where it names a place that the dataset may not (see `places`).
+        """
         self.folder, self.split = Path(folder), split
         about = describe(self.folder)
-        places.check(self.folder.parent, output=about.get("root", ""))
-        self.store = Store(about.get("root") or self.folder)
+        if not root:
+            places.check(self.folder.parent, output=about.get("root", ""))
+        self.store = Store(root or about.get("root") or self.folder)
         self.settings: dict = about["settings"]
         self.fingerprint: str = about["fingerprint"]
         self.height: int = self.settings["height"]
@@ -122,7 +127,8 @@ class Shards:
         self._footer = None  # of the index; long where there are thousands of shards
 
     def __reduce__(self):
-        return Shards, (self.folder, self.split)
+        # with the root, since the ledger of another machine may not have it
+        return Shards, (self.folder, self.split, self.store.root)
 
     def __len__(self) -> int:
         return int(self.counts.sum())

@@ -189,8 +189,8 @@ def load_predictions(run: runs.Run, split: str = "test") -> Predictions:
     path, index = run.path / "predictions" / f"{split}.npy", _read_index(run, split)
     with reading(path, run.again, aside=True):
         found = np.load(path, mmap_mode="r", allow_pickle=False)
-        if found.shape != (len(index), len(run.labels)):
-            raise ValueError(f"{found.shape}, not {len(index)} clips by {len(run.labels)} classes")
+        if len(found) != len(index):
+            raise ValueError(f"it has {len(found):,} rows, and {split}.parquet {len(index):,}")
     ids = index["video"].combine_chunks()
     first = np.append(True, pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)))
     videos = index.filter(pa.array(first)).select(["video", "labels"]).to_pydict()
@@ -288,7 +288,7 @@ def scores(run: runs.Run, folder: Path) -> dict:
     right, all_of = count_hits(saved).sum(axis=0).T
     clip_hit1, video_hit1, video_hit5 = (right / all_of).tolist()
     unread = (pc.field("split") == "test") & (pc.field("status") != "ok")
-    status = read_statuses(folder, ["id"], unread)
+    status = read_statuses(folder, ["split"], unread)
     return {
         "clip_hit1": clip_hit1,
         "video_hit1": video_hit1,

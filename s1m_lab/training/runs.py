@@ -78,7 +78,7 @@ class Run:
         path = self.path / "results.json"
         with reading(path, self.again, aside=True):
             results = json.loads(path.read_text("utf-8"))
-            keys = "model", "data", "seed", "video_hit1"
+            keys = "model", "data", "video_hit1"
             return results | {key: results[key] for key in keys}
 
     @property

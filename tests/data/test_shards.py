@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from s1m_lab.data import shards
+from s1m_lab.data import places, shards
 from s1m_lab.data.loader import Clips, Plan
 
 
@@ -148,3 +148,20 @@ def test_index_and_labels(folder):
 def test_no_clips_says_how_to_make_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="import prepare; prepare"):
         shards.Shards(tmp_path, "train")
+
+
+def test_pickled_shards_need_no_ledger(tmp_path, monkeypatch):
+    """A worker on another machine reads the bucket that this machine was allowed to read."""
+    folder, root = tmp_path / "home" / "data" / "set", f"memory://{tmp_path.name}"
+    monkeypatch.setenv("S1M_HOME", str(tmp_path / "home"))
+    (folder / "clips").mkdir(parents=True)
+    about = {"root": root, "settings": {"height": 8, "width": 8, "frames": 2, "fps": 30.0}}
+    about |= {"fingerprint": "f", "shards": []}
+    schema = shards.SCHEMA.with_metadata({"s1m": json.dumps(about)})
+    pq.write_table(schema.empty_table(), folder / "clips" / "index.parquet")
+    places.note(folder, root)
+    sent = pickle.dumps(shards.Shards(folder / "clips", "train"))
+    monkeypatch.setenv("S1M_HOME", str(tmp_path / "another"))
+    with pytest.raises(ValueError, match="was made elsewhere and names memory://"):
+        shards.Shards(folder / "clips", "train")
+    assert pickle.loads(sent).store.root == root

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from s1m_lab import models
 from s1m_lab.analysis import intervals, run_groups, transfer
 from s1m_lab.common import paths
-from s1m_lab.common.files import fingerprint
+from s1m_lab.common.files import fingerprint, record
 from s1m_lab.data import augment, catalog, loader
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
@@ -225,6 +225,7 @@ def test_the_last_hidden_layer_of_a_kept_pooling_has_the_bits_of_the_whole_netwo
     kept = below.read_bytes()
     file.unlink()
     np.save(below, 2 * other)
+    record(below)
     assert not np.array_equal(
         frozen_features.load_or_compute(net, *asked, "fc7", 0, machine), whole
     )
@@ -241,6 +242,7 @@ def test_features_are_of_the_machine_that_made_them(lab, capsys):
     config = json.loads((run.path / "config.json").read_text())
     device, config["machine"]["device"] = config["machine"]["device"], "NVIDIA H200"
     (run.path / "config.json").write_text(json.dumps(config))
+    record(run.path / "config.json")
     (run.path / "results.json").unlink()
     capsys.readouterr()
     assert lab("top", seed=7).finished and sorted(folder.iterdir()) == made
