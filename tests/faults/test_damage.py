@@ -174,6 +174,7 @@ KINDS = {
     "asked.json": Kind(f"{CLIPS}/asked.json", "ingest"),
     "catalog": Kind("data/films-*/catalog.parquet", "ingest"),
     "classes of a dataset": Kind("data/films-*/labels.txt", "ingest"),
+    "ledger of datasets": Kind("data/.made-here", "ingest"),
     "catalog of a rendered set": Kind("data/pocket/catalog.parquet", "ingest pocket"),
     "dataset.json": Kind("data/pocket/dataset.json", "ingest pocket"),
     "rendered video": Kind("data/pocket/videos/*.mp4", "ingest pocket"),
