@@ -159,8 +159,9 @@ def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
 def _set_damaged_aside(run: Run) -> None:
     """Set damaged files of a run aside, so that this training makes them again.
 
-    Without predictions a run is not finished. The settings stand in the checkpoints too. Raises
-    Damaged where they are lost and the run has weights, since they may be of other settings.
+    Without predictions a run is not finished. The settings stand in the checkpoints too, in case
+    they are damaged or missing. Raises Damaged where they are lost and the run has weights, since
+    these may be of other settings.
     """
     is_sound(run.path / "labels.txt")
     kinds = (".npy", ".parquet")
@@ -170,20 +171,21 @@ def _set_damaged_aside(run: Run) -> None:
     if is_sound(run.path / "results.json") and not all(kept):
         print(f"run {run.name} lacks predictions: it is scored again", flush=True)
         (run.path / "results.json").unlink()
-    if not (run.path / "config.json").is_file():
-        return
+    path = run.path / "config.json"
     try:
         run.config  # noqa: B018
+        return
+    except FileNotFoundError:  # a new run, or one that lost it
+        pass
     except Damaged as error:
         print(error, flush=True)
-        for folder in _checkpoints(run):
-            if is_sound(folder / "config.json"):
-                config = json.loads((folder / "config.json").read_text("utf-8"))
-                write_json(run.path / "config.json", config, **JSON)
-                return
-        if (run.path / "model.safetensors").is_file():
-            raise Damaged(f"{run.path / 'config.json'} is damaged; {run.anew}") from None
-        (run.path / "config.json").unlink()
+    for folder in _checkpoints(run):
+        if is_sound(folder / path.name):
+            write_json(path, json.loads((folder / path.name).read_text("utf-8")), **JSON)
+            return
+    if (run.path / "model.safetensors").is_file():
+        raise Damaged(f"{path} is damaged or missing; {run.anew}")
+    path.unlink(missing_ok=True)
 
 
 def default_name(settings: dict) -> str:

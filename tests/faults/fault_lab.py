@@ -156,8 +156,8 @@ PRELOADED = ["s1m_lab.__main__", "s1m_lab.training.train", "fault_lab"]
 _server = None
 
 
-def call(home: Path, *words: object, seconds: float = 1800, **more: str) -> Done:
-    """What `start` would run, to its end, in a process of its own.
+def fork(home: Path, out: Path, *words: object, **more: str):
+    """A process that does what that of `start` would; `out` takes what it prints.
 
     It is forked from one that has imported the lab and done nothing else, to save the seconds of
     `import torch`.
@@ -166,23 +166,27 @@ def call(home: Path, *words: object, seconds: float = 1800, **more: str) -> Done
     if _server is None:
         _server = multiprocessing.get_context("forkserver")
         _server.set_forkserver_preload(PRELOADED)
-    opened, out = tempfile.mkstemp(suffix=".out")
-    os.close(opened)
-    arguments = (environment(home, **more), out, tuple(map(str, words)))
+    arguments = (environment(home, **more), str(out), tuple(map(str, words)))
     process = _server.Process(target=_act, args=arguments)
     process.start()
-    process.join(seconds)
-    if process.is_alive():
-        process.kill()
-        process.join()
-    text = Path(out).read_text("utf-8", errors="replace")
-    os.unlink(out)
-    return Done(process.exitcode or 0, text)
+    return process
+
+
+def call(home: Path, *words: object, seconds: float = 1800, **more: str) -> Done:
+    """What `start` would run, to its end, in a process of `fork`."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "out"
+        process = fork(home, out, *words, **more)
+        process.join(seconds)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        return Done(process.exitcode or 0, out.read_text("utf-8", errors="replace"))
 
 
 def _act(environment: dict[str, str], out: str, words: tuple[str, ...]) -> None:
     """Do what a shell command would, with its output in a file."""
-    opened = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    opened = os.open(out, os.O_WRONLY | os.O_CREAT)
     os.dup2(opened, 1)
     os.dup2(opened, 2)
     sys.stdout, sys.stderr = (

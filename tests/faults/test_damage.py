@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from fault_lab import TINY, Lab, call, contents, differing, finish, start, wait_until
+from fault_lab import TINY, Lab, call, contents, differing, fork
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, writes
 from trials import Trial
 
@@ -54,61 +54,76 @@ print(len(seen.table), overlay.stills(seen.path, [0.1])[0].shape)
 """
 
 
+def commands(lab: Lab) -> dict[str, tuple]:
+    data, film = str(lab.films), str(lab.films / "rising" / "0.mp4")
+    return {
+        "ingest": lab.ingest(),
+        "ingest --retry": lab.ingest("--retry"),
+        "ingest pocket": ("ingest", "pocket", "--workers=1"),
+        "train done": lab.train("done"),
+        "train half": lab.train("half"),
+        "train new": lab.train("new", "--epochs=1", *TINY),
+        "predict": ("predict", "done", film),
+        "tune": (TUNE.format(data=data, ways=["top3", "top"]),),
+        "make_vectors": (VECTORS.format(data=data),),
+        "read": (READ,),
+        "draw": (DRAW.format(film=film),),
+        "read filters": (FILTERS,),
+        "suite": ("suite", lab.films.with_name("suite.toml")),
+    }
+
+
 class World(NamedTuple):
-    """A home with one of everything, the films it is made of, and what it holds."""
+    """A home, and what it holds."""
 
-    lab: Lab
     home: Path
-    suite: Path
     holds: dict[str, bytes]
-
-    def command(self, name: str) -> tuple:
-        data, film = str(self.lab.films), str(self.lab.films / "rising" / "0.mp4")
-        words: dict[str, tuple] = {
-            "ingest": self.lab.ingest(),
-            "ingest --retry": self.lab.ingest("--retry"),
-            "ingest pocket": ("ingest", "pocket", "--workers=1"),
-            "train done": self.lab.train("done"),
-            "train half": self.lab.train("half"),
-            "train new": self.lab.train("new", "--epochs=1", *TINY),
-            "predict": ("predict", "done", film),
-            "tune": (TUNE.format(data=data, ways=["top3", "top"]),),
-            "make_vectors": (VECTORS.format(data=data),),
-            "read": (READ,),
-            "draw": (DRAW.format(film=film),),
-            "read filters": (FILTERS,),
-            "suite": ("suite", self.suite),
-        }
-        return words[name]
 
 
 @pytest.fixture(scope="module")
-def world(lab, long, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("world")
-    home = lab.copy(folder / "home", runs=True)
-    suite = folder / "suite.toml"
+def worlds(lab, tmp_path_factory):
+    """The home of the lab after one more command, by that command; each is made when it is used."""
+    made = {name: World(lab.home, contents(lab.home)) for name in ("ingest", "train done", "read")}
+
+    def after(command: str) -> World:
+        command = command.removesuffix(" --retry").removesuffix(" filters")
+        if command not in made:
+            home = lab.copy(tmp_path_factory.mktemp("world") / "home", runs=True)
+            BEFORE.get(command, lambda lab, home: None)(lab, home)
+            if command != "train half":
+                done = call(home, *commands(lab)[command])
+                assert done.status == 0, done.out
+            made[command] = World(home, contents(home))
+        return made[command]
+
+    return after
+
+
+def interrupt_training(lab: Lab, home: Path) -> None:
+    """Leave an unfinished run: it is killed after its second checkpoint."""
+    process = fork(home, home.with_name("half.out"), *commands(lab)["train half"])
+    while process.is_alive() and not (home / "runs/half/checkpoint/00000120").is_dir():
+        time.sleep(0.001)
+    process.kill()
+    process.join()
+
+
+def render_pocket(lab: Lab, home: Path) -> None:
+    code = "\nfrom s1m_lab.data import datasets\ndatasets.make_pocket(videos=1)\n"
+    assert call(home, code).status == 0
+    assert call(home, "ingest", "pocket", "--workers=1", "--size=32", "--clips=1").status == 0
+
+
+def write_suite(lab: Lab, home: Path) -> None:
+    suite = lab.films.with_name("suite.toml")
     suite.write_text(SUITE)
     cells = [new_markdown_cell("# O · One\n\n> Is it? It is."), new_code_cell("print(1)")]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
     suite.with_name("one.ipynb").write_text(writes(notebook))
-    world = World(lab, home, suite, {})
 
-    def do(*words):
-        done = call(home, *words)
-        assert done.status == 0, done.out
 
-    process = start(home, *world.command("train half"))
-    assert wait_until(process, (home / "runs/half/checkpoint/00000120").is_dir)
-    process.kill()
-    finish(process)
-    do(*world.command("train new"))
-    if long:
-        for name in ("make_vectors", "predict", "draw", "tune", "suite"):
-            do(*world.command(name))
-        do("\nfrom s1m_lab.data import datasets\ndatasets.make_pocket(videos=1)\n")
-        do("ingest", "pocket", "--workers=1", "--size=32", "--clips=1")
-    return world._replace(holds=contents(home))
+BEFORE = {"train half": interrupt_training, "ingest pocket": render_pocket, "suite": write_suite}
 
 
 # ----------------------------------------------------------------------------------------- damages
@@ -159,9 +174,10 @@ KINDS = {
     "asked.json": Kind(f"{CLIPS}/asked.json", "ingest"),
     "catalog": Kind("data/films-*/catalog.parquet", "ingest"),
     "classes of a dataset": Kind("data/films-*/labels.txt", "ingest"),
+    "ledger of datasets": Kind("data/.made-here", "ingest"),
     "catalog of a rendered set": Kind("data/pocket/catalog.parquet", "ingest pocket"),
     "dataset.json": Kind("data/pocket/dataset.json", "ingest pocket"),
-    "rendered video": Kind("data/pocket/videos/*.mp4", "ingest pocket", "data/pocket/clips"),
+    "rendered video": Kind("data/pocket/videos/*.mp4", "ingest pocket"),
     "mark of the rendering": Kind("data/pocket/videos/.fingerprint", "ingest pocket"),
     "config.json": Kind(f"{DONE}/config.json", "read", after="train done"),
     "results.json": Kind(f"{DONE}/results.json", "read", after="train done"),
@@ -228,40 +244,41 @@ def remove(home: Path, pattern: str) -> None:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def expected(kind: Kind, world: World) -> dict[str, bytes]:
+def expected(kind: Kind, lab: Lab, world: World) -> dict[str, bytes]:
     """What the home holds once all is made again."""
-    if kind.files.startswith(HALF):  # it is finished then, as the run `done` is but for its name
-        same = re.compile(rf"{DONE}/(?!\.?labels-|overlay-|(.+/)?config\.json$)")
-        own = {name: data for name, data in world.holds.items() if same.match(name)}
-        return {name.replace(DONE, HALF, 1): data for name, data in own.items()}
-    # a report made again has another date
-    own = {n: data for n, data in world.holds.items() if not n.startswith("reports/")}
-    return own if kind.command == "suite" else world.holds
+    if kind.files.startswith(HALF):  # it is finished then, and what `done` is but for its name
+        return {f"runs/half/{name}": data for name, data in lab.wanted("done").items()}
+    # what is made again has another date: reports, and rendered videos, which side files note
+    dated = {"suite": "reports/", "ingest pocket": r"data/pocket/clips/(made|\w+-\d.*\.parquet)"}
+    if pattern := dated.get(kind.command):
+        return {n: data for n, data in world.holds.items() if not re.match(pattern, n)}
+    return world.holds
 
 
 @pytest.mark.trials(SHORT, LONG)
-def test_a_damaged_file_is_named_and_made_again(trial, world, tmp_path, count, once):
+def test_a_damaged_file_is_named_and_made_again(trial, lab, worlds, tmp_path, count, once):
     name, how = trial
     once(HARM, f"{name}: {how}")
     kind, home = KINDS[name], tmp_path / "home"
-    shutil.copytree(world.home, home, symlinks=True)
+    world = worlds(kind.command)
+    shutil.copytree(world.home, home)
     remove(home, kind.gone)
     files = sorted(home.glob(kind.files))
     rng = np.random.default_rng([SEED, *f"{name}{how}".encode()])
     path = files[int(rng.integers(len(files)))]
     damage(path, how, rng)
-    checked = call(home, "check", "")
+    checked = call(home, "check")
     outs, took = [], []
     for command in (kind.command, *[kind.after or kind.command] * 2, kind.command):
         begin = time.monotonic()
-        done = call(home, *world.command(command))
+        done = call(home, *commands(lab)[command])
         took.append(time.monotonic() - begin)
         outs.append(done)
         if advice := re.search(r"remove (\S+) and repeat", done.out):
             remove(Path("/"), advice[1].strip("/"))
-        elif done.status == 0 and not differing(home, expected(kind, world)):
+        elif done.status == 0 and not differing(home, expected(kind, lab, world)):
             break
-    lost = differing(home, expected(kind, world))
+    lost = differing(home, expected(kind, lab, world))
     said, by_check = (
         [line for each in those for line in each.out.splitlines() if path.name in line]
         for those in (outs, [checked])
