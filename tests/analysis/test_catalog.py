@@ -193,6 +193,17 @@ def test_characteristic_words_find_what_is_planted():
     )
 
 
+def test_a_class_of_one_word_is_the_formula_where_the_prior_is_small():
+    """Its odds are over the prior's other words alone: over less than one word."""
+    rows = [("train", [0], "luge", 1.0)] * 50
+    rows += [("train", [1], f"word{n:02}", 1.0) for n in range(50)]
+    found = analysis_catalog.characteristic_words(make(rows, ["a", "b"]), least=1, prior=0.5)
+    assert found[["label", "word", "videos"]].to_numpy().tolist() == [[0, "luge", 50]]
+    # 50 of 50 words, and none of 50 others; the prior has 0.25 of "luge" and 0.25 of the others
+    z = math.log((50.25 / 0.25) / (0.25 / 50.25)) / math.sqrt(1 / 50.25 + 1 / 0.25)
+    assert found["z"].tolist() == pytest.approx([z])
+
+
 def test_the_same_title_and_a_second_apart():
     rows = [
         ("train", [0], "The BEST of  Judo: part 07!", 10.0),

@@ -80,6 +80,8 @@ def test_precisions_and_gains_are_those_of_the_loop_and_of_scikit_learn(small):
         assert np.allclose([row["run"], row["versus"]], each, equal_nan=True)
         assert np.allclose(row["gain"], each[0] - each[1], equal_nan=True)
         assert row["videos"] == own[:, k].sum()
+        ends = row[["gain_least", "gain_most"]].to_numpy(float)  # over one pair of seeds
+        assert np.allclose(ends, row["gain"], equal_nan=True)
         if k != 5:
             theirs = average_precision_score(own[:, k], small[0].video_probabilities[:, k])
             assert row["run"] == pytest.approx(theirs)

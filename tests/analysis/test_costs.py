@@ -1,5 +1,6 @@
 """Sums against plain loops, figures against their sources, prices against arithmetic."""
 
+import functools
 import json
 import math
 import re
@@ -12,12 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from s1m_lab import models
 from s1m_lab.analysis import costs
 from s1m_lab.data import catalog, datasets, shards, sports1m
 from s1m_lab.data.ingest import prepare, worker
 from s1m_lab.figures import durations
 from s1m_lab.figures.frames import data_uri
-from s1m_lab.training import runs
+from s1m_lab.training import runs, train
 from s1m_lab.video import reader, writer
 
 ROOT = Path(__file__).parents[2]
@@ -383,6 +385,25 @@ def test_without_gpus_cores_compute_and_read_in_turn():
 def test_reading_a_frame_takes_what_it_takes():
     low, mid, high = costs.measure_reading(repeats=3)
     assert 1e-5 < low <= mid <= high < 1e-2
+
+
+@pytest.mark.parametrize("fast, precision", [(True, "bf16"), (False, "fp32")])
+def test_speeds_are_those_of_the_precision_that_a_training_takes(monkeypatch, fast, precision):
+    """Of small networks here; `measure` builds them in the paper's size."""
+    used, measured = [], train.measure_speed
+
+    def measure_speed(net, batch, how):
+        used.append(how)
+        return measured(net, batch, how)
+
+    small = functools.partial(models.build, classes=2, width=1 / 16, size=43)
+    monkeypatch.setattr(models, "build", small)
+    monkeypatch.setattr(costs.system, "has_bf16", lambda device="cpu": fast)
+    monkeypatch.setattr(train, "measure_speed", measure_speed)
+    monkeypatch.setattr(costs, "measure_reading", lambda: None)
+    monkeypatch.setattr(costs, "calibrate", lambda: None)
+    speeds = costs.measure(gpus=0)
+    assert used == [precision] * 2 and all((rates > 0).all() for rates in speeds.clips.values())
 
 
 def test_the_papers_time_follows_from_its_speed():

@@ -145,6 +145,14 @@ def test_index_and_labels(folder):
     assert shards.Shards(folder, "val").counts.sum() == 0
 
 
+def test_a_shard_that_is_gone_is_named_with_what_makes_it_again(folder):
+    (folder / "train-00001.tar").unlink()
+    reader = shards.Shards(folder, "train")
+    with pytest.raises(FileNotFoundError, match=r"train-00001\.tar is missing; repeat the command"):
+        reader.read(1, [0], [0])
+    assert reader.read(0, [0], [0]).shape == (1, 1, 24, 32, 3), "another shard"
+
+
 def test_no_clips_says_how_to_make_them(tmp_path):
     with pytest.raises(FileNotFoundError, match="import prepare; prepare"):
         shards.Shards(tmp_path, "train")

@@ -130,6 +130,9 @@ def test_a_run_holds_what_it_says(lab):
     metrics = run.metrics
     peak = metrics["clips_per_second"] * train.step_flops(net) / metrics["mfu"]
     assert peak.min() == pytest.approx(peak.max()) and 1e8 < peak[0] < 1e15  # FLOP/s
+    row = metrics[["step", "seconds"]].diff().fillna(metrics[["step", "seconds"]])
+    clips = metrics["clips_per_second"] * row["seconds"]
+    assert clips.tolist() == pytest.approx((row["step"] * TINY["batch_size"]).tolist())
     assert metrics["mfu"].min() <= results["mfu"] + 1e-4 <= metrics["mfu"].max() + 2e-4
     best = (
         metrics.dropna(subset="val_hit1")
@@ -255,6 +258,18 @@ def test_a_finished_run_is_found_and_other_settings_stop(lab):
     assert train.train(lab(run="v1.1", epochs=1)).path == runs.load_run("v1.1").path
     with pytest.raises(ValueError, match="starts with a letter"):
         train.train(lab(run="0012"))
+
+
+def test_weights_whose_settings_are_lost_are_not_trained_on(lab):
+    """No checkpoint holds the settings either, so they may be others."""
+    run = train.train(lab(run="lost", epochs=1))
+    shutil.rmtree(run.path / "checkpoint")
+    (run.path / "config.json").write_text("{")
+    before = (run.path / "model.safetensors").read_bytes()
+    for _ in range(2):
+        with pytest.raises(files.Damaged, match="config.json is damaged; it cannot be made again"):
+            train.train(lab(run="lost", epochs=1))
+    assert (run.path / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize(
