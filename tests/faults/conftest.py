@@ -82,7 +82,7 @@ def films(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def lab(films, tmp_path_factory) -> Lab:
-    """The films, and a home with their clips and a finished run; a test that writes takes a copy."""
+    """The films, and a home with their clips and a finished run; writers take a copy."""
     lab = Lab(films, tmp_path_factory.mktemp("lab") / "home")
     lab.home.mkdir()
     for words in (lab.ingest(), lab.train("done")):
