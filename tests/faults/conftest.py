@@ -75,10 +75,15 @@ def once(tally):
 
 
 @pytest.fixture(scope="session")
-def lab(tmp_path_factory) -> Lab:
-    """Films, and a home with their clips and a finished run; a test that writes takes a copy."""
-    folder = tmp_path_factory.mktemp("lab")
-    lab = Lab(make_films(folder / "films"), folder / "home")
+def films(tmp_path_factory):
+    """Two classes of twelve films each."""
+    return make_films(tmp_path_factory.mktemp("films") / "films")
+
+
+@pytest.fixture(scope="session")
+def lab(films, tmp_path_factory) -> Lab:
+    """The films, and a home with their clips and a finished run; writers take a copy."""
+    lab = Lab(films, tmp_path_factory.mktemp("lab") / "home")
     lab.home.mkdir()
     for words in (lab.ingest(), lab.train("done")):
         done = call(lab.home, *words)

@@ -95,17 +95,19 @@ def make_films(folder: Path, count: int = 12, suffix: str = ".mp4") -> Path:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    own = [str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    paths = os.pathsep.join(own)
     return {**os.environ, "S1M_HOME": str(home), "PYTHONPATH": paths, **more}
 
 
 def start(home: Path, *words: object, launch: tuple[str, ...] = (), **more: str):
-    """A process of `python -m s1m_lab …`, or of `python -c …` where the one word is code.
+    """A process of `python -m s1m_lab …`, or of one that runs code, where the one word is code.
 
     `launch` stands before `s1m_lab`: `torch.distributed.run … -m`.
     """
     if is_code(words):
-        command = [sys.executable, "-c", str(words[0])]
+        code = "import sys, fault_lab; fault_lab.do(sys.argv[1])"
+        command = [sys.executable, "-c", code, str(words[0])]
     else:
         own = ["s1m_lab", "--"] if launch else ["s1m_lab"]  # torchrun takes options until --
         command = [sys.executable, "-m", *launch, *own, *map(str, words)]
@@ -126,6 +128,16 @@ def use_one_core() -> None:
     if hasattr(os, "sched_setaffinity"):
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
+
+
+def do(code: str) -> None:
+    """Run code as a notebook's cell would; an error that the lab expects ends in its sentence."""
+    from s1m_lab.__main__ import EXPECTED
+
+    try:
+        exec(compile(code, "<code>", "exec"), {"__name__": "code"})
+    except EXPECTED as error:
+        sys.exit(str(error))
 
 
 def is_code(words: tuple) -> bool:
@@ -199,7 +211,7 @@ def _act(environment: dict[str, str], out: str, words: tuple[str, ...]) -> None:
         use_one_core()
     try:
         if is_code(words):
-            exec(compile(words[0], "<command>", "exec"), {"__name__": "command"})
+            do(words[0])
         else:
             from s1m_lab import __main__
 

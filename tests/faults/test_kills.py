@@ -162,10 +162,10 @@ def rank_of(launcher: int, rank: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def clips(lab, tmp_path_factory):
+def clips(films, tmp_path_factory):
     """What an undisturbed ingest leaves, and how long its work takes (s)."""
     home = tmp_path_factory.mktemp("undisturbed")
-    process = start(home, "ingest", lab.films, "--workers=1", *CLIPS)
+    process = start(home, "ingest", films, "--workers=1", *CLIPS)
     assert wait_until(process, lambda: any(home.glob("data/*/clips/.work")))
     begin = time.monotonic()
     assert finish(process).status == 0
@@ -186,14 +186,14 @@ def kill_ingest(films, home, workers, kind, rng, seconds) -> bool:
 
 
 @pytest.mark.trials([(1, 0), (2, 0)], [(workers, n) for n in range(20) for workers in (1, 2)])
-def test_a_killed_ingest_ends_in_the_same_bytes(trial, lab, clips, tmp_path, count, once):
+def test_a_killed_ingest_ends_in_the_same_bytes(trial, films, clips, tmp_path, count, once):
     workers, number = trial
     harm = "ingest with workers killed" if workers > 1 else "ingest killed"
     once(harm, f"run {number}")
     rng, (wanted, seconds) = np.random.default_rng([workers, number]), clips
     kind = "start" if number % 10 == 9 else "work"
-    died = kill_ingest(lab.films, tmp_path, workers, kind, rng, seconds / workers)
-    took, done = repeat(tmp_path, ("ingest", lab.films, f"--workers={workers}", *CLIPS))
+    died = kill_ingest(films, tmp_path, workers, kind, rng, seconds / workers)
+    took, done = repeat(tmp_path, ("ingest", films, f"--workers={workers}", *CLIPS))
     lost = differing(tmp_path / "data", wanted)
     healed = int(not lost and done.status == 0 and lists_hold(tmp_path / "data"))
     found = {"healed": healed, "lost": len(lost), "said": done.said}
@@ -203,11 +203,11 @@ def test_a_killed_ingest_ends_in_the_same_bytes(trial, lab, clips, tmp_path, cou
 @LINUX
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core has no workers")
 @pytest.mark.trials(1, 10)
-def test_an_ingest_outlives_its_workers(trial, lab, clips, tmp_path, count, once):
+def test_an_ingest_outlives_its_workers(trial, films, clips, tmp_path, count, once):
     """SIGKILL of one of two workers at a random moment: the command itself goes on."""
     once("worker killed", f"run {trial}")
     rng, (wanted, seconds) = np.random.default_rng(trial + 200), clips
-    process = start(tmp_path, "ingest", lab.films, "--workers=2", *CLIPS)
+    process = start(tmp_path, "ingest", films, "--workers=2", *CLIPS)
     assert wait_until(process, lambda: any(tmp_path.glob("data/*/clips/.work/*/reading")))
     time.sleep(rng.uniform(0, seconds / 2))
     begin = time.monotonic()

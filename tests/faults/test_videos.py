@@ -19,7 +19,7 @@ SUFFIXES = (".mp4", ".avi", ".mov", ".mkv")
 
 
 @pytest.fixture(scope="module")
-def films(tmp_path_factory):
+def videos(tmp_path_factory):
     """Two films of every suffix and class, and those that stay sound."""
     folder = tmp_path_factory.mktemp("videos")
     for suffix in SUFFIXES:
@@ -78,19 +78,19 @@ def ingest(home: Path, source: Path):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(films, tmp_path_factory):
+def undisturbed(videos, tmp_path_factory):
     home = tmp_path_factory.mktemp("undisturbed")
-    done, folder, statuses = ingest(home, films / "sound")
+    done, folder, statuses = ingest(home, videos / "sound")
     assert done.status == 0 and set(statuses.values()) == {"ok"}, done.out
     return pictures(folder, set(statuses))
 
 
 @pytest.mark.trials(1, 40)
-def test_broken_videos_end_with_a_status(trial, films, undisturbed, tmp_path, count, once):
+def test_broken_videos_end_with_a_status(trial, videos, undisturbed, tmp_path, count, once):
     once("videos broken", f"batch {trial}")
     rng, source = np.random.default_rng(trial), tmp_path / "source"
-    shutil.copytree(films / "sound", source)
-    models = [path for path in sorted(films.glob("models/*/*")) if path.is_file()]
+    shutil.copytree(videos / "sound", source)
+    models = [path for path in sorted(videos.glob("models/*/*")) if path.is_file()]
     for n in range(BATCH):
         model, other = (models[k] for k in rng.integers(0, len(models), 2))
         folder = source / "train" / model.parent.name
