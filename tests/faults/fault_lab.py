@@ -227,7 +227,8 @@ def _act(environment: dict[str, str], out: str, words: tuple[str, ...]) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What all files below a folder hold, by name; times, locks and other leftovers are left out.
+    """What all files below a folder hold, by name; locks and other leftovers are left out, and
+    files whose names hold a time or a folder.
 
     Of `results.json` and `metrics.csv` the fields that are times are left out.
     """
@@ -235,7 +236,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and not re.search(
-            r"\.(lock|sha256|damaged|out)$|/events/|/\.work/", name
+            r"\.(lock|sha256|damaged|out)$|(^|/)(events|\.work|\.labels-[^/]*)/", name
         ):
             found[name] = _untimed(path)
     return found
