@@ -167,7 +167,7 @@ def _resume(
     if lines and (data[-1:] != b"\n" or len(lines[-1]) != len(_columns(run))):
         lines.pop()
     kept = "".join(map(_csv_line, lines)).encode()
-    before = {"weights": weights, "files": []}
+    before: dict = {"weights": weights, "files": []}
     if lines:
         again = f"remove {path_text(out)} and repeat the command: it labels all videos again"
         with reading(record, again):

@@ -351,9 +351,10 @@ class Trainer:
         self.clock = time.perf_counter()
 
     def is_to_end(self, row_ends: bool) -> bool:
-        """Whether SIGTERM was sent to a process of this training; several agree at ends of rows."""
-        if self.world.ranks == 1:
-            return bool(self.sigterm)
+        """Whether a row has ended, and SIGTERM was sent to a process of this training.
+
+        Not between rows: a checkpoint does not hold the losses of a row that has begun.
+        """
         sent = torch.tensor(len(self.sigterm), device=self.world.device)
         return row_ends and bool(distributed.all_reduce(sent))
 
