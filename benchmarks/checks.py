@@ -40,7 +40,7 @@ work, how = sys.argv[1:]
 if how == "without":
     files._note = lambda *_: None
     files._digest = lambda path: ""
-    files.has_its_digest = worker.has_its_digest = lambda path, again=False: True
+    files.has_its_digest = worker.has_its_digest = lambda path, again=False: bool(path.stat())
     load = shards.Shards._load
     shards.Shards._load = lambda self, shard: (*load(self, shard)[:3], None)
     shards.zlib = type("none", (), {"crc32": staticmethod(lambda data: 0)})
