@@ -71,19 +71,31 @@ def atomic(path: Path, record: bool = False, size: float = 0) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove(temporary)
-        yield temporary
-        for file in [temporary, *temporary.rglob("*")]:
-            if file.is_file():
-                os.chmod(file, 0o666 & ~UMASK)  # safetensors writes files only their owner can read
-        move(temporary, path, record)
-    except Exception as error:
-        if not _is_full(error):
-            raise
-        raise DiskFull(_describe_full(path, temporary, size)) from None
+        with naming_full_disk(path, temporary, size):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove(temporary)
+            yield temporary
+            for file in [temporary, *temporary.rglob("*")]:
+                if file.is_file():
+                    os.chmod(file, 0o666 & ~UMASK)  # safetensors writes them for their owner alone
+            move(temporary, path, record)
     finally:
         _remove(temporary)
+
+
+@contextmanager
+def naming_full_disk(path: Path, written: Path, size: float = 0) -> Iterator[None]:
+    """Turn the error of a full disk into DiskFull, which names `path`.
+
+    `written` is the file, or the folder of files, that holds what found room; `size` are the bytes
+    that were to be written, if known.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, DiskFull) or not is_full(error):
+            raise
+        raise DiskFull(_describe_full(path, written, size)) from None
 
 
 def move(temporary: Path, path: Path, record: bool = False) -> None:
@@ -121,14 +133,15 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _is_full(error: Exception) -> bool:
+def is_full(error: Exception) -> bool:
     """Whether an error says that the disk is full; safetensors raises one of its own."""
-    return getattr(error, "errno", None) in FULL or "os error 28" in str(error)
+    is_known = isinstance(error, DiskFull) or getattr(error, "errno", None) in FULL
+    return is_known or "os error 28" in str(error)
 
 
-def _describe_full(path: Path, temporary: Path, size: float) -> str:
+def _describe_full(path: Path, written: Path, size: float) -> str:
     """What to say of a disk that became full while `path` was written."""
-    files = [file for file in [temporary, *temporary.rglob("*")] if file.is_file()]
+    files = [file for file in [written, *written.rglob("*")] if file.is_file()]
     done = sum(file.stat().st_size for file in files)
     lacks = f"{amount(size - done)} are missing" if size > done else "the rest is missing"
     return (
@@ -153,13 +166,8 @@ def write_text(path: Path, text: str, record: bool = False) -> None:
 
 def append_text(path: Path, text: str) -> None:
     """Add to the end of a text file; raises DiskFull where there is no room."""
-    try:
-        with open(path, "a", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        if not _is_full(error):
-            raise
-        raise DiskFull(_describe_full(path, path, 0)) from None
+    with naming_full_disk(path, path), open(path, "a", encoding="utf-8", newline="\n") as file:
+        file.write(text)
 
 
 def write_json(path: Path, value: object, end: str = "", record: bool = True, **options) -> None:

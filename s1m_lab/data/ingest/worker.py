@@ -34,6 +34,8 @@ from s1m_lab.common.files import (
     exclusive,
     fingerprint,
     has_its_digest,
+    is_full,
+    naming_full_disk,
     temporary_folder,
 )
 from s1m_lab.common.storage import Store
@@ -109,7 +111,11 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
     Raises `OSError` where the store fails. Whatever is wrong with a video becomes its status.
     """
     store = Store(job.store)
-    with _exclusive_shard(store, job.name) as (folder, note):
+    target = Path(store.root if store.local else "", f"{job.name}.tar")
+    with (
+        _exclusive_shard(store, job.name) as (folder, note),
+        naming_full_disk(target, folder),
+    ):
         old, statuses = _old_videos(job, store), list[dict]()
         tar, side_file = folder / "shard.tar", folder / "side.parquet"
         clips = _clips(job, store, old, statuses, note)
@@ -291,6 +297,8 @@ def _clips(
                 clips = cut(job.settings, job.clips, video.id, video.source, status)
                 status["clips"] = len(clips)
         except Exception as error:  # no video may stop the work on all others
+            if is_full(error):
+                raise
             status |= _failure(error)
         statuses.append(status)
         for number, (start, frames) in enumerate(clips):
