@@ -1,6 +1,6 @@
 """What digests and checksums cost: ingest and training with them and without, in turns.
 
-    python benchmarks/checks.py                 # ten pairs of each; 15 minutes on two cores
+    python benchmarks/checks.py                 # ten pairs of each
     python benchmarks/checks.py --pairs 2 --videos 64
 
 Each work runs in a fresh process and does the whole of its task: `ingest` renders nothing and cuts

@@ -330,8 +330,10 @@ def _note(folder: Path, name: str, digest: str) -> None:
     """Add a line to the list of a folder: one write, so that processes may add theirs at once."""
     line = f"{digest}  ".encode() + os.fsencode(name)
     line += f"  {zlib.crc32(line):08x}\n".encode()
-    opened = os.open(folder / DIGESTS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    opened = os.open(folder / DIGESTS, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
     try:
+        if (size := os.fstat(opened).st_size) and os.lseek(opened, size - 1, os.SEEK_SET) >= 0:
+            line = line if os.read(opened, 1) == b"\n" else b"\n" + line  # after half a line
         if os.write(opened, line) < len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / DIGESTS))
         os.fsync(opened)

@@ -108,6 +108,17 @@ def test_a_damaged_line_of_the_list_is_no_digest(tmp_path):
     assert sound_in_another_process(path), "the file is not accused"
 
 
+def test_half_a_line_of_the_list_spoils_no_other(tmp_path):
+    """A process was killed, or the disk was full, while it added its line."""
+    path = tmp_path / "d.json"
+    files.write_json(path, 1)
+    with open(tmp_path / files.DIGESTS, "ab") as listed:
+        listed.write(b"0123456789abcdef")
+    files.write_json(path, 2)
+    assert len(files.digests(tmp_path)["d.json"]) == 2
+    assert sound_in_another_process(path)
+
+
 def test_a_growing_file_is_forgotten_and_noted_at_its_end(tmp_path):
     path = tmp_path / "log.csv"
     files.write_text(path, "a\n", record=True)
