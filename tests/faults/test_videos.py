@@ -72,7 +72,7 @@ def pictures(folder: Path, sound: set[str]) -> dict:
 
 def ingest(home: Path, source: Path):
     done = call(home, "ingest", source, "--workers=2", "--size=32", "--clips=2")
-    (folder,) = (home / "data").iterdir()
+    (folder,) = (path for path in (home / "data").iterdir() if path.is_dir())
     rows = pq.read_table(folder / "clips" / "status.parquet").to_pylist()
     return done, folder, {row["id"]: row["status"] for row in rows}
 
