@@ -4,11 +4,12 @@
     python benchmarks/checks.py --pairs 2 --videos 64
 
 Each work runs in a fresh process and does the whole of its task: `ingest` renders nothing and cuts
-the films of a small `pocket` with one worker, `training` trains and scores a single frame for an
-epoch on clips that are there. Without, files get no digest and no frame a checksum, and none is
+the films of a small `pocket` with one worker, `training` trains and scores a single frame for four
+epochs on clips that are there. Without, files get no digest and no frame a checksum, and none is
 compared. The cost is the median of the pairs' ratios, with its 95 % interval over pairs
-(bootstrap), by the clock and by the time of the processor, which other work disturbs less. Figures
-go into checks.json beside this file.
+(bootstrap), by the clock and by the time of the processor. Two runs of the same code differ by some
+percent, so the seconds inside the digests and checksums are measured too: `percent_inside` is their
+share of the clock. Figures go into checks.json beside this file.
 """
 
 import argparse
@@ -37,6 +38,22 @@ from s1m_lab.data import locate, shards
 from s1m_lab.data.ingest import worker
 
 work, how = sys.argv[1:]
+inside = [0.0]
+
+
+def timed(do):
+    def run(*args):
+        begin = time.perf_counter()
+        try:
+            return do(*args)
+        finally:
+            inside[0] += time.perf_counter() - begin
+
+    return run
+
+
+files._note, files._digest = timed(files._note), timed(files._digest)
+crc32 = timed(shards.zlib.crc32)
 if how == "without":
     files._note = lambda *_: None
     files._digest = lambda path: ""
@@ -44,7 +61,8 @@ if how == "without":
         module.has_its_digest = lambda path, again=False: bool(path.stat())
     load = shards.Shards._load
     shards.Shards._load = lambda self, shard: (*load(self, shard)[:3], None)
-    shards.zlib = type("none", (), {"crc32": staticmethod(lambda data: 0)})
+    crc32 = lambda data: 0
+shards.zlib = type("zlib", (), {"crc32": staticmethod(crc32)})
 for folder in (paths.dataset("pocket") / "clips", paths.runs()):
     if work == "ingest" or folder == paths.runs():
         shutil.rmtree(folder, ignore_errors=True)
@@ -52,32 +70,34 @@ start = time.perf_counter(), time.process_time()
 if work == "ingest":
     prepare("pocket", workers=1)
 else:
-    train(TrainConfig(model="single", epochs=1))
-print("seconds:", time.perf_counter() - start[0], time.process_time() - start[1])
+    train(TrainConfig(model="single", epochs=4))
+print("seconds:", time.perf_counter() - start[0], time.process_time() - start[1], *inside)
 """
 
 
-def seconds(work: str, how: str) -> tuple[float, float]:
-    """Seconds of the clock and of the processor."""
+def seconds(work: str, how: str) -> list[float]:
+    """Seconds of the clock, of the processor, and inside digests and checksums."""
     command = [sys.executable, "-c", PROGRAM, work, how]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
-    clock, processor = map(float, done.stdout.rpartition("seconds:")[2].split())
-    return round(clock, 3), round(processor, 3)
+    return [round(float(took), 3) for took in done.stdout.rpartition("seconds:")[2].split()]
 
 
 def cost(work: str, pairs: int) -> dict:
     """The seconds of each pair, and what the checks add, in percent."""
-    took: dict[str, list[tuple[float, float]]] = {"with": [], "without": []}
+    took: dict[str, list[list[float]]] = {"with": [], "without": []}
     for pair in range(pairs):
         for how in sorted(took, reverse=bool(pair % 2)):
             took[how].append(seconds(work, how))
-    ratios = np.array(took["with"]) / took["without"]  # pairs×2
+    checked, unchecked = (np.array(took[how]) for how in ("with", "without"))  # pairs×3
+    ratios = checked[:, :2] / unchecked[:, :2]
     drawn = np.random.default_rng(0).integers(0, pairs, (10_000, pairs))
     low, high = np.quantile(np.median(ratios[drawn], axis=1), [0.025, 0.975], axis=0)
     added = zip(np.median(ratios, axis=0), low, high, strict=True)
     percent = [[round(100 * (float(r) - 1), 2) for r in each] for each in added]
     names = "percent_of_clock", "percent_of_processor"  # median, low, high
-    return took | dict(zip(names, percent, strict=True)) | {"load": round(os.getloadavg()[0], 2)}
+    inside = round(100 * float(np.median(checked[:, 2] / checked[:, 0])), 2)
+    found = dict(zip(names, percent, strict=True)) | {"percent_inside": inside}
+    return took | found | {"load": round(os.getloadavg()[0], 2)}
 
 
 def main() -> None:

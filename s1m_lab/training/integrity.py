@@ -11,6 +11,7 @@ have their form.
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +22,7 @@ from safetensors import safe_open
 
 from s1m_lab.common import files
 from s1m_lab.common.storage import Store
-from s1m_lab.data.ingest.worker import list_stems
+from s1m_lab.data.ingest.worker import SHARD, list_stems
 
 FORMS: dict[str, Callable] = {  # what raises where a file has not the form of its suffix
     ".json": lambda path: json.loads(path.read_bytes()),
@@ -81,6 +82,8 @@ def mend(path: str) -> str:
     folder, name = os.path.split(path)
     if name == files.DIGESTS:
         return "remove this list: the form of its files is then checked alone"
+    if re.fullmatch(rf"{SHARD}-[0-9a-f]{{8}}\.(tar|parquet)", name):  # ingest reads none anew
+        return f"rename {path} to {name}.damaged and repeat the command that made it"
     if os.path.basename(os.path.dirname(folder)) == "checkpoint":
         return "the checkpoint before it is used"
     if name == "model.safetensors" and os.path.isfile(os.path.join(folder, "results.json")):

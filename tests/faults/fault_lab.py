@@ -230,7 +230,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     """What all files below a folder hold, by name; locks and other leftovers are left out, and
     files whose names hold a time or a folder.
 
-    Of `results.json` and `metrics.csv` the fields that are times are left out.
+    The fields that are times are left out, and the commit of the lab.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
@@ -243,9 +243,10 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def _untimed(path: Path) -> bytes:
-    if path.name == "results.json":
-        results = json.loads(path.read_bytes())
-        return json.dumps({k: v for k, v in results.items() if k not in TIMED}).encode()
+    if path.name in ("results.json", "config.json"):
+        found = json.loads(path.read_bytes())
+        found.get("machine", found).pop("commit", None)  # that this suite's own figures change
+        return json.dumps({k: v for k, v in found.items() if k not in TIMED}).encode()
     if path.name == "metrics.csv":
         rows = pd.read_csv(path)
         return rows[[c for c in COLUMNS if c in rows]].to_csv().encode()
@@ -261,7 +262,7 @@ def differing(folder: Path, wanted: dict[str, bytes]) -> list[str]:
     """The names of files that a folder lacks, or holds otherwise than `wanted`."""
     try:
         found = contents(folder)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, AttributeError) as error:
         return [f"{type(error).__name__}: {error}"]
     return [name for name, data in wanted.items() if found.get(name) != data]
 

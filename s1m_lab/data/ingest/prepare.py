@@ -370,7 +370,7 @@ def _check_settings(settings: dict) -> None:
 
 
 def _last_marks(here: Path, jobs: ShardJobs) -> dict:
-    """The marks of the ingest that ended last; {} unless its index and all its shards are there.
+    """The marks of the ingest that ended last; {} unless all that it made is there.
 
     Damaged files are named and made again.
     """
@@ -386,7 +386,11 @@ def _last_marks(here: Path, jobs: ShardJobs) -> dict:
     except Damaged as error:
         print(error, flush=True)
         return {}
-    complete = all(sizes.get(shard["name"]) == shard["bytes"] for shard in about["shards"])
+    complete = all(
+        sizes.get(shard["name"]) == shard["bytes"]
+        and Path(shard["name"]).with_suffix(".parquet").name in sizes
+        for shard in about["shards"]
+    )
     return marks if complete and about["root"] == _index_root(here, jobs.store) else {}
 
 
