@@ -23,8 +23,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from s1m_lab import __version__
-from s1m_lab.common import paths, system
-from s1m_lab.common.files import amount
+from s1m_lab.common import files, paths, system
 from s1m_lab.reports.parameters import EXPECTED
 
 INSTALL = f'cd "{paths.REPOSITORY}" && "{sys.executable}" -m pip install -c constraints.txt -e .'
@@ -168,9 +167,9 @@ def print_disk_use(lines: int = 20) -> None:
     for place in (home / "data", home / "runs", home / "reports"):
         sizes |= dict(_sizes(str(place)))
     for path in sorted(sizes, key=lambda path: -sizes[path])[:lines]:
-        print(f"  {amount(sizes[path]):>11}  {os.path.relpath(path, home)}")
+        print(f"  {files.amount(sizes[path]):>11}  {os.path.relpath(path, home)}")
     more = f", with {len(sizes) - lines:,} more" if len(sizes) > lines else ""
-    print(f"  {amount(sum(sizes.values())):>11}  in all{more}")
+    print(f"  {files.amount(sum(sizes.values())):>11}  in all{more}")
 
 
 def _sizes(folder: str) -> Iterator[tuple[str, int]]:
@@ -236,10 +235,10 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     from s1m_lab.training.metrics import guesses
 
     folder = Path(os.path.expanduser(folder))
-    files = _find_videos(folder)
+    videos = _find_videos(folder)
     trained = runs.load_run(run)
     out = Path(os.path.expanduser(out or trained.path / f"labels-{short_name(folder)}.csv"))
-    rows = write_labels(trained, files, out)
+    rows = write_labels(trained, videos, out)
     if trained.finished:
         score = trained.results["video_hit1"]
         print(f"{trained.name} has video Hit@1 {score:.1%} ({guesses(trained.results)})")
@@ -359,14 +358,17 @@ def check(name: str) -> int:
     folders = sorted(filter(Path.is_dir, places))
     if name and not folders:
         raise FileNotFoundError(f"no dataset or run in {home} is called {name!r}")
-    for path, why in itertools.chain(*(integrity.damaged(folder, read) for folder in folders)):
+    found = [integrity.damaged(folder, read) for folder in folders]
+    if not name:
+        found.append((str(path), why) for path, why in files.damaged(home / "data", below=False))
+    for path, why in itertools.chain(*found):
         if path.endswith(".damaged"):
             print(f"{path} was set aside, and is not used", flush=True)
         else:
             damaged += 1
             print(f"{path} is damaged ({why}); {integrity.mend(path)}", flush=True)
     end = f"{damaged:,} damaged" if damaged else "all sound"
-    print(f"checked {len(read):,} files, {amount(sum(read))}: {end}")
+    print(f"checked {len(read):,} files, {files.amount(sum(read))}: {end}")
     return int(damaged > 0)
 
 

@@ -346,11 +346,12 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def damaged(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Files below a folder that are not what was written, with what is wrong; reads all that have
-    a digest. A list with a damaged line counts, and a file that was set aside earlier."""
+def damaged(folder: Path, below: bool = True) -> Iterator[tuple[Path, str]]:
+    """Files in a folder, and `below`, that are not what was written, with what is wrong; reads all
+    that have a digest. A list with a damaged line counts, and a file that was set aside earlier."""
     unreadable: list[OSError] = []
-    for place, _, names in os.walk(folder, onerror=unreadable.append):
+    for place, folders, names in os.walk(folder, onerror=unreadable.append):
+        folders[:] = folders if below else []
         yield from ((Path(place, name), "set aside") for name in names if name.endswith(".damaged"))
         if DIGESTS not in names:
             continue

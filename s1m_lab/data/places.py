@@ -5,7 +5,7 @@
     places.check(folder, output=root)         # raises for any other place
 
 A dataset that somebody else made is data: it may hold any path and any address. The ledger is
-`data/.made-here` in the home. A line is a folder and a place, as a JSON list.
+`data/.made-here` in the home: a JSON list of folders, each with a place.
 """
 
 import json
@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from s1m_lab.common import paths
+from s1m_lab.common.files import exclusive, reading, sound, write_json
 from s1m_lab.common.paths import is_url
 
 
@@ -22,23 +23,24 @@ def note(folder: Path, place: str = "") -> None:
     """Allow a dataset a place, or any place, unless that is allowed already."""
     if inside(place, allowed(folder)) if place else allowed(folder) is None:
         return
-    ledger, line = _ledger(), json.dumps([_name(folder), place]) + "\n"
-    with suppress(OSError):  # a home that cannot be written: its datasets name no other place
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        with open(ledger, "ab") as file:  # one write, so that processes may add theirs at once
-            file.write(line.encode())
+    with suppress(OSError), exclusive(ledger().parent):  # a home that cannot be written has none
+        write_json(ledger(), [*(sound(_entries) or []), (_name(folder), place)], end="\n", indent=0)
 
 
 def allowed(folder: Path) -> list[str] | None:
     """The folders and addresses that a dataset may name; None: any."""
-    found, name = [os.path.abspath(folder), str(Path(folder).resolve())], _name(folder)
-    for line in _ledger().read_bytes().splitlines() if _ledger().is_file() else ():
-        with suppress(ValueError, TypeError):  # of a process that was killed
-            known, place = json.loads(line)
-            if known == name and not place:
-                return None
-            found += [place] if known == name else []
-    return found
+    own = [place for name, place in sound(_entries) or [] if name == _name(folder)]
+    return None if "" in own else [os.path.abspath(folder), str(Path(folder).resolve()), *own]
+
+
+def ledger() -> Path:
+    """The file that lists the places."""
+    return paths.home() / "data" / ".made-here"
+
+
+def _entries() -> list[tuple[str, str]]:
+    with reading(ledger(), "datasets that name other places are asked about anew", aside=True):
+        return [(str(name), str(place)) for name, place in json.loads(ledger().read_bytes())]
 
 
 def inside(place: str, tops: list[str] | None) -> bool:
@@ -65,10 +67,6 @@ def check(folder: Path, named: dict | None = None, **written: str) -> None:
             "it and was not opened; to allow it: python -m s1m_lab ingest "
             f"{shlex.quote(paths.name(Path(folder)))} {options}"
         )
-
-
-def _ledger() -> Path:
-    return paths.home() / "data" / ".made-here"
 
 
 def _name(folder: Path) -> str:

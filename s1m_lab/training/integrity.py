@@ -11,7 +11,6 @@ have their form.
 import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -21,8 +20,9 @@ import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from s1m_lab.common import files
+from s1m_lab.common.paths import is_url
 from s1m_lab.common.storage import Store
-from s1m_lab.data.ingest.worker import SHARD, list_stems
+from s1m_lab.data.ingest.worker import list_stems
 
 FORMS: dict[str, Callable] = {  # what raises where a file has not the form of its suffix
     ".json": lambda path: json.loads(path.read_bytes()),
@@ -82,10 +82,11 @@ def mend(path: str) -> str:
     folder, name = os.path.split(path)
     if name == files.DIGESTS:
         return "remove this list: the form of its files is then checked alone"
-    if re.fullmatch(rf"{SHARD}-[0-9a-f]{{8}}\.(tar|parquet)", name):  # ingest reads none anew
-        return f"rename {path} to {name}.damaged and repeat the command that made it"
     if os.path.basename(os.path.dirname(folder)) == "checkpoint":
         return "the checkpoint before it is used"
     if name == "model.safetensors" and os.path.isfile(os.path.join(folder, "results.json")):
         return f"it cannot be made again: remove {folder} and repeat its command to train anew"
-    return "repeat the command that made it: it is made again"
+    if not is_url(path) and not os.path.exists(path):
+        return "repeat the command that made it"
+    # not by repeating alone: ingest looks at the sizes of shards and the dates of videos
+    return f"rename it to {name}.damaged and repeat the command that made it"

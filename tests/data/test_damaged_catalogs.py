@@ -15,7 +15,7 @@ import pytest
 from test_ingest import REPOSITORY, SMALL, film, status
 
 from s1m_lab.common import paths
-from s1m_lab.common.files import Damaged, temporary_folder
+from s1m_lab.common.files import DIGESTS, Damaged, temporary_folder
 from s1m_lab.data import catalog, datasets, locate, places
 from s1m_lab.data.ingest import prepare
 
@@ -114,19 +114,33 @@ def test_a_damaged_description_is_named(home, source):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("text", ["", "half a li", "[1]", '{"a": 1}', '["other", ""]', "[[1]]"])
+def test_a_damaged_ledger_allows_nothing_and_is_made_again(text, listed, home, source, capsys):
+    folder, ledger = datasets.listed(source), places.ledger()
+    ledger.write_text(text)
+    if not listed:
+        (ledger.parent / DIGESTS).unlink()
+    assert places.allowed(folder) is not None
+    assert f"{ledger} is damaged (" in (out := capsys.readouterr().out) and "asked about" in out
+    datasets.listed(source)
+    assert places.allowed(folder) is None and json.loads(ledger.read_text()) == [[folder.name, ""]]
+
+
 def test_the_ledger_notes_what_this_home_made(home, source, tmp_path, monkeypatch):
-    folder, ledger = datasets.listed(source), home / "data" / ".made-here"
-    assert ledger.read_text() == json.dumps([folder.name, ""]) + "\n"
+    folder, ledger = datasets.listed(source), places.ledger()
+    assert ledger == home / "data" / ".made-here"
+    assert json.loads(ledger.read_text()) == [[folder.name, ""]]
     for _ in range(2):
         datasets.listed(source)
-    assert len(ledger.read_text().splitlines()) == 1 and places.allowed(folder) is None
+    assert len(json.loads(ledger.read_text())) == 1 and places.allowed(folder) is None
     ledger.unlink()  # a dataset of an older lab
     assert places.allowed(folder) is not None
     datasets.listed(source)
     assert places.allowed(folder) is None
-    ledger.write_text('half a li\n[1]\n{"a": 1}\n["other", ""]\n')
     other = home / "data" / "other"
-    assert places.allowed(folder) is not None and places.allowed(other) is None
+    places.note(other)
+    assert places.allowed(other) is None
     home.rename(tmp_path / "moved")
     monkeypatch.setenv("S1M_HOME", str(tmp_path / "moved"))
     assert places.allowed(tmp_path / "moved" / "data" / "other") is None

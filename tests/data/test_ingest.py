@@ -310,7 +310,8 @@ def test_hostile_ids_never_become_names(films, home):
     folder = prepare.prepare("hostile", workers=1, **SMALL)
     assert status(folder) == dict.fromkeys(ids, "ok")
     made = {path.relative_to(home) for path in home.rglob("*") if path.is_file()}
-    assert {path.parts[:2] for path in made} == {("data", "hostile"), ("data", ".made-here")}
+    lists = {".made-here", ".sha256", ".lock"}
+    assert {path.parts[:2] for path in made} == {("data", name) for name in {"hostile", *lists}}
     with tarfile.open(next(folder.glob("clips/train-00000-*.tar"))) as tar:
         assert all(re.fullmatch(r"[0-9a-f]{16}-\d{3}\.(\d\d\.jpg|json)", m.name) for m in tar)
 

@@ -278,9 +278,9 @@ def test_a_damaged_file_is_named_and_made_again(trial, lab, worlds, tmp_path, co
             remove(Path("/"), advice[1].strip("/"))
         elif done.status == 0 and not differing(home, expected(kind, lab, world)):
             break
-        elif advice := re.search(r"rename (\S+) to (\S+) and repeat", checked.out):
-            if Path(advice[1]).exists():
-                Path(advice[1]).rename(Path(advice[1]).with_name(advice[2]))
+        elif advice := re.search(r"rename it to (\S+) and repeat", checked.out):
+            if path.exists():
+                path.rename(path.with_name(advice[1]))
     lost = differing(home, expected(kind, lab, world))
     said, by_check = (
         [line for each in those for line in each.out.splitlines() if path.name in line]

@@ -63,6 +63,7 @@ class Tally:
 
     def __init__(self, file: Path):
         self.file, self.trials = file, list[Trial]()
+        self.commit = runs.commit()  # now, since the figures themselves change a file of it
         if file.is_file():
             about = json.loads(file.read_text("utf-8"))
             self.trials = [Trial(**row) for row in about["trials"]]
@@ -73,7 +74,7 @@ class Tally:
 
     def add(self, trial: Trial) -> None:
         """Count a trial, in place of an earlier one of its name."""
-        trial.commit = runs.commit()
+        trial.commit = self.commit
         for key in ("survived", "noticed", "by_check", "healed", "lost"):  # True is 1
             if (value := getattr(trial, key)) is not None:
                 setattr(trial, key, int(value))

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from s1m_lab import __main__
 from s1m_lab.common import files
+from s1m_lab.data import places
 from s1m_lab.data.ingest import prepare
 from s1m_lab.training import integrity
 
@@ -48,11 +49,11 @@ def test_a_sound_home_is_all_sound_and_nothing_is_changed(lab, monkeypatch, caps
 
 
 DAMAGE = {
-    "data/pocket/clips/index.parquet": "repeat the command that made it",
-    "data/pocket/clips/status.parquet": "repeat the command that made it",
-    "data/pocket/catalog.parquet": "repeat the command that made it",
-    "runs/small/results.json": "repeat the command that made it",
-    "runs/small/predictions/test.npy": "repeat the command that made it",
+    "data/pocket/clips/index.parquet": "damaged and repeat the command that made it",
+    "data/pocket/clips/status.parquet": "damaged and repeat the command that made it",
+    "data/pocket/catalog.parquet": "damaged and repeat the command that made it",
+    "runs/small/results.json": "damaged and repeat the command that made it",
+    "runs/small/predictions/test.npy": "damaged and repeat the command that made it",
     "runs/small/model.safetensors": "it cannot be made again: remove",
 }
 
@@ -84,7 +85,7 @@ def test_a_flipped_byte_of_a_shard_is_found_and_a_missing_one(lab, monkeypatch, 
     status, lines = check(monkeypatch, capsys, "pocket")
     assert status == 1 and len(lines) == 3 and lines[-1].endswith(": 2 damaged")
     assert any(line.startswith(f"{one} is damaged (its bytes are not") for line in lines)
-    assert any(line.startswith(f"{two} is damaged (it is missing)") for line in lines)
+    assert f"{two} is damaged (it is missing); repeat the command that made it" in lines
 
 
 def test_shards_that_lie_elsewhere_are_read(lab, tmp_path, monkeypatch, capsys):
@@ -104,6 +105,13 @@ def test_lists_and_leftovers_are_named(lab, monkeypatch, capsys):
     status, lines = check(monkeypatch, capsys, "small")
     assert status == 1 and f"{folder}/.sha256 is damaged (its line 1 cannot be read)" in lines[1]
     assert "remove this list" in lines[1]
+
+
+def test_the_ledger_of_places_is_checked(lab, monkeypatch, capsys):
+    flip(places.ledger(), 3)
+    assert check(monkeypatch, capsys, "pocket")[0] == 0
+    status, lines = check(monkeypatch, capsys)
+    assert status == 1 and lines[0].startswith(f"{places.ledger()} is damaged (its bytes are not")
 
 
 def test_a_checkpoint_and_an_unfinished_run_can_go_on(tmp_path):
