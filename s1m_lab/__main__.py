@@ -226,12 +226,7 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     of the run, it also prints their video Hit@1.
     """
     from s1m_lab.training import runs
-    from s1m_lab.training.label_videos import (
-        path_text,
-        score_by_folders,
-        short_name,
-        write_labels,
-    )
+    from s1m_lab.training.label_videos import path_text, score_by_folders, short_name, write_labels
     from s1m_lab.training.metrics import guesses
 
     folder = Path(os.path.expanduser(folder))

@@ -217,8 +217,8 @@ def filters_by_step(run: runs.Run) -> dict[int, Streams]:
 
     best = run.path / "model.safetensors"
     kept = {runs.network_facts(run)["numbers"]["step"]: best}
-    kept |= {int(file.stem): file for file in run.path.glob("filters/[0-9]*.safetensors")}
     kept |= {int(file.parent.name): file for file in run.path.glob("checkpoint/[0-9]*/weights.*")}
+    kept |= {int(file.stem): file for file in run.path.glob("filters/[0-9]*.safetensors")}
     found = {0: initial_filters(run)}
     for step in sorted(kept):
         with reading(kept[step], run.anew), safe_open(kept[step], "np") as file:

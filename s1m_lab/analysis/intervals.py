@@ -154,10 +154,7 @@ def resample_precision(
 
 
 def permuted_precision(
-    scores: Sequence[np.ndarray],
-    labels: metrics.Labels,
-    seed: int = 0,
-    draws: int = PERMUTATIONS,
+    scores: Sequence[np.ndarray], labels: metrics.Labels, seed: int = 0, draws: int = PERMUTATIONS
 ) -> np.ndarray:
     """p of every class (K): how often two equal runs differ as much in average precision.
 

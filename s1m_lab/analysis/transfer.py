@@ -190,10 +190,7 @@ def class_precision(
 
 
 def group_precision(
-    runs: Sequence[Run],
-    parts: Sequence[Sequence[str]],
-    seed: int = 0,
-    draws: int = PRECISION_DRAWS,
+    runs: Sequence[Run], parts: Sequence[Sequence[str]], seed: int = 0, draws: int = PRECISION_DRAWS
 ) -> dict[str, np.ndarray]:
     """Mean average precision over P parts of the classes, by way: P×S×F×(1+draws), measured and in
     every resample of groups of videos; nan where a seed was not tuned on a fold.

@@ -261,14 +261,12 @@ def set_aside(path: Path) -> bool:
 
 def is_sound(path: Path, mend: str = "it is made again") -> bool:
     """Whether a file is there and has its digest; a damaged one is named and set aside."""
-    try:
+
+    def look() -> bool:
         with reading(path, mend, aside=True):
             return True
-    except FileNotFoundError:
-        pass
-    except Damaged as error:
-        print(error, flush=True)
-    return False
+
+    return bool(sound(look))
 
 
 def has_its_digest(path: Path, again: bool = False) -> bool:

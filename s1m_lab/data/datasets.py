@@ -50,10 +50,7 @@ def own_settings(folder: Path) -> dict:
 
 
 def make_pocket(
-    name: str = "pocket",
-    videos: int = 0,
-    data_seed: int | None = None,
-    workers: int | None = None,
+    name: str = "pocket", videos: int = 0, data_seed: int | None = None, workers: int | None = None
 ) -> Path:
     """Render the dataset `data/<name>` unless it is there, write its catalog, return its folder.
 

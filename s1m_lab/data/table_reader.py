@@ -357,10 +357,7 @@ def _are_one_hot(rows: list[list[str]]) -> bool:
 
 
 def label_codes(
-    labels: pa.ChunkedArray,
-    names: Path,
-    notes: list[str] | None = None,
-    old: Sequence[str] = (),
+    labels: pa.ChunkedArray, names: Path, notes: list[str] | None = None, old: Sequence[str] = ()
 ) -> tuple[pa.Array, list[str]]:
     """Class numbers (list<int16>) and class names of labels as text.
 

@@ -18,10 +18,7 @@ from s1m_lab.figures import style
 
 @style.styled
 def contact_sheet(
-    frames: Sequence[np.ndarray],
-    captions: Sequence[str],
-    title: str = "",
-    columns: int = 6,
+    frames: Sequence[np.ndarray], captions: Sequence[str], title: str = "", columns: int = 6
 ) -> Figure:
     """Frames (H×W×3) in a grid, each with its caption below it, of one line or more."""
     columns = min(columns, max(3, len(frames)))

@@ -25,14 +25,7 @@ from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from s1m_lab.analysis.overlay import TOP, Overlay, SlidingWindowPredictor
-from s1m_lab.common.files import (
-    atomic,
-    exclusive,
-    fingerprint,
-    is_sound,
-    record,
-    require_space,
-)
+from s1m_lab.common.files import atomic, exclusive, fingerprint, is_sound, record, require_space
 from s1m_lab.common.progress import Progress
 from s1m_lab.figures import style
 from s1m_lab.training import runs

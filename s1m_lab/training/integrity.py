@@ -84,8 +84,9 @@ def mend(path: str) -> str:
         return "remove this list: the form of its files is then checked alone"
     if os.path.basename(os.path.dirname(folder)) == "checkpoint":
         return "the checkpoint before it is used"
-    if name == "model.safetensors" and os.path.isfile(os.path.join(folder, "results.json")):
-        return f"it cannot be made again: remove {folder} and repeat its command to train anew"
+    run = os.path.dirname(folder) if os.path.basename(folder) == "filters" else folder
+    if name.endswith(".safetensors") and os.path.isfile(os.path.join(run, "results.json")):
+        return f"it cannot be made again: remove {run} and repeat its command to train anew"
     if not is_url(path) and not os.path.exists(path):
         return "repeat the command that made it"
     # not by repeating alone: ingest looks at the sizes of shards and the dates of videos

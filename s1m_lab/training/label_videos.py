@@ -21,7 +21,8 @@ import torch.nn.functional as F
 
 from s1m_lab.common import paths as places
 from s1m_lab.common import system
-from s1m_lab.common.files import exclusive, fingerprint, reading, write_json
+from s1m_lab.common.files import exclusive, fingerprint, forget, has_its_digest, reading, write_json
+from s1m_lab.common.files import record as record_digest
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import catalog
 from s1m_lab.data.augment import stored_side
@@ -57,7 +58,8 @@ def write_labels(run: runs.Run, paths: Sequence[Path], out: Path) -> dict[Path, 
         raise IsADirectoryError(f"{path_text(out)} is a folder; --out takes the name of a CSV")
     if not os.path.isdir(out.parent):
         raise FileNotFoundError(f"there is no folder for {path_text(out)}; make it first")
-    record = out.with_name(f".{short_name(out)}") / "inputs.json"
+    record = out.with_name(f".{_cut(out.stem)}-{fingerprint(name=path_text(out.name))[:8]}")
+    record /= "inputs.json"
     fresh = not os.path.exists(out) or os.path.isfile(out) and not os.path.getsize(out)
     if not fresh and not (os.path.isfile(out) and record.is_file()):
         raise _taken(out, "is there already")
@@ -66,11 +68,15 @@ def write_labels(run: runs.Run, paths: Sequence[Path], out: Path) -> dict[Path, 
         open(out, "ab").close()
     with exclusive(record.parent):
         order, done = _resume(run, paths, out, record)
+        if len(done) < len(order):
+            forget(out)
         new = _label(run, order[len(done) :], CLIPS, len(done)) if len(done) < len(order) else ()
         for row in new:
             cells = [row.get(column, "") for column in _columns(run)]
             done.append([c if isinstance(c, str) else f"{c:.6f}" for c in cells])
             _append(out, done[-1])
+        with _writing(out):
+            record_digest(out)
     named = (dict(zip(_columns(run), row, strict=True)) for row in done)
     return dict(zip(order, named, strict=True))
 
@@ -118,8 +124,11 @@ def _training_videos(run: runs.Run) -> set[str]:
 
 def short_name(path: Path) -> str:
     """The stem of a path, cut to 100 bytes of printable text, and 8 hex of the whole path."""
-    stem = os.fsencode(path.resolve().stem)[:100].decode("utf-8", "ignore")
-    return f"{catalog.one_line(stem)}-{fingerprint(path=path_text(path.resolve()))[:8]}"
+    return f"{_cut(path.resolve().stem)}-{fingerprint(path=path_text(path.resolve()))[:8]}"
+
+
+def _cut(name: str) -> str:
+    return catalog.one_line(os.fsencode(name)[:100].decode("utf-8", "ignore"))
 
 
 def _columns(run: runs.Run) -> list[str]:
@@ -177,7 +186,8 @@ def _resume(
     header, *rows = lines or [_columns(run)]
     if before["weights"] != weights:
         raise _taken(out, "holds labels by other weights")
-    if header != _columns(run) or not data.startswith(kept) or len(rows) != len(stamps):
+    is_ours = header == _columns(run) and data.startswith(kept) and len(rows) == len(stamps)
+    if not is_ours or not has_its_digest(out):
         raise _taken(out, "was edited")
     for stamp in stamps:
         if stamp not in now:

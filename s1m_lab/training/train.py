@@ -24,7 +24,7 @@ import torch.nn.functional as F
 
 from s1m_lab import models
 from s1m_lab.common import paths, system
-from s1m_lab.common.files import exclusive, require_space
+from s1m_lab.common.files import exclusive, reading, require_space
 from s1m_lab.common.progress import Progress, clock
 from s1m_lab.data import catalog, loader
 from s1m_lab.data.augment import Augment
@@ -185,6 +185,9 @@ class Trainer:
             fused=world.device.type == "cuda",  # on a CPU it can change the bits
         )
         self.state = self.restore(state, tensors) if state else State()
+        if self.state.best_epoch >= 0:
+            with reading(run.path / "model.safetensors", run.anew):  # its digest alone
+                pass
         if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
             require_space(run.path, 8 * sum(4 * p.numel() for p in self.net.parameters()))
         self.replica = distributed.replicate(self.net, world)

@@ -235,7 +235,8 @@ LONG = [
     (kind, how)
     for kind, about in KINDS.items()
     for how in DAMAGES
-    if how != "JSON of another type" or about.files.endswith(".json")
+    if (how != "JSON of another type" or about.files.endswith(".json"))
+    and (kind, how) != ("kept filters", "removed")  # nobody misses them: a picture has fewer steps
 ]
 
 
@@ -274,8 +275,8 @@ def test_a_damaged_file_is_named_and_made_again(trial, lab, worlds, tmp_path, co
         done = call(home, *commands(lab)[command])
         took.append(time.monotonic() - begin)
         outs.append(done)
-        if advice := re.search(r"remove (\S+) and repeat", done.out):
-            remove(Path("/"), advice[1].strip("/"))
+        if advice := re.search(r"remove (\S+) and repeat|(?m:^)(\S+) .*; remove it, or", done.out):
+            remove(Path("/"), (advice[1] or advice[2]).strip("/"))
         elif done.status == 0 and not differing(home, expected(kind, lab, world)):
             break
         elif advice := re.search(r"rename it to (\S+) and repeat", checked.out):

@@ -272,6 +272,23 @@ def test_weights_whose_settings_are_lost_are_not_trained_on(lab):
     assert (run.path / "model.safetensors").read_bytes() == before
 
 
+@pytest.mark.parametrize("kept", [0, 100])
+def test_lost_weights_of_the_best_epoch_stop_an_unfinished_training(kept, lab, capsys):
+    """At once, and not when it is to be scored."""
+    run = train.train(lab(run="half", epochs=1))
+    (run.path / "results.json").unlink()
+    weights = run.path / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:kept]) if kept else weights.unlink()
+    words = "damaged" if kept else "missing"
+    sentence = f"{weights} is {words}.*; it cannot be made again: remove {run.path} and repeat"
+    with pytest.raises(OSError, match=sentence):
+        train.train(lab(run="half", epochs=1))
+    assert "training takes" not in capsys.readouterr().out.partition("resumes from")[2]
+    weights.write_bytes(data)
+    assert train.train(lab(run="half", epochs=1)).finished
+
+
 @pytest.mark.parametrize(
     "wrong", [{"model": "slwo"}, {"epochs": -1}, {"recipe": "papr"}, {"precision": "fp8"}]
 )
@@ -580,6 +597,13 @@ def edit(folder, out, run):
     return folder
 
 
+def change_digit(folder, out, run):
+    data = out.read_bytes()
+    assert data[-2:-1].isdigit()
+    out.write_bytes(data[:-2] + (b"1" if data[-2:-1] != b"1" else b"2") + b"\n")
+    return folder
+
+
 def replace(folder, out, run):
     out.write_text("name,age\nme,7\n")
     return folder
@@ -595,6 +619,7 @@ CHANGES = {
     name_another_folder: "0000, so.mp4, which is not there or has changed",
     change_weights: "holds labels by other weights",
     edit: "was edited",
+    change_digit: "was edited",
     replace: "was edited",
     leave: "",
 }
@@ -617,6 +642,15 @@ def test_labels_of_other_files_or_weights_do_not_mix(change, lab, films, tmp_pat
         f"{CHANGES[change]}; remove it, or name another file with --out"
     )
     assert str(said.value).startswith(str(out)) and out.read_bytes() == before
+
+
+def test_labels_that_were_moved_are_recognised(lab, films, tmp_path, monkeypatch):
+    run, seen = train.train(lab(run="for-new", epochs=1)), []
+    folder, out = copies(films, tmp_path / "videos", 3), tmp_path / "here" / "labels.csv"
+    out.parent.mkdir()
+    assert relabel(run, folder, out, monkeypatch, seen) == 0 and len(seen) == 5
+    moved = out.parent.rename(tmp_path / "there") / out.name
+    assert relabel(run, folder, moved, monkeypatch, seen) == 0 and len(seen) == 5
 
 
 def test_two_folders_of_one_name_get_two_files(lab, films, tmp_path, capsys):

@@ -112,10 +112,7 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
     """
     store = Store(job.store)
     target = Path(store.root if store.local else "", f"{job.name}.tar")
-    with (
-        _exclusive_shard(store, job.name) as (folder, note),
-        naming_full_disk(target, folder),
-    ):
+    with _exclusive_shard(store, job.name) as (folder, note), naming_full_disk(target, folder):
         old, statuses = _old_videos(job, store), list[dict]()
         tar, side_file = folder / "shard.tar", folder / "side.parquet"
         clips = _clips(job, store, old, statuses, note)
@@ -322,14 +319,8 @@ def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, st
     paths = os.pathsep.join(map(os.path.abspath, sys.path))
     with temporary_folder() as folder:
         child = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-c",
-                CHILD,
-                str(folder),
-                request,
-            ],  # -P: nothing from this folder
+            # -P: nothing from this folder
+            [sys.executable, "-P", "-c", CHILD, str(folder), request],
             env={**os.environ, "PYTHONPATH": paths},
             stdin=subprocess.PIPE,  # stays open; the child ends when this process does
         )
