@@ -17,6 +17,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -432,6 +433,7 @@ def main() -> int:
     settings = vars(parser().parse_args())
     function, debug = settings.pop("function", doctor), settings.pop("debug", False)
     signal.signal(signal.SIGTERM, _terminate)
+    threading.excepthook = _thread_ends
     try:
         return function(**settings)
     except KeyboardInterrupt as stop:
@@ -449,6 +451,12 @@ def main() -> int:
         elif not isinstance(error, EXPECTED):
             text = f"{type(error).__name__}: {error} — an error of the lab; --debug shows where"
         sys.exit(text)
+
+
+def _thread_ends(about: threading.ExceptHookArgs) -> None:
+    """Show the error of a thread, unless its disk is full: whoever writes to it says so."""
+    if not files.is_full(about.exc_value):
+        threading.__excepthook__(about)
 
 
 def _terminate(*_) -> None:

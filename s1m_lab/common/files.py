@@ -133,7 +133,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def is_full(error: Exception) -> bool:
+def is_full(error: BaseException | None) -> bool:
     """Whether an error says that the disk is full; safetensors raises one of its own."""
     is_known = isinstance(error, DiskFull) or getattr(error, "errno", None) in FULL
     return is_known or "os error 28" in str(error)

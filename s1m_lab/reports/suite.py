@@ -193,10 +193,10 @@ def changed(report: Report) -> str:
     page = path.with_suffix(".html")
     if not (path.is_file() and page.is_file()):
         return "new"
+    if bad := [file.name for file in (path, page) if not has_its_digest(file)]:
+        return f"{' and '.join(bad)} damaged, or changed by hand"
     if not (about := metadata(path)):
         return "made by an older lab"
-    if not (has_its_digest(path) and has_its_digest(page)):
-        return "damaged, or changed by hand"
     now, was = _inputs(report), about["inputs"]
     names = [name for name, digest in now.items() if was.get(name) != digest]
     return f"changed: {', '.join(names)}" if names else ""

@@ -30,6 +30,7 @@ from s1m_lab.common.files import (
     fingerprint,
     forget,
     is_sound,
+    naming_full_disk,
     reading,
     write_json,
     write_text,
@@ -262,7 +263,13 @@ def open_events(run: Run, step: int):
         return None
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(run.path / "events", purge_step=step + 1, flush_secs=10)
+    with writing_events(run):
+        return SummaryWriter(run.path / "events", purge_step=step + 1, flush_secs=10)
+
+
+def writing_events(run: Run):
+    """A context that turns the error of a full disk into DiskFull."""
+    return naming_full_disk(run.path / "events", run.path / "events")
 
 
 def save_checkpoint(run: Run, state: dict, **tensors: dict) -> None:

@@ -134,7 +134,8 @@ class Trainer:
                         self.fit_in_memory()
                     finally:
                         if self.events:
-                            self.events.close()
+                            with runs.writing_events(run):
+                                self.events.close()
                 self.train_clips.release()
                 self.val_clips.release()
                 self.print_whether_learnt()
@@ -371,9 +372,10 @@ class Trainer:
             row = epoch, lr, *losses, state.seconds, speed, wait, self.mfu(speed)
             self.log.add(state.step, *row)
             if self.events:
-                for name, value in zip((COLUMNS + TIMED)[1:], row, strict=True):
-                    if value is not None:
-                        self.events.add_scalar(name, value, state.step)
+                with runs.writing_events(self.run):
+                    for name, value in zip((COLUMNS + TIMED)[1:], row, strict=True):
+                        if value is not None:
+                            self.events.add_scalar(name, value, state.step)
         self.losses, self.last_row = [], replace(state)
 
     def mfu(self, clips_per_second: float) -> float:

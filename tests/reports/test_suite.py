@@ -17,6 +17,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from s1m_lab import __main__, models
+from s1m_lab.common.files import record
 from s1m_lab.reports import html, suite
 from s1m_lab.video import writer
 
@@ -230,13 +231,14 @@ def test_what_makes_a_report_out_of_date(file, library):
     nb = nbformat.read(suite.folder() / "sum.ipynb", 4)
     del nb.metadata["s1m_lab"]["inputs"]
     nbformat.write(nb, suite.folder() / "sum.ipynb")
+    record(suite.folder() / "sum.ipynb")
     assert changed()["sum"] == "made by an older lab"
     damaged = suite.folder() / "evil.ipynb"
     damaged.write_bytes(damaged.read_bytes().replace(b"What is it", b"What is ot"))
-    assert changed()["evil"] == "damaged, or changed by hand"
+    assert changed()["evil"] == "evil.ipynb damaged, or changed by hand"
     page = suite.folder() / "grows.html"
     page.write_bytes(page.read_bytes()[:-100])
-    assert changed()["grows"] == "damaged, or changed by hand"
+    assert changed()["grows"] == "grows.html damaged, or changed by hand"
     html.html(page.with_suffix(".ipynb"))
     assert "grows" not in changed(), "the command `report` may make it again"
     with open(library / "reports" / "index.html", "a") as template:
