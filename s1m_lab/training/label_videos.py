@@ -21,7 +21,16 @@ import torch.nn.functional as F
 
 from s1m_lab.common import paths as places
 from s1m_lab.common import system
-from s1m_lab.common.files import exclusive, fingerprint, forget, has_its_digest, reading, write_json
+from s1m_lab.common.files import (
+    DiskFull,
+    exclusive,
+    fingerprint,
+    forget,
+    has_its_digest,
+    naming_full_disk,
+    reading,
+    write_json,
+)
 from s1m_lab.common.files import record as record_digest
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import catalog
@@ -225,7 +234,10 @@ def _csv_line(cells: list[str]) -> str:
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
     try:
-        yield
+        with naming_full_disk(out, out):
+            yield
+    except DiskFull:
+        raise
     except OSError as error:
         why = container.error_line(error)
         raise OSError(
