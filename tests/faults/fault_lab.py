@@ -28,7 +28,7 @@ from s1m_lab.video import writer
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--batch-size=6", "--width=0.0625", "--size=43")
-TRAIN = ("--epochs=40", *TINY)  # 200 steps, a checkpoint after every 60
+TRAIN = ("--epochs=40", *TINY)  # 240 steps, a checkpoint after every 60
 INGEST = ("--size=48", "--clips=2")
 COLUMNS = ("step", "epoch", "lr", "loss", "val_loss", "val_hit1")  # of metrics.csv, no times
 TIMED = ("seconds", "train_clips_per_second", "data_wait", "mfu")  # of results.json
