@@ -196,7 +196,7 @@ def _resume(
     if before["weights"] != weights:
         raise _taken(out, "holds labels by other weights")
     is_ours = header == _columns(run) and data.startswith(kept) and len(rows) == len(stamps)
-    if not is_ours or not has_its_digest(out):
+    if not is_ours or lines and not has_its_digest(out):
         raise _taken(out, "was edited")
     for stamp in stamps:
         if stamp not in now:

@@ -642,6 +642,8 @@ def test_labels_of_other_files_or_weights_do_not_mix(change, lab, films, tmp_pat
         f"{CHANGES[change]}; remove it, or name another file with --out"
     )
     assert str(said.value).startswith(str(out)) and out.read_bytes() == before
+    out.unlink()
+    assert __main__.predict(str(run.path), folder, out) == 0, "its advice helps"
 
 
 def test_labels_that_were_moved_are_recognised(lab, films, tmp_path, monkeypatch):
