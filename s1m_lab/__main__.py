@@ -238,6 +238,8 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     if trained.finished:
         score = trained.results["video_hit1"]
         print(f"{trained.name} has video Hit@1 {score:.1%} ({guesses(trained.results)})")
+    else:
+        print(f"{trained.name} is not finished; its best weights so far gave the labels")
     counts = Counter(row["status"] for row in rows.values())
     why = "".join(f" · {reason} {n:,}" for reason, n in sorted(counts.items()) if reason != "ok")
     print(f"{counts['ok']:,} of {len(rows):,} videos labelled{why}: {path_text(out)}")

@@ -14,6 +14,7 @@ frame gets its clips seven times slower, and one of ten frames a third slower.
 
 import io
 import json
+import os
 import re
 import tarfile
 import zlib
@@ -178,7 +179,9 @@ class Shards:
         try:
             data = self.store.read_parts(name, first[row, frames], sizes[row, frames])
         except FileNotFoundError:
-            raise FileNotFoundError(f"{self.store.path_of(name)} is missing; {AGAIN}") from None
+            path = self.store.path_of(name)  # another thread may have set it aside
+            how = "damaged" if os.path.exists(f"{path}.damaged") else "missing"
+            raise FileNotFoundError(f"{path} is {how}; {AGAIN}") from None
         for frame, picture, into in zip(frames, data, out, strict=True):
             try:
                 if crcs is not None and zlib.crc32(picture) != crcs[row, frame]:

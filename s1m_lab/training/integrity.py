@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet as pq
 from safetensors import safe_open
 
-from s1m_lab.common import files
+from s1m_lab.common import files, paths
 from s1m_lab.common.paths import is_url
 from s1m_lab.common.storage import Store
 from s1m_lab.data.ingest.worker import list_stems
@@ -50,6 +50,10 @@ def damaged(folder: Path, read: list[int]) -> Iterator[tuple[str, str]]:
                 continue
             except Exception as error:  # every format has errors of its own
                 yield str(path), " ".join(f"{type(error).__name__}: {error}".split())[:150]
+    if (folder / "results.json").is_file():
+        for name in ("model.safetensors", "predictions/test.npy", "predictions/test.parquet"):
+            if not (folder / name).is_file():
+                yield str(folder / name), "it is missing"
     if (folder / "clips").is_dir():
         yield from _damaged_shards(folder / "clips", read)
 
@@ -87,7 +91,12 @@ def mend(path: str) -> str:
     run = os.path.dirname(folder) if os.path.basename(folder) == "filters" else folder
     if name.endswith(".safetensors") and os.path.isfile(os.path.join(run, "results.json")):
         return f"it cannot be made again: remove {run} and repeat its command to train anew"
+    again = "repeat the command that made it"
+    data = os.path.join(os.path.abspath(paths.home()), "data", "")
+    dataset, _, rest = path.removeprefix(data).partition("/")
+    if path.startswith(data) and rest.startswith(("clips/", "videos/")):
+        again = f"run python -m s1m_lab ingest {dataset}"
     if not is_url(path) and not os.path.exists(path):
-        return "repeat the command that made it"
+        return again
     # not by repeating alone: ingest looks at the sizes of shards and the dates of videos
-    return f"rename it to {name}.damaged and repeat the command that made it"
+    return f"rename it to {name}.damaged and {again}"

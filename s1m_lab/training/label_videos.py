@@ -197,7 +197,7 @@ def _resume(
         raise _taken(out, "holds labels by other weights")
     is_ours = header == _columns(run) and data.startswith(kept) and len(rows) == len(stamps)
     if not is_ours or lines and not has_its_digest(out):
-        raise _taken(out, "was edited")
+        raise _taken(out, "was edited or damaged")
     for stamp in stamps:
         if stamp not in now:
             raise _taken(out, f"holds a label of {stamp[0]}, which is not there or has changed")

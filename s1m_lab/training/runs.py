@@ -32,6 +32,7 @@ from s1m_lab.common.files import (
     is_sound,
     naming_full_disk,
     reading,
+    sound,
     write_json,
     write_text,
 )
@@ -51,9 +52,14 @@ class Run:
     def config(self) -> dict:
         """`settings` decide the weights and the name; `machine` was resolved when the run began."""
         path = self.path / "config.json"
-        with reading(path, f"repeat the command of run {self.name}, which restores it"):
+        with reading(path, self.restored):
             config = json.loads(path.read_text("utf-8"))
             return config | {"settings": dict(config["settings"])}
+
+    @property
+    def restored(self) -> str:
+        """What to do where its settings are lost, which stand in the checkpoints too."""
+        return f"repeat the command of run {self.name}, which restores it"
 
     @property
     def anew(self) -> str:
@@ -103,6 +109,8 @@ def load_run(run: str | Path) -> Run:
     path = paths.runs() / str(run)
     if not path.is_dir() and paths.is_path(str(run)):
         path = Path(run)
+    if (path / "model.safetensors").is_file() and not (path / "config.json").is_file():
+        raise FileNotFoundError(f"{path}/config.json is missing; {Run(path).restored}")
     if not (path / "config.json").is_file():
         make = f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
         raise FileNotFoundError(
@@ -172,14 +180,16 @@ def _set_damaged_aside(run: Run) -> None:
     if is_sound(run.path / "results.json") and not all(kept):
         print(f"run {run.name} lacks predictions: it is scored again", flush=True)
         (run.path / "results.json").unlink()
+    if run.finished:
+        sound(weights_digest, run)
     path = run.path / "config.json"
     try:
         run.config  # noqa: B018
         return
     except FileNotFoundError:  # a new run, or one that lost it
         pass
-    except Damaged as error:
-        print(error, flush=True)
+    except Damaged:
+        print(f"{path} is damaged; the checkpoints have it too", flush=True)
     for folder in _checkpoints(run):
         if is_sound(folder / path.name):
             write_json(path, json.loads((folder / path.name).read_text("utf-8")), **JSON)

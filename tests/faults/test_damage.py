@@ -279,7 +279,7 @@ def test_a_damaged_file_is_named_and_made_again(trial, lab, worlds, tmp_path, co
             remove(Path("/"), (advice[1] or advice[2]).strip("/"))
         elif done.status == 0 and not differing(home, expected(kind, lab, world)):
             break
-        elif advice := re.search(r"rename it to (\S+) and repeat", checked.out):
+        elif advice := re.search(r"rename it to (\S+) and", checked.out):
             if path.exists():
                 path.rename(path.with_name(advice[1]))
     lost = differing(home, expected(kind, lab, world))

@@ -49,8 +49,8 @@ def test_a_sound_home_is_all_sound_and_nothing_is_changed(lab, monkeypatch, caps
 
 
 DAMAGE = {
-    "data/pocket/clips/index.parquet": "damaged and repeat the command that made it",
-    "data/pocket/clips/status.parquet": "damaged and repeat the command that made it",
+    "data/pocket/clips/index.parquet": "damaged and run python -m s1m_lab ingest pocket",
+    "data/pocket/clips/status.parquet": "damaged and run python -m s1m_lab ingest pocket",
     "data/pocket/catalog.parquet": "damaged and repeat the command that made it",
     "runs/small/results.json": "damaged and repeat the command that made it",
     "runs/small/predictions/test.npy": "damaged and repeat the command that made it",
@@ -85,7 +85,15 @@ def test_a_flipped_byte_of_a_shard_is_found_and_a_missing_one(lab, monkeypatch, 
     status, lines = check(monkeypatch, capsys, "pocket")
     assert status == 1 and len(lines) == 3 and lines[-1].endswith(": 2 damaged")
     assert any(line.startswith(f"{one} is damaged (its bytes are not") for line in lines)
-    assert f"{two} is damaged (it is missing); repeat the command that made it" in lines
+    assert f"{two} is damaged (it is missing); run python -m s1m_lab ingest pocket" in lines
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "predictions/test.npy"])
+def test_what_a_finished_run_lacks_is_named(name, lab, monkeypatch, capsys):
+    path = lab / "runs" / "small" / name
+    path.unlink()
+    status, lines = check(monkeypatch, capsys, "small")
+    assert status == 1 and lines[0].startswith(f"{path} is damaged (it is missing); ")
 
 
 def test_shards_that_lie_elsewhere_are_read(lab, tmp_path, monkeypatch, capsys):

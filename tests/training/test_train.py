@@ -618,9 +618,9 @@ CHANGES = {
     remove_file: "0001, so.mp4, which is not there or has changed",
     name_another_folder: "0000, so.mp4, which is not there or has changed",
     change_weights: "holds labels by other weights",
-    edit: "was edited",
-    change_digit: "was edited",
-    replace: "was edited",
+    edit: "was edited or damaged",
+    change_digit: "was edited or damaged",
+    replace: "was edited or damaged",
     leave: "",
 }
 
