@@ -51,7 +51,7 @@ exhibits: $(INSTALLED)  ## what make reports made into the repository: reports/p
 	"$(RUN)" -m s1m_lab exhibits notebooks/pocket.toml
 
 test: $(INSTALLED_DEV)  ## the tests, then every notebook on small values
-	"$(RUN)" -m pytest -m "not slow"
+	"$(RUN)" -m pytest -m "not slow" -n 2 --dist loadfile
 	"$(RUN)" -m pytest --nbmake notebooks
 
 test-all: $(INSTALLED_DEV)  ## the long sweeps too
