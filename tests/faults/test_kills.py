@@ -131,16 +131,18 @@ def test_two_ranks_stop_together(trial, lab, home, count, once):
     os.kill(process.pid if trial == 2 else rank_of(process.pid, trial), signal.SIGTERM)
     done = finish(process)
     steps = re.findall(r"SIGTERM and has a checkpoint of step ([\d,]+)", done.out)
-    saved = [run / "checkpoint" / f"{int(step.replace(',', '')):08d}" for step in steps]
+    folders = [run / "checkpoint" / f"{int(step.replace(',', '')):08d}" for step in steps]
+    saved = bool(folders) and all(folder.is_dir() for folder in folders)
     seconds, again = repeat(home, words, launch=LAUNCH)
-    wanted = {k: v for k, v in contents(whole).items() if not k.startswith("checkpoint/")}
+    other = ("checkpoint/", "config.json")  # it holds the name
+    wanted = {k: v for k, v in contents(whole).items() if not k.startswith(other)}
     lost = differing(run, wanted)
     count(
         Trial(
             "two ranks stopped",
             f"run {trial}",
             survived=done.status == 1,
-            noticed=bool(saved) and all(folder.is_dir() for folder in saved),
+            noticed=saved,
             healed=not lost and again.status == 0,
             lost=len(lost),
             seconds=[seconds],
