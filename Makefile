@@ -77,7 +77,7 @@ bench: $(INSTALLED_DEV)  ## the lab against named rivals, one table; 15 minutes 
 bench-gpu:  ## the same on a GPU, 8 minutes; takes the packages that PYTHON has, and SHARDS=folder
 	"$(PYTHON)" benchmarks/bench.py --plan gpu --minutes 7 $(if $(SHARDS),--shards "$(SHARDS)") --write .
 
-faults: $(INSTALLED_DEV)  ## kills, damage, full disks: docs/faults.md; takes hours, if interrupted rerun it
+faults: $(INSTALLED_DEV)  ## kills, damage, full disks: docs/faults.md; 81 min on two busy cores, if interrupted rerun it
 	"$(RUN)" -m pytest tests/faults --long
 
 doctor: $(INSTALLED)  ## versions, devices, decoder: what is broken and what mends it

@@ -7,6 +7,7 @@ The next `make faults` does not repeat a trial that went well.
 """
 
 import json
+import re
 import statistics
 from dataclasses import asdict, dataclass, field
 from datetime import date
@@ -75,6 +76,7 @@ class Tally:
     def add(self, trial: Trial) -> None:
         """Count a trial, in place of an earlier one of its name."""
         trial.commit = self.commit
+        trial.said = re.sub(r"/\S*/home(?=/)", "…", trial.said)  # no folder of this machine
         for key in ("survived", "noticed", "by_check", "healed", "lost"):  # True is 1
             if (value := getattr(trial, key)) is not None:
                 setattr(trial, key, int(value))
@@ -110,8 +112,9 @@ def table(about: dict) -> str:
 
 
 def _sum(trials: list[Trial], key: str) -> str:
-    values = [value for trial in trials if (value := getattr(trial, key)) is not None]
-    return f"{sum(values):,}" if values else "–"
+    counted = [trial for trial in trials if getattr(trial, key) is not None]
+    some = f" of {sum(t.tried for t in counted):,}" if len(counted) < len(trials) else ""
+    return f"{sum(getattr(t, key) for t in counted):,}{some}" if counted else "–"
 
 
 def fill(page: str, about: dict) -> str:
