@@ -9,7 +9,7 @@ epochs on clips that are there. Without, files get no digest and no frame a chec
 compared. The cost is the median of the pairs' ratios, with its 95 % interval over pairs
 (bootstrap), by the clock and by the time of the processor. Two runs of the same code differ by some
 percent, so the seconds inside the digests and checksums are measured too: `percent_inside` is their
-share of the clock. Figures go into checks.json beside this file.
+sum over threads, as a share of the clock. Figures go into checks.json beside this file.
 """
 
 import argparse

@@ -346,6 +346,7 @@ def check(name: str) -> int:
     """Read every file of the datasets and runs, or of one, and name those that are damaged.
 
     It changes nothing. A file with a digest must have it; of the others the form is checked.
+    Without a name, the list of allowed places is checked too.
     """
     from s1m_lab.training import integrity
 
@@ -357,14 +358,15 @@ def check(name: str) -> int:
     if name and not folders:
         raise FileNotFoundError(f"no dataset or run in {home} is called {name!r}")
     found = [integrity.damaged(folder, read) for folder in folders]
-    if not name:
+    if not name and (home / "data").is_dir():
         found.append((str(path), why) for path, why in files.damaged(home / "data", below=False))
     for path, why in itertools.chain(*found):
         if path.endswith(".damaged"):
             print(f"{path} was set aside, and is not used", flush=True)
         else:
             damaged += 1
-            print(f"{path} is damaged ({why}); {integrity.mend(path)}", flush=True)
+            how = why if why == integrity.MISSING else f"is damaged ({why})"
+            print(f"{path} {how}; {integrity.mend(path, why)}", flush=True)
     end = f"{damaged:,} damaged" if damaged else "all sound"
     print(f"checked {len(read):,} files, {files.amount(sum(read))}: {end}")
     return int(damaged > 0)
@@ -435,7 +437,7 @@ def main() -> int:
     settings = vars(parser().parse_args())
     function, debug = settings.pop("function", doctor), settings.pop("debug", False)
     signal.signal(signal.SIGTERM, _terminate)
-    threading.excepthook = _thread_ends
+    threading.excepthook = _print_thread_error
     try:
         return function(**settings)
     except KeyboardInterrupt as stop:
@@ -455,8 +457,8 @@ def main() -> int:
         sys.exit(text)
 
 
-def _thread_ends(about: threading.ExceptHookArgs) -> None:
-    """Show the error of a thread, unless its disk is full: whoever writes to it says so."""
+def _print_thread_error(about: threading.ExceptHookArgs) -> None:
+    """Print a thread's error, unless the disk is full: the main thread reports that."""
     if not files.is_full(about.exc_value):
         threading.__excepthook__(about)
 

@@ -5,7 +5,8 @@
     places.check(folder, output=root)         # raises for any other place
 
 A dataset that somebody else made is data: it may hold any path and any address. The ledger is
-`data/.made-here` in the home: a JSON list of folders, each with a place.
+`data/.made-here` in the home: a JSON list of pairs, a folder and a place that it may name, where ""
+stands for any place.
 """
 
 import json
@@ -23,7 +24,7 @@ def note(folder: Path, place: str = "") -> None:
     """Allow a dataset a place, or any place, unless that is allowed already."""
     if inside(place, allowed(folder)) if place else allowed(folder) is None:
         return
-    with suppress(OSError), exclusive(ledger().parent):  # a home that cannot be written has none
+    with suppress(OSError), exclusive(ledger().parent):  # of a home that cannot be written
         write_json(ledger(), [*(sound(_entries) or []), (_name(folder), place)], end="\n", indent=0)
 
 
@@ -39,7 +40,9 @@ def ledger() -> Path:
 
 
 def _entries() -> list[tuple[str, str]]:
-    with reading(ledger(), "datasets that name other places are asked about anew", aside=True):
+    with reading(
+        ledger(), "ingest lists its dataset again, or names the options to repeat", aside=True
+    ):
         return [(str(name), str(place)) for name, place in json.loads(ledger().read_bytes())]
 
 

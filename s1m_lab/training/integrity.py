@@ -5,12 +5,13 @@
         print(path, why, mend(path))
 
 A file with a digest must have it, and a shard that of its side file. Other files of `FORMS` must
-have their form.
+have their form. A finished run must have its weights and test predictions.
 """
 
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +21,6 @@ import pyarrow.parquet as pq
 from safetensors import safe_open
 
 from s1m_lab.common import files, paths
-from s1m_lab.common.paths import is_url
 from s1m_lab.common.storage import Store
 from s1m_lab.data.ingest.worker import list_stems
 
@@ -30,11 +30,13 @@ FORMS: dict[str, Callable] = {  # what raises where a file has not the form of i
     ".parquet": pq.read_metadata,
     ".safetensors": lambda path: safe_open(path, "np"),
 }
+MISSING = "is missing"
 PART = 1 << 23  # bytes of a shard that are read at a time
 
 
 def damaged(folder: Path, read: list[int]) -> Iterator[tuple[str, str]]:
-    """Damaged files of a dataset or a run, with what is wrong; `read` gets the bytes of all."""
+    """Damaged and missing files of a dataset or a run, with what is wrong; `read` gets the bytes of
+    all."""
     for path, why in files.damaged(folder):
         yield str(path), why
     for place, folders, names in os.walk(folder):
@@ -53,7 +55,7 @@ def damaged(folder: Path, read: list[int]) -> Iterator[tuple[str, str]]:
     if (folder / "results.json").is_file():
         for name in ("model.safetensors", "predictions/test.npy", "predictions/test.parquet"):
             if not (folder / name).is_file():
-                yield str(folder / name), "it is missing"
+                yield str(folder / name), MISSING
     if (folder / "clips").is_dir():
         yield from _damaged_shards(folder / "clips", read)
 
@@ -67,7 +69,7 @@ def _damaged_shards(clips: Path, read: list[int]) -> Iterator[tuple[str, str]]:
     store = Store(about.get("root") or clips)
     sizes = store.sizes()
     for name in sorted({shard["name"] for shard in about["shards"]} - sizes.keys()):
-        yield store.path_of(name), "it is missing"
+        yield store.path_of(name), MISSING
     for stem in list_stems(sizes):
         name, digest = f"{stem}.tar", hashlib.sha256()
         try:
@@ -81,22 +83,29 @@ def _damaged_shards(clips: Path, read: list[int]) -> Iterator[tuple[str, str]]:
         read.append(sizes.get(name, 0))
 
 
-def mend(path: str) -> str:
-    """What the user can do about a damaged file."""
+def mend(path: str, why: str = "") -> str:
+    """What the user can do about a file that `damaged` names."""
     folder, name = os.path.split(path)
     if name == files.DIGESTS:
         return "remove this list: the form of its files is then checked alone"
     if os.path.basename(os.path.dirname(folder)) == "checkpoint":
         return "the checkpoint before it is used"
     run = os.path.dirname(folder) if os.path.basename(folder) == "filters" else folder
-    if name.endswith(".safetensors") and os.path.isfile(os.path.join(run, "results.json")):
+    finished = os.path.isfile(os.path.join(run, "results.json"))
+    resumes = os.path.isdir(os.path.join(run, "checkpoint"))
+    if (
+        finished
+        and (name.endswith(".safetensors") or name == "metrics.csv")
+        or resumes
+        and name == "model.safetensors"
+    ):
         return f"it cannot be made again: remove {run} and repeat its command to train anew"
     again = "repeat the command that made it"
-    data = os.path.join(os.path.abspath(paths.home()), "data", "")
+    data = os.path.join(paths.home(), "data", "")
     dataset, _, rest = path.removeprefix(data).partition("/")
     if path.startswith(data) and rest.startswith(("clips/", "videos/")):
-        again = f"run python -m s1m_lab ingest {dataset}"
-    if not is_url(path) and not os.path.exists(path):
+        again = f"run python -m s1m_lab ingest {shlex.quote(dataset)}"
+    if why == MISSING:
         return again
     # not by repeating alone: ingest looks at the sizes of shards and the dates of videos
     return f"rename it to {name}.damaged and {again}"

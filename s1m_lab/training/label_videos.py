@@ -23,6 +23,7 @@ from s1m_lab.common import paths as places
 from s1m_lab.common import system
 from s1m_lab.common.files import (
     DiskFull,
+    digests,
     exclusive,
     fingerprint,
     forget,
@@ -58,7 +59,7 @@ def write_labels(run: runs.Run, paths: Sequence[Path], out: Path) -> dict[Path, 
 
     The columns are those of `predict_videos`. If interrupted, call it again: it labels the missing
     videos. New files get their rows at the end. A hidden folder beside the CSV records the weights,
-    and each file's path, size and time of change.
+    and each file's path, size and time of change. `.sha256` has the digest of a complete CSV.
 
     Raises OSError before any work if `out` cannot be written, or holds anything else.
     """
@@ -78,14 +79,16 @@ def write_labels(run: runs.Run, paths: Sequence[Path], out: Path) -> dict[Path, 
     with exclusive(record.parent):
         order, done = _resume(run, paths, out, record)
         if len(done) < len(order):
-            forget(out)
+            with _writing(out):
+                forget(out)
         new = _label(run, order[len(done) :], CLIPS, len(done)) if len(done) < len(order) else ()
         for row in new:
             cells = [row.get(column, "") for column in _columns(run)]
             done.append([c if isinstance(c, str) else f"{c:.6f}" for c in cells])
             _append(out, done[-1])
-        with _writing(out):
-            record_digest(out)
+        if not digests(out.parent).get(out.name):
+            with _writing(out):
+                record_digest(out)
     named = (dict(zip(_columns(run), row, strict=True)) for row in done)
     return dict(zip(order, named, strict=True))
 
@@ -178,7 +181,7 @@ def _resume(
 ) -> tuple[list[Path], list[list[str]]]:
     """All paths in the order of the CSV, and its complete rows; half a row at its end is dropped.
 
-    Raises FileExistsError if rows are of other weights or files, or were edited.
+    Raises FileExistsError if rows are of other weights or files, or were edited or damaged.
     """
     data, weights = out.read_bytes(), runs.weights_digest(run)
     lines = list(csv.reader(io.StringIO(data.decode("utf-8", "replace"), newline="")))

@@ -32,7 +32,6 @@ from s1m_lab.common.files import (
     is_sound,
     naming_full_disk,
     reading,
-    sound,
     write_json,
     write_text,
 )
@@ -58,7 +57,7 @@ class Run:
 
     @property
     def restored(self) -> str:
-        """What to do where its settings are lost, which stand in the checkpoints too."""
+        """What to do if `config.json` is lost: each checkpoint has a copy."""
         return f"repeat the command of run {self.name}, which restores it"
 
     @property
@@ -181,7 +180,10 @@ def _set_damaged_aside(run: Run) -> None:
         print(f"run {run.name} lacks predictions: it is scored again", flush=True)
         (run.path / "results.json").unlink()
     if run.finished:
-        sound(weights_digest, run)
+        try:
+            weights_digest(run)
+        except (FileNotFoundError, Damaged) as error:
+            print(error, flush=True)
     path = run.path / "config.json"
     try:
         run.config  # noqa: B018
@@ -189,10 +191,11 @@ def _set_damaged_aside(run: Run) -> None:
     except FileNotFoundError:  # a new run, or one that lost it
         pass
     except Damaged:
-        print(f"{path} is damaged; the checkpoints have it too", flush=True)
+        pass
     for folder in _checkpoints(run):
         if is_sound(folder / path.name):
             write_json(path, json.loads((folder / path.name).read_text("utf-8")), **JSON)
+            print(f"{path} was damaged or missing; it is restored from {folder}", flush=True)
             return
     if (run.path / "model.safetensors").is_file():
         raise Damaged(f"{path} is damaged or missing; {run.anew}")

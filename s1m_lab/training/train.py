@@ -187,7 +187,7 @@ class Trainer:
         )
         self.state = self.restore(state, tensors) if state else State()
         if self.state.best_epoch >= 0:
-            with reading(run.path / "model.safetensors", run.anew):  # its digest alone
+            with reading(run.path / "model.safetensors", run.anew):  # raises if they are lost
                 pass
         if world.rank == 0:  # two checkpoints, one on its way, and the best epoch
             require_space(run.path, 8 * sum(4 * p.numel() for p in self.net.parameters()))

@@ -122,7 +122,7 @@ def test_a_damaged_ledger_allows_nothing_and_is_made_again(text, listed, home, s
     if not listed:
         (ledger.parent / DIGESTS).unlink()
     assert places.allowed(folder) is not None
-    assert f"{ledger} is damaged (" in (out := capsys.readouterr().out) and "asked about" in out
+    assert f"{ledger} is damaged (" in (out := capsys.readouterr().out) and "ingest lists" in out
     datasets.listed(source)
     assert places.allowed(folder) is None and json.loads(ledger.read_text()) == [[folder.name, ""]]
 

@@ -85,7 +85,7 @@ def test_a_flipped_byte_of_a_shard_is_found_and_a_missing_one(lab, monkeypatch, 
     status, lines = check(monkeypatch, capsys, "pocket")
     assert status == 1 and len(lines) == 3 and lines[-1].endswith(": 2 damaged")
     assert any(line.startswith(f"{one} is damaged (its bytes are not") for line in lines)
-    assert f"{two} is damaged (it is missing); run python -m s1m_lab ingest pocket" in lines
+    assert f"{two} is missing; run python -m s1m_lab ingest pocket" in lines
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "predictions/test.npy"])
@@ -93,7 +93,7 @@ def test_what_a_finished_run_lacks_is_named(name, lab, monkeypatch, capsys):
     path = lab / "runs" / "small" / name
     path.unlink()
     status, lines = check(monkeypatch, capsys, "small")
-    assert status == 1 and lines[0].startswith(f"{path} is damaged (it is missing); ")
+    assert status == 1 and lines[0].startswith(f"{path} is missing; ")
 
 
 def test_shards_that_lie_elsewhere_are_read(lab, tmp_path, monkeypatch, capsys):
@@ -124,7 +124,13 @@ def test_the_ledger_of_places_is_checked(lab, monkeypatch, capsys):
 
 def test_a_checkpoint_and_an_unfinished_run_can_go_on(tmp_path):
     assert "before it" in integrity.mend(f"{tmp_path}/checkpoint/00000060/weights.safetensors")
-    assert "repeat the command" in integrity.mend(f"{tmp_path}/model.safetensors")
+    (tmp_path / "checkpoint").mkdir()
+    assert "cannot be made again" in integrity.mend(f"{tmp_path}/model.safetensors")
+
+
+def test_an_empty_home_is_sound(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("S1M_HOME", str(tmp_path / "none"))
+    assert check(monkeypatch, capsys) == (0, ["checked 0 files, 0 bytes: all sound"])
 
 
 def test_every_form_is_read(tmp_path):
