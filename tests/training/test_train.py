@@ -273,6 +273,20 @@ def test_weights_whose_settings_are_lost_are_not_trained_on(lab):
 
 
 @pytest.mark.parametrize("kept", [0, 100])
+def test_a_finished_training_names_the_weights_that_it_lacks(kept, lab, capsys):
+    run = train.train(lab(run="weightless", epochs=1))
+    weights = run.path / "model.safetensors"
+    data = weights.read_bytes()
+    weights.write_bytes(data[:kept]) if kept else weights.unlink()
+    assert train.train(lab(run="weightless", epochs=1)).finished
+    out = capsys.readouterr().out
+    assert (
+        f"{weights} is {'damaged' if kept else 'missing'}" in out and "cannot be made again" in out
+    )
+    weights.write_bytes(data)
+
+
+@pytest.mark.parametrize("kept", [0, 100])
 def test_lost_weights_of_the_best_epoch_stop_an_unfinished_training(kept, lab, capsys):
     """At once, and not when it is to be scored."""
     run = train.train(lab(run="half", epochs=1))
