@@ -58,7 +58,9 @@ def doctor() -> int:
             fix = "as above" if fixes[-2:-1] == fixes[-1:] else fixes[-1]
             print(f"          fix it:    {fix}", flush=True)
     print_disk_use()
-    print(f"\n{len(fixes)} broken" if fixes else "\neverything works; next: make demo")
+    done = (paths.home() / "reports" / "03_train_slow.html").is_file()
+    after = "make lab" if done else "make demo"
+    print(f"\n{len(fixes)} broken" if fixes else f"\neverything works; next: {after}")
     return int(len(fixes) > 0)
 
 
@@ -292,14 +294,18 @@ def report(notebook: list[Path]) -> int:
 
 
 def _scores(notebook: Path) -> list[str]:
-    """A line for each finished run whose folder an executed notebook names."""
+    """A line for each run whose folder a notebook names: its scores, or why there are none."""
     from s1m_lab.training.metrics import guesses
-    from s1m_lab.training.runs import finished_runs
+    from s1m_lab.training.runs import Run
 
     text, lines = notebook.read_text("utf-8"), []
-    for run in finished_runs():
+    for run in map(Run, sorted(paths.runs().glob("*/"))):
         if re.search(re.escape(json.dumps(str(run.path))[1:-1]) + r"(?![\w.-])", text):
-            scores = run.results
+            try:
+                scores = run.results
+            except OSError as error:
+                lines.append(str(error))
+                continue
             clips = scores.get("clip_hit1")  # null for histograms, which classify whole videos
             of_clips = "" if clips is None else f", of clips {clips:.1%}"
             reached = f"video Hit@1 {scores['video_hit1']:.1%}{of_clips} ({guesses(scores)})"

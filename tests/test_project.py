@@ -284,7 +284,10 @@ def test_the_doctor_finds_all_well(home, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     checks = re.findall(r"^  ok +(\w+)", done.stdout, flags=re.MULTILINE)
     assert checks == ["python", "installed", "torch", "device", "decoder", "notebooks", "home"]
-    assert str(home) in done.stdout
+    assert str(home) in done.stdout and done.stdout.endswith("next: make demo\n")
+    (home / "reports").mkdir(parents=True)
+    (home / "reports" / "03_train_slow.html").touch()
+    assert doctor(tmp_path).stdout.endswith("next: make lab\n")
 
 
 def test_the_doctor_names_what_is_broken_and_what_mends_it(tmp_path):
@@ -551,6 +554,9 @@ def test_report_says_what_its_run_reached(home, tmp_path, monkeypatch, capsys):
         == f"late: video Hit@1 87.5%, of clips 25.0% (chance 12.5%), in {home / 'runs' / 'mine-2'}"
     )
     assert page == f"report: {tmp_path / 'done.html'}" and (tmp_path / "done.html").is_file()
+    (home / "runs" / "mine-2" / "results.json").unlink()
+    assert command(monkeypatch, "report", tmp_path / "done.ipynb") == 0
+    assert capsys.readouterr().out.startswith("run 'mine-2' has no results; to train on from its")
 
 
 def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):

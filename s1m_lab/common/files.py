@@ -35,6 +35,7 @@ from typing import Any
 
 DIGESTS = ".sha256"
 FULL = (errno.ENOSPC, errno.EDQUOT)
+MORE_ROOM = "make room, or name a folder on a larger disk (S1M_HOME, --output, --out)"
 UMASK = os.umask(0)  # can only be read by setting it; once, since all threads share it
 os.umask(UMASK)
 
@@ -146,7 +147,7 @@ def _describe_full(path: Path, written: Path, size: float) -> str:
     lacks = f"{amount(size - done)} are missing" if size > done else "the rest is missing"
     return (
         f"the disk is full: {path} cannot be written, {amount(done)} of it found room and {lacks}; "
-        "make room, or set S1M_HOME to a folder on a larger disk, and repeat the command"
+        f"{MORE_ROOM}, and repeat the command"
     )
 
 
@@ -204,8 +205,7 @@ def require_space(folder: Path, size: float) -> None:
     if free < size:
         raise DiskFull(
             f"{folder} needs {amount(size)} and its disk has {amount(free)} free, so that "
-            f"{amount(size - free)} are missing; make room, or set S1M_HOME to a folder on a "
-            "larger disk"
+            f"{amount(size - free)} are missing; {MORE_ROOM}"
         )
 
 

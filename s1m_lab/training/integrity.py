@@ -5,7 +5,7 @@
         print(path, why, mend(path))
 
 A file with a digest must have it, and a shard that of its side file. Other files of `FORMS` must
-have their form. A finished run must have its weights and test predictions.
+have their form. A finished run must have its weights, its test predictions and its filters.
 """
 
 import hashlib
@@ -23,6 +23,7 @@ from safetensors import safe_open
 from s1m_lab.common import files, paths
 from s1m_lab.common.storage import Store
 from s1m_lab.data.ingest.worker import list_stems
+from s1m_lab.training.runs import Run
 
 FORMS: dict[str, Callable] = {  # what raises where a file has not the form of its suffix
     ".json": lambda path: json.loads(path.read_bytes()),
@@ -53,7 +54,9 @@ def damaged(folder: Path, read: list[int]) -> Iterator[tuple[str, str]]:
             except Exception as error:  # every format has errors of its own
                 yield str(path), " ".join(f"{type(error).__name__}: {error}".split())[:150]
     if (folder / "results.json").is_file():
-        for name in ("model.safetensors", "predictions/test.npy", "predictions/test.parquet"):
+        written = ["model.safetensors", "predictions/test.npy", "predictions/test.parquet"]
+        written += [f"filters/{name}" for name in files.digests(folder / "filters")]
+        for name in written:
             if not (folder / name).is_file():
                 yield str(folder / name), MISSING
     if (folder / "clips").is_dir():
@@ -90,17 +93,19 @@ def mend(path: str, why: str = "") -> str:
         return "remove this list: the form of its files is then checked alone"
     if os.path.basename(os.path.dirname(folder)) == "checkpoint":
         return "the checkpoint before it is used"
-    run = os.path.dirname(folder) if os.path.basename(folder) == "filters" else folder
-    finished = os.path.isfile(os.path.join(run, "results.json"))
-    resumes = os.path.isdir(os.path.join(run, "checkpoint"))
+    within = os.path.basename(folder)
+    run = Run(Path(os.path.dirname(folder) if within in ("filters", "predictions") else folder))
+    resumes = (run.path / "checkpoint").is_dir()
     if (
-        finished
+        run.finished
         and (name.endswith(".safetensors") or name == "metrics.csv")
         or resumes
         and name == "model.safetensors"
     ):
-        return f"it cannot be made again: remove {run} and repeat its command to train anew"
+        return run.anew
     again = "repeat the command that made it"
+    if within == "predictions" or name in ("config.json", "results.json"):
+        again = f"repeat {run.command}"
     data = os.path.join(paths.home(), "data", "")
     dataset, _, rest = path.removeprefix(data).partition("/")
     if path.startswith(data) and rest.startswith(("clips/", "videos/")):

@@ -14,6 +14,7 @@ import hashlib
 import importlib.util
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -61,14 +62,37 @@ class Run:
         return f"repeat the command of run {self.name}, which restores it"
 
     @property
+    def command(self) -> str:
+        """The command that trains the run, with what differs from the defaults; or its notebook."""
+        from s1m_lab.training.config import RECIPES, TrainConfig
+
+        try:
+            settings = json.loads((self.path / "config.json").read_bytes())["settings"]
+            if "tune" in settings or "words" in settings:
+                notebook = "06_ucf101" if "tune" in settings else "08_histograms"
+                return f"notebooks/{notebook}.ipynb with its parameters"
+            defaults = vars(TrainConfig()) | RECIPES[settings["recipe"]]._asdict()
+        except (OSError, ValueError, KeyError, TypeError):
+            return f"the command of run {self.name}"
+        words = ["python -m s1m_lab train"]
+        for name in vars(TrainConfig()):
+            if (value := settings.get(name, defaults[name])) != defaults[name]:
+                value = "" if value is True else f" {shlex.quote(str(value))}"
+                words.append(f"--{name.replace('_', '-')}{value}")
+        return " ".join(words)
+
+    @property
     def anew(self) -> str:
         """What to do where something is lost that only another training can make."""
-        return f"it cannot be made again: remove {self.path} and repeat its command to train anew"
+        return (
+            f"it cannot be made again: to train anew, move {self.path} away and repeat "
+            f"{self.command}"
+        )
 
     @property
     def again(self) -> str:
         """What to do where something is lost that the run can make again."""
-        return f"repeat the command of run {self.name}: it is made again"
+        return f"to make it again, repeat {self.command}"
 
     @property
     def finished(self) -> bool:
@@ -78,8 +102,8 @@ class Run:
     def results(self) -> dict:
         if not self.finished:
             raise FileNotFoundError(
-                f"run {self.name!r} has no results yet; repeat the command that made it, and it "
-                "resumes from its last checkpoint"
+                f"run {self.name!r} has no results; to train on from its last checkpoint, repeat "
+                f"{self.command}"
             )
         path = self.path / "results.json"
         with reading(path, self.again, aside=True):
@@ -418,7 +442,7 @@ def network_facts(run: Run) -> dict:
     if not path.is_file():
         if run.finished:
             raise FileNotFoundError(f"the weights {path} are missing; {run.anew}")
-        raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat its command")
+        raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat {run.command}")
     try:
         with safe_open(path, "pt") as file:
             about = dict(json.loads(file.metadata()["s1m_lab"]))
@@ -427,8 +451,8 @@ def network_facts(run: Run) -> dict:
         raise ValueError(f"{path} holds no network of this lab ({why}); {run.anew}") from None
     if "size" not in about:
         raise ValueError(
-            f"run {run.name!r} holds only the last layer of {model}; remove {run.path} and repeat "
-            "its command, which saves the whole network"
+            f"run {run.name!r} holds only the last layer of {model}; to train the whole network, "
+            f"move {run.path} away and repeat {run.command}"
         )
     for name, kind, most in (
         ("classes", int, 32_768),

@@ -335,6 +335,23 @@ def test_clips_outlive_their_videos(source, home, capsys):
     assert prepare.prepare(source, workers=1) == folder
 
 
+def test_clips_lost_with_a_shard_come_back_with_their_videos(source, home, tmp_path):
+    """The files are as they were when their clips were cut, and must be read all the same."""
+    folder = prepare.prepare(source, workers=1, **SMALL)
+    before = digests(folder)
+    shard = next((folder / "clips").glob("train-*.tar"))
+    shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
+    source.rename(tmp_path / "away")
+    prepare.prepare(folder.name, workers=1)
+    lost = [id for id, how in status(folder).items() if how == "missing"]
+    assert 0 < len(lost) < 14
+    prepare.prepare(folder.name, workers=1)  # they are still away
+    assert [id for id, how in status(folder).items() if how == "missing"] == lost
+    (tmp_path / "away").rename(source)
+    prepare.prepare(folder.name, workers=1)
+    assert digests(folder) == before
+
+
 def test_workers_do_not_change_the_bytes(source, home, monkeypatch, capfd):
     one = digests(prepare.prepare(source, workers=1, **SMALL))
     monkeypatch.setenv("S1M_HOME", str(home / "two"))

@@ -52,9 +52,9 @@ DAMAGE = {
     "data/pocket/clips/index.parquet": "damaged and run python -m s1m_lab ingest pocket",
     "data/pocket/clips/status.parquet": "damaged and run python -m s1m_lab ingest pocket",
     "data/pocket/catalog.parquet": "damaged and repeat the command that made it",
-    "runs/small/results.json": "damaged and repeat the command that made it",
-    "runs/small/predictions/test.npy": "damaged and repeat the command that made it",
-    "runs/small/model.safetensors": "it cannot be made again: remove",
+    "runs/small/results.json": "damaged and repeat python -m s1m_lab train --",
+    "runs/small/predictions/test.npy": "damaged and repeat python -m s1m_lab train --",
+    "runs/small/model.safetensors": "it cannot be made again: to train anew, move",
 }
 
 
@@ -88,12 +88,19 @@ def test_a_flipped_byte_of_a_shard_is_found_and_a_missing_one(lab, monkeypatch, 
     assert f"{two} is missing; run python -m s1m_lab ingest pocket" in lines
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "predictions/test.npy"])
-def test_what_a_finished_run_lacks_is_named(name, lab, monkeypatch, capsys):
-    path = lab / "runs" / "small" / name
+@pytest.mark.parametrize(
+    ("pattern", "way"),
+    {
+        "model.safetensors": "it cannot be made again",
+        "predictions/test.npy": "repeat python -m s1m_lab train",
+        "filters/*": "it cannot be made again",
+    }.items(),
+)
+def test_what_a_finished_run_lacks_is_named(pattern, way, lab, monkeypatch, capsys):
+    path = sorted((lab / "runs" / "small").glob(pattern))[-1]
     path.unlink()
     status, lines = check(monkeypatch, capsys, "small")
-    assert status == 1 and lines[0].startswith(f"{path} is missing; ")
+    assert status == 1 and lines[0].startswith(f"{path} is missing; {way}") and len(lines) == 2
 
 
 def test_shards_that_lie_elsewhere_are_read(lab, tmp_path, monkeypatch, capsys):

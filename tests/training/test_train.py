@@ -6,6 +6,7 @@ The dataset is a folder of short films of two classes, a disc that rises and one
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -260,6 +261,30 @@ def test_a_finished_run_is_found_and_other_settings_stop(lab):
         train.train(lab(run="0012"))
 
 
+@pytest.mark.parametrize(
+    "more",
+    [{}, {"run": "named", "deterministic": True, "few": 3}, {"recipe": "paper", "lr": 0.004}],
+)
+def test_the_command_of_a_run_makes_it_again(more, lab, monkeypatch):
+    run = train.train(lab(epochs=1, seed=5, **more))
+    command, before = run.command, bits(run)
+    assert command.startswith("python -m s1m_lab train --data 'my films")
+    shutil.rmtree(run.path)
+    monkeypatch.setattr(sys, "argv", ["s1m_lab", *shlex.split(command)[3:]])
+    assert __main__.main() == 0 and bits(run) == before
+
+
+def test_a_run_without_settings_has_its_name_for_a_command(home):
+    run = runs.Run(home / "runs" / "mine")
+    assert run.command == "the command of run mine"
+    run.path.mkdir(parents=True)
+    for text in ("{", "[]", '{"settings": {"recipe": "of others"}}'):
+        (run.path / "config.json").write_text(text)
+        assert run.command == "the command of run mine"
+    (run.path / "config.json").write_text('{"settings": {"tune": "top"}}')
+    assert run.command == "notebooks/06_ucf101.ipynb with its parameters"
+
+
 def test_weights_whose_settings_are_lost_are_not_trained_on(lab):
     """No checkpoint holds the settings either, so they may be others."""
     run = train.train(lab(run="lost", epochs=1))
@@ -295,7 +320,7 @@ def test_lost_weights_of_the_best_epoch_stop_an_unfinished_training(kept, lab, c
     data = weights.read_bytes()
     weights.write_bytes(data[:kept]) if kept else weights.unlink()
     words = "damaged" if kept else "missing"
-    sentence = f"{weights} is {words}.*; it cannot be made again: remove {run.path} and repeat"
+    sentence = f"{weights} is {words}.*; it cannot be made again: to train anew, move {run.path} "
     with pytest.raises(OSError, match=sentence):
         train.train(lab(run="half", epochs=1))
     assert "training takes" not in capsys.readouterr().out.partition("resumes from")[2]
