@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from s1m_lab.figures import style
 
@@ -76,8 +77,6 @@ def data_uri(data: bytes, kind: str) -> str:
 
 def thumbnail(frame: np.ndarray, side: int = 84) -> str:
     """A frame (uint8 H×W×3) as the `data:` address of a WebP, at most `side` pixels a side."""
-    from PIL import Image
-
     image, data = Image.fromarray(frame), io.BytesIO()
     image.thumbnail((side, side))  # never made larger
     image.save(data, "WEBP", quality=60)
