@@ -35,8 +35,7 @@ def contact_sheet(
         style.show_image(ax, frame)
         text = "\n".join(style.clean(line, 112 / columns) for line in caption.split("\n"))
         ax.set_xlabel(text, fontsize=9, color=style.INK, labelpad=3)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 @style.styled
@@ -66,8 +65,7 @@ def strips(
         row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=9)
     for ax, k in zip(axes[-1], picks, strict=False):
         ax.set_xlabel(f"{frames[k] / 30:.2f} s", fontsize=8)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 def data_uri(data: bytes, kind: str) -> str:
