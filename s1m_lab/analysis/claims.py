@@ -144,9 +144,8 @@ def multires_saves(evidence: Evidence) -> list[Comparison]:
     Speed has no videos to draw: its interval runs from the smallest to the largest ratio of any two
     runs of the two networks, about the ratio of their means.
     """
-    both = [
-        [run for (run,) in evidence.rows[name].members] for name in ("single-multires", "single")
-    ]
+    rows = evidence.rows["single-multires"], evidence.rows["single"]
+    both = [[run for (run,) in row.members] for row in rows]
     settings = {(run.results["precision"], run.results["threads"]) for own in both for run in own}
     fast, slow = ([run.results["train_clips_per_second"] for run in own] for own in both)
     ends = min(fast) / max(slow), max(fast) / min(slow)

@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 
-from s1m_lab import paper
+from s1m_lab import models, paper
 from s1m_lab.analysis.catalog import add_measured, members, numbers
 from s1m_lab.common import system
 from s1m_lab.common.storage import Store
@@ -31,7 +32,7 @@ from s1m_lab.data.ingest import prepare
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS
 from s1m_lab.models import FUSIONS, split_name
-from s1m_lab.training.runs import Run
+from s1m_lab.training import runs, train
 from s1m_lab.video import decoders, reader, writer
 
 # Fitted to the four published quantiles: a normal distribution of log(s). Its width between
@@ -401,18 +402,14 @@ def measure(gpus: int) -> Speeds:
     `single` and `slow` train at the paper's size. The other networks follow from their
     multiplications, with the range of these two. Without a GPU here, `gpus` are H200 (`STEPS`).
     """
-    import torch
-
-    from s1m_lab import models
-    from s1m_lab.training.train import measure_speed
-
     clips, device, batch, parts = ON_GPU, "cuda", 64, 1
     if not gpus:
         device, batch, parts = "cpu", 8, system.cores()
     if not gpus or torch.cuda.is_available():
         precision, two = "bf16" if system.has_bf16(device) else "fp32", ("single", "slow")
         found = {
-            name: measure_speed(models.build(name).to(device), batch, precision) for name in two
+            name: train.measure_speed(models.build(name).to(device), batch, precision)
+            for name in two
         }
         flops = sorted(speed * STEPS[name][1] for name, speed in found.items())
         rates = np.array([flops[0], sum(flops) / 2, flops[1]]) / parts
@@ -549,13 +546,11 @@ def check_ingest(folder: Path, most: int = 25) -> dict[str, dict[str, float]]:
     }
 
 
-def check_training(run: Run, frame: np.ndarray) -> dict[str, float]:
+def check_training(run: runs.Run, frame: np.ndarray) -> dict[str, float]:
     """Seconds of a finished training: `predicted` from a few steps now, and `measured`.
 
     Its clips are taken to be read once, in the first epoch, and then held.
     """
-    from s1m_lab.training import runs, train
-
     net, results = runs.load_network(run), run.results
     table, batch = run.metrics, run.config["settings"]["batch_size"]
     clips, different = (batch * steps["step"].max() for steps in (table, table.query("epoch == 0")))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from safetensors import safe_open
 
 from s1m_lab import models
 from s1m_lab.common.files import reading
@@ -213,8 +214,6 @@ def initial_filters(run: runs.Run) -> Streams:
 
 def filters_by_step(run: runs.Run) -> dict[int, Streams]:
     """The filters by step: the start, those kept on the way, of the best epoch, and the last."""
-    from safetensors import safe_open
-
     best = run.path / "model.safetensors"
     kept = {runs.network_facts(run)["numbers"]["step"]: best}
     kept |= {int(file.parent.name): file for file in run.path.glob("checkpoint/[0-9]*/weights.*")}

@@ -24,6 +24,7 @@ from s1m_lab.analysis.intervals import interval
 from s1m_lab.analysis.run_groups import SCORES
 from s1m_lab.training import networks
 from s1m_lab.training.runs import Run
+from s1m_lab.training.train import count_multiplications
 
 
 def table1(evidence: Evidence) -> pd.DataFrame:
@@ -88,18 +89,10 @@ def _costs(row: Row) -> dict[str, Any]:
 
 def multiply_adds(run: Run) -> float:
     """The multiplications (each with its addition) of one clip in a run's network."""
-    settings, counted = run.config["settings"], []
+    settings = run.config["settings"]
     net = networks.build(settings["model"], len(run.labels), settings["width"], settings["size"])
-
-    def count(layer, inputs, output):  # of the layers with weights; not of normalisation
-        counted.append(layer.weight.numel() * output.numel() / len(layer.weight))
-
-    for layer in net.modules():
-        if isinstance(layer, torch.nn.Conv2d | torch.nn.Conv3d | torch.nn.Linear):
-            layer.register_forward_hook(count)
     with torch.no_grad():
-        net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop))
-    return float(sum(counted))
+        return float(sum(products for products, _ in count_multiplications(net)))
 
 
 def table3(evidence: Evidence) -> pd.DataFrame:

@@ -17,17 +17,9 @@ import numpy as np
 import pandas as pd
 
 from s1m_lab import paper
+from s1m_lab.analysis import intervals
 from s1m_lab.analysis.comparisons import AGREES, Comparison, Side, compare
-from s1m_lab.analysis.intervals import (
-    CLASS_DRAWS,
-    DRAWS,
-    PRECISION_DRAWS,
-    interval,
-    mean_known,
-    remove_bias,
-    resample_precision,
-    resample_ratios,
-)
+from s1m_lab.analysis.intervals import PRECISION_DRAWS, interval, mean_known
 from s1m_lab.common import paths
 from s1m_lab.data import catalog
 from s1m_lab.training import metrics, predict, torchvision_models
@@ -76,7 +68,7 @@ def _counts(table: pd.DataFrame) -> np.ndarray:
     return counts.transpose(1, 0, 3, 2)
 
 
-def hit1_by_seed(runs: Sequence[Run], seed: int = 0, draws: int = DRAWS) -> dict[str, np.ndarray]:
+def hit1_by_seed(runs: Sequence[Run], seed: int = 0) -> dict[str, np.ndarray]:
     """Video Hit@1 by way, for each seed and fold, measured and in every resample: S×F×(1+draws).
 
     The seeds are the same for every way; nan where one was not tuned on a fold.
@@ -86,7 +78,7 @@ def hit1_by_seed(runs: Sequence[Run], seed: int = 0, draws: int = DRAWS) -> dict
     tables = [hit_table(own).reindex(index=every.index, columns=every.columns) for own in by_seed]
     counts = np.array([_counts(table) for table in tables])  # S×W×G×F×2
     ways = zip(every, np.moveaxis(counts, 1, 0), strict=True)
-    return {name: resample_ratios(own, seed, draws) for name, own in ways}
+    return {name: intervals.resample_ratios(own, seed) for name, own in ways}
 
 
 def _seeds(runs: Sequence[Run]) -> list[int]:
@@ -159,7 +151,7 @@ def _videos_per_class(run: Run) -> float:
 
 
 def class_precision(
-    runs: Sequence[Run], name: str, seed: int = 0, draws: int = CLASS_DRAWS
+    runs: Sequence[Run], name: str, seed: int = 0, draws: int = intervals.CLASS_DRAWS
 ) -> pd.DataFrame:
     """Average precision of every class, of a way and of scratch: a row a class, the largest gain
     first.
@@ -179,9 +171,10 @@ def class_precision(
     values = []
     for pair in pairs:
         saved = [predict.load_predictions(run) for run in pair]
-        names, group = np.unique(_groups(pair[1], saved[0].ids), return_inverse=True)
+        names, number = np.unique(_groups(pair[1], saved[0].ids), return_inverse=True)
         scores, labels = [p.video_probabilities for p in saved], saved[0].labels
-        values.append(resample_precision(scores, labels, seed, draws, (group, len(names))))
+        group = number, len(names)
+        values.append(intervals.resample_precision(scores, labels, seed, draws, group))
     scratch, tuned = mean_known([both[:, 0] for both in values])
     low, high = interval(mean_known([both[1, 1:] - both[0, 1:] for both in values]))
     table = {"class": pairs[0][0].labels, SCRATCH: scratch, name: tuned}
@@ -208,11 +201,11 @@ def group_precision(
             saved = predict.load_predictions(run)
             group = np.searchsorted(groups, _groups(run, saved.ids)), len(groups)
             scores = [saved.video_probabilities]
-            (values,) = resample_precision(scores, saved.labels, seed, draws, group)
+            (values,) = intervals.resample_precision(scores, saved.labels, seed, draws, group)
             place = seeds.index(run.results["seed"]), folds.index(run.results["fold"])
             for n, part in enumerate(parts):
                 mean = mean_known(values[:, [k for k, c in enumerate(run.labels) if c in part]], 1)
-                mean[1:] = remove_bias(mean[1:], mean[0], mean[1:])
+                mean[1:] = intervals.remove_bias(mean[1:], mean[0], mean[1:])
                 out[name][n][place] = mean
     return out
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint, has_its_digest, sound
-from s1m_lab.data import catalog, folder_reader, places, shards, sports1m, table_reader
+from s1m_lab.data import catalog, folder_reader, places, shards, sports1m, table_reader, ucf101
 from s1m_lab.pocket import render, sports
 from s1m_lab.video.reader import is_video
 
@@ -134,8 +134,6 @@ def _make_rendered(name: str, data_seed: int | None, workers: int) -> Path | Non
     if name == "pocket":
         return make_pocket(data_seed=data_seed, workers=workers)
     if re.fullmatch(RENDERED, name):
-        from s1m_lab.data import ucf101
-
         return ucf101.make_pocket101(name, data_seed=data_seed, workers=workers)
     return None
 
@@ -199,9 +197,7 @@ def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
     return df
 
 
-def read_only(
-    data: str | Path, data_seed: int | None = None, forget: bool = False
-) -> tuple[Path, pd.DataFrame]:
+def read_only(data: str | Path, data_seed: int | None, forget: bool) -> tuple[Path, pd.DataFrame]:
     """A dataset's folder and its catalog as `locked` would give them; nothing is written."""
     ref = paths.parse_dataset(data)
     if ref.source is None and not (ref.folder / "catalog.parquet").is_file():

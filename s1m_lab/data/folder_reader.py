@@ -14,6 +14,7 @@ import pandas as pd
 from s1m_lab.common.paths import is_url
 from s1m_lab.data import catalog, splits
 from s1m_lab.data.catalog import some
+from s1m_lab.video.reader import SUFFIXES, is_video, list_videos
 
 
 def accepts(source: Path | str) -> bool:
@@ -43,8 +44,6 @@ def read_folder(
     Raises:
         ValueError: no class folder has a video, or some folders are splits and others are not.
     """
-    from s1m_lab.video.reader import is_video, list_videos
-
     root = str(path).rstrip("/") if is_url(path) else str(Path(path).resolve())
     separator = "/" if is_url(root) else os.sep
     videos, left = list_videos(root)
@@ -160,8 +159,6 @@ def _count_left(left: dict[str, list[str]], folders: set[str], own: int) -> Coun
 
 def _without_classes(root: str, left: dict[str, list[str]], loose: int) -> str:
     """The error that no class folder holds a video; `loose` videos lie in none."""
-    from s1m_lab.video.reader import SUFFIXES
-
     there = {_suffix(name) for names in left.values() for name in names if name[-1:] != "/"}
     seen = f"; there are {some(sorted(there))}" if there else ""
     if there & {".jpg", ".jpeg", ".png", ".bmp"}:

@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from PIL import Image
 
 from s1m_lab.common.files import Damaged, reading
 from s1m_lab.common.storage import Store
@@ -85,8 +86,6 @@ def write(path: Path, clips: Iterable[Clip], quality: int = QUALITY) -> pa.Table
 
 
 def _encode(image: np.ndarray, quality: int) -> bytes:
-    from PIL import Image
-
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality, subsampling="4:2:0")
     return file.getvalue()
@@ -119,7 +118,6 @@ class Shards:
         self.height: int = self.settings["height"]
         self.width: int = self.settings["width"]
         self.frames: int = self.settings["frames"]
-        self.fps: float = self.settings["fps"]
         mine = [(group, s) for group, s in enumerate(about["shards"]) if s["split"] == split]
         self.groups = [group for group, _ in mine]
         self.names = [shard["name"] for _, shard in mine]
@@ -205,8 +203,6 @@ def decode(data: bytes, out: np.ndarray) -> None:
     try:
         from simplejpeg import decode_jpeg
     except ImportError:
-        from PIL import Image
-
         out[:] = np.asarray(Image.frombytes("RGB", (width, height), data, "jpeg", "RGB", ""))
         return
     picture = decode_jpeg(data, buffer=out)

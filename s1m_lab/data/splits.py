@@ -96,16 +96,11 @@ def complete(rows: pa.Table, data_seed: int) -> tuple[pa.Array, str]:
         whole = " and every group whole" if grouped else ""
         how += f", by class{whole} (data_seed {data_seed}){'' if grouped else UNGROUPED}"
     split = pa.array(split, pa.string())
-    if torn := _torn(rows["group"], split):
+    groups = pa.table({"group": rows["group"], "split": split}).drop_null()
+    each = groups.group_by("group").aggregate([("split", "count_distinct")])
+    if torn := pc.sum(pc.greater(each["split_count_distinct"], 1)).as_py():
         how += f"; {torn} groups stand in several splits, as given"
     return split, how
-
-
-def _torn(group: pa.ChunkedArray, split: pa.Array) -> int:
-    """How many groups have videos in several splits."""
-    groups = pa.table({"group": group, "split": split}).drop_null()
-    each = groups.group_by("group").aggregate([("split", "count_distinct")])
-    return pc.sum(pc.greater(each["split_count_distinct"], 1)).as_py() or 0
 
 
 def _assign(rows: pa.Table, data_seed: int, test: float, val: float) -> np.ndarray:

@@ -20,10 +20,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from s1m_lab.common.paths import file_path, is_url
 from s1m_lab.data import catalog, splits
+from s1m_lab.video.reader import SUFFIXES, list_videos
 
 COLUMNS = {  # of a table, with their names in other tools' tables; the first that is there counts
     "path": "path video_path file_path filepath clip_path file_name filename file video video_file "
@@ -156,13 +158,10 @@ def read_rows(path: Path, broken: Counter, notes: list[str]) -> tuple[pa.Table, 
 
 def _read_text(path: Path, broken: Counter, notes: list[str]) -> pa.Table:
     """The table of a text file; without a header its columns are `path, labels, split`."""
-    import pyarrow.csv
-
-    data = path.read_bytes()
     try:
-        text = data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")
+        text = catalog.read_text(path)
+    except ValueError:
+        text = path.read_bytes().decode("cp1252", "replace")
         notes.append("not UTF-8, read as Windows-1252; if names look wrong, save it as UTF-8")
     text = text.lstrip("\r\n")
     if not text.strip() or "\0" in text:
@@ -205,8 +204,6 @@ def _read_lines(text: str, path: Path, broken: Counter) -> pa.Table:
     A path may hold blanks, since it ends with a video's suffix. Labels may be several numbers, and
     a split may follow.
     """
-    from s1m_lab.video.reader import SUFFIXES
-
     place = rf"(?i:.*\.(?:{'|'.join(suffix[1:] for suffix in SUFFIXES)})|\w+://[^\s,;]+)"
     label = r'"[^"]*"|[^,;\t"]+?|-?\d+(?:[,;|\s]+-?\d+)*'
     split = r"(?:[,;\s]+(?P<split>(?i:train|val|test)\w*))?"
@@ -298,8 +295,6 @@ def _index(folder: str) -> dict[str, str]:
 
     They also go by their name without suffix and without Kinetics' `_<start>_<end>`.
     """
-    from s1m_lab.video.reader import list_videos
-
     index: dict[str, str] = {}
     for place in list_videos(folder)[0]:
         name = os.path.basename(place)

@@ -28,10 +28,9 @@ from s1m_lab.common import paths
 from s1m_lab.common.files import exclusive, sound, write_json
 from s1m_lab.data import catalog, shards
 from s1m_lab.pocket import activities
+from s1m_lab.pocket.activities import CLASS_FILE, FOLDS, LISTS, VIDEOS
 from s1m_lab.video.reader import list_videos
 
-LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"  # as they are published
-FOLDS = 3
 CLIP = r"(?P<folder>[^/\\ ]+)[/\\](?P<id>v_\w+_(?P<group>g\d+)_(?P<clip>c\d+))\.\w+"
 LINE = rf"^{CLIP}(?: +(?:(?P<label>\d+)|.*))?$"
 OBJECT, MOTION, HUMAN = "Human-Object Interaction", "Body-Motion Only", "Human-Human Interaction"

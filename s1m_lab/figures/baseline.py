@@ -54,8 +54,7 @@ def draw_words(clips: Sequence[np.ndarray], books: dict[str, Codebook], title: s
         else:
             ax.axis("off")
         ax.set_ylabel(kind.split()[0], rotation=0, ha="right", va="center", fontsize=9)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 def _nearest_patches(

@@ -109,8 +109,7 @@ def _draw_overview(matrix: np.ndarray, labels: np.ndarray, blocks: Sequence[np.n
     if blocks:
         title = f"{inside / share.sum():.0%} of the confusion of {len(labels)} classes lies in "
         title += f"{len(blocks)} blocks of {len(blocks[0])}"
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 def _confused_with(matrices: Confusion, marked: list[int]) -> list[int]:
@@ -153,8 +152,8 @@ def draw_part(matrices: Confusion, marked: Sequence[int] | np.ndarray) -> style.
     total = int(matrices.counts[0][marked].sum())
     right = [f"{m[marked, marked].sum() / max(1, total):.0%}" for m in matrices.counts]
     run, versus = (style.clean(name, 30) for name in matrices.names)
-    style.headline(fig, f"{what}: {run} gets {right[0]} of {total:,} right, {versus} {right[1]}")
-    return fig
+    title = f"{what}: {run} gets {right[0]} of {total:,} right, {versus} {right[1]}"
+    return style.headline(fig, title)
 
 
 # ------------------------------------------------------------------------------------------ frames

@@ -59,8 +59,7 @@ def draw_durations(seconds: pd.Series, published: dict[float, float] | None = No
         ax.grid(axis="y")
     unknown = f"; {seconds.isna().mean():.1%} have no known duration" if seconds.hasnans else ""
     half = style.format_seconds(np.median(known))
-    style.headline(fig, f"Half of the videos last less than {half}{unknown}")
-    return fig
+    return style.headline(fig, f"Half of the videos last less than {half}{unknown}")
 
 
 @style.styled
@@ -97,5 +96,4 @@ def draw_remaining(
             ax.axvline(limit, color=style.PAPER, linewidth=1.2)
     left.legend(fontsize=9)
     fig.legend(*middle.get_legend_handles_labels(), loc="outside lower left", ncols=4, fontsize=9)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)

@@ -76,8 +76,7 @@ def _draw_rows(rows: dict[str, np.ndarray], title: str, columns: int = COLUMNS) 
     for ax, (caption, images) in zip(axes[:, 0], rows.items(), strict=False):
         ax.imshow(tile(images, columns), interpolation="nearest")
         ax.set_ylabel(caption, rotation=0, ha="right", va="center", fontsize=9)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 def draw_grid(streams: Streams, title: str) -> Figure:
@@ -166,8 +165,7 @@ def draw_motion(measured: pd.DataFrame, test: ShuffleTest, colour: str, title: s
     ax.set(xlim=(0, None), ylim=(0, max(0.1, 1.08 * y.max())))
     ax.set_title("Ringed: beyond the line in the scale, 95 % of shuffled filters")
     ax.grid(axis="y")
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 @style.styled
@@ -186,8 +184,7 @@ def draw_evidence(tests: dict[str, ShuffleTest], colour: str, title: str) -> Fig
     style.name_rows(ax, names, 60)
     ax.set(xlim=(0, None))
     ax.set_xlabel("mean space-time orientation; grey: frames shuffled, 95 % of it left of its line")
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 @style.styled
@@ -213,5 +210,4 @@ def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int =
         right.axis("off")
     for ax in (left, right):
         ax.grid(axis="y")
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from PIL import Image
 
 from s1m_lab.figures import style
 
@@ -34,8 +35,7 @@ def contact_sheet(
         style.show_image(ax, frame)
         text = "\n".join(style.clean(line, 112 / columns) for line in caption.split("\n"))
         ax.set_xlabel(text, fontsize=9, color=style.INK, labelpad=3)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 @style.styled
@@ -65,8 +65,7 @@ def strips(
         row[0].set_ylabel(text, rotation=0, ha="right", va="center", fontsize=9)
     for ax, k in zip(axes[-1], picks, strict=False):
         ax.set_xlabel(f"{frames[k] / 30:.2f} s", fontsize=8)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 def data_uri(data: bytes, kind: str) -> str:
@@ -76,8 +75,6 @@ def data_uri(data: bytes, kind: str) -> str:
 
 def thumbnail(frame: np.ndarray, side: int = 84) -> str:
     """A frame (uint8 H×W×3) as the `data:` address of a WebP, at most `side` pixels a side."""
-    from PIL import Image
-
     image, data = Image.fromarray(frame), io.BytesIO()
     image.thumbnail((side, side))  # never made larger
     image.save(data, "WEBP", quality=60)

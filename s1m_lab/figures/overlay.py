@@ -68,7 +68,13 @@ def draw(
         VideoError: not one frame can be read.
     """
     chosen = list({run.name: run for run in chosen}.values())
-    _check_same_classes(chosen)
+    for run in chosen:
+        if run.labels != chosen[0].labels:
+            one, other = (
+                f"{r.name!r} knows {len(r.labels):,} of {r.config['settings']['data']!r}"
+                for r in (chosen[0], run)
+            )
+            raise ValueError(f"only runs of the same classes are drawn together; {one}, {other}")
     path, truth = Path(path), list(truth)
     with container.open_video(path):  # raises the reason where it cannot be read
         about = path.stat()
@@ -84,16 +90,6 @@ def draw(
             _draw(predictors, path, out, truth, step)
     table = pd.read_parquet(out.with_suffix(".parquet"))
     return Overlay(path=out, table=table, **table.attrs)
-
-
-def _check_same_classes(chosen: Sequence[runs.Run]) -> None:
-    for run in chosen:
-        if run.labels != chosen[0].labels:
-            one, other = (
-                f"{r.name!r} knows {len(r.labels):,} of {r.config['settings']['data']!r}"
-                for r in (chosen[0], run)
-            )
-            raise ValueError(f"only runs of the same classes are drawn together; {one}, {other}")
 
 
 def _draw(

@@ -144,8 +144,7 @@ def draw_table1(table: pd.DataFrame) -> Figure:
     left.set_xlabel("Hit@1 of clips (small) and videos (large), %; rings: the paper")
     right.set(xlabel="video Hit@1 (points)", title="Above a single frame")
     right.axvline(0, color=style.INK, linewidth=1)
-    style.headline(fig, summarize(table))
-    return fig
+    return style.headline(fig, summarize(table))
 
 
 def summarize(table: pd.DataFrame) -> str:
@@ -189,8 +188,7 @@ def draw_costs(table: pd.DataFrame, sums: dict[str, float]) -> Figure:
     axes[0].set_ylabel("video Hit@1 (%)")
     handles, names = axes[0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside lower left", ncols=4, fontsize=9)
-    style.headline(fig, _trade(shown, sums))
-    return fig
+    return style.headline(fig, _trade(shown, sums))
 
 
 def _trade(shown: pd.DataFrame, sums: dict[str, float]) -> str:

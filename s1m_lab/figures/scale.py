@@ -34,5 +34,4 @@ def draw_scale(hours: pd.DataFrame, gpus: int, title: str) -> Figure:
     ax.yaxis.set_major_formatter("{x:,g}")
     ax.grid()
     fig.legend(loc="outside lower left", ncols=4, fontsize=9)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)

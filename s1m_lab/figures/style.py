@@ -202,22 +202,23 @@ def new_figure(
     return fig, axes
 
 
-def headline(fig: Figure, text: str) -> None:
-    """Write what a figure finds in bold above it; a long finding takes two even lines."""
+def headline(fig: Drawing, text: str) -> Drawing:
+    """Write what a figure finds in bold above it, and return the figure; a long finding takes two
+    even lines."""
     words = clean(text, 2 * LINE - 10).split(" ")
     first, widths = len(words), [sum(map(_width, f"{word} ")) for word in words]
     if sum(widths) > LINE:
         first = next(n for n in range(len(words) + 1) if sum(widths[:n]) >= sum(widths[n:]))
     lines = [clean(" ".join(part), LINE) for part in (words[:first], words[first:]) if part]
     fig.suptitle("\n".join(lines), fontweight="bold", fontsize=11, x=0.01, ha="left")
+    return fig
 
 
 def show_image(ax: Axes, frame: np.ndarray) -> None:
     """Draw a frame (H×W×3) on `ax`, without axes."""
     ax.imshow(np.clip(frame, 0, 255).astype(np.uint8), interpolation="antialiased")
     ax.set(xticks=[], yticks=[])
-    for spine in ax.spines.values():
-        spine.set_visible(False)
+    ax.spines[:].set_visible(False)
 
 
 @styled

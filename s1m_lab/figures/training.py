@@ -160,8 +160,7 @@ def draw_beside_paper(table: pd.DataFrame, colour: str, title: str) -> Figure:
     ax.set(xlim=(0, 1.01))
     ax.xaxis.set_major_formatter(mpl.ticker.PercentFormatter(1))
     fig.legend(loc="outside lower left", ncols=3, fontsize=9)
-    style.headline(fig, title)
-    return fig
+    return style.headline(fig, title)
 
 
 @style.styled

@@ -92,8 +92,7 @@ def draw_standings(table: pd.DataFrame) -> Figure:
     ]
     handles += [style.legend_dot("each fold", marker="|")] if several else []
     fig.legend(handles=handles, loc="outside lower left", ncols=3, fontsize=9)
-    style.headline(fig, summarize(table))
-    return fig
+    return style.headline(fig, summarize(table))
 
 
 @style.styled
@@ -116,8 +115,7 @@ def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
     left.set(xlim=(-0.02, 1.02), xlabel="average precision")
     right.set_xlabel("average precision gained, 95 % interval over groups")
     fig.legend(loc="outside lower left", ncols=2, fontsize=9)
-    style.headline(fig, summarize_classes(table))
-    return fig
+    return style.headline(fig, summarize_classes(table))
 
 
 def summarize_classes(table: pd.DataFrame) -> str:
@@ -155,8 +153,7 @@ def draw_curve(curve: pd.DataFrame, chance: float) -> Figure:
     left.set(title="From scratch and pre-trained", ylabel="video Hit@1 (%)", ylim=(0, 102))
     right.set(title="Gain over scratch", ylabel="points, 95 % interval")
     fig.legend(loc="outside lower left", ncols=4, fontsize=9)
-    style.headline(fig, _gains_at_both_ends(curve))
-    return fig
+    return style.headline(fig, _gains_at_both_ends(curve))
 
 
 def _gains_at_both_ends(curve: pd.DataFrame) -> str:

@@ -11,6 +11,8 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
 from s1m_lab.common.files import digests, write_text
 
 # What a report may show: its own styles, and pictures, films and fonts that stand in it.
@@ -80,8 +82,6 @@ def render(template: str, hosts: Collection[str] = (), **values) -> str:
     The browser may run the template's own style and script, known by their hashes, and show
     pictures of `data:` addresses and of `hosts`. It may fetch nothing else.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     place = Path(__file__).parent
     text = (place / template).read_text("utf-8")
     rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]

@@ -442,10 +442,11 @@ def write_index(reports: list[Report], ended: dict[str, Ended]) -> Path:
             listed[name] = Report(name, path, given, about["suite"], about["figures"])
     cards = [_card(report, ended.get(name)) for name, report in listed.items()]
     by_runs = sorted(reversed(cards), key=lambda card: -len(card["runs"]))
+    found = {run.name: run.results for run in runs.finished_runs()}
     page = html.render(
         "index.html",
         columns=COLUMNS,
-        runs=_read_runs(),
+        runs=dict(sorted(found.items(), key=lambda item: -item[1]["video_hit1"])),
         # a run leads to the report that shows the fewest runs, among equals to the first
         pages={run: card["name"] for card in by_runs for run in card["runs"]},
         suites={report.suite: Path(report.suite).stem for report in listed.values()},
@@ -457,12 +458,6 @@ def write_index(reports: list[Report], ended: dict[str, Ended]) -> Path:
     path = folder() / "index.html"
     write_text(path, page)
     return path
-
-
-def _read_runs() -> dict[str, dict]:
-    """The results of every finished run, by name; the best on video first."""
-    found = {run.name: run.results for run in runs.finished_runs()}
-    return dict(sorted(found.items(), key=lambda item: -item[1]["video_hit1"]))
 
 
 def _card(report: Report, ended: Ended | None = None) -> dict:

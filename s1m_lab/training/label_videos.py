@@ -16,23 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 
+from s1m_lab.common import files, system
 from s1m_lab.common import paths as places
-from s1m_lab.common import system
-from s1m_lab.common.files import (
-    DiskFull,
-    digests,
-    exclusive,
-    fingerprint,
-    forget,
-    has_its_digest,
-    naming_full_disk,
-    reading,
-    write_json,
-)
-from s1m_lab.common.files import record as record_digest
 from s1m_lab.common.progress import Progress
 from s1m_lab.data import catalog
 from s1m_lab.data.augment import stored_side
@@ -48,8 +37,6 @@ def predict_videos(run: runs.Run | str, paths: Iterable[str | Path], n: int = CL
     Up to `n` clips of each are scored as test clips are. A video that cannot be read has a row too,
     with the reason as its status.
     """
-    import pandas as pd
-
     run = run if isinstance(run, runs.Run) else runs.load_run(run)
     return pd.DataFrame(_label(run, list(paths), n), columns=_columns(run))
 
@@ -68,7 +55,7 @@ def write_labels(run: runs.Run, paths: Sequence[Path], out: Path) -> dict[Path, 
         raise IsADirectoryError(f"{path_text(out)} is a folder; --out takes the name of a CSV")
     if not os.path.isdir(out.parent):
         raise FileNotFoundError(f"there is no folder for {path_text(out)}; make it first")
-    record = out.with_name(f".{_cut(out.stem)}-{fingerprint(name=path_text(out.name))[:8]}")
+    record = out.with_name(f".{_cut(out.stem)}-{files.fingerprint(name=path_text(out.name))[:8]}")
     record /= "inputs.json"
     fresh = not os.path.exists(out) or os.path.isfile(out) and not os.path.getsize(out)
     if not fresh and not (os.path.isfile(out) and record.is_file()):
@@ -76,19 +63,18 @@ def write_labels(run: runs.Run, paths: Sequence[Path], out: Path) -> dict[Path, 
     with _writing(out):
         record.parent.mkdir(exist_ok=True)
         open(out, "ab").close()
-    with exclusive(record.parent):
+    with files.exclusive(record.parent):
         order, done = _resume(run, paths, out, record)
-        if len(done) < len(order):
+        if missing := order[len(done) :]:
             with _writing(out):
-                forget(out)
-        new = _label(run, order[len(done) :], CLIPS, len(done)) if len(done) < len(order) else ()
-        for row in new:
-            cells = [row.get(column, "") for column in _columns(run)]
-            done.append([c if isinstance(c, str) else f"{c:.6f}" for c in cells])
-            _append(out, done[-1])
-        if not digests(out.parent).get(out.name):
+                files.forget(out)
+            for row in _label(run, missing, CLIPS, len(done)):
+                cells = [row.get(column, "") for column in _columns(run)]
+                done.append([c if isinstance(c, str) else f"{c:.6f}" for c in cells])
+                _append(out, done[-1])
+        if not files.digests(out.parent).get(out.name):
             with _writing(out):
-                record_digest(out)
+                files.record(out)
     named = (dict(zip(_columns(run), row, strict=True)) for row in done)
     return dict(zip(order, named, strict=True))
 
@@ -136,7 +122,7 @@ def _training_videos(run: runs.Run) -> set[str]:
 
 def short_name(path: Path) -> str:
     """The stem of a path, cut to 100 bytes of printable text, and 8 hex of the whole path."""
-    return f"{_cut(path.resolve().stem)}-{fingerprint(path=path_text(path.resolve()))[:8]}"
+    return f"{_cut(path.resolve().stem)}-{files.fingerprint(path=path_text(path.resolve()))[:8]}"
 
 
 def _cut(name: str) -> str:
@@ -191,7 +177,7 @@ def _resume(
     before: dict = {"weights": weights, "files": []}
     if lines:
         again = f"remove {path_text(out)} and repeat the command: it labels all videos again"
-        with reading(record, again):
+        with files.reading(record, again):
             before = json.loads(record.read_text("utf-8"))
     now = {_stamp(path): path for path in paths}
     stamps = [tuple(stamp) for stamp in before["files"][: max(0, len(lines) - 1)]]
@@ -199,14 +185,14 @@ def _resume(
     if before["weights"] != weights:
         raise _taken(out, "holds labels by other weights")
     is_ours = header == _columns(run) and data.startswith(kept) and len(rows) == len(stamps)
-    if not is_ours or lines and not has_its_digest(out):
+    if not is_ours or lines and not files.has_its_digest(out):
         raise _taken(out, "was edited or damaged")
     for stamp in stamps:
         if stamp not in now:
             raise _taken(out, f"holds a label of {stamp[0]}, which is not there or has changed")
     order = list(dict.fromkeys([*stamps, *now]))
     with _writing(out):
-        write_json(record, {"weights": weights, "files": order})
+        files.write_json(record, {"weights": weights, "files": order})
         if len(kept) < len(data):
             os.truncate(out, len(kept))
     if not lines:
@@ -237,9 +223,9 @@ def _csv_line(cells: list[str]) -> str:
 @contextmanager
 def _writing(out: Path) -> Iterator[None]:
     try:
-        with naming_full_disk(out, out):
+        with files.naming_full_disk(out, out):
             yield
-    except DiskFull:
+    except files.DiskFull:
         raise
     except OSError as error:
         why = container.error_line(error)

@@ -178,8 +178,9 @@ class Trainer:
         self.precision, self.threads = machine["precision"], machine["threads"]
         state, tensors = runs.load_checkpoint(run)
         self.net = self.build_network(fresh=not state)
+        published = torchvision_models.is_published(config.model)
         self.optimizer = torch.optim.SGD(
-            parameter_groups(self.net, self.starts_trained()),
+            parameter_groups(self.net, started=bool(config.start) or published),
             config.lr,
             momentum=self.recipe.momentum,
             weight_decay=self.recipe.decay,
@@ -273,10 +274,6 @@ class Trainer:
                 f"the network has hardly learnt in {epochs} epochs; {way}",
                 flush=True,
             )
-
-    def starts_trained(self) -> bool:
-        """Whether the network starts from weights that were trained before."""
-        return bool(self.config.start) or torchvision_models.is_published(self.config.model)
 
     def build_network(self, fresh: bool):
         """The network on its device; a `fresh` one with the weights it starts from."""
@@ -540,17 +537,23 @@ def step_flops(net) -> float:
     The gradients cost twice the forward pass; the network's input needs none. Normalisation and
     pooling are not counted.
     """
-    net, flops = deepcopy(net).eval(), []  # batch norm keeps its statistics
+    layers = count_multiplications(deepcopy(net).eval())  # batch norm keeps its statistics
+    return sum(2 * products * (3 if has_gradient else 2) for products, has_gradient in layers)
+
+
+def count_multiplications(net) -> list[tuple[int, bool]]:
+    """Of each convolutional or linear layer: its multiplications (each with its addition) for one
+    clip, and whether its input needs a gradient. The network keeps the hooks that count them."""
+    counted: list[tuple[int, bool]] = []
 
     def count(module, inputs, output):
-        forward = 2 * module.weight[0].numel() * output.numel()
-        flops.append(forward * (3 if inputs[0].requires_grad else 2))
+        counted.append((module.weight[0].numel() * output.numel(), inputs[0].requires_grad))
 
     for module in net.modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.Conv3d, torch.nn.Linear)):
             module.register_forward_hook(count)
     net(torch.zeros(1, 3, len(net.frames), net.crop, net.crop, device=net.scale.device))
-    return sum(flops)
+    return counted
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from s1m_lab.common.files import atomic
 from s1m_lab.video import reader
@@ -215,8 +216,6 @@ def show_video(path: str | Path, seconds: float = 8.0, limit: int = 230_000):
 
 def _encode_excerpt(path: Path, info: reader.Info, seconds: float, limit: int) -> bytes:
     """The first `seconds` of a video as an MP4 of at most `limit` bytes, if that can be."""
-    from PIL import Image
-
     scale = min(1.0, 640 / max(info.width, info.height))
     width, height = (2 * max(1, round(side * scale / 2)) for side in (info.width, info.height))
     data = b""

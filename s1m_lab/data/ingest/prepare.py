@@ -136,7 +136,11 @@ def _bring_up_to_date(
         here.mkdir(parents=True, exist_ok=True)
         (here / "index.parquet").unlink(missing_ok=True)  # nobody reads half-made clips
         write_json(here / "asked.json", asked)
-        stems |= _cut_shards(jobs, todo, workers, scheduler)
+        progress = Progress("ingest", sum(len(jobs.shards[n].rows) for n in todo), "videos")
+        pending = (jobs[n] for n in todo)  # each is built when a worker is free
+        for name, stem, videos in processes.run(worker.cut_shard, pending, workers, scheduler):
+            stems[name] = stem
+            progress.update(videos)
         _merge(here, jobs, [stems[shard.name] for shard in jobs.shards], asked)
         print(*_summarise(here.parent), sep="\n  ", flush=True)
     write_json(here / "made.json", jobs.marks)
@@ -182,17 +186,6 @@ def _make_room(jobs: ShardJobs, todo: list[int]) -> None:
         near = sum(bool((own := jobs.sources[row]) and own.state) for row in shard.rows)
         clips += near * jobs.settings["clips"][shard.split]
     require_space(Path(jobs.store), 1.2 * clips * clip_bytes(jobs.settings))
-
-
-def _cut_shards(jobs: ShardJobs, todo: list[int], workers: int, scheduler: str) -> dict[str, str]:
-    """Cut the shards `todo`; returns their stems, by the names of their jobs."""
-    total = sum(len(jobs.shards[n].rows) for n in todo)
-    progress, stems = Progress("ingest", total, "videos"), {}
-    pending = (jobs[n] for n in todo)  # each is built when a worker is free
-    for name, stem, videos in processes.run(worker.cut_shard, pending, workers, scheduler):
-        stems[name] = stem
-        progress.update(videos)
-    return stems
 
 
 def load_statuses(folder: Path) -> pd.DataFrame:

@@ -25,6 +25,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+from threadpoolctl import threadpool_limits
 
 from s1m_lab.common import files, processes, system
 from s1m_lab.common.progress import Progress
@@ -229,16 +231,12 @@ def _one_thread():
 
     The process also keeps freed memory: returning it takes two fifths of a worker's time.
     """
-    from threadpoolctl import threadpool_limits
-
     system.keep_freed_memory()
     return threadpool_limits(1)
 
 
 def sample_shard(job: Job, seed: int, share: float) -> None:
     """Save up to 32 descriptors of each kind of a share of the clips."""
-    from safetensors.numpy import save_file
-
     sizes = {kind: descriptors.SIZES[kind.split()[0]] for kind in KINDS}
     found = {kind: [np.empty((0, size), np.float32)] for kind, size in sizes.items()}
     with _one_thread():
@@ -252,8 +250,6 @@ def sample_shard(job: Job, seed: int, share: float) -> None:
 
 def _make_codebooks(stored: Shards, here: Path, words: int, workers: int, scheduler: str) -> None:
     """Write `codebooks.safetensors` from a sample of the training clips."""
-    from safetensors.numpy import load_file, save_file
-
     if (here / CODEBOOKS).is_file():
         return
     share, seed = SAMPLE[0] * words / max(1, len(stored)), stored.settings["data_seed"]
@@ -273,8 +269,6 @@ def _make_codebooks(stored: Shards, here: Path, words: int, workers: int, schedu
 
 def load_codebooks(folder: Path) -> dict[str, Codebook]:
     """The codebooks of a folder of vectors, by kind."""
-    from safetensors.numpy import load_file
-
     tensors = load_file(folder / CODEBOOKS)
     return {kind: Codebook(tensors[kind], float(tensors[f"{kind} spread"][0])) for kind in KINDS}
 

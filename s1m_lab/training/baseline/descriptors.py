@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+from skimage.color import rgb2hsv
+from skimage.data import lbp_frontal_face_cascade_filename
+from skimage.feature import Cascade, corner_harris, peak_local_max
 
 STEP = 8  # every 8th frame is described (the paper: all), since neighbours are nearly alike
 ANGLES, CELL = 9, 8  # Dalal and Triggs 2005: a cell of 8 pixels, blocks of 2×2 cells
@@ -113,8 +116,6 @@ def _bounded(values: np.ndarray, floor: float) -> np.ndarray:
 
 def corners(image: np.ndarray) -> np.ndarray:
     """Up to 60 corners of a frame (float H×W, 0…1): rows and columns N×2, the strongest first."""
-    from skimage.feature import corner_harris, peak_local_max
-
     strength = corner_harris(image, sigma=1.5)
     return peak_local_max(
         strength, min_distance=4, threshold_abs=1e-6, exclude_border=CELL, num_peaks=CORNERS
@@ -231,8 +232,6 @@ def hue_saturation(clip: np.ndarray) -> np.ndarray:
 
     Grey pixels have hue 0 and saturation 0.
     """
-    from skimage.color import rgb2hsv
-
     hsv = rgb2hsv(clip[chosen(len(clip))])
     hue = np.minimum(hsv[..., 0] * HUES, HUES - 1).astype(int)
     bins = hue * SATURATIONS + np.minimum(hsv[..., 1] * SATURATIONS, SATURATIONS - 1).astype(int)
@@ -276,7 +275,4 @@ def faces(clip: np.ndarray) -> int:
 
 @cache
 def _cascade():
-    from skimage.data import lbp_frontal_face_cascade_filename
-    from skimage.feature import Cascade
-
     return Cascade(lbp_frontal_face_cascade_filename())
