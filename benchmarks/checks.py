@@ -1,7 +1,7 @@
 """What digests and checksums cost: ingest and training with them and without, in turns.
 
     python benchmarks/checks.py                 # ten pairs of each
-    python benchmarks/checks.py --pairs 2 --turns 2 --videos 30
+    python benchmarks/checks.py training --turns 2
 
 `ingest` cuts the films of a small `pocket` with one worker, `training` trains and scores a single
 frame for four epochs on clips that are there. Without, files get no digest and no frame a checksum,
@@ -34,10 +34,11 @@ from s1m_lab import TrainConfig, prepare, train
 from s1m_lab.common import files, paths, system
 from s1m_lab.data import datasets, locate, shards
 from s1m_lab.data.ingest import worker
-from s1m_lab.training import label_videos, runs
+from s1m_lab.training import runs
 
-READERS = datasets, files, label_videos, locate, worker  # what asks for a digest by name
+READERS = datasets, files, locate, worker  # modules that have the name `has_its_digest`
 LOAD = shards.Shards._load
+FOUND = Path(__file__).with_suffix(".json")
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def checks(used: bool) -> Iterator[list[float]]:
 
 def seconds(work: str, used: bool) -> np.ndarray:
     """Seconds of the clock, of the processor, and inside digests and checksums, of one turn."""
-    files._sound.clear()  # as in a new process
+    files._sound.clear()  # every file is read again
     shutil.rmtree(paths.runs(), ignore_errors=True)
     if work == "ingest":
         shutil.rmtree(paths.dataset("pocket") / "clips", ignore_errors=True)
@@ -97,8 +98,8 @@ def seconds(work: str, used: bool) -> np.ndarray:
 
 def cost(work: str, pairs: int, turns: int) -> dict:
     """The seconds of each pair, and what the checks add, in percent."""
+    seconds("ingest", used=True)  # makes the checksums that training needs
     for used in (False, True):  # the first of a process is slower
-        seconds("ingest", used)  # training needs the checksums that the last one made
         seconds(work, used)
     took = np.zeros((pairs, 2, 3))  # without and with
     for pair in range(pairs):
@@ -121,6 +122,7 @@ def cost(work: str, pairs: int, turns: int) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("works", nargs="*", default=["ingest", "training"])
     parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--turns", type=int, default=3, help="of each side of a pair")
     parser.add_argument("--videos", type=int, default=240)
@@ -128,12 +130,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["S1M_HOME"] = home
         datasets.make_pocket(videos=args.videos)
-        about = {"date": date.today().isoformat(), "machine": system.machine()}
-        about |= {"commit": runs.commit(), **vars(args)}
-        for work in ("ingest", "training"):
-            about[work] = cost(work, args.pairs, args.turns)
-            print(work, json.dumps(about[work]), flush=True)
-    files.write_json(Path(__file__).with_suffix(".json"), about, end="\n", record=False, indent=1)
+        found = json.loads(FOUND.read_bytes())
+        for work in args.works:
+            about = {"date": date.today().isoformat(), "machine": system.machine()}
+            about |= {"commit": runs.commit(), "turns": args.turns, "videos": args.videos}
+            found[work] = about | cost(work, args.pairs, args.turns)
+            print(work, json.dumps(found[work]), flush=True)
+    files.write_json(FOUND, found, end="\n", record=False, indent=1)
 
 
 if __name__ == "__main__":

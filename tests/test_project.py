@@ -556,7 +556,7 @@ def test_report_says_what_its_run_reached(home, tmp_path, monkeypatch, capsys):
     assert page == f"report: {tmp_path / 'done.html'}" and (tmp_path / "done.html").is_file()
     (home / "runs" / "mine-2" / "results.json").unlink()
     assert command(monkeypatch, "report", tmp_path / "done.ipynb") == 0
-    assert capsys.readouterr().out.startswith("run 'mine-2' has no results; to train on from its")
+    assert capsys.readouterr().out.startswith("run 'mine-2' has no results; to resume it, repeat")
 
 
 def test_ingest_from_the_shell(home, tmp_path, monkeypatch, capsys):

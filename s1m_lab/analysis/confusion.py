@@ -174,8 +174,8 @@ def precisions(
     draws: int = intervals.PRECISION_DRAWS,
 ) -> tuple[pd.DataFrame, pd.Series]:
     """`compare_precision` of two runs: (a row a class, the mean over the classes)."""
-    run, versus = ([each.video_probabilities] for each in both)
-    return compare_precision(run, versus, both[0].labels, classes, seed, draws)
+    scores, others = ([each.video_probabilities] for each in both)
+    return compare_precision(scores, others, both[0].labels, classes, seed, draws)
 
 
 def compare_precision(

@@ -35,7 +35,10 @@ from typing import Any
 
 DIGESTS = ".sha256"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-MORE_ROOM = "make room, or name a folder on a larger disk (S1M_HOME, --output, --out)"
+MORE_ROOM = (
+    "make room, or use a larger disk: S1M_HOME moves everything, ingest --output the shards, "
+    "predict --out the CSV"
+)
 UMASK = os.umask(0)  # can only be read by setting it; once, since all threads share it
 os.umask(UMASK)
 
@@ -147,7 +150,7 @@ def _describe_full(path: Path, written: Path, size: float) -> str:
     lacks = f"{amount(size - done)} are missing" if size > done else "the rest is missing"
     return (
         f"the disk is full: {path} cannot be written, {amount(done)} of it found room and {lacks}; "
-        f"{MORE_ROOM}, and repeat the command"
+        f"{MORE_ROOM}; then repeat the command"
     )
 
 
@@ -213,11 +216,11 @@ def require_space(folder: Path, size: float) -> None:
 
 
 @contextmanager
-def reading(path: Path, mend: str, aside: bool = False) -> Iterator[None]:
+def reading(path: Path, mend: str | Callable[[], str], aside: bool = False) -> Iterator[None]:
     """Check the digest of a file, and turn every error of the block, which reads it, into Damaged.
 
     Args:
-        mend: what the user can do: the end of the error's sentence.
+        mend: what the user can do: the end of the error's sentence, or what returns it.
         aside: rename a damaged file to `<name>.damaged`, so that it is made again.
 
     Raises FileNotFoundError for a missing file, and Damaged.
@@ -230,13 +233,17 @@ def reading(path: Path, mend: str, aside: bool = False) -> Iterator[None]:
     except FileNotFoundError:
         if path.exists():
             raise
-        raise FileNotFoundError(f"{path} is missing; {mend}") from None
+        raise FileNotFoundError(f"{path} is missing; {_call(mend)}") from None
     except (PermissionError, MemoryError, Damaged):
         raise
     except Exception as error:  # every format has errors of its own
         why = " ".join(f"{type(error).__name__}: {error}".split())[:150]
     kept = f"it is kept as {path.name}.damaged; " if aside and set_aside(path) else ""
-    raise Damaged(f"{path} is damaged ({why}); {kept}{mend}")
+    raise Damaged(f"{path} is damaged ({why}); {kept}{_call(mend)}")
+
+
+def _call(text: str | Callable[[], str]) -> str:
+    return text if isinstance(text, str) else text()
 
 
 def sound(read: Callable, *args: Any) -> Any:

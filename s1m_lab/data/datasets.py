@@ -23,7 +23,7 @@ import pandas as pd
 
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, fingerprint, has_its_digest, sound
-from s1m_lab.data import catalog, folder_reader, places, shards, sports1m, table_reader, ucf101
+from s1m_lab.data import catalog, folder_reader, places, shards, sports1m, table_reader
 from s1m_lab.pocket import render, sports
 from s1m_lab.video.reader import is_video
 
@@ -134,6 +134,8 @@ def _make_rendered(name: str, data_seed: int | None, workers: int) -> Path | Non
     if name == "pocket":
         return make_pocket(data_seed=data_seed, workers=workers)
     if re.fullmatch(RENDERED, name):
+        from s1m_lab.data import ucf101  # draws people; no other dataset needs it
+
         return ucf101.make_pocket101(name, data_seed=data_seed, workers=workers)
     return None
 

@@ -31,6 +31,7 @@ FORMS: dict[str, Callable] = {  # what raises where a file has not the form of i
     ".parquet": pq.read_metadata,
     ".safetensors": lambda path: safe_open(path, "np"),
 }
+RUN_FILES = "config.json", "results.json", "metrics.csv"
 MISSING = "is missing"
 PART = 1 << 23  # bytes of a shard that are read at a time
 
@@ -96,16 +97,18 @@ def mend(path: str, why: str = "") -> str:
     within = os.path.basename(folder)
     run = Run(Path(os.path.dirname(folder) if within in ("filters", "predictions") else folder))
     resumes = (run.path / "checkpoint").is_dir()
+    if within == "filters":
+        return f"04_filters shows fewer steps without it; {run.anew()}"
     if (
         run.finished
         and (name.endswith(".safetensors") or name == "metrics.csv")
         or resumes
         and name == "model.safetensors"
     ):
-        return run.anew
+        return run.anew()
     again = "repeat the command that made it"
-    if within == "predictions" or name in ("config.json", "results.json"):
-        again = f"repeat {run.command}"
+    if within == "predictions" or name in RUN_FILES:
+        again = f"repeat {run.command()}"
     data = os.path.join(paths.home(), "data", "")
     dataset, _, rest = path.removeprefix(data).partition("/")
     if path.startswith(data) and rest.startswith(("clips/", "videos/")):

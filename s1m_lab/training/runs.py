@@ -17,6 +17,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -56,43 +57,47 @@ class Run:
             config = json.loads(path.read_text("utf-8"))
             return config | {"settings": dict(config["settings"])}
 
-    @property
+    def command(self) -> str:
+        """The command that trains this run: the options that differ from the defaults.
+
+        For a tuned run and for histograms, the notebook that does; without sound settings, here or
+        in a checkpoint, words for it.
+        """
+        from s1m_lab.training.config import RECIPES, TrainConfig  # which imports this module
+
+        for folder in (self.path, *_checkpoints(self)):
+            path = folder / "config.json"
+            with suppress(OSError), reading(path, "the next copy is read"):
+                config = json.loads(path.read_bytes())
+                settings, ranks = config["settings"], config["machine"].get("ranks", 1)
+                if "tune" in settings or "words" in settings:
+                    notebook = "06_ucf101" if "tune" in settings else "08_histograms"
+                    return f"notebooks/{notebook}.ipynb, with the parameters of {self.name}"
+                defaults = vars(TrainConfig()) | RECIPES[settings["recipe"]]._asdict()
+                words = ["python -m s1m_lab train"]
+                if ranks > 1:
+                    words = [f"torchrun --nproc-per-node {ranks} -m s1m_lab -- train"]
+                for name in vars(TrainConfig()):
+                    if (value := settings.get(name, defaults[name])) != defaults[name]:
+                        value = "" if value is True else f" {shlex.quote(str(value))}"
+                        words.append(f"--{name.replace('_', '-')}{value}")
+                return " ".join(words)
+        return f"the command of run {self.name}"
+
     def restored(self) -> str:
         """What to do if `config.json` is lost: each checkpoint has a copy."""
-        return f"repeat the command of run {self.name}, which restores it"
+        return f"to restore it, repeat {self.command()}"
 
-    @property
-    def command(self) -> str:
-        """The command that trains the run, with what differs from the defaults; or its notebook."""
-        from s1m_lab.training.config import RECIPES, TrainConfig
-
-        try:
-            settings = json.loads((self.path / "config.json").read_bytes())["settings"]
-            if "tune" in settings or "words" in settings:
-                notebook = "06_ucf101" if "tune" in settings else "08_histograms"
-                return f"notebooks/{notebook}.ipynb with its parameters"
-            defaults = vars(TrainConfig()) | RECIPES[settings["recipe"]]._asdict()
-        except (OSError, ValueError, KeyError, TypeError):
-            return f"the command of run {self.name}"
-        words = ["python -m s1m_lab train"]
-        for name in vars(TrainConfig()):
-            if (value := settings.get(name, defaults[name])) != defaults[name]:
-                value = "" if value is True else f" {shlex.quote(str(value))}"
-                words.append(f"--{name.replace('_', '-')}{value}")
-        return " ".join(words)
-
-    @property
     def anew(self) -> str:
         """What to do where something is lost that only another training can make."""
         return (
             f"it cannot be made again: to train anew, move {self.path} away and repeat "
-            f"{self.command}"
+            f"{self.command()}"
         )
 
-    @property
     def again(self) -> str:
         """What to do where something is lost that the run can make again."""
-        return f"to make it again, repeat {self.command}"
+        return f"to make it again, repeat {self.command()}"
 
     @property
     def finished(self) -> bool:
@@ -102,8 +107,7 @@ class Run:
     def results(self) -> dict:
         if not self.finished:
             raise FileNotFoundError(
-                f"run {self.name!r} has no results; to train on from its last checkpoint, repeat "
-                f"{self.command}"
+                f"run {self.name!r} has no results; to resume it, repeat {self.command()}"
             )
         path = self.path / "results.json"
         with reading(path, self.again, aside=True):
@@ -133,7 +137,7 @@ def load_run(run: str | Path) -> Run:
     if not path.is_dir() and paths.is_path(str(run)):
         path = Path(run)
     if (path / "model.safetensors").is_file() and not (path / "config.json").is_file():
-        raise FileNotFoundError(f"{path}/config.json is missing; {Run(path).restored}")
+        raise FileNotFoundError(f"{path}/config.json is missing; {Run(path).restored()}")
     if not (path / "config.json").is_file():
         make = f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
         raise FileNotFoundError(
@@ -222,7 +226,7 @@ def _set_damaged_aside(run: Run) -> None:
             print(f"{path} was damaged or missing; it is restored from {folder}", flush=True)
             return
     if (run.path / "model.safetensors").is_file():
-        raise Damaged(f"{path} is damaged or missing; {run.anew}")
+        raise Damaged(f"{path} is damaged or missing; {run.anew()}")
     path.unlink(missing_ok=True)
 
 
@@ -414,7 +418,7 @@ def load_network(run: Run):
         net.load_state_dict(load_file(path))
     except (ValueError, RuntimeError, SafetensorError) as error:
         why = " ".join(str(error).split())[:200]
-        raise ValueError(f"{path} has another network's weights ({why}); {run.anew}") from None
+        raise ValueError(f"{path} has another network's weights ({why}); {run.anew()}") from None
     return net.eval()
 
 
@@ -441,18 +445,20 @@ def network_facts(run: Run) -> dict:
     path = run.path / "model.safetensors"
     if not path.is_file():
         if run.finished:
-            raise FileNotFoundError(f"the weights {path} are missing; {run.anew}")
-        raise FileNotFoundError(f"run {run.name!r} has not finished an epoch; repeat {run.command}")
+            raise FileNotFoundError(f"the weights {path} are missing; {run.anew()}")
+        raise FileNotFoundError(
+            f"run {run.name!r} has not finished an epoch; repeat {run.command()}"
+        )
     try:
         with safe_open(path, "pt") as file:
             about = dict(json.loads(file.metadata()["s1m_lab"]))
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:150]
-        raise ValueError(f"{path} holds no network of this lab ({why}); {run.anew}") from None
+        raise ValueError(f"{path} holds no network of this lab ({why}); {run.anew()}") from None
     if "size" not in about:
         raise ValueError(
             f"run {run.name!r} holds only the last layer of {model}; to train the whole network, "
-            f"move {run.path} away and repeat {run.command}"
+            f"move {run.path} away and repeat {run.command()}"
         )
     for name, kind, most in (
         ("classes", int, 32_768),
@@ -460,12 +466,12 @@ def network_facts(run: Run) -> dict:
         ("size", int, 1024),
     ):
         if not isinstance(n := about.get(name), kind) or not 0 < n <= most:
-            raise ValueError(f"{path} is of no network: its {name} is {n!r:.100}; {run.anew}")
+            raise ValueError(f"{path} is of no network: its {name} is {n!r:.100}; {run.anew()}")
     if about.get("model") != model:
-        raise ValueError(f"{path} is of another model, {about.get('model')!r:.100}; {run.anew}")
+        raise ValueError(f"{path} is of another model, {about.get('model')!r:.100}; {run.anew()}")
     for labels, place in ((about.get("labels"), path), (run.labels, run.path / "labels.txt")):
         if not isinstance(labels, list) or len(labels) != about["classes"]:
-            raise ValueError(f"{place} does not name {about['classes']:,} classes; {run.anew}")
+            raise ValueError(f"{place} does not name {about['classes']:,} classes; {run.anew()}")
     return about
 
 

@@ -542,8 +542,8 @@ def step_flops(net) -> float:
 
 
 def count_multiplications(net) -> list[tuple[int, bool]]:
-    """Of each convolutional or linear layer: its multiplications (each with its addition) for one
-    clip, and whether its input needs a gradient. The network keeps the hooks that count them."""
+    """The multiplications (each with its addition) of each convolutional or linear layer for one
+    clip, and whether its input needs a gradient. The hooks that count stay on the network."""
     counted: list[tuple[int, bool]] = []
 
     def count(module, inputs, output):

@@ -309,7 +309,7 @@ def test_named_runs_count_as_they_are(made, home):
     with pytest.raises(ValueError, match="one dataset.*other, pocket"):
         run_groups.find("pocket", "wide,else")
     (wide.path / "results.json").unlink()
-    with pytest.raises(FileNotFoundError, match="'wide' has no results yet"):
+    with pytest.raises(FileNotFoundError, match="'wide' has no results"):
         run_groups.find("pocket", "wide")
 
 

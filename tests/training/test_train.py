@@ -267,7 +267,7 @@ def test_a_finished_run_is_found_and_other_settings_stop(lab):
 )
 def test_the_command_of_a_run_makes_it_again(more, lab, monkeypatch):
     run = train.train(lab(epochs=1, seed=5, **more))
-    command, before = run.command, bits(run)
+    command, before = run.command(), bits(run)
     assert command.startswith("python -m s1m_lab train --data 'my films")
     shutil.rmtree(run.path)
     monkeypatch.setattr(sys, "argv", ["s1m_lab", *shlex.split(command)[3:]])
@@ -276,13 +276,22 @@ def test_the_command_of_a_run_makes_it_again(more, lab, monkeypatch):
 
 def test_a_run_without_settings_has_its_name_for_a_command(home):
     run = runs.Run(home / "runs" / "mine")
-    assert run.command == "the command of run mine"
+    assert run.command() == "the command of run mine"
     run.path.mkdir(parents=True)
     for text in ("{", "[]", '{"settings": {"recipe": "of others"}}'):
         (run.path / "config.json").write_text(text)
-        assert run.command == "the command of run mine"
-    (run.path / "config.json").write_text('{"settings": {"tune": "top"}}')
-    assert run.command == "notebooks/06_ucf101.ipynb with its parameters"
+        assert run.command() == "the command of run mine"
+    (run.path / "config.json").write_text('{"settings": {"tune": "top"}, "machine": {}}')
+    assert run.command() == "notebooks/06_ucf101.ipynb, with the parameters of mine"
+    settings = {"recipe": "pocket", "model": "late", "epochs": 5}
+    files.write_json(run.path / "config.json", {"settings": settings, "machine": {"ranks": 2}})
+    command = "torchrun --nproc-per-node 2 -m s1m_lab -- train --model late"
+    assert run.command() == command
+    text = (run.path / "config.json").read_text()
+    (run.path / "config.json").write_text(text.replace("5", "6"))
+    assert run.command() == "the command of run mine", "not by settings that are damaged"
+    files.write_json(run.path / "checkpoint" / "00000060" / "config.json", json.loads(text))
+    assert run.command() == command
 
 
 def test_weights_whose_settings_are_lost_are_not_trained_on(lab):

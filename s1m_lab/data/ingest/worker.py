@@ -120,10 +120,9 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
         with open(tar, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         facts: dict = {"inputs": job.inputs, "cut": job.cut, "statuses": statuses}
-        before = {id: own.state for id, own in old.items()}
-        facts["sources"] = [  # as they are, or as they were when their clips were cut
-            video.state or (before.get(video.id) if status["clips"] else None)
-            for video, status in zip(job.videos, statuses, strict=True)
+        facts["sources"] = [  # as they are, or as they were when they were read
+            video.state or (old[video.id].state if video.id in old else None)
+            for video in job.videos
         ]
         facts |= {"sha256": digest, "bytes": tar.stat().st_size}
         pq.write_table(index.replace_schema_metadata({"s1m": json.dumps(facts)}), side_file)
@@ -290,6 +289,7 @@ def _clips(
                 status |= {**past, "split": job.split}
                 clips = kept
             else:
+                old.pop(video.id, None)  # nothing of it is kept
                 note.write(video.id)
                 cut = _cut_in_child if note.is_suspect(video.id) else _cut
                 clips = cut(job.settings, job.clips, video.id, video.source, status)
