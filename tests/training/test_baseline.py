@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from skimage import data
 
 from s1m_lab import models
 from s1m_lab.analysis import confusion, intervals
@@ -79,6 +80,19 @@ def test_the_cells_of_the_pyramid_add_up_to_the_whole():
     for (y, x), share in zip(places, shares, strict=True):
         cells[(2 if y >= 0.5 else 0) + (1 if x >= 0.5 else 0)] += share
     np.testing.assert_allclose(found[1:], cells)
+
+
+@pytest.mark.parametrize(("faces", "counted"), [(0, 0), (1, 1), (2, 2), (4, 3)])
+def test_the_last_numbers_say_whether_a_clip_has_none_one_two_or_more_faces(faces, counted):
+    sizes = descriptors.SIZES
+    books = {
+        kind: Codebook(np.zeros((7, sizes[kind.split()[0]]), np.float32), 1.0)
+        for kind in descriptors.KINDS
+    }
+    face = data.astronaut()[:300, 100:400]
+    picture = np.hstack([face] * faces) if faces else np.full((100, 100, 3), 90, np.uint8)
+    found = bag_of_words.count_clip(np.stack([picture] * 9), books)
+    assert found[bag_of_words.layout(7)["faces"]].tolist() == np.eye(4)[counted].tolist()
 
 
 def test_every_histogram_of_a_vector_sums_to_one():

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 
@@ -14,7 +16,7 @@ import torch.nn.functional as F
 from s1m_lab import models
 from s1m_lab.analysis import intervals, run_groups, transfer
 from s1m_lab.common import paths
-from s1m_lab.common.files import fingerprint, record
+from s1m_lab.common.files import Damaged, fingerprint, record
 from s1m_lab.data import augment, catalog, loader
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.shards import Shards
@@ -202,6 +204,36 @@ def test_kept_features_are_recomputed_bit_for_bit(lab, layer, split):
             assert np.array_equal(kept[samples, n], x.float().numpy())
         done += len(samples)
     assert done == len(kept) and kept.shape[1] == (1 if split == "train" else 4)
+
+
+class Pickle:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("layer", ["pool5", "fc7"])
+def test_a_pickle_among_kept_features_is_not_run(lab, layer, tmp_path, monkeypatch):
+    """A stranger's dataset may have features, and no list of digests."""
+    run = lab("top")
+    monkeypatch.setenv("S1M_HOME", str(shutil.copytree(paths.home(), tmp_path / "home")))
+    folder = paths.dataset("three-fold1")
+    (folder / "features" / ".sha256").unlink()
+    for path in list((folder / "features").glob("fc7-val-*.npy")):
+        path.unlink()
+        path = path.with_name(path.name.replace("fc7", layer, 1))
+        path.write_bytes(pickle.dumps(Pickle(tmp_path / "run")))
+    start = runs.load_run("slow")
+    net = models.build("slow", 3, 1 / 16, 43)
+    with pytest.raises((ValueError, Damaged), match="pickle"):
+        frozen_features.load_or_compute(
+            net, runs.weights_digest(start), folder, "val", "fc7", 0, run.config["machine"]
+        )
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("model", ["slow", "single-multires"])
