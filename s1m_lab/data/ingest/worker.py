@@ -265,7 +265,10 @@ def _read_clips(store: Store, old: OldVideo) -> list[tuple[float, list[bytes]]]:
 def _clips(
     job: ShardJob, store: Store, old: dict[str, OldVideo], statuses: list[dict], note: ReadingNote
 ) -> Iterator[shards.Clip]:
-    """The clips of a job's videos; the status of each video is added to `statuses`."""
+    """The clips of a job's videos.
+
+    The status of each is added to `statuses`; `old` loses the videos of which nothing is kept.
+    """
     longest = job.settings["max_duration"] or float("inf")
     for video in job.videos:
         before = old.get(video.id)
@@ -289,7 +292,7 @@ def _clips(
                 status |= {**past, "split": job.split}
                 clips = kept
             else:
-                old.pop(video.id, None)  # nothing of it is kept
+                old.pop(video.id, None)
                 note.write(video.id)
                 cut = _cut_in_child if note.is_suspect(video.id) else _cut
                 clips = cut(job.settings, job.clips, video.id, video.source, status)
