@@ -18,7 +18,7 @@ import pandas as pd
 from s1m_lab import paper
 from s1m_lab.common import paths
 from s1m_lab.training import networks, torchvision_models
-from s1m_lab.training.config import RECIPES
+from s1m_lab.training.config import unlike_defaults
 from s1m_lab.training.runs import Run, finished_runs, load_run
 
 SCORES = ("clip_hit1", "video_hit1", "video_hit5")
@@ -262,11 +262,10 @@ def _unlike_recipe(found: Found, model: str) -> dict[str, Any]:
     if not runs:
         return {}
     settings = runs[0].config["settings"]
-    defaults = {"recipe": "pocket"} | RECIPES[settings["recipe"]]._asdict()
     keys = ["recipe", "epochs", "batch_size", "lr"]
     if not {model, settings["model"]} & {*torchvision_models.NAMES}:
         keys += ["width", "size"]
-    return {k: settings[k] for k in keys if settings.get(k, defaults[k]) != defaults[k]}
+    return {key: value for key, value in unlike_defaults(settings).items() if key in keys}
 
 
 def commands(found: Found, missing: Sequence[str]) -> list[str]:

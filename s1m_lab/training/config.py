@@ -111,3 +111,10 @@ class TrainConfig:
             return config
         least = ceil(recipe.least_steps / max(1, clips // config.batch_size))
         return replace(config, epochs=max(recipe.epochs, least))
+
+
+def unlike_defaults(settings: dict) -> dict:
+    """The parameters in which the settings of a run differ from the defaults, its recipe's too."""
+    defaults = vars(TrainConfig()) | RECIPES[settings["recipe"]]._asdict()
+    names = [name for name in vars(TrainConfig()) if name in settings]
+    return {name: settings[name] for name in names if settings[name] != defaults[name]}

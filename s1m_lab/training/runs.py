@@ -63,7 +63,7 @@ class Run:
         For a tuned run and for histograms, the notebook that does; without sound settings, here or
         in a checkpoint, words for it.
         """
-        from s1m_lab.training.config import RECIPES, TrainConfig  # which imports this module
+        from s1m_lab.training.config import unlike_defaults  # which imports this module
 
         for folder in (self.path, *_checkpoints(self)):
             path = folder / "config.json"
@@ -73,14 +73,12 @@ class Run:
                 if "tune" in settings or "words" in settings:
                     notebook = "06_ucf101" if "tune" in settings else "08_histograms"
                     return f"notebooks/{notebook}.ipynb, with the parameters of {self.name}"
-                defaults = vars(TrainConfig()) | RECIPES[settings["recipe"]]._asdict()
                 words = ["python -m s1m_lab train"]
                 if ranks > 1:
                     words = [f"torchrun --nproc-per-node {ranks} -m s1m_lab -- train"]
-                for name in vars(TrainConfig()):
-                    if (value := settings.get(name, defaults[name])) != defaults[name]:
-                        value = "" if value is True else f" {shlex.quote(str(value))}"
-                        words.append(f"--{name.replace('_', '-')}{value}")
+                for name, value in unlike_defaults(settings).items():
+                    value = "" if value is True else f" {shlex.quote(str(value))}"
+                    words.append(f"--{name.replace('_', '-')}{value}")
                 return " ".join(words)
         return f"the command of run {self.name}"
 
