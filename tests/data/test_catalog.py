@@ -124,8 +124,10 @@ def test_splits_under_the_names_people_use(tmp_path, folders, split, inside):
     for part in folders.split():
         places = [f"{c}/{part}" if inside else f"{part}/{c}" for c in "ab"]
         touch(tmp_path, *(f"{place}/{k}.mp4" for place in places for k in range(8)))
+    touch(tmp_path, "intro.mp4")  # beside the splits, and of none
     df = folder_reader.read_folder(tmp_path)
     assert df.attrs["classes"] == ["a", "b"] and "as given" in df.attrs["split"]
+    assert df.attrs["broken"] == {"videos in no class folder": 1}
     if "val" not in split:  # an eighth of train became val
         split = {"train": 14, "val": 2, "test": 16}
     assert splits(df) == split
