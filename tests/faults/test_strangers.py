@@ -278,6 +278,15 @@ def test_a_catalog_is_checked_where_it_is_read(tmp_path, home, monkeypatch, name
     assert run(monkeypatch, "ingest", "gift") == str(error.value)
 
 
+@pytest.mark.parametrize("name", ["id", "labels", "title"])
+def test_a_catalog_with_a_column_twice_is_refused(home, name):
+    path = write(home / "data" / "gift", title=["a", "b", "c"]) / "catalog.parquet"
+    rows = pq.read_table(path)
+    pq.write_table(rows.append_column(name, rows[name]), path)
+    with pytest.raises(ValueError, match=f"it has 2 columns {name}, and needs one"):
+        catalog.load_catalog(path.parent)
+
+
 def test_what_a_catalog_may_lack_is_null(home):
     words = pa.array(["unused", "train", "val", "test"])
     coded = pa.DictionaryArray.from_arrays(pa.array([1, 2, 3]), words)
