@@ -18,7 +18,6 @@ from s1m_lab.data.shards import read_statuses
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS, read_list
 
-SHAPES = ("4:3", "16:9", "other landscape", "square", "portrait", "unknown")
 NEAR = 1000  # ms: the largest difference between the durations of near-duplicates
 COMMON = 100  # videos: a title that more of them have does not identify a video
 TESTS = {"Sports-1M, published list": 218_667, "Sports-1M, published JSON": 201_309}
@@ -105,20 +104,6 @@ def durations(df: pd.DataFrame) -> pd.DataFrame:
     rows["Sports-1M, published"] = [VIDEOS, np.nan, np.nan, 336, np.nan, *QUANTILES.values()]
     names = ["videos", "unknown", "hours", "mean", *(f"{q:.0%}" for q in [0.5, *QUANTILES])]
     return pd.DataFrame.from_dict(rows, orient="index", columns=names)
-
-
-def frame_sizes(df: pd.DataFrame) -> pd.DataFrame:
-    """How many videos have each `width` and `height` (pixels), the commonest first, and their
-    `shape`: 4:3 and 16:9 within 2 %."""
-    sizes = pd.DataFrame({side: numbers(df, side) for side in ("width", "height")})
-    sizes = sizes.where((sizes > 0).all(axis=1)).value_counts(dropna=False)
-    sizes = sizes.rename("videos").reset_index()
-    ratio = sizes["width"] / sizes["height"]
-    tests = [(ratio / r - 1).abs() < 0.02 for r in (4 / 3, 16 / 9)]
-    tests += [ratio > 1.02, ratio >= 1 / 1.02, ratio > 0]
-    sizes["shape"] = np.select(tests, SHAPES[:5], SHAPES[5])
-    sizes["share"] = sizes["videos"] / max(1, len(df))
-    return sizes
 
 
 def split_sizes(df: pd.DataFrame) -> pd.DataFrame:

@@ -116,23 +116,6 @@ def test_durations(df, rows):
             assert row[name] == pytest.approx(np.quantile(known, share))
 
 
-def test_pictures():
-    sizes = {(640, 480): "4:3", (176, 132): "4:3", (640, 360): "16:9", (854, 480): "16:9"}
-    sizes |= {(360, 640): "portrait", (500, 500): "square", (720, 576): "other landscape"}
-    given = [*sizes, (640, 480), (None, None), (640, None), (0, 480)]
-    width, height = zip(*given, strict=True)
-    df = make([("train", [0], "x", 1.0)] * len(given), width=width, height=height)
-    found = analysis_catalog.frame_sizes(df)
-    assert found["videos"].sum() == len(given) and found["share"].sum() == pytest.approx(1)
-    shapes = {(r.width, r.height): r.shape for r in found.itertuples() if r.width == r.width}
-    shapes = dict(
-        zip(zip(found["width"], found["height"], strict=True), found["shape"], strict=True)
-    )
-    assert {size: shapes[size] for size in sizes} == sizes
-    unknown = found[found["shape"] == "unknown"]
-    assert unknown["videos"].tolist() == [3], "a size known by half is not known"
-
-
 def test_splits_and_what_is_torn(rows):
     group = [None if n % 5 == 0 else f"g{n // 3}" for n in range(len(rows))]
     df = make(rows, group=group)
@@ -290,7 +273,6 @@ def test_an_empty_catalog_is_described_as_it_is(rows):
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
     assert sizes["videos"].sum() == len(rows) and len(pairs) == 0
     assert analysis_catalog.durations(df).loc["all", "unknown"] == len(rows)
-    assert set(analysis_catalog.frame_sizes(df)["shape"]) <= {"unknown"}
     assert len(analysis_catalog.characteristic_words(df)) == 0
     assert analysis_catalog.near_duplicates(df)[1].sum() == 0
     assert drawn(draw_durations(df["duration"])) == ["No duration is known: the source has none"]
