@@ -16,11 +16,10 @@ import pyarrow.compute as pc
 
 from s1m_lab.data.shards import read_statuses
 from s1m_lab.data.splits import SPLITS
-from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS, read_list
+from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS
 
 NEAR = 1000  # ms: the largest difference between the durations of near-duplicates
 COMMON = 100  # videos: a title that more of them have does not identify a video
-TESTS = {"Sports-1M, published list": 218_667, "Sports-1M, published JSON": 201_309}
 # A word; three characters of a script that writes without spaces count as one.
 WORD = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]{3}|[\p{L}\p{M}\p{N}]+"
 
@@ -127,43 +126,6 @@ def fold_overlaps(df: pd.DataFrame) -> pd.DataFrame:
     where the source had no folds."""
     names = ["fold", "train", "test", "in both", "lines set aside"]
     return pd.DataFrame(df.attrs.get("folds", []), columns=names).set_index("fold")
-
-
-def lists_against(df: pd.DataFrame, source: str) -> pd.DataFrame:
-    """The published lists compared with the catalog made from the JSON: a row a list.
-
-    The lists are `*_partition.txt` beside the JSON, or in its folder `original`. Without lists or
-    JSON: the number of test videos here, and the published ones.
-    """
-    place = Path(source).expanduser().resolve()
-    place = place if place.is_dir() else place.parent
-    files = sorted([*place.glob("*_partition.txt"), *place.glob("original/*_partition.txt")])
-    if not source or not files or df["title"].isna().all():  # the lists have no titles
-        here = {"this catalog": int((df["split"] == "test").sum())}
-        return pd.DataFrame({"test videos": here | TESTS})
-    rows = {}
-    for file in files:
-        listed, _ = read_list(file, len(df.attrs["classes"]))
-        listed = listed.to_pandas(types_mapper=pd.ArrowDtype).drop_duplicates("id")
-        every = df[["id", "split", "labels"]].merge(
-            listed, "outer", "id", suffixes=("", "_listed"), indicator="where"
-        )
-        test = (every["split"] == "test").fillna(False).to_numpy(bool)
-        part = test if "test" in file.name else ~test
-        both, alone = every["where"] == "both", every["where"] == "right_only"
-        in_json = part & ~alone
-        labels = (_arrow(every[both], name).to_pylist() for name in ("labels", "labels_listed"))
-        differ = sum(set(ours) != set(theirs) for ours, theirs in zip(*labels, strict=True))
-        rows[file.name] = {
-            "in the list": len(listed),
-            "in the JSON": in_json.sum(),
-            "in both": (both & part).sum(),
-            "in the JSON's other part": (both & ~part).sum(),
-            "in the list alone": alone.sum(),
-            "in the JSON alone": (in_json & ~both).sum(),
-            "labels differ": differ,
-        }
-    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def characteristic_words(

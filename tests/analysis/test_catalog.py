@@ -363,45 +363,6 @@ def test_labels_in_the_folder_above_are_followed(home, tmp_path):
     assert catalog.load_catalog(folder).attrs["classes"] == ["p", "q", "r"]
 
 
-def test_the_lists_against_the_json(home, tmp_path):
-    source = write_sports1m(tmp_path / "json")
-    df = catalog.load_catalog(datasets.listed("pocket", source=str(source)))
-    fallback = analysis_catalog.lists_against(df, str(source))
-    assert fallback["test videos"].tolist() == [6, 218_667, 201_309]
-    url = "https://www.youtube.com/watch?v="
-    test = [f"{url}video-{n:05d} {n % 3}" for n in (0, 5, 10)]
-    test += [f"{url}video-{15:05d} 2", f"{url}video-{20:05d} 1,2", f"{url}video-{1:05d} 1"]
-    test += [f"{url}video-99999 0", f"{url}video-99999 0", "", "not a line of a list"]
-    (source / "original").mkdir()
-    (source / "original" / "test_partition.txt").write_bytes("\r\n".join(test).encode())
-    train = [f"{url}video-{n:05d} {n % 3}" for n in range(30) if n % 5]
-    (source / "original" / "train_partition.txt").write_text("\n".join(train))
-    for given in (source, source / "sports1m_train.json"):
-        found = analysis_catalog.lists_against(df, str(given))
-        assert found.loc["test_partition.txt"].to_dict() == {
-            "in the list": 7,
-            "in the JSON": 6,
-            "in both": 5,
-            "in the JSON's other part": 1,
-            "in the list alone": 1,
-            "in the JSON alone": 1,
-            "labels differ": 2,  # 15 is 0 in the JSON, 20 is 2 alone
-        }
-        assert found.loc["train_partition.txt"].tolist() == [24, 24, 24, 0, 0, 0, 0]
-
-
-def test_the_lists_of_many_videos(tmp_path):
-    """More than 32,768: the places of labels no longer fit 32 bits."""
-    ids = [f"video-{n:05d}" for n in range(40_000)]
-    labels = [[n % 400] for n in range(40_000)]
-    columns = {"id": ids, "labels": labels, "title": ids, "split": ["test"] * 40_000}
-    df = catalog.frame(catalog.table(columns), classes=[str(n) for n in range(400)])
-    lines = [f"https://youtu.be/{id} {n % 400 + (n == 39_000)}" for n, id in enumerate(ids)]
-    (tmp_path / "test_partition.txt").write_text("\n".join(lines))
-    found = analysis_catalog.lists_against(df, str(tmp_path))
-    assert found.loc["test_partition.txt"].tolist() == [40_000, 40_000, 40_000, 0, 0, 0, 1]
-
-
 def drawn(figure) -> list[str]:
     """The titles of a figure that was drawn."""
     figure.savefig(io.BytesIO(), format="png")
