@@ -1,4 +1,4 @@
-"""Where a run fails: accuracy on pairs of classes, its clearest clips and its worst mistakes.
+"""Where a run fails: accuracy on pairs of classes, and its worst mistakes.
 
 mistakes.pair_table(predictions, datasets.pairs(folder), classes)
 mistakes.hardest_videos(predictions)
@@ -27,19 +27,6 @@ def pair_table(
                 interval = intervals.bootstrap(hits)
                 rows.append((kind, f"{a} | {b}", hits.mean(), *interval, len(hits)))
     return pd.DataFrame(rows, columns=["kind", "pair", "accuracy", "low", "high", "videos"])
-
-
-def clearest_clips(saved: Predictions, labels: list[int]) -> dict[int, int]:
-    """By label, the number of the clip that the network classifies most surely as that label.
-
-    It is of the class's video with the highest probability. A class without videos is left out.
-    """
-    scores, found = saved.video_probabilities, {}
-    for k in labels:
-        mine = [v for v, own in enumerate(saved.labels) if k in own]
-        if mine:
-            found[k] = saved.surest(mine[scores[mine, k].argmax()], k)
-    return found
 
 
 def hardest_videos(saved: Predictions, most: int = 12) -> pd.DataFrame:

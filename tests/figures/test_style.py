@@ -224,18 +224,6 @@ def test_without_a_mistake_the_closest_calls():
         assert row.clip == max(mine, key=lambda n: saved.clip_probabilities[n, row.own])
 
 
-def test_the_clearest_clip_of_a_class_is_of_its_likeliest_video():
-    saved = some_predictions(0.3)
-    scores = saved.video_probabilities
-    saved.labels[:] = [[k for k in own if k != 3] or [0] for own in saved.labels]
-    found = mistakes.clearest_clips(saved, [2, 0, 3])
-    assert list(found) == [2, 0], "no video is of class 3"
-    for k, clip in found.items():
-        best = max((v for v in range(30) if k in saved.labels[v]), key=lambda v: scores[v, k])
-        mine = np.flatnonzero(saved.clip_video == best)
-        assert clip == max(mine, key=lambda n: saved.clip_probabilities[n, k])
-
-
 def test_the_pair_table_leaves_out_pairs_without_videos():
     saved, classes = some_predictions(0.3), ["a", "b", "c", "d", "e", "f"]
     wide = np.pad(saved.clip_probabilities, ((0, 0), (0, 2)))
