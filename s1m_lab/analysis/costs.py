@@ -45,9 +45,6 @@ WIDTHS = np.array([1.07, 0.80, 0.55])  # the widest has the shortest videos
 # and mid lies between; the s may leave out WebM, 6 % of the files, and the rate be as much too
 # high. The mean over many classes is known better, to 82–94 kB/s (bootstrap over classes).
 STORED = np.array([69e3, 88e3, 102e3])  # bytes a second
-# The relative error of a class's bytes when predicted from the other 19 classes: the median, and
-# what 90 % of the classes stay below.
-ERRORS = {"seconds": (0.06, 0.23), "videos": (0.38, 0.87)}
 # Assumed: that copy is of 640×480, or else between 640×360 and 854×480 (pixels).
 ANCHOR = np.array([854 * 480, 640 * 480, 640 * 360])
 # Bytes grow with pixels ** 0.8: published for one YouTube video in H.264, 520, 830, 1600 and 3000

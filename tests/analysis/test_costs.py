@@ -159,7 +159,7 @@ def test_the_exponent_is_that_of_the_published_rates():
     assert costs.EXPONENT[1] == pytest.approx(slope, abs=0.01)
 
 
-def test_rates_and_errors_are_those_of_the_real_classes(real_data):
+def test_rates_are_those_of_the_real_classes(real_data):
     """The totals of 20 classes in two splits, as a copy of Sports-1M gives them."""
     rows = pd.read_csv(real_data / "sports1m" / "class_durations.csv")
     seconds, size = rows["total_seconds"], 1e6 * rows["total_size_MB_as_stored"]
@@ -170,13 +170,8 @@ def test_rates_and_errors_are_those_of_the_real_classes(real_data):
         size.sum() / seconds.sum() * math.sqrt(binary), rel=0.01
     )
     assert costs.STORED[2] == pytest.approx(rates.quantile(0.95) * binary, rel=0.01)
-    sums = rows.groupby("class")[["amount", "total_seconds", "total_size_MB_as_stored"]].sum()
-    n, seconds, size = sums.to_numpy().T * [[1], [1], [1e6]]
-    rate = (size.sum() - size) / (seconds.sum() - seconds)
-    mean = (seconds.sum() - seconds) / (n.sum() - n)
-    for given, guess in (("seconds", seconds * rate), ("videos", n * mean * rate)):
-        errors = np.abs(guess / size - 1)
-        assert costs.ERRORS[given] == pytest.approx(np.quantile(errors, [0.5, 0.9]), abs=0.006)
+    sums = rows.groupby("class")[["total_seconds", "total_size_MB_as_stored"]].sum()
+    seconds, size = sums.to_numpy().T * [[1], [1e6]]
     drawn = np.random.default_rng(0).integers(0, 20, (5000, 20))
     pooled = np.quantile(size[drawn].sum(axis=1) / seconds[drawn].sum(axis=1), [0.025, 0.975])
     text = (ROOT / "s1m_lab" / "analysis" / "costs.py").read_text("utf-8")
