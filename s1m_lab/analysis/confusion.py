@@ -30,10 +30,6 @@ PAPER_PAIRS = (  # the most confused pairs that the paper names, as in labels.tx
     ("sledding", "toboggan"),
     ("bujinkan", "ninjutsu"),
 )
-PRECISION_COLUMNS = [
-    "class", "videos", "run", "run_low", "run_high", "versus", "versus_low", "versus_high", "gain",
-    "gain_low", "gain_high", "gain_sure", "gain_least", "gain_most", "p", "paper",
-]  # fmt: skip
 
 
 def load(run: runs.Run, versus: runs.Run) -> tuple[Predictions, Predictions]:
@@ -222,7 +218,7 @@ def compare_precision(
     means = [np.asarray(sum(side) / len(side)) for side in (run, versus)]
     columns["p"] = np.append(intervals.permuted_precision(means, labels, seed), np.nan)
     columns["paper"] = [TABLE_2.get(name.casefold(), np.nan) for name in columns["class"]]
-    table = pd.DataFrame(columns)[PRECISION_COLUMNS]
+    table = pd.DataFrame(columns)
     return table[:-1], table.iloc[-1]
 
 

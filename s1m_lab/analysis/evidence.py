@@ -144,8 +144,7 @@ def precision_gains(
     487 classes and 200,000 videos take about 7 minutes a run and 8 more, and 0.8 GB a run.
     """
     if not found.runs["slow"] or not found.runs["single"]:
-        empty = pd.Series(np.nan, index=confusion.PRECISION_COLUMNS)
-        return pd.DataFrame(columns=confusion.PRECISION_COLUMNS), empty
+        return pd.DataFrame(), pd.Series(np.nan, ["gain", "gain_low", "gain_high"])
     run, versus = ([_video_scores(r) for r in found.runs[model]] for model in ("slow", "single"))
     first = found.runs["slow"][0]
     labels = predict.load_predictions(first).labels
