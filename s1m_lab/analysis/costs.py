@@ -175,20 +175,19 @@ def bytes_per_clip(coding: str, size: str) -> np.ndarray:
     return CLIP_BYTES[coding, size] + shards.BLOCK * (1.5 * files + 2)
 
 
-def readings(seconds: np.ndarray, clips: np.ndarray) -> dict[tuple[str, str], np.ndarray]:
+def readings(seconds: np.ndarray, clips: np.ndarray) -> dict[str, np.ndarray]:
     """Bytes (…×3) of `seconds` of originals at each of `RESOLUTIONS`, and of `clips` (a number) in
     each coding and size; both …×1 or …×3."""
-    found = {("originals", name): seconds * bytes_per_second(n) for name, n in RESOLUTIONS.items()}
-    return found | {(f"segments, {k[0]}", k[1]): clips * bytes_per_clip(*k) for k in CLIP_BYTES}
+    found = {f"originals, {name}": seconds * bytes_per_second(n) for name, n in RESOLUTIONS.items()}
+    return found | {f"segments, {', '.join(k)}": clips * bytes_per_clip(*k) for k in CLIP_BYTES}
 
 
 def stored_bytes(table: pd.DataFrame) -> dict[str, np.ndarray]:
     """Bytes (rows × 3) of each row of `remaining`: as originals at their own size, and in all
     `readings`."""
     seconds, clips = (table[name].to_numpy()[:, None] for name in ("hours", "clips"))
-    found = {("originals", "own size"): table[["low", "mid", "high"]].to_numpy()}
-    found |= readings(3600 * seconds, clips)
-    return {", ".join(name): sizes for name, sizes in found.items()}
+    own = {"originals, own size": table[["low", "mid", "high"]].to_numpy()}
+    return own | readings(3600 * seconds, clips)
 
 
 def format_range(sizes: np.ndarray, unit: str = "B") -> str:
@@ -274,13 +273,11 @@ def claim(seconds: np.ndarray, clips: float) -> pd.DataFrame:
     """The project page's "a large portion (90 %+) can thus add up to at most a few TB": a row for
     each way to read it, for a portion of `seconds` (low, mid, high) and `clips`.
 
-    Columns: `reading`, `size`, `low`, `mid`, `high` (bytes) and `verdict`: true where the high end
-    is at most a few TB, false where the low end is more, else open.
+    Columns: `low`, `mid`, `high` (bytes) and `verdict`: true where the high end is at most a few
+    TB, false where the low end is more, else open.
     """
-    stored = readings(seconds, np.array([clips]))
-    found = {("originals", "as stored"): seconds * STORED} | stored
-    rows = [(*name, *sizes) for name, sizes in found.items()]
-    table = pd.DataFrame(rows, columns=["reading", "size", "low", "mid", "high"])
+    found = {"originals, as stored": seconds * STORED} | readings(seconds, np.array([clips]))
+    table = pd.DataFrame.from_dict(found, "index", columns=["low", "mid", "high"])
     verdicts = np.select([table["high"] <= FEW, table["low"] > FEW], ["true", "false"], "open")
     return table.assign(verdict=verdicts)
 

@@ -218,9 +218,9 @@ def test_a_claim_is_true_false_or_open():
             assert row.low <= costs.FEW < row.high
         else:
             assert (row.verdict == "true") == (row.high <= costs.FEW), row
-    verdict = claim.set_index(["reading", "size"])["verdict"]
-    assert verdict["originals", "as stored"] == verdict["segments, raw", "227×277"] == "false"
-    assert verdict["segments, JPEG q90", "227×277"] == "true"
+    verdict = claim["verdict"]
+    assert verdict["originals, as stored"] == verdict["segments, raw, 227×277"] == "false"
+    assert verdict["segments, JPEG q90, 227×277"] == "true"
 
 
 def test_calibrate_measures_this_machine():
@@ -268,8 +268,8 @@ def test_both_prices_weigh_a_shard_as_it_is_on_disk(videos, tmp_path, monkeypatc
     price = costs.price(len(own), table["clips"].iloc[0], rates)["bytes"]
     name = f"segments, {', '.join(costs.STORED_AS)}"
     assert costs.stored_bytes(table)[name][0] == pytest.approx(price)
-    claim = costs.claim(np.ones(3), 40).set_index(["reading", "size"])
-    assert claim.loc[("segments, JPEG q90", "200×200"), "mid"] == pytest.approx(weight, rel=0.02)
+    claim = costs.claim(np.ones(3), 40)
+    assert claim.loc["segments, JPEG q90, 200×200", "mid"] == pytest.approx(weight, rel=0.02)
 
 
 def test_originals_on_disk_are_weighed(videos, tmp_path):
