@@ -237,18 +237,16 @@ def list_left_out(found: Found) -> pd.DataFrame:
     return pd.DataFrame({"run": found.aside.keys(), "why": found.aside.values()}).set_index("run")
 
 
-def command(found: Found, row: str, seed: int = 0) -> str:
-    """The command that makes a run of a row, with the settings of the runs that are there; for the
-    average a line for each member that lacks the seed."""
+def command(found: Found, row: str) -> str:
+    """The command that makes a run of a row at seed 0, with the settings of the runs that are
+    there; for the average a line for each member that lacks one."""
     if row == "average":
-        lacking = [m for m in paper.MEMBERS if seed not in map(_seed, found.runs[m])]
-        return "\n".join(command(found, member, seed) for member in lacking)
+        lacking = [m for m in paper.MEMBERS if 0 not in map(_seed, found.runs[m])]
+        return "\n".join(command(found, member) for member in lacking)
     notebook = "08_histograms" if row == "histograms" else "03_train"
     parameters: dict[str, Any] = {} if found.data == "pocket" else {"data": found.data}
     if row != "histograms":
         parameters |= {"model": row} | _unlike_recipe(found, row)
-    if seed:
-        parameters["seed"] = seed
     words = " ".join(f"-p {key} {shlex.quote(str(value))}" for key, value in parameters.items())
     return f"papermill notebooks/{notebook}.ipynb out.ipynb {words}".rstrip()
 

@@ -339,8 +339,8 @@ def test_a_row_without_a_run_has_the_command_that_makes_it(home, capsys):
     assert table.loc["average", "command"].split("\n") == [
         f"{command} -p model {model}" for model in ("single", "early", "late", "slow")
     ]
-    words = run_groups.command(run_groups.find("/my films"), "slow", 2)
-    assert words == f"{command} -p data '/my films' -p model slow -p seed 2"
+    words = run_groups.command(run_groups.find("/my films"), "slow")
+    assert words == f"{command} -p data '/my films' -p model slow"
     shown = show_table1(table).data
     assert shown.count("no run; make one:") == 9 and "paper 60.9" in shown
     draw_table1(table).savefig("/dev/null", format="png")
@@ -352,7 +352,7 @@ def test_a_command_repeats_the_settings_of_the_runs_that_are_there(made):
     found = run_groups.find("pocket")
     words = "-p model single-fovea -p width 0.1 -p size 56"
     assert run_groups.command(found, "single-fovea").endswith(f"out.ipynb {words}")
-    assert run_groups.command(found, "average", 0).count("\n") == 1  # early and late have no seed 0
+    assert run_groups.command(found, "average").count("\n") == 1  # early and late have no seed 0
 
 
 # -------------------------------------------------------------------------------------- intervals
