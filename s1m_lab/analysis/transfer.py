@@ -37,21 +37,11 @@ def way(run: Run) -> str:
     return run.results["tune"]
 
 
-# ----------------------------------------------------------------------------------------- Hit@1
-
-
-def hit_table(runs: Sequence[Run]) -> pd.DataFrame:
-    """Whether each test video is a hit at 1: rows fold, group, id; a column a way, in the order of
-    the runs (the mean over seeds; nan where a way was not tuned on a fold)."""
-    parts = []
-    for run in runs:
-        saved = predict.load_predictions(run)
-        hit = metrics.hits(saved.video_probabilities, saved.labels, 1).astype(float)
-        part = {"fold": run.results["fold"], "group": _groups(run, saved.ids), "id": saved.ids}
-        parts.append(pd.DataFrame({**part, "way": way(run), "hit": hit}))
-    rows = pd.concat(parts)
-    table = rows.pivot_table("hit", ["fold", "group", "id"], "way", "mean")
-    return table[rows["way"].unique()]
+def _axes(runs: Sequence[Run]) -> tuple[list[str], list[int], list[int], list[str]]:
+    """The ways, in the order of the runs; their seeds and folds; the groups of all test videos."""
+    seeds, folds = (sorted({run.results[key] for run in runs}) for key in ("seed", "fold"))
+    groups = {g for run in runs for g in _groups(run, predict.load_predictions(run).ids)}
+    return list(dict.fromkeys(map(way, runs))), seeds, folds, sorted(groups)
 
 
 def _groups(run: Run, ids: Sequence[str]) -> np.ndarray:
@@ -60,12 +50,7 @@ def _groups(run: Run, ids: Sequence[str]) -> np.ndarray:
     return videos.astype(object).where(videos.notna(), videos.index)[ids].to_numpy()
 
 
-def _counts(table: pd.DataFrame) -> np.ndarray:
-    """W×G×F×2: of each way, group and fold of `hit_table`, how many videos are hits, and how many
-    there are."""
-    sums = table.groupby(["group", "fold"]).agg(["sum", "count"]).unstack("fold", fill_value=0)
-    counts = sums.to_numpy(float).reshape(len(sums), table.shape[1], 2, -1)  # G×W×2×F
-    return counts.transpose(1, 0, 3, 2)
+# ----------------------------------------------------------------------------------------- Hit@1
 
 
 def hit1_by_seed(runs: Sequence[Run], seed: int = 0) -> dict[str, np.ndarray]:
@@ -73,16 +58,18 @@ def hit1_by_seed(runs: Sequence[Run], seed: int = 0) -> dict[str, np.ndarray]:
 
     The seeds are the same for every way; nan where one was not tuned on a fold.
     """
-    every = hit_table(runs)
-    by_seed = [[run for run in runs if run.results["seed"] == s] for s in _seeds(runs)]
-    tables = [hit_table(own).reindex(index=every.index, columns=every.columns) for own in by_seed]
-    counts = np.array([_counts(table) for table in tables])  # S×W×G×F×2
-    ways = zip(every, np.moveaxis(counts, 1, 0), strict=True)
-    return {name: intervals.resample_ratios(own, seed) for name, own in ways}
-
-
-def _seeds(runs: Sequence[Run]) -> list[int]:
-    return sorted({run.results["seed"] for run in runs})
+    ways, seeds, folds, groups = _axes(runs)
+    counts = np.zeros((len(ways), len(seeds), len(groups), len(folds), 2))  # hits, and videos
+    for run in runs:
+        saved = predict.load_predictions(run)
+        hits = metrics.hits(saved.video_probabilities, saved.labels, 1)
+        group = np.searchsorted(groups, _groups(run, saved.ids))
+        w, s = ways.index(way(run)), seeds.index(run.results["seed"])
+        own = counts[w, s, :, folds.index(run.results["fold"])]
+        own[:, 0] += np.bincount(group, hits, len(groups))
+        own[:, 1] += np.bincount(group, minlength=len(groups))
+    each = zip(ways, counts, strict=True)
+    return {name: intervals.resample_ratios(own, seed) for name, own in each}
 
 
 def standings(scores: dict[str, np.ndarray], same: bool = False) -> pd.DataFrame:
@@ -190,24 +177,19 @@ def group_precision(
 
     Resamples are moved back by their bias (`intervals.remove_bias`).
     """
-    folds = sorted({run.results["fold"] for run in runs})
-    by_way = {name: [run for run in runs if way(run) == name] for name in map(way, runs)}
-    groups = sorted({g for run in runs for g in _groups(run, predict.load_predictions(run).ids)})
-    out = {}
-    for name, own in by_way.items():
-        seeds = _seeds(own)
-        out[name] = np.full((len(parts), len(seeds), len(folds), 1 + draws), np.nan)
-        for run in own:
-            saved = predict.load_predictions(run)
-            group = np.searchsorted(groups, _groups(run, saved.ids)), len(groups)
-            scores = [saved.video_probabilities]
-            (values,) = intervals.resample_precision(scores, saved.labels, seed, draws, group)
-            place = seeds.index(run.results["seed"]), folds.index(run.results["fold"])
-            for n, part in enumerate(parts):
-                mean = mean_known(values[:, [k for k, c in enumerate(run.labels) if c in part]], 1)
-                mean[1:] = intervals.remove_bias(mean[1:], mean[0], mean[1:])
-                out[name][n][place] = mean
-    return out
+    ways, seeds, folds, groups = _axes(runs)
+    out = np.full((len(ways), len(parts), len(seeds), len(folds), 1 + draws), np.nan)
+    for run in runs:
+        saved = predict.load_predictions(run)
+        group = np.searchsorted(groups, _groups(run, saved.ids)), len(groups)
+        scores = [saved.video_probabilities]
+        (values,) = intervals.resample_precision(scores, saved.labels, seed, draws, group)
+        w, s = ways.index(way(run)), seeds.index(run.results["seed"])
+        for n, part in enumerate(parts):
+            mean = mean_known(values[:, [k for k, c in enumerate(run.labels) if c in part]], 1)
+            mean[1:] = intervals.remove_bias(mean[1:], mean[0], mean[1:])
+            out[w, n, s, folds.index(run.results["fold"])] = mean
+    return dict(zip(ways, out, strict=True))
 
 
 def precision_by_category(runs: Sequence[Run]) -> pd.DataFrame:

@@ -500,8 +500,9 @@ def test_a_stranger_is_a_row_of_its_own(lab, monkeypatch):
 
 def test_tables_are_those_of_plain_loops(lab):
     several = [lab(way, fold) for fold in (1, 2) for way in ("scratch", "top", "all")]
-    assert list(transfer.hit_table(several)) == ["scratch", "top", "all"]
-    table = transfer.standings(transfer.hit1_by_seed(several))
+    scores = transfer.hit1_by_seed(several)
+    assert list(scores) == ["scratch", "top", "all"]
+    table = transfer.standings(scores)
     for way in table.index:
         each = [r.results["video_hit1"] for r in several if r.results["tune"] == way]
         assert table.loc[way, "folds"] == pytest.approx(each)
@@ -577,8 +578,12 @@ def test_the_curve_compares_a_seed_with_itself_where_it_drew_the_videos(lab):
 
 
 def standings(*seeds: pd.DataFrame, same: bool = False) -> pd.DataFrame:
-    """Of what `transfer.hit_table` gives for the runs of each seed."""
-    counted = np.array([transfer._counts(hits) for hits in seeds])
+    """Of the hits of each seed, a table with a row a video (fold, group, id) and a column a way."""
+    counted = []  # S×W×G×F×2
+    for hits in seeds:
+        cells = hits.groupby(["group", "fold"]).agg(["sum", "count"]).unstack(fill_value=0)
+        cells = cells.to_numpy(float).reshape(len(cells), hits.shape[1], 2, -1)  # G×W×2×F
+        counted.append(cells.transpose(1, 0, 3, 2))
     ways = zip(seeds[0], np.moveaxis(counted, 1, 0), strict=True)
     return transfer.standings({way: intervals.resample_ratios(own) for way, own in ways}, same)
 
