@@ -9,6 +9,7 @@ becomes a Python object. The format is that of https://cs.stanford.edu/people/ka
 """
 
 import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,6 @@ import pyarrow.compute as pc
 from s1m_lab.common import system
 from s1m_lab.common.files import amount, require_space, temporary_folder
 from s1m_lab.data import catalog
-from s1m_lab.data.keyed_random import keyed_uniform
 
 VERSION = 2  # raise it when the same files give another catalog, or other attributes of it
 # As published: sizes, the paper's shares of the splits, quantiles of the JSON's durations (s)
@@ -61,21 +61,23 @@ CONTROL = r"[\x00-\x1f\x7f-\x{9f}]"
 NUMBER = r"^\d{1,9}(\.\d+)?([eE][+-]?\d)?$"
 
 
-def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFrame:
+def read_sports1m(path: Path, data_seed: int = 0) -> pd.DataFrame:
     """The catalog of Sports-1M as it was published.
+
+    The names of its classes are the lines of a `labels.txt` in its folder, or in the one above.
+    Without any, classes are called `class 205`.
 
     Args:
         path: the zip of the JSON, a folder of the JSON files, a folder of the partition lists or
             of a single list, or one file of either kind. Rows keep the order of the files' names.
-        labels: the path of a `labels.txt`; by default the one beside the data or in the folder
-            above. Without any, classes are called `class 205`.
         data_seed: governs the validation split. The source names train and test (`source487`, else
             the file's name). No validation list was published, so an eighth of train becomes val.
 
     Raises `ValueError` where a file as a whole is not what it should be.
     """
     path = Path(path).resolve()
-    classes = _class_names(path, labels)
+    lists = [folder / "labels.txt" for folder in (path, path.parent)]
+    classes = next((catalog.read_labels(names) for names in lists if names.is_file()), [])
     system.keep_freed_memory()
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own pool takes half a second more
     with _source_files(path) as files, ThreadPoolExecutor(system.cores()) as pool:
@@ -99,15 +101,6 @@ def read_sports1m(path: Path, labels: str = "", data_seed: int = 0) -> pd.DataFr
         split="train and test as the source says" + how,
         broken=_count_reasons(why),
     )
-
-
-def _class_names(path: Path, labels: str) -> list[str]:
-    """The classes of the file `labels`, or of the `labels.txt` in `path` or beside it, or none."""
-    places = [Path(labels)] if labels else [path / "labels.txt", path.parent / "labels.txt"]
-    for place in places:
-        if labels or place.is_file():
-            return catalog.read_labels(place)
-    return []
 
 
 # --------------------------------------------------------------------------------------- the files
@@ -149,17 +142,14 @@ def _unpack(path: Path, folder: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             members = [m for m in archive.infolist() if _is_json(m.filename)]
             members.sort(key=lambda m: (Path(m.filename).name, m.filename))
-            left, declared = UNPACKED, sum(m.file_size for m in members)
-            if declared > UNPACKED or len(members) > MEMBERS:
+            declared = sum(m.file_size for m in members)
+            if declared > UNPACKED or len(members) > MEMBERS:  # zipfile reads no more than that
                 raise ValueError(f"it unpacks to {len(members):,} files of {amount(declared)}")
             require_space(folder, declared)
             for n, member in enumerate(members):
                 out = folder / f"{n:06d}_{_split_of(member.filename)}.json"
                 with archive.open(member) as source, open(out, "wb") as target:
-                    while data := source.read(1 << 20):
-                        if (left := left - len(data)) < 0:  # whatever it declares
-                            raise ValueError(f"it unpacks to more than {amount(UNPACKED)}")
-                        target.write(data)
+                    shutil.copyfileobj(source, target)
     except OSError:
         raise
     except Exception as error:  # zipfile has several
@@ -252,7 +242,7 @@ def _check(rows: pa.RecordBatch, split: str, classes: int, data_seed: int) -> pa
     seconds = _null_unless(is_number, rows["duration"]).cast(pa.float32())
     why = _find_broken(rows, seconds, classes)
     ids = _null_unless(pa.array(why < 0), rows["id"])
-    hashes = hash_ids(ids, data_seed)
+    hashes = catalog.hash_ids(ids, data_seed)
     split = pc.if_else(pc.is_in(source, pa.array(["train", "test"])), source, split)
     val = pc.and_(pc.equal(split, "train"), pa.array(hashes >> np.uint64(61) == 0))
     http = pc.or_(pc.starts_with(image, "https://"), pc.starts_with(image, "http://"))
@@ -303,22 +293,6 @@ def _true(condition: pa.Array) -> np.ndarray:
 def _null_unless(condition: pa.Array, values: pa.Array) -> pa.Array:
     """The values, null where the condition is false; not copied where it never is."""
     return values if pc.all(condition).as_py() else pc.if_else(condition, values, None)
-
-
-def hash_ids(ids: pa.Array, seed: int = 0) -> np.ndarray:
-    """uint64 of every id: `keyed_uniform` over the seed and its bytes, eight at a time.
-
-    A function of the seed and the id alone, on every machine and in every version. Ids have no
-    zero bytes; a null is hashed as an empty text.
-    """
-    longest = pc.max(pc.binary_length(ids)).as_py() or 0
-    words = -(-longest // 8)
-    padded = pc.ascii_rpad(pc.fill_null(ids, ""), 8 * words, "\0").cast(pa.binary(8 * words))
-    values = np.frombuffer(padded.buffers()[1] or b"", "<i8")[: len(ids) * words]
-    hashes = np.full(len(ids), keyed_uniform(seed % 2**63))
-    for word in values.reshape(len(ids), words).T:
-        hashes = np.where(word == 0, hashes, keyed_uniform(hashes, word))
-    return hashes
 
 
 def _already_listed(rows: pa.Table) -> np.ndarray:
