@@ -84,19 +84,16 @@ def read_table(
     if not rows.num_rows:
         raise ValueError(f"{path} has no row with both a path and labels")
     try:
-        labels = _split_labels(rows["labels"], notes)
-        rows = rows.set_column(rows.schema.get_field_index("labels"), "labels", labels)
-        rows = catalog.keep_rows(
-            rows, pc.not_equal(labels, ""), broken, "rows not labelled (-1, [])"
-        )
         old = [] if known is None else known.attrs["classes"]
         codes, classes = label_codes(rows["labels"], path.parent / "labels.txt", notes, old)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    good = pc.greater(pc.list_value_length(codes), 0)
-    rows, codes = catalog.keep_rows(rows, good, broken, "rows without labels"), codes.filter(good)
-    columns = {name: rows[name] for name in rows.column_names}
-    columns |= {"id": rows["path"], "labels": codes}
+    rows = rows.set_column(rows.schema.get_field_index("labels"), "labels", codes)
+    good = pc.is_valid(rows["labels"])
+    rows = catalog.keep_rows(rows, good, broken, "rows not labelled (-1, [])")
+    good = pc.greater(pc.list_value_length(rows["labels"]), 0)
+    rows = catalog.keep_rows(rows, good, broken, "rows without labels")
+    columns = {name: rows[name] for name in rows.column_names} | {"id": rows["path"]}
     if "split" in columns:
         columns["split"] = splits.parse_splits(columns["split"], rows["path"])
     df = catalog.table(columns).to_pandas(types_mapper=pd.ArrowDtype)
@@ -303,17 +300,58 @@ def _index(folder: str) -> dict[str, str]:
     return index
 
 
-def _split_labels(labels: pa.ChunkedArray, notes: list[str]) -> pa.Array:
+def label_codes(
+    labels: pa.ChunkedArray, names: Path, notes: list[str], old: Sequence[str] = ()
+) -> tuple[pa.Array, list[str]]:
+    """Class numbers (list<int16>) and class names of labels as text; null for -1 and for [].
+
+    `names` is the path of a `labels.txt`, which may not exist. Empty names give no number. `notes`
+    gets a sentence on each odd form. `old` are the classes of the catalog before, which may be in
+    another order (`catalog.sort_classes`).
+
+    Raises ValueError for labels that are no names, and for numbers that are no class.
+    """
+    coded = labels.combine_chunks().dictionary_encode()
+    texts = _split_labels(coded.dictionary.to_pylist(), notes)  # each text of the table once
+    if all(re.match(NUMBERS, text, re.ASCII) for text in texts):
+        rows = [[int(n) for n in re.findall(r"(-?\d+)(?:\.0*)?", text)] for text in texts]
+        numbers = {n for row in rows for n in row}
+        lowest, highest = min(numbers), max(numbers)
+        if lowest < 0:
+            raise ValueError(f"label {lowest} is no class; count classes from 0")
+        if highest > np.iinfo(np.int16).max:
+            raise ValueError(f"label {highest} is beyond the 32,768 classes a dataset may have")
+        classes = [f"class {n}" for n in range(highest + 1)]
+        classes = catalog.read_labels(names) if names.is_file() else classes
+        if twice := [name for name in classes if classes.count(name) > 1]:
+            raise ValueError(f"{names} has {twice[0]!r} twice; give each class a name of its own")
+        if lowest > 0 and highest == len(classes):
+            rows = [[n - 1 for n in row] for row in rows]
+            notes.append(f"labels run from 1 to {highest}; 1 is the first of {names.name}")
+        elif highest >= len(classes):
+            raise ValueError(
+                f"label {highest} is beyond the {len(classes)} classes of {names}, whose first "
+                "line is class 0; correct the labels or that file"
+            )
+    else:
+        parts = [[catalog.class_name(name) for name in text.split("|")] for text in texts]
+        classes = catalog.sort_classes({name for row in parts for name in row} - {""}, old)
+        number = {name: n for n, name in enumerate(classes)}
+        rows = [[number[name] for name in row if name] for row in parts]
+    codes = [
+        list(dict.fromkeys(row)) if text else None for text, row in zip(texts, rows, strict=True)
+    ]
+    return pa.array(codes, pa.list_(pa.int16())).take(coded.indices), classes
+
+
+def _split_labels(texts: list[str], notes: list[str]) -> list[str]:
     """Labels as text in which lists, and numbers, are joined by `|`; -1 is left out.
 
     Names joined by `;` or `,` are one name, unless each of them is also the label of another row.
 
     Raises ValueError where no label is left, or -1 and 1, which may be two classes.
     """
-    coded = labels.combine_chunks().dictionary_encode()
-    texts = [
-        re.sub(r"\bnp\.\w+\(([^()]*)\)", r"\1", t.strip()) for t in coded.dictionary.to_pylist()
-    ]
+    texts = [re.sub(r"\bnp\.\w+\(([^()]*)\)", r"\1", text.strip()) for text in texts]
     texts = [re.sub(r"^(?:array|tensor|set)\((.*?)(?:, dtype=\S+)?\)$", r"\1", t) for t in texts]
     if odd := [text for text in texts if re.match(r"""\[?\s*\{\s*["']?\w+["']?\s*:""", text)]:
         raise ValueError(f"labels such as {odd[0]} are no names; write the class alone")
@@ -338,8 +376,7 @@ def _split_labels(labels: pa.ChunkedArray, notes: list[str]) -> pa.Array:
         raise ValueError("no labels but -1 (not labelled) and 1; write classes as 0 and 1")
     if left <= {"-1"}:
         raise ValueError("no row is labelled: all labels are -1 or empty")
-    joined = ["|".join(x for x in row if x and not re.fullmatch(r"-1(\.0*)?", x)) for row in rows]
-    return pa.array(joined, pa.string()).take(coded.indices)
+    return ["|".join(x for x in row if x and not re.fullmatch(r"-1(\.0*)?", x)) for row in rows]
 
 
 def _are_one_hot(rows: list[list[str]]) -> bool:
@@ -349,45 +386,3 @@ def _are_one_hot(rows: list[list[str]]) -> bool:
     each = [len(set(row)) for row in rows]
     repeated = any(n < len(row) for n, row in zip(each, rows, strict=True))
     return bits and len(set(map(len, rows))) == 1 and (repeated or set(each) == {2})
-
-
-def label_codes(
-    labels: pa.ChunkedArray, names: Path, notes: list[str] | None = None, old: Sequence[str] = ()
-) -> tuple[pa.Array, list[str]]:
-    """Class numbers (list<int16>) and class names of labels as text.
-
-    `names` is the path of a `labels.txt`, which may not exist. Empty names give no number. `notes`
-    gets a sentence where the numbers run from 1 to the number of names. `old` are the classes of
-    the catalog before, which may be in another order (`catalog.sort_classes`).
-    """
-    text = labels.combine_chunks()
-    if pc.all(pc.match_substring_regex(text, NUMBERS)).as_py():
-        parts = pc.split_pattern_regex(pc.utf8_trim(text, " ,;|"), r"[,;| ]+")
-        numbers: list = [
-            int(n) for n in pc.replace_substring_regex(parts.flatten(), r"\.0*$", "").to_pylist()
-        ]
-        lowest, highest = min(numbers), max(numbers)
-        if lowest < 0:
-            raise ValueError(f"label {lowest} is no class; count classes from 0")
-        if highest > np.iinfo(np.int16).max:
-            raise ValueError(f"label {highest} is beyond the 32,768 classes a dataset may have")
-        classes = [f"class {n}" for n in range(highest + 1)]
-        classes = catalog.read_labels(names) if names.is_file() else classes
-        if twice := [name for name in classes if classes.count(name) > 1]:
-            raise ValueError(f"{names} has {twice[0]!r} twice; give each class a name of its own")
-        if lowest > 0 and highest == len(classes) and notes is not None:
-            numbers = [n - 1 for n in numbers]
-            notes.append(f"labels run from 1 to {highest}; 1 is the first of {names.name}")
-        elif highest >= len(classes):
-            raise ValueError(
-                f"label {highest} is beyond the {len(classes)} classes of {names}, whose first "
-                "line is class 0; correct the labels or that file"
-            )
-    else:
-        parts = pc.split_pattern(text, "|")
-        written = [catalog.class_name(name) for name in parts.flatten().to_pylist()]
-        classes = catalog.sort_classes(set(written) - {""}, old)
-        number = {name: n for n, name in enumerate(classes)}
-        numbers = [number.get(name) for name in written]
-    codes = pa.ListArray.from_arrays(parts.offsets, pa.array(numbers, pa.int16()))
-    return catalog.distinct(codes), classes

@@ -415,7 +415,7 @@ def test_real_sports1m_list(real_data):
     start = time.monotonic()
     table = pa.table({"path": [r.split()[0] for r in rows], "labels": [r.split()[1] for r in rows]})
     codes, classes = table_reader.label_codes(
-        table["labels"], real_data / "sports1m" / "labels.txt"
+        table["labels"], real_data / "sports1m" / "labels.txt", []
     )
     assert len(classes) == 487 and np.diff(codes.offsets).sum() > len(rows)
     assert time.monotonic() - start < 10
