@@ -118,14 +118,9 @@ def _assign(rows: pa.Table, data_seed: int, test: float, val: float) -> np.ndarr
     units = pc.coalesce(shared, own).combine_chunks().dictionary_encode()
     codes = units.indices.to_numpy()
     first = pc.list_element(rows["labels"], 0).to_numpy()
-    pairs = (
-        pd.DataFrame({"unit": codes, "kind": first}).drop_duplicates().sort_values(["unit", "kind"])
-    )
-    kind = pairs.groupby("unit")["kind"].first().astype(object)
-    several = pairs[pairs["unit"].duplicated(keep=False)]
-    if len(several):
-        kind.update(several.groupby("unit")["kind"].agg(lambda k: ",".join(map(str, k))))
-    kind = kind.astype(str)
+    pairs = pd.DataFrame({"unit": codes, "kind": first}).drop_duplicates()
+    pairs = pairs.sort_values(["unit", "kind"])
+    kind = (pairs["kind"].astype(str) + ",").groupby(pairs["unit"]).sum()  # "3,7," of a unit
     kind[~kind.duplicated(keep=False)] = "alone"
     rank = [
         hashlib.sha256(f"{data_seed}\n{name}".encode()).hexdigest()[:16]
