@@ -103,15 +103,11 @@ def locked(
         FileNotFoundError: there is no such dataset, folder or table.
         ValueError: a source that cannot be read, or another `data_seed` than before.
     """
-    ref = paths.parse_dataset(data)
-    folder = _make_rendered(str(data), data_seed, workers) or ref.folder
-    if ref.source is None and not (folder / "catalog.parquet").is_file():
-        raise FileNotFoundError(_unknown(folder))
+    _make_rendered(str(data), data_seed, workers)
+    folder, source = _find(data)
     with _locked_folder(folder):
-        if ref.source is None:
-            yield folder, _load(folder, data_seed)
-        else:
-            yield folder, _update(folder, ref.source, data_seed, forget)
+        df, old = _read_again(folder, source, data_seed, forget)
+        yield folder, _update(df, old, folder, source) if source else df
 
 
 @contextmanager
@@ -129,27 +125,29 @@ def _locked_folder(folder: Path) -> Iterator[None]:
             raise
 
 
-def _make_rendered(name: str, data_seed: int | None, workers: int) -> Path | None:
-    """The folder of a rendered dataset, made if it is missing or incomplete; else None."""
+def _make_rendered(name: str, data_seed: int | None, workers: int) -> None:
+    """Make a rendered dataset if it is missing or incomplete; other names are left alone."""
     if name == "pocket":
-        return make_pocket(data_seed=data_seed, workers=workers)
-    if re.fullmatch(RENDERED, name):
+        make_pocket(data_seed=data_seed, workers=workers)
+    elif re.fullmatch(RENDERED, name):
         from s1m_lab.data import ucf101  # draws people; no other dataset needs it
 
-        return ucf101.make_pocket101(name, data_seed=data_seed, workers=workers)
-    return None
+        ucf101.make_pocket101(name, data_seed=data_seed, workers=workers)
 
 
-def _unknown(folder: Path) -> str:
-    """The error that there is no dataset of this name."""
-    name, place = folder.name, folder.parent
+def _find(data: str | Path) -> paths.DatasetRef:
+    """What `data` stands for; raises FileNotFoundError for a name without a dataset."""
+    ref = paths.parse_dataset(data)
+    if ref.source or (ref.folder / "catalog.parquet").is_file():
+        return ref
+    name, place = ref.folder.name, ref.folder.parent
     if re.fullmatch(RENDERED, name):
-        return f"{name} is not rendered yet; ingest it without --dry-run"
+        raise FileNotFoundError(f"{name} is not rendered yet; ingest it without --dry-run")
     made = {path.parent.name for path in place.glob("*/catalog.parquet")}
     names = catalog.some(sorted({"pocket", "pocket101", *made}), 10)
     near = f"for the folder write ./{name}; " if Path(name).is_dir() else ""
     near = "that is a path of Windows; " if "\\" in name else near
-    return (
+    raise FileNotFoundError(
         f'no dataset "{name}" in {place} (there: {names}); {near}'
         "for your own videos give a path: a folder of class folders, or a table (.csv, .parquet) "
         "with the columns path and labels"
@@ -188,30 +186,16 @@ def _read(source: Path | str, data_seed: int, known: pd.DataFrame | None) -> pd.
     )
 
 
-def _load(folder: Path, data_seed: int | None) -> pd.DataFrame:
-    """The catalog of a dataset that has no source."""
-    df = catalog.load_catalog(folder)
-    if data_seed not in (None, df.attrs["data_seed"]):
-        raise ValueError(
-            f"{folder} was made with data_seed {df.attrs['data_seed']}; "
-            f"for data_seed {data_seed} make another dataset, or delete that folder"
-        )
-    return df
-
-
 def read_only(data: str | Path, data_seed: int | None, forget: bool) -> tuple[Path, pd.DataFrame]:
     """A dataset's folder and its catalog as `locked` would give them; nothing is written."""
-    ref = paths.parse_dataset(data)
-    if ref.source is None and not (ref.folder / "catalog.parquet").is_file():
-        raise FileNotFoundError(_unknown(ref.folder))
-    if ref.source is None:
-        return ref.folder, _load(ref.folder, data_seed)
-    return ref.folder, _read_again(ref.folder, ref.source, data_seed, forget)[0]
+    folder, source = _find(data)
+    return folder, _read_again(folder, source, data_seed, forget)[0]
 
 
-def _update(folder: Path, source: Path | str, data_seed: int | None, forget: bool) -> pd.DataFrame:
-    """The catalog of a dataset, brought up to date with its source."""
-    df, old = _read_again(folder, source, data_seed, forget)
+def _update(
+    df: pd.DataFrame, old: pd.DataFrame | None, folder: Path, source: Path | str
+) -> pd.DataFrame:
+    """Write the catalog of a source where it differs from that of before, `old`; it is returned."""
     if df is old:
         print(f"{source} is missing; its dataset {folder} is used unchanged", flush=True)
         return df
@@ -228,9 +212,17 @@ def _update(folder: Path, source: Path | str, data_seed: int | None, forget: boo
 
 
 def _read_again(
-    folder: Path, source: Path | str, data_seed: int | None, forget: bool
+    folder: Path, source: Path | str | None, data_seed: int | None, forget: bool
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The catalog of a source, and that of before; the latter for both where the source is gone."""
+    """The catalog of a source, and that of before; the latter for both where there is no source."""
+    if source is None:
+        df = catalog.load_catalog(folder)
+        if data_seed not in (None, df.attrs["data_seed"]):
+            raise ValueError(
+                f"{folder} was made with data_seed {df.attrs['data_seed']}; "
+                f"for data_seed {data_seed} make another dataset, or delete that folder"
+            )
+        return df, df
     old = sound(catalog.load_catalog, folder, catalog.AGAIN)
     if old is not None and isinstance(source, Path) and not source.exists():
         return old, old
