@@ -237,11 +237,10 @@ def _copy_notes(df: pd.DataFrame, sources: list[Source | None]) -> list[str]:
         values = df[column].map(str).to_numpy()
         torn = [group for group in groups if len(set(values[list(group)])) > 1]
         if torn:
-            files = [" = ".join(list(group.values())[:2]) for group in torn[:3]]
-            more = f" and {len(torn) - 3:,} more" if len(torn) > 3 else ""
+            files = catalog.some([" = ".join(list(group.values())[:2]) for group in torn], 3)
             notes.append(
-                f"the same video stands in several {several}: {'; '.join(files)}{more}; "
-                "remove the copies, or no score can be trusted"
+                f"the same video stands in several {several}: {files}; remove the copies, or no "
+                "score can be trusted"
             )
     return notes
 
@@ -384,12 +383,7 @@ def _last_marks(here: Path, jobs: ShardJobs) -> dict:
         and Path(shard["name"]).with_suffix(".parquet").name in sizes
         for shard in about["shards"]
     )
-    return marks if complete and about["root"] == _index_root(here, jobs.store) else {}
-
-
-def _index_root(here: Path, root: str) -> str:
-    """Where the shards lie, as the index says it: "" for beside the index."""
-    return "" if root == str(here) else root
+    return marks if complete and (about["root"] or str(here)) == jobs.store else {}
 
 
 def _survey(jobs: ShardJobs) -> dict[str, str]:
@@ -495,7 +489,8 @@ def _merge(here: Path, jobs: ShardJobs, stems: list[str], asked: dict) -> None:
                 part = part.replace_schema_metadata().cast(shards.SCHEMA)
                 writer.write_table(part, row_group_size=len(part))
         about = {"settings": jobs.settings, "work": jobs.marks["work"]}
-        about |= {"root": _index_root(here, jobs.store), "shards": found, "asked": asked}
+        about |= {"root": "" if jobs.store == str(here) else jobs.store}  # "": beside the index
+        about |= {"shards": found, "asked": asked}
         about["fingerprint"] = fingerprint(settings=jobs.settings, shards=prints)
         writer.add_key_value_metadata({"s1m": json.dumps(about)})
     table = pa.concat_tables(rows)
