@@ -337,8 +337,8 @@ def _cut_in_child(settings: dict, clips: int, id: str, source: Source | None, st
                 child.kill()
         if child.returncode:
             raise container.VideoError("crashed", f"in a process of its own ({child.returncode})")
-        status |= json.loads((folder / "status.json").read_text("utf-8"))
         with np.load(folder / "cut.npz") as cut:
+            status |= json.loads(cut["status"].item())
             return list(zip(cut["starts"].tolist(), cut["frames"], strict=True))
 
 
@@ -352,8 +352,7 @@ def _child() -> None:
     except Exception as error:
         status |= _failure(error)
     starts, frames = [start for start, _ in cut], [frames for _, frames in cut]
-    np.savez(folder / "cut.npz", starts=starts, frames=frames)
-    (folder / "status.json").write_text(json.dumps(status), "utf-8")
+    np.savez(folder / "cut.npz", starts=starts, frames=frames, status=json.dumps(status))
 
 
 def _end_with_parent() -> None:
