@@ -144,8 +144,11 @@ class Clips(torch.utils.data.Dataset):
             self.pool = ThreadPoolExecutor(self.threads)
         shard = np.searchsorted(self.last, plan.samples, side="right")
         row = plan.samples - (self.last - self.shards.counts)[shard]
-        # this reads a shard's index once, before the threads need it
-        labels = [self.shards.labels(s, [r])[0] for s, r in zip(shard, row, strict=True)]
+        labels: list[Sequence[int]] = [()] * len(row)
+        for s in np.unique(shard):  # this reads a shard's index once, before the threads need it
+            places = np.flatnonzero(shard == s)
+            for place, own in zip(places, self.shards.labels(s, row[places]), strict=True):
+                labels[place] = own
         targets = soft_targets(labels, self.classes).astype(np.float32)
         size = (len(row), len(self.frames), self.shards.height, self.shards.width, 3)
         frames = np.empty(size, np.uint8)
