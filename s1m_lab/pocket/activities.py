@@ -33,7 +33,6 @@ from s1m_lab.pocket.sports_scenes import wander
 from s1m_lab.pocket.sprites import Pen, Sprite, animate
 
 VERSION = 2  # raise it when a pixel changes: every video is rendered again
-BYTES = 250_000  # of a video, at most
 WIDTH, HEIGHT, FPS = 192, 144, 25
 SHORTEST, LONGEST = 50, 75  # frames
 POSES, MARGIN = 24, 8  # drawings a round; px that the camera may swing
@@ -86,8 +85,8 @@ PAIRS = {"motion": [list(stage.rounds) for stage in STAGES if len(stage.rounds) 
 # UCF-101 has 50, 20 and 20 (§4.3). With 4, four ways of tuning × three folds end in minutes.
 INGEST = {"height": 132, "width": 132, "clips": {"train": 4, "val": 4, "test": 4}}
 # Names that `render` reads, and the names of UCF-101
-SIZE, ABOUT = "groups", "Rendered activities that stand for UCF-101; made by s1m_lab.pocket101."
-LISTS, VIDEOS, CLASS_FILE = "ucfTrainTestlist", "UCF-101", "classInd.txt"
+SIZE, VIDEOS = "groups", "UCF-101"
+LISTS, CLASS_FILE = "ucfTrainTestlist", "classInd.txt"
 DETAILS = {"categories": CATEGORIES, "pairs": PAIRS, "ingest": INGEST}
 
 
@@ -99,8 +98,9 @@ class Scene(NamedTuple):
     lengths: tuple[int, ...]  # frames of each clip of a class
 
     @property
-    def kind(self) -> str:
-        return "motion" if len(STAGES[self.stage].rounds) == 2 else "plain"
+    def coding(self) -> dict:
+        """Options of `video.writer.encode`; twins are coded frame by frame, see `sports.coding`."""
+        return {"fps": FPS, "crf": 20, "gop": 1 if len(STAGES[self.stage].rounds) == 2 else FPS}
 
     @property
     def files(self) -> list[str]:
@@ -142,15 +142,18 @@ def chance(data_seed: int, stage: int, group: int, purpose: int) -> np.random.Ge
     return np.random.default_rng([data_seed, 101, stage, group, purpose])
 
 
-def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Each of the scene's `files`, and its frames before coding (uint8 N×144×192×3)."""
-    stage, files = STAGES[scene.stage], iter(scene.files)
+def film(scene: Scene, data_seed: int) -> Iterator[np.ndarray]:
+    """The frames of each of the scene's `files` before coding (uint8 N×144×192×3)."""
+    stage = STAGES[scene.stage]
     rng = chance(data_seed, scene.stage, scene.group, 1)
     facing, tempo, shake = int(rng.choice([-1, 1])), rng.uniform(0.88, 1.14), rng.uniform(1, 4)
     world = stage.place(rng, 2 * WIDTH if stage.travel else WIDTH + 2 * MARGIN).picture()
     if stage.travel:  # the world continues as its own mirror image
         world = np.concatenate([world, world[:, ::-1]], 1)
-    draw = _far(stage, rng) if stage.far else _near(stage, rng, facing)
+    if stage.far:
+        cast = rng.integers(2**32)
+    else:
+        poses = _draw_poses(stage.act, rng, facing)
     for length in stage.rounds.values():
         for clip, count in enumerate(scene.lengths):
             dice, times = chance(data_seed, scene.stage, scene.group, 2 + clip), np.arange(count)
@@ -162,40 +165,24 @@ def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
             for n, (left, top) in enumerate(camera.T):
                 columns = left + round(facing * stage.travel * rounds[n]) + np.arange(WIDTH)
                 out[n] = world[top : top + HEIGHT, columns % world.shape[1]]
-            draw(out, dice, rounds, camera)
-            yield next(files), out if length > 0 else out[::-1]
+            if stage.far:  # the actors go their own ways
+                stage.act(out, np.random.default_rng(cast), dice, rounds)
+            else:  # they stay in the middle
+                x, y = [[WIDTH // 2 + MARGIN], [HEIGHT // 2 + MARGIN // 2]] - camera
+                animate(out, poses, rounds * POSES, x, y)
+            yield out if length > 0 else out[::-1]
 
 
-def _far(stage: Stage, rng) -> Callable:
-    """Draws an act seen from far: the actors go their own ways."""
-    cast = rng.integers(2**32)
-
-    def draw(out, dice, rounds, camera) -> None:
-        stage.act(out, np.random.default_rng(cast), dice, rounds)
-
-    return draw
-
-
-def _near(stage: Stage, rng, facing: int) -> Callable:
-    """Draws an act seen from near: the actors stay in the middle."""
+def _draw_poses(act: Callable, rng, facing: int) -> list[Sprite]:
+    """The drawings of one round of an act seen from near, in the clothes and colours of a group."""
     people = [dress(rng) for _ in range(2)]
     tones = [CLOTHES[k] for k in rng.permutation(len(CLOTHES))[:2]]
     poses = []
     for k in range(POSES):
         pen = Pen(WIDTH, HEIGHT)
-        stage.act(pen, people, tones, k / POSES)
+        act(pen, people, tones, k / POSES)
         poses.append(Sprite(pen.image if facing > 0 else ImageOps.mirror(pen.image)))
-
-    def draw(out, dice, rounds, camera) -> None:
-        x, y = [[WIDTH // 2 + MARGIN], [HEIGHT // 2 + MARGIN // 2]] - camera
-        animate(out, poses, rounds * POSES, x, y)
-
-    return draw
-
-
-def coding(kind: str) -> dict:
-    """Options of `video.writer.encode` for the videos of a kind; see `sports.coding`."""
-    return {"fps": FPS, "crf": 20, "gop": 1 if kind == "motion" else FPS}
+    return poses
 
 
 def tested(fold: int, groups: int) -> range:

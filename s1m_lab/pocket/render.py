@@ -4,19 +4,19 @@
 
 A module describes the dataset:
 
-- `plan(size, data_seed)`: its scenes, each with the names of its `files` and a `kind`;
-- `film(scene, data_seed)`: (name, frames) for each of `scene.files`;
-- `coding(kind)`: options of `video.writer.encode`;
+- `plan(size, data_seed)`: its scenes, each with the names of its `files` and their `coding`, the
+  options of `video.writer.encode`;
+- `film(scene, data_seed)`: the frames of each of `scene.files`;
 - `write_lists(folder, size, data_seed)`: writes its metadata files;
-- `VERSION`, `BYTES` (of a video, at most), `VIDEOS` (the folder of the videos), `SIZE` (what its
-  size counts), `DEFAULT` (size), `ABOUT` and `DETAILS` (of its `dataset.json`).
+- `VERSION`, `VIDEOS` (the folder of the videos), `SIZE` (what its size counts), `DEFAULT` (size)
+  and `DETAILS` (of its `dataset.json`).
 """
 
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +25,8 @@ from s1m_lab.common import paths, processes, system
 from s1m_lab.common.files import exclusive, fingerprint, record, require_space, sound, write_json
 from s1m_lab.common.progress import Progress
 from s1m_lab.video import writer
+
+BYTES = 300_000  # of a video, at most
 
 
 def make(
@@ -40,27 +42,30 @@ def make(
     folder = paths.dataset(name)
     with exclusive(folder):
         files = folder / dataset.VIDEOS
-        before = sound(paths.read_description, folder) or read_seal(files)
+        seal = files / ".fingerprint"  # what the videos were made with
+        before = sound(paths.read_description, folder) or read_seal(seal)
         size = size or before.get(dataset.SIZE, dataset.DEFAULT)
         data_seed = before.get("data_seed", 0) if data_seed is None else data_seed
         inputs = {"version": dataset.VERSION, dataset.SIZE: size, "data_seed": data_seed}
         mark = fingerprint(**inputs)
         scenes = dataset.plan(size, data_seed)
         if before.get("fingerprint") == mark and not missing(files, scenes):
-            if not read_seal(files):  # of an older lab
+            if not read_seal(seal):
                 with suppress(OSError):
-                    write_json(files / ".fingerprint", inputs)
+                    write_json(seal, inputs)
             return folder
         (folder / "dataset.json").unlink(missing_ok=True)
-        clear(files, inputs)
+        if read_seal(seal) != inputs:
+            if files.is_dir():
+                shutil.rmtree(files)
+            write_json(seal, inputs)
         todo = missing(files, scenes)
-        require_space(folder, sum(len(scene.files) for scene in todo) * dataset.BYTES)
+        require_space(folder, sum(len(scene.files) for scene in todo) * BYTES)
         if todo:
             workers = min(workers or system.cores(), system.cores())
             render(dataset, files, data_seed, todo, workers)
         dataset.write_lists(folder, size, data_seed)
-        about = {"about": dataset.ABOUT, dataset.SIZE: size, "data_seed": data_seed}
-        about |= {"fingerprint": mark} | dataset.DETAILS
+        about = {dataset.SIZE: size, "data_seed": data_seed, "fingerprint": mark} | dataset.DETAILS
         write_json(folder / "dataset.json", about, end="\n", indent=1, ensure_ascii=False)
     return folder
 
@@ -70,20 +75,10 @@ def missing(files: Path, scenes: list) -> list:
     return [scene for scene in scenes if not all((files / name).is_file() for name in scene.files)]
 
 
-def clear(files: Path, inputs: dict) -> None:
-    """Keep the videos of an interrupted rendering with the same `inputs`, and nothing else."""
-    seal = files / ".fingerprint"
-    is_old = seal.is_file() and seal.read_bytes() == fingerprint(**inputs).encode()
-    if not is_old and read_seal(files) != inputs:
-        if files.is_dir():
-            shutil.rmtree(files)
-        write_json(seal, inputs)
-
-
-def read_seal(files: Path) -> dict:
-    """The inputs of the videos in a folder; {} where an older lab noted their fingerprint alone."""
+def read_seal(seal: Path) -> dict:
+    """The inputs of the videos in the folder of this file; {} where it is missing or damaged."""
     try:
-        inputs = json.loads((files / ".fingerprint").read_bytes())
+        inputs = json.loads(seal.read_bytes())
         return inputs if all(type(n) is int and n >= 0 for n in inputs.values()) else {}
     except (OSError, ValueError, AttributeError):
         return {}
@@ -92,16 +87,15 @@ def read_seal(files: Path) -> dict:
 def render(dataset: ModuleType, files: Path, data_seed: int, scenes: list, workers: int) -> None:
     """Film `scenes`, the missing ones of the plan, in up to `workers` processes."""
     progress = Progress("rendering", sum(len(scene.files) for scene in scenes), "videos")
-    film = partial(film_scene, dataset.__name__, files, data_seed)
+    film = partial(film_scene, dataset.film, files, data_seed)
     for videos in processes.run(film, scenes, min(workers, len(scenes))):
         progress.update(videos)
 
 
-def film_scene(dataset: str, files: Path, data_seed: int, scene: Any) -> int:
-    """Write the missing videos of a scene of a dataset's module; returns how many videos it has."""
-    module = import_module(dataset)
-    for name, (_, frames) in zip(scene.files, module.film(scene, data_seed), strict=True):
+def film_scene(film: Callable, files: Path, data_seed: int, scene: Any) -> int:
+    """Write the missing videos of a scene; returns how many videos it has."""
+    for name, frames in zip(scene.files, film(scene, data_seed), strict=True):
         if not (files / name).exists():  # only its twin may be missing
-            writer.encode(files / name, frames, **module.coding(scene.kind))
+            writer.encode(files / name, frames, **scene.coding)
             record(files / name)
     return len(scene.files)

@@ -25,7 +25,6 @@ from s1m_lab.pocket import sports_scenes as scenes
 from s1m_lab.pocket.sprites import HEIGHT, WIDTH, paste
 
 VERSION = 2  # raise it when a pixel changes: every video is rendered again
-BYTES = 300_000  # of a video, at most
 FPS, SHORTEST, LONGEST = 30, 75, 150  # frames
 SPLITS = ("train", "val", "test")
 TWO_LABELS = 0.05  # share of all videos
@@ -67,7 +66,6 @@ DEFAULT = sum((TRAIN + VAL + TEST[stage.kind]) * len(stage.classes) for stage in
 INGEST = {"height": HEIGHT, "width": HEIGHT, "clips": {"train": 6, "val": 4, "test": 6}}
 # Names that `render` reads
 VIDEOS, SIZE = "videos", "videos"
-ABOUT = "Sixteen rendered sports that stand for Sports-1M; made by s1m_lab.pocket."
 DETAILS = {"pairs": PAIRS, "ingest": INGEST}
 
 SPLIT = "decided when it was rendered; twins, filmed from one scene, share a split and a group"
@@ -106,8 +104,8 @@ class Scene(NamedTuple):
         return [f"{id}.mp4" for id in self.ids]
 
     @property
-    def kind(self) -> str:
-        return STAGES[self.stage].kind
+    def coding(self) -> dict:
+        return coding(STAGES[self.stage].kind)
 
     def labels(self, k: int) -> list[int]:
         names = [STAGES[self.stage].classes[k]]
@@ -158,15 +156,15 @@ def chance(
 # --------------------------------------------------------------------------------------- filming
 
 
-def film(scene: Scene, data_seed: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Each video of a scene: its id and its frames before coding (uint8 N×132×176×3)."""
+def film(scene: Scene, data_seed: int) -> Iterator[np.ndarray]:
+    """The frames of each of the scene's `files` before coding (uint8 N×132×176×3)."""
     stage = STAGES[scene.stage]
     frames = _shoot(scene, stage.differ[0], data_seed)
-    yield scene.ids[0], frames
+    yield frames
     if len(stage.differ) == 2:
-        yield scene.ids[1], _shoot(scene, stage.differ[1], data_seed, twin=frames)
+        yield _shoot(scene, stage.differ[1], data_seed, twin=frames)
     elif len(stage.classes) == 2:
-        yield scene.ids[1], frames[::-1]
+        yield frames[::-1]
 
 
 def _shoot(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from s1m_lab.common import paths, system
-from s1m_lab.common.files import exclusive
 from s1m_lab.data import catalog, datasets, locate
 from s1m_lab.pocket import render as pocket_render
 from s1m_lab.pocket import sports
@@ -177,10 +176,10 @@ def test_make_again(small, monkeypatch, capsys):
     assert lost.read_bytes() == whole and [len(call[3]) for call in calls] == [1]
     monkeypatch.setattr(pocket_render, "render", lambda *a: (_ for _ in ()).throw(KeyError("work")))
     monkeypatch.setattr(sports, "VERSION", -1)
+    (small.parent / "elsewhere" / "videos").mkdir(parents=True)
+    (small.parent / "elsewhere" / "videos" / ".fingerprint").write_text('{"old": 1}')
+    (small.parent / "elsewhere" / "videos" / "old.mp4").write_bytes(b"old")
     with pytest.raises(KeyError, match="work"):
-        with exclusive(small.parent / "elsewhere"):
-            pocket_render.clear(small.parent / "elsewhere" / "videos", {"old": 1})
-        (small.parent / "elsewhere" / "videos" / "old.mp4").write_bytes(b"old")
         datasets.make_pocket("elsewhere", videos=64)
     assert not (small.parent / "elsewhere" / "videos" / "old.mp4").exists()
     assert datasets.pairs(small) == sports.PAIRS and datasets.pairs(small / "videos") == {}
@@ -237,7 +236,7 @@ def test_a_failing_worker_is_heard(tmp_path, monkeypatch):
 def test_reversed_twins_are_exact():
     for scenes in scenes_of("motion", 2)[:2]:
         for scene in scenes:
-            (_, a), (_, b) = sports.film(scene, 5)
+            a, b = sports.film(scene, 5)
             assert np.array_equal(a, b[::-1]) and not np.array_equal(a, b)
 
 
@@ -262,7 +261,7 @@ def test_weave_means_nothing_at_any_alignment():
 def test_surround_twins_differ_only_where_no_fovea_looks(tmp_path):
     """And there so much that every crop of every network sees it, after the codec."""
     for scene in scenes_of("surround", 2)[0]:
-        (_, a), (_, b) = sports.film(scene, 5)
+        a, b = sports.film(scene, 5)
         assert np.array_equal(a[:, 29:104], b[:, 29:104])
         when = on_air(scene, 5)[::12]
         a, b = (coded(raw, tmp_path, "surround")[when].astype(np.float32) for raw in (a, b))
@@ -290,7 +289,7 @@ def patches(image, side=8):
 def views(scene, folder, numbers, seed=5):
     """Context and fovea of some frames of both twins, cut as the networks cut them."""
     corners = np.random.default_rng(seed).integers(0, 15, (len(numbers), 2))
-    for b, (_, raw) in enumerate(sports.film(scene, seed)):
+    for b, raw in enumerate(sports.film(scene, seed)):
         shown = coded(raw, folder, sports.STAGES[scene.stage].kind)
         for k, (y, x) in zip(numbers, corners, strict=True):
             crop = shown[k, y : y + TWO, x : x + TWO].astype(np.float32)
@@ -353,7 +352,7 @@ def told_from_one_frame(scenes, folder, film=sports.film, frames=6, seed=5, **co
     x, truth, group = [], [], []
     for g, scene in enumerate(scenes):
         numbers = np.random.default_rng(g).choice(on_air(scene, seed), frames, replace=False)
-        for b, (_, raw) in enumerate(film(scene, seed)):
+        for b, raw in enumerate(film(scene, seed)):
             writer.encode(folder / "x.mp4", raw, **(sports.coding("motion") | coding))
             shown = decoded(folder / "x.mp4")
             backwards = b and len(sports.STAGES[scene.stage].differ) == 1
@@ -387,8 +386,8 @@ def test_the_classifier_would_see_a_leak(tmp_path):
     assert accuracy > 0.5 + 2 * error, f"{accuracy:.3f} ± {error:.3f}"
 
     def brighter(scene, seed):
-        for b, (id, raw) in enumerate(sports.film(scene, seed)):
-            yield id, np.clip(raw * (1.04 if b else 1.0), 0, 255).astype(np.uint8)
+        for b, raw in enumerate(sports.film(scene, seed)):
+            yield np.clip(raw * (1.04 if b else 1.0), 0, 255).astype(np.uint8)
 
     accuracy, error = told_from_one_frame(scenes, tmp_path, film=brighter)
     assert accuracy > 0.5 + 2 * error, f"{accuracy:.3f} ± {error:.3f}"
