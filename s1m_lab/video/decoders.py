@@ -1,6 +1,6 @@
 """Decode frames with decord or PyAV, and sample them at any times.
 
-    decoder = Decord(path, info)                          # or Av(path, info); `reader.Info`
+    decoder = Decord(path, info)                          # or Av(path, info)
     for images in pictures_at(decoder, [[0.0, 0.1], [0.5, 0.6]], np.asarray): ...
 
 Pictures are uint8 H×W×3: RGB, upright.
@@ -13,8 +13,9 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,28 @@ from s1m_lab.video.container import (
     open_video,
 )
 
-if TYPE_CHECKING:
-    from s1m_lab.video.reader import Info
-
 TICK = 1e-3  # s; the coarsest time stamp in use, so what times may be off by
 MISSING = 0.1  # s; so much may be missing at the end of a film, where the last frame is held
 NEAR = 1.0  # s; up to here it is cheaper to decode on than to seek
+
+
+@dataclass(frozen=True)
+class Info:
+    """What `reader.probe` found; `width` and `height` of the upright picture, in stored pixels."""
+
+    width: int
+    height: int
+    fps: float  # mean rate of the frames that are shown
+    frames: int  # how many are shown
+    duration: float  # s, from the first frame to the end of the last
+    rotation: int  # degrees counter-clockwise, in quarter turns, that make it upright
+    codec: str
+    decoder: str  # "decord" or "av"
+    origin: float  # s, the file's own time stamp of the first frame; sound is timed by it
+    aspect: float = 1.0  # width of a shown pixel over its height
+    broken: str = ""  # why the file ends early, "" where it does not
+    mirrored: bool = False  # left and right change places, once it is turned
+    times: np.ndarray | None = None  # s, of all frames; None where the file's own stamps are
 
 
 def pictures_at(
@@ -44,7 +61,8 @@ def pictures_at(
     stay until a segment begins after them. The last frame of the video is held; a decoder that ends
     more than `MISSING` before it raises `VideoError`.
     """
-    early = decoder.info.last - max(1.5 / decoder.info.fps, MISSING)  # s
+    info = decoder.info
+    early = (info.frames - 1) / info.fps - max(1.5 / info.fps, MISSING)  # s
     buffer: deque = deque()  # frames: [seconds, function that makes the picture, picture]
     for times in segments:
         first = times[0] + TICK
@@ -75,7 +93,7 @@ def pictures_at(
 class Decord:
     """Decode a file with decord, from the frame that is on screen at `start`."""
 
-    def __init__(self, path: Path, info: "Info"):
+    def __init__(self, path: Path, info: Info):
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)
@@ -109,7 +127,7 @@ class Av:
     before that key frame are incomplete, and are skipped.
     """
 
-    def __init__(self, path: Path, info: "Info"):
+    def __init__(self, path: Path, info: Info):
         from av.video.reformatter import VideoReformatter
 
         self.path, self.info = path, info

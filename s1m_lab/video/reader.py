@@ -21,7 +21,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +36,7 @@ from s1m_lab.video.container import (
     lacks_times,
     open_video,
 )
-from s1m_lab.video.decoders import TICK, Av, Decord, pictures_at
+from s1m_lab.video.decoders import TICK, Av, Decord, Info, pictures_at
 
 SUFFIXES = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .wmv .flv .mpg .mpeg .ts .mts .m2ts .3gp .ogv .gif .vob .f4v "
@@ -64,45 +63,16 @@ def list_videos(root: Path | str) -> tuple[dict[str, list], dict[str, list[str]]
 
     Raises OSError for a folder that cannot be read.
     """
-    listed = list_files(str(root))
-    videos = {name: listed[name] for name in sorted(listed) if is_video(name)}
-    left: dict[str, list[str]] = {
-        "files hidden or left by a system": [],
-        "files without a video's suffix": [],
-    }
-    junk, other = left.values()
-    for name in sorted(listed.keys() - videos.keys()):
-        if not any(map(JUNK.fullmatch, name.split("/"))):
+    videos, junk, other = dict[str, list](), list[str](), list[str]()
+    for name, state in sorted(list_files(str(root)).items()):
+        if is_video(name):
+            videos[name] = state
+        elif not any(map(JUNK.fullmatch, name.split("/"))):
             other.append(name)
         elif name.endswith("/") or os.path.splitext(name)[1].lower() in SUFFIXES:
             junk.append(name)
+    left = {"files hidden or left by a system": junk, "files without a video's suffix": other}
     return videos, left
-
-
-@dataclass(frozen=True)
-class Info:
-    """What `probe` found; `width` and `height` of the upright picture, in stored pixels."""
-
-    width: int
-    height: int
-    fps: float  # mean rate of the frames that are shown
-    frames: int  # how many are shown
-    duration: float  # s, from the first frame to the end of the last
-    rotation: int  # degrees counter-clockwise, in quarter turns, that make it upright
-    codec: str
-    pixel_format: str
-    variable: bool  # frames are not evenly spaced in time
-    decoder: str  # "decord" or "av"
-    origin: float  # s, the file's own time stamp of the first frame; sound is timed by it
-    aspect: float = 1.0  # width of a shown pixel over its height
-    broken: str = ""  # why the file ends early, "" where it does not
-    mirrored: bool = False  # left and right change places, once it is turned
-    times: np.ndarray | None = None  # s, of all frames; None where the file's own stamps are
-
-    @property
-    def last(self) -> float:
-        """When the last frame begins (s)."""
-        return (self.frames - 1) / self.fps
 
 
 def probe(path: Path, whole: bool = True) -> Info:
@@ -153,8 +123,6 @@ def probe(path: Path, whole: bool = True) -> Info:
             duration=len(times) * step,
             rotation=rotation,
             codec=stream.codec_context.name,
-            pixel_format=picture.format.name,
-            variable=bool(uneven),
             decoder="decord" if trusted else "av",
             origin=0.0 if lacks_times(container) else float(times[0]),
             aspect=aspect,

@@ -79,7 +79,8 @@ def open_writer(
     Args:
         sound: a video whose first sound track is written beside the frames.
         origin: its own time stamp of its first frame (s).
-        bit_rate: of the pictures (bits a second); 0 is constant quality (crf 20).
+        bit_rate: of the pictures, at most (bits a second, and one second more); 0 is constant
+            quality (crf 20).
 
     Raises:
         ValueError: no frame was added.
@@ -105,7 +106,9 @@ class VideoWriter:
     def __init__(self, container, fps: float, bit_rate: int):
         self.container, self.fps = container, fps
         self.stream: Any = None  # of pictures, from the first frame on
-        self.encoding = {"b": bit_rate} if bit_rate else {"crf": 20}
+        self.encoding = {"crf": 20}
+        if bit_rate:
+            self.encoding = dict.fromkeys(("b", "maxrate", "bufsize"), bit_rate)
         self.sound = "none"
         self.packets: Iterator = iter(())
         self.next_packet: Any = None
@@ -128,7 +131,7 @@ class VideoWriter:
     def end_sound(self, seconds: float) -> None:
         """Write the sound up to `seconds` and none after it."""
         self._write_sound(seconds)
-        self.next_packet, self.packets = None, iter(())
+        self.next_packet = None
 
     def _write_sound(self, end: float) -> None:
         """Write the packets of sound that begin before `end` (s)."""
@@ -218,18 +221,13 @@ def _encode_excerpt(path: Path, info: reader.Info, seconds: float, limit: int) -
     """The first `seconds` of a video as an MP4 of at most `limit` bytes, if that can be."""
     scale = min(1.0, 640 / max(info.width, info.height))
     width, height = (2 * max(1, round(side * scale / 2)) for side in (info.width, info.height))
-    data = b""
-    for share in (0.9, 0.6, 0.3, 0.1):
-        rate = round(8 * share * limit / max(seconds, 0.5))
-        with tempfile.TemporaryDirectory() as folder:
-            out = Path(folder) / "excerpt.mp4"
-            with open_writer(out, fps=info.fps, bit_rate=rate) as written:
-                for time, image in reader.read(path, info=info):
-                    if time >= seconds:
-                        break
-                    small = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
-                    written.add(time, np.asarray(small))
-            data = out.read_bytes()
-        if len(data) <= limit:
-            break
-    return data
+    rate = round(8 * 0.9 * limit / (seconds + 1))
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "excerpt.mp4"
+        with open_writer(out, fps=info.fps, bit_rate=rate) as written:
+            for time, image in reader.read(path, info=info):
+                if time >= seconds:
+                    break
+                small = Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+                written.add(time, np.asarray(small))
+        return out.read_bytes()

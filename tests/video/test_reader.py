@@ -46,7 +46,7 @@ def test_encode_is_byte_stable(film, tmp_path):
 def test_probe(film, tmp_path):
     info = video_reader.probe(film)
     assert (info.width, info.height, info.fps, info.frames) == (192, 192, 30, 60)
-    assert info.duration == pytest.approx(2) and not info.variable and info.decoder == "decord"
+    assert info.duration == pytest.approx(2) and info.decoder == "decord"
     writer.encode(tmp_path / "film.avi", counter(60))
     assert video_reader.probe(tmp_path / "film.avi").decoder == "av"
 
@@ -328,7 +328,7 @@ def test_real_files_are_what_a_full_decode_gives(real_data):
         size = (int(row["width"]), int(row["height"]))
         turned = int(row["rotation"]) % 360
         assert (info.width, info.height) == (size[::-1] if turned % 180 else size), path
-        assert info.rotation == turned and info.pixel_format == row["pixel_format"], path
+        assert info.rotation == turned, path
         assert info.frames == int(row["decoded_frames"]), path
         if info.width <= 640:
             images = [image for _, image in video_reader.read(path)]
