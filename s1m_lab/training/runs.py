@@ -53,7 +53,7 @@ class Run:
     def config(self) -> dict:
         """`settings` decide the weights and the name; `machine` was resolved when the run began."""
         path = self.path / "config.json"
-        with reading(path, self.restored):
+        with reading(path, self.again):  # each checkpoint has a copy
             config = json.loads(path.read_text("utf-8"))
             return config | {"settings": dict(config["settings"])}
 
@@ -81,10 +81,6 @@ class Run:
                     words.append(f"--{name.replace('_', '-')}{value}")
                 return " ".join(words)
         return f"the command of run {self.name}"
-
-    def restored(self) -> str:
-        """What to do if `config.json` is lost: each checkpoint has a copy."""
-        return f"to restore it, repeat {self.command()}"
 
     def anew(self) -> str:
         """What to do where something is lost that only another training can make."""
@@ -135,7 +131,7 @@ def load_run(run: str | Path) -> Run:
     if not path.is_dir() and paths.is_path(str(run)):
         path = Path(run)
     if (path / "model.safetensors").is_file() and not (path / "config.json").is_file():
-        raise FileNotFoundError(f"{path}/config.json is missing; {Run(path).restored()}")
+        raise FileNotFoundError(f"{path}/config.json is missing; {Run(path).again()}")
     if not (path / "config.json").is_file():
         make = f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
         raise FileNotFoundError(
@@ -211,13 +207,9 @@ def _set_damaged_aside(run: Run) -> None:
         except (FileNotFoundError, Damaged) as error:
             print(error, flush=True)
     path = run.path / "config.json"
-    try:
+    with suppress(FileNotFoundError, Damaged):  # a new run, or one that lost it
         run.config  # noqa: B018
         return
-    except FileNotFoundError:  # a new run, or one that lost it
-        pass
-    except Damaged:
-        pass
     for folder in _checkpoints(run):
         if is_sound(folder / path.name):
             write_json(path, json.loads((folder / path.name).read_text("utf-8")), **JSON)
@@ -254,39 +246,20 @@ def check_name(name: str) -> str:
 
 
 class Log:
-    """A growing `metrics.csv`.
-
-    A resumed run begins with the rows that its checkpoint holds. Of an older run, which holds none
-    there, it drops the rows past the checkpoint, and those that are no rows of numbers.
-    """
+    """A growing `metrics.csv`; that of a resumed run begins with the rows of its checkpoint."""
 
     def __init__(self, run: Run, columns: tuple[str, ...], step: int):
         self.path = run.path / "metrics.csv"
-        kept, rows = _checkpoint(run, step) / self.path.name, self._rows(self.path, step)
-        if kept.is_file() and (before := self._rows(kept, step)) != rows:
-            print(f"{self.path} is damaged; its checkpoint has the rows up to step {step:,}")
-            rows = before
+        kept, rows = _checkpoint(run, step) / self.path.name, (",".join(columns) + "\n").encode()
         forget(self.path)
-        write_text(self.path, "\n".join([",".join(columns), *rows]) + "\n")
-
-    @staticmethod
-    def _rows(path: Path, step: int) -> list[str]:
-        """The rows of a file up to a step."""
-        text = path.read_bytes().decode("utf-8", "replace") if path.is_file() else ""
-        head, *lines = text.split("\n")  # behind the last line stands nothing
-        rows = []
-        for line in lines[:-1]:
-            first, *cells = line.split(",")
-            try:
-                is_old = int(first) <= step
-                is_row = len([float(cell or 0) for cell in cells]) == head.count(",")
-            except ValueError:
-                is_row = False
-            if not is_row:
-                print(f"{path}: a damaged row is left out: {line[:50]!r}", flush=True)
-            elif is_old:
-                rows.append(line)
-        return rows
+        if kept.is_file():
+            rows = kept.read_bytes()
+            if not self.path.is_file() or not self.path.read_bytes().startswith(rows):
+                print(f"{self.path} is damaged; its checkpoint has the rows up to step {step:,}")
+        elif step:  # an older run's checkpoint has no rows
+            return
+        with atomic(self.path) as temporary:
+            temporary.write_bytes(rows)
 
     def add(self, *values: float | None) -> None:
         """One row, in the order of the columns; None leaves a cell empty."""
@@ -392,28 +365,24 @@ def save_network(path: Path, net, labels: list[str], numbers: dict) -> None:
 def load_network(run: Run):
     """The network of the best validation epoch, on the CPU; errors are those of `network_facts`.
 
-    Weights of other shapes than the network's are refused: the largest before it takes memory.
+    Weights of other shapes than the network's are refused before it takes memory.
     """
-    from safetensors import SafetensorError, safe_open
+    import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from s1m_lab import models
     from s1m_lab.training import networks
 
     about, path = network_facts(run), run.path / "model.safetensors"
     with reading(path, run.anew):  # its digest alone
         pass
-    name, classes, width, size = (about[key] for key in ("model", "classes", "width", "size"))
+    facts = [about[key] for key in ("model", "classes", "width", "size")]
     try:
-        if name in models.NAMES:
-            hidden, inputs = models.fc6_shape(name, width, size)
-            wanted = {"fc6": [hidden, inputs], "fc7": [hidden, hidden], "fc8": [classes, hidden]}
-            with safe_open(path, "pt") as file:
-                for layer, shape in wanted.items():
-                    if (found := file.get_slice(f"{layer}.weight").get_shape()) != shape:
-                        raise ValueError(f"{layer}.weight is {found}, not {shape}")
-        net = networks.build(name, classes, width, size)
-        net.load_state_dict(load_file(path))
+        weights = load_file(path)
+        with torch.device("meta"):  # has shapes alone
+            networks.build(*facts).load_state_dict(weights, assign=True)
+        net = networks.build(*facts)
+        net.load_state_dict(weights)
     except (ValueError, RuntimeError, SafetensorError) as error:
         why = " ".join(str(error).split())[:200]
         raise ValueError(f"{path} has another network's weights ({why}); {run.anew()}") from None
@@ -423,15 +392,14 @@ def load_network(run: Run):
 def network_facts(run: Run) -> dict:
     """The facts that `save_network` wrote: `model`, `classes`, `width`, `size`, …
 
-    Raises ValueError for a run without a network: the histogram baseline sees no frames, and of
-    torchvision's networks older runs saved the last layer alone. Also for facts of no network.
+    Raises ValueError for a run without a network, since the histogram baseline sees no frames, and
+    for facts of no network.
     """
     from safetensors import SafetensorError, safe_open
 
     from s1m_lab.training import networks
 
-    settings = run.config["settings"]
-    model = settings.get("model") if isinstance(settings, dict) else settings
+    model = run.config["settings"].get("model")
     if model not in networks.names():
         what = f"is of {model}, a network that this code does not have"
         if model == "histograms":
@@ -453,11 +421,6 @@ def network_facts(run: Run) -> dict:
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:150]
         raise ValueError(f"{path} holds no network of this lab ({why}); {run.anew()}") from None
-    if "size" not in about:
-        raise ValueError(
-            f"run {run.name!r} holds only the last layer of {model}; to train the whole network, "
-            f"move {run.path} away and repeat {run.command()}"
-        )
     for name, kind, most in (
         ("classes", int, 32_768),
         ("width", int | float, 16),
