@@ -3,7 +3,7 @@
     metrics.hits(probabilities, labels, k=1).mean()   # N×K, N lists of true labels
     metrics.average_precision(probabilities[:, k], positive)
 
-N samples, K classes. A sample has one or several true labels, as in Sports-1M. Needs numpy alone.
+N samples, K classes. A sample has one or several true labels, as in Sports-1M.
 """
 
 from collections import Counter
@@ -66,16 +66,11 @@ def video_average(probabilities: np.ndarray, video: np.ndarray) -> np.ndarray:
 def average_precision(scores: np.ndarray, positive: np.ndarray) -> float:
     """Area under precision over recall for one class: N scores, N bools. nan without positives.
 
-    Tied samples share one threshold, as in `sklearn.metrics.average_precision_score`.
+    Tied samples share one threshold.
     """
-    if not positive.any():
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    scores, positive = scores[order], positive[order]
-    last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of each run of ties
-    found = np.cumsum(positive)[last]
-    precision = found / (last + 1)
-    return float(np.sum(np.diff(found, prepend=0) * precision) / found[-1])
+    from sklearn.metrics import average_precision_score  # not above: it takes a second to import
+
+    return float(average_precision_score(positive, scores)) if positive.any() else float("nan")
 
 
 def confusion(probabilities: np.ndarray, labels: Labels) -> np.ndarray:
