@@ -85,8 +85,6 @@ def fixed_places(size: int, crop: int, n: int = PASSES) -> list[tuple[int, int, 
     §4 says "different crops and flips" and not which. Here the crops are the top left and the
     bottom right one, which together show every pixel that training can see.
     """
-    if n not in (1, 4):
-        raise ValueError(f"{n} passes: there are 1 (the centre) or 4 (two crops × two flips)")
     room = stored_side(size) - crop
     if n == 1:
         return [(room // 2, room // 2, 0)]
@@ -239,13 +237,12 @@ def average(several: Sequence[runs.Run]) -> Predictions:
     for run, index in zip(several, indexes, strict=True):
         both = f"{run.name!r} cannot be averaged with {first.name!r}: "
         if run.labels != first.labels:
-            lists = f"it has {len(run.labels):,} classes, the other {len(first.labels):,}"
-            raise ValueError(f"{both}{lists}, and the lists differ")
-        if len(index) != len(clips):
-            counts = f"it was tested on {len(index):,} clips, the other on {len(clips):,}"
-            raise ValueError(both + counts)
+            raise ValueError(f"{both}their lists of classes differ")
         if not index.equals(clips):
-            raise ValueError(f"{both}they were tested on other clips, or in another order")
+            counts = f"it on {len(index):,} clips, the other on {len(clips):,}"
+            raise ValueError(
+                f"{both}they were tested on other clips, or in another order ({counts})"
+            )
     mean: Any = _Mean([p.clip_probabilities for p in saved])
     return saved[0]._replace(clip_probabilities=mean)
 

@@ -190,7 +190,7 @@ def test_the_average_refuses_what_does_not_belong_together(made, home):
     first, found = runs.load_run("pocket-slow-s0"), known(labels, counts, 0.5)
     other = save(home, "early", 5, found, labels, counts, classes=[*CLASSES[:-1], "x"])
     with pytest.raises(
-        ValueError, match="'pocket-early-s5' cannot .* 'pocket-slow-s0'.*lists differ"
+        ValueError, match="'pocket-early-s5' cannot .* 'pocket-slow-s0'.*lists of classes differ"
     ):
         predict.average([first, other])
     turned = save(home, "early", 6, found[::-1], labels[::-1], counts[::-1])

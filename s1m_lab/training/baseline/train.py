@@ -270,11 +270,9 @@ def trials(run: runs.Run) -> pd.DataFrame:
     """A row a trial: its settings, and its best epoch with that one's losses and `val_hit1`;
     `epochs` it took, and `chosen`, whether it is the best of its kind, linear or network."""
     table = run.metrics
-    order = table.sort_values(
-        ["trial", "val_hit1", "val_loss", "epoch"], ascending=[True, False, True, True]
-    )
-    best = order.groupby("trial").first()
+    best_first = ["val_hit1", "val_loss", "trial", "epoch"]
+    order = table.sort_values(best_first, ascending=[False, True, True, True])
+    best = order.drop_duplicates("trial").set_index("trial")
     best["epochs"] = table.groupby("trial").size()
-    kinds = best.sort_values(["val_hit1", "val_loss"], ascending=[False, True], kind="stable")
-    first = kinds.groupby(kinds["depth"] > 0).head(1).index
-    return best.drop(columns=["step", "seconds"]).assign(chosen=best.index.isin(first))
+    best["chosen"] = ~(best["depth"] > 0).duplicated()  # the first of its kind
+    return best.drop(columns=["step", "seconds"]).sort_index()
