@@ -142,18 +142,15 @@ def load_run(run: str | Path) -> Run:
 
 def _nearest(name: str) -> str:
     """The runs with names nearest to this one, up to ten, and how many more there are."""
-
-    def unlike(other: str) -> tuple[bool, float, str]:
-        low, high = name.lower(), other.lower()
-        return low not in high, -difflib.SequenceMatcher(None, low, high).ratio(), other
-
-    known = sorted((file.parent.name for file in paths.runs().glob("*/config.json")), key=unlike)
+    known = sorted(file.parent.name for file in paths.runs().glob("*/config.json"))
     if not known:
         return ""
-    lacks, distance, nearest = unlike(known[0])
-    mean = f"; did you mean {nearest!r}?" if not lacks or distance <= -0.6 else ""
+    near = sorted((other for other in known if name.lower() in other.lower()), key=len)
+    near += difflib.get_close_matches(name, known)
+    mean = f"; did you mean {near[0]!r}?" if near else ""
+    first = list(dict.fromkeys([*near, *known]))[:10]
     more = f" and {len(known) - 10:,} more" if len(known) > 10 else ""
-    return f"{mean}; there are: {', '.join(known[:10])}{more}"
+    return f"{mean}; there are: {', '.join(first)}{more}"
 
 
 def begin(name: str, settings: dict, machine: dict, labels: list[str]) -> Run:
