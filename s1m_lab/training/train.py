@@ -26,7 +26,7 @@ from s1m_lab import models
 from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, reading, require_space
 from s1m_lab.common.progress import Progress, clock
-from s1m_lab.data import catalog, loader
+from s1m_lab.data import loader
 from s1m_lab.data.augment import Augment
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
@@ -127,7 +127,6 @@ class Trainer:
         with exclusive(run.path) if self.world.rank == 0 else nullcontext():
             machine = distributed.begin_or_resume(run, self.settings, self.folder, self.world)
             if not run.finished:
-                self.print_class_notes()
                 self.set_up(machine)
                 with system.noting_sigterm() as self.sigterm:
                     try:
@@ -216,12 +215,6 @@ class Trainer:
         stored = Shards(self.folder / "clips", split)
         net, device = self.net, self.world.device
         return loader.ClipReader(stored, net.frames, net.classes, self.threads, device)
-
-    def print_class_notes(self) -> None:
-        """Print which classes cannot be learnt or tested, if any."""
-        if self.world.rank == 0:
-            for note in catalog.class_notes(prepare.readable(self.folder), "readable video"):
-                print(note, flush=True)
 
     def fit_in_memory(self) -> None:
         """`fit`; raises ValueError with a batch that fits where the memory is not enough."""
