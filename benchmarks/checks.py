@@ -59,11 +59,11 @@ def checks(used: bool) -> Iterator[list[float]]:
     def crc(do) -> dict:
         return {"zlib": SimpleNamespace(crc32=do)}
 
-    note, digest, crc32 = timed(files._note), timed(files._digest), timed(shards.zlib.crc32)
-    changed = [(files, {"_note": note, "_digest": digest})]
+    note, digest, crc32 = timed(files._note), timed(files.file_digest), timed(shards.zlib.crc32)
+    changed = [(files, {"_note": note, "file_digest": digest})]
     changed += [(module, crc(crc32)) for module in (shards, worker)]
     if not used:
-        changed = [(files, {"_note": lambda *_: None, "_digest": lambda _: ""})]
+        changed = [(files, {"_note": lambda *_: None, "file_digest": lambda _: ""})]
         changed += [
             (module, {"has_its_digest": lambda path, again=False: bool(path.stat())})
             for module in READERS

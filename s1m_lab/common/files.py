@@ -108,11 +108,11 @@ def move(temporary: Path, path: Path, record: bool = False) -> None:
         for file in [file for file in temporary.rglob("*") if file.is_file()]:
             _sync(file)
             if record:
-                _note(file.parent, file.name, _digest(file))
+                _note(file.parent, file.name, file_digest(file))
         if path.is_dir():
             _remove(path)  # os.replace cannot replace a folder that is not empty
     elif record:
-        _note(path.parent, path.name, _digest(temporary))
+        _note(path.parent, path.name, file_digest(temporary))
     _sync(temporary)
     os.replace(temporary, path)
     path.with_name(f"{path.name}.damaged").unlink(missing_ok=True)  # it is made again
@@ -285,7 +285,7 @@ def has_its_digest(path: Path, again: bool = False) -> bool:
     state = (path, about.st_size, about.st_mtime_ns, about.st_ino)
     if again or state not in _sound:
         if known := digests(path.parent).get(path.name):
-            digest = _digest(path)  # another process may have replaced the file since
+            digest = file_digest(path)  # another process may have replaced the file since
             if digest not in known and digest not in digests(path.parent).get(path.name, ()):
                 return False
         _sound.add(state)
@@ -322,7 +322,7 @@ _LINE = re.compile(rb"(([0-9a-f]{64}|-)  (.+))  ([0-9a-f]{8})", re.DOTALL)
 
 def record(path: Path) -> None:
     """Note the digest of a file that was written in parts and is complete now."""
-    _note(path.parent, path.name, _digest(path))
+    _note(path.parent, path.name, file_digest(path))
 
 
 def forget(path: Path) -> None:
@@ -346,7 +346,8 @@ def _note(folder: Path, name: str, digest: str) -> None:
         os.close(opened)
 
 
-def _digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hex digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
