@@ -7,7 +7,6 @@ and no path of this machine. README takes Table 1 and the paper's claims from th
 `09_results` shows.
 """
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,17 +35,16 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
 
     A report is left out, with a message, if it is missing or out of date, not below `LARGEST`, or
     names a path of this machine. Its earlier exhibit stays. README's table stays as it is where
-    `RESULTS` is left out. Exhibits of reports that the suite no longer lists are removed. Raises
-    ValueError as `suite.load` does, or if README has no place for the table.
+    `RESULTS` is left out. Raises ValueError as `suite.load` does, or if README has no place for
+    the table.
     """
     readme, listed, left_out = repository / "README.md", suite.load(file), 0
     if not readme.is_file() or any(mark not in readme.read_text("utf-8") for mark in MARKS):
         raise ValueError(f"{readme} has no place for results: {MARKS[0]} … {MARKS[1]}")
-    names = {report.name: f"{file.stem}-{report.name}.ipynb" for report in listed}
     for report in listed:
-        name = names[report.name]
+        name = f"{file.stem}-{report.name}.ipynb"
         try:
-            text = exhibit(report, file.stem)
+            text = exhibit(report)
         except ValueError as error:
             print(f"left out  {report.name}: {error}", flush=True)
             left_out += 1
@@ -58,23 +56,19 @@ def write(file: Path, repository: Path = paths.REPOSITORY) -> int:
             after = rest.partition(MARKS[1])[2]
             own = f"{MARKS[0]}\n\n{results(report, name)}\n\n{MARKS[1]}"
             write_text(readme, before + own + after)
-    for old in (repository / "reports").glob(f"{file.stem}-*.ipynb"):
-        about = json.loads(old.read_text("utf-8")).get("metadata", {}).get("s1m_lab", {})
-        if old.name not in names.values() and about.get("suite") == file.stem:
-            old.unlink()
     return left_out
 
 
 # -------------------------------------------------------------------------------------- an exhibit
 
 
-def exhibit(report: suite.Report, of: str) -> str:
-    """The text of a report as it can be shown, of the suite `of`; ValueError says why it cannot."""
+def exhibit(report: suite.Report) -> str:
+    """The text of a report as it can be shown; ValueError says why it cannot."""
     import nbformat
 
     if why := suite.changed(report):
         raise ValueError(f"it is missing or out of date ({why}); make it: python -m s1m_lab suite")
-    nb = cleaned(nbformat.read(suite.folder() / f"{report.name}.ipynb", as_version=4), of)
+    nb = cleaned(nbformat.read(suite.folder() / f"{report.name}.ipynb", as_version=4))
     text = nbformat.writes(nb) + "\n"
     if found := machine_paths(nb):
         raise ValueError(f"it names a path of this machine, {found[0]!r}")
@@ -83,7 +77,7 @@ def exhibit(report: suite.Report, of: str) -> str:
     return text
 
 
-def cleaned(nb: "NotebookNode", of: str) -> "NotebookNode":
+def cleaned(nb: "NotebookNode") -> "NotebookNode":
     """An executed notebook without what belongs to this machine, and a cell that says who made it.
 
     Metadata of papermill, widgets (each has its static twin) and paths are left out.
@@ -92,8 +86,8 @@ def cleaned(nb: "NotebookNode", of: str) -> "NotebookNode":
 
     about = {key: nb.metadata["s1m_lab"][key] for key in KEPT}
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nb.metadata = {"kernelspec": kernel, "s1m_lab": about | {"suite": of}}
-    nb.metadata["language_info"] = {"name": "python"}
+    language = {"name": "python"}
+    nb.metadata = {"kernelspec": kernel, "language_info": language, "s1m_lab": about}
     for cell in nb.cells:
         cell.metadata = {k: v for k, v in cell.metadata.items() if k == "tags" and v}
         if cell.cell_type == "code":

@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Collection
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, StrictUndefined
 
 from s1m_lab.common.files import digests, write_text
 
@@ -82,8 +82,7 @@ def render(template: str, hosts: Collection[str] = (), **values) -> str:
     The browser may run the template's own style and script, known by their hashes, and show
     pictures of `data:` addresses and of `hosts`. It may fetch nothing else.
     """
-    place = Path(__file__).parent
-    text = (place / template).read_text("utf-8")
+    text = Path(__file__).with_name(template).read_text("utf-8")
     rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]
     rules.append(" ".join(["img-src data:", *hosts]))
     for tag in ("style", "script"):
@@ -91,10 +90,6 @@ def render(template: str, hosts: Collection[str] = (), **values) -> str:
         digest = base64.b64encode(hashlib.sha256(own.encode()).digest()).decode()
         rules.append(f"{tag}-src 'sha256-{digest}'")
     pages = Environment(
-        loader=FileSystemLoader(place),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    return pages.get_template(template).render(policy="; ".join(rules), hosts=hosts, **values)
+    return pages.from_string(text).render(policy="; ".join(rules), hosts=hosts, **values)

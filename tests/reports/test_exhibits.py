@@ -78,7 +78,7 @@ def folder(made, monkeypatch):
 def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machine(folder):
     reports = {report.name: report for report in suite.load(folder / "mine.toml")}
     home = folder / "home"
-    text = exhibits.exhibit(reports["shown"], "mine")
+    text = exhibits.exhibit(reports["shown"])
     nb = nbformat.reads(text, 4)
     nbformat.validate(nb)
     for place in (str(home), str(ROOT), str(Path.home()), "papermill", "jupyter.widget", "iopub"):
@@ -93,9 +93,9 @@ def test_an_exhibit_names_commit_machine_and_date_and_nothing_else_of_this_machi
     assert about["commit"] and f"commit {about['commit']}" in made
     for name, why in (("rooted", "a path of this machine"), ("large", "not below 500")):
         with pytest.raises(ValueError, match=why):
-            exhibits.exhibit(reports[name], "mine")
+            exhibits.exhibit(reports[name])
     with pytest.raises(ValueError, match=r"missing or out of date \(new\)"):
-        exhibits.exhibit(reports["late"], "mine")
+        exhibits.exhibit(reports["late"])
 
 
 def notebook_of(text: str) -> nbformat.NotebookNode:
@@ -148,7 +148,7 @@ def test_a_path_is_shortened_and_what_only_looks_like_it_is_not(text, left, monk
     monkeypatch.setattr(paths, "home", lambda: Path("/data"))
     monkeypatch.setattr(Path, "home", lambda: Path("/me"))
     assert exhibits.shortened(text) == left
-    cell = exhibits.cleaned(notebook_of(text), "mine").cells[0]
+    cell = exhibits.cleaned(notebook_of(text)).cells[0]
     assert cell.source == cell.outputs[0].text == cell.outputs[1].data["text/html"] == left
     assert cell.outputs[1].data["image/png"] == text
 
@@ -214,17 +214,12 @@ def repository(tmp_path):
 
 def test_make_exhibits_writes_the_readme_and_what_is_small(folder, repository, capsys):
     home = folder / "home"
-    exhibit = {"metadata": {"s1m_lab": {"suite": "mine"}}}
-    (repository / "reports" / "mine-gone.ipynb").write_text(json.dumps(exhibit))
-    exhibit["metadata"]["s1m_lab"]["suite"] = "mine-large"
-    (repository / "reports" / "mine-large-gone.ipynb").write_text(json.dumps(exhibit))
     (repository / "reports" / "mine-notes.ipynb").write_text("{}")
     assert exhibits.write(folder / "mine.toml", repository) == 3
     said = capsys.readouterr().out
     assert "written   mine-shown.ipynb" in said and "left out  late: it is missing" in said
     there = {path.name for path in (repository / "reports").iterdir()}
-    others = {"mine-large-gone.ipynb", "mine-notes.ipynb"}
-    assert there == {"mine-shown.ipynb", "mine-sum.ipynb"} | others
+    assert there == {"mine-shown.ipynb", "mine-sum.ipynb", "mine-notes.ipynb"}
     readme = repository / "README.md"
     text = readme.read_text("utf-8")
     before, _, rest = text.partition(exhibits.MARKS[0])
@@ -290,5 +285,4 @@ def test_committed_exhibits_are_small_and_of_no_machine():
         assert len(text.encode()) < exhibits.LARGEST, path.name
         assert not exhibits.machine_paths(nbformat.reads(text, 4)), path.name
         assert "papermill" not in nb["metadata"], path.name
-        assert nb["metadata"]["s1m_lab"]["suite"] == "pocket", path.name
         assert "*Executed on" in "".join(nb["cells"][1]["source"]), path.name
