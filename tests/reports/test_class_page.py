@@ -283,29 +283,21 @@ def test_the_keyboard_goes_everywhere(page, browser):
     browser.press("Enter")
     assert focus(browser) == "ice hockey"
     assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
-    browser.press("ArrowRight")
+    browser.press("Tab")
     assert focus(browser) == "field hockey"
-    browser.press("ArrowRight")
-    assert focus(browser) == "field hockey", "there is none after the last"
     browser.press("Escape")
     assert focus(browser) == "search" and len(shown(browser)) == 40
     assert said(browser) == "40 of 40 classes" and browser.run("box.value") == ""
-    browser.press("ArrowDown")
     names = shown(browser)
-    assert focus(browser) == names[0]
-    browser.press("Tab")
-    assert focus(browser) == names[1]
-    across = browser.run("new Set(cards.map(card => card.getBoundingClientRect().left)).size")
-    assert across > 2
-    browser.press("ArrowDown")
-    assert focus(browser) == names[1 + across], "the card right below"
+    browser.press(*["Tab"] * 25)
+    assert focus(browser) == names[24]
     low, high, top = browser.run(
         "(() => { const r = document.activeElement.getBoundingClientRect();"
         "return [r.bottom, r.top, form.getBoundingClientRect().bottom] })()"
     )
     assert top <= high < low <= 900, "the whole card is in view, below the search"
-    browser.press("ArrowUp", "ArrowLeft", "ArrowUp")
-    assert focus(browser) == "search", "from the topmost row to the search"
+    browser.press("/")
+    assert focus(browser) == "search" and browser.run("box.value") == ""
     browser.run("scrollTo(0, 1e6)")
     browser.ask("Input.insertText", text="bowls")
     assert browser.run("scrollY") == 0, "the first hits are in view"
