@@ -13,7 +13,6 @@ import pandas as pd
 
 from s1m_lab.analysis.catalog import class_sizes
 from s1m_lab.common.files import write_text
-from s1m_lab.common.progress import clock
 from s1m_lab.data import catalog, loader, shards
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.figures.frames import thumbnail
@@ -47,7 +46,6 @@ def write(folder: Path, page: Path, network: bool = False) -> Path:
         classes=classes,
         splits={split: int((df["split"] == split).sum()) for split in SPLITS},
         videos=len(df),
-        clock=clock,
     )
     write_text(page, text)
     return page
