@@ -13,7 +13,6 @@ import io
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
@@ -23,8 +22,6 @@ from s1m_lab.analysis.filters import (
     ShuffleTest,
     Streams,
     learnt,
-    norm,
-    shuffle_test,
     stack_streams,
     strongest_frames,
 )
@@ -165,49 +162,4 @@ def draw_motion(measured: pd.DataFrame, test: ShuffleTest, colour: str, title: s
     ax.set(xlim=(0, None), ylim=(0, max(0.1, 1.08 * y.max())))
     ax.set_title("Ringed: beyond the line in the scale, 95 % of shuffled filters")
     ax.grid(axis="y")
-    return style.headline(fig, title)
-
-
-@style.styled
-def draw_evidence(tests: dict[str, ShuffleTest], colour: str, title: str) -> Figure:
-    """Mean space-time orientation on what shuffled time gives; beyond the line p ≤ 0.05."""
-    fig, ((ax,),) = style.new_figure(1, 1, 0.9 + 0.6 * len(tests))
-    rows, found = range(len(tests)), tests.values()
-    names = [
-        f"{name}: {test.mean:.3f}, shuffled {np.mean(test.null):.3f}, p = {test.p:.4f}"
-        for name, test in tests.items()
-    ]
-    sns.violinplot([s.null for s in found], orient="h", color=style.FAINT, inner=None, linewidth=0,
-                   density_norm="width", ax=ax)  # fmt: skip
-    ax.plot([s.limit for s in found], rows, "|", color=style.INK, markersize=28)
-    ax.plot([s.mean for s in found], rows, "o", color=colour, markersize=8)
-    style.name_rows(ax, names, 60)
-    ax.set(xlim=(0, None))
-    ax.set_xlabel("mean space-time orientation; grey: frames shuffled, 95 % of it left of its line")
-    return style.headline(fig, title)
-
-
-@style.styled
-def draw_history(found: dict[int, Streams], colour: str, title: str, seed: int = 0) -> Figure:
-    """How much was learnt by step, and how space-time-oriented that is against shuffled time."""
-    fig, ((left, right),) = style.new_figure(1, 2, 2.8)
-    steps = list(found)
-    new = [learnt(found[step], found[0]) for step in steps]
-    left.plot(steps, [100 * norm(w) / norm(found[0]) for w in new], "o-", color=colour, ms=4)
-    left.set(xlabel="step", ylabel="% of the start's size", ylim=(0, None))
-    left.set_title("How much was learnt")
-    if stack_streams(new[0]).shape[2] > 1:
-        tests = [shuffle_test(stack_streams(w), seed) for w in new[1:]]
-        means, limits = [test.mean for test in tests], [test.limit for test in tests]
-        least = [test.null.min() for test in tests]
-        right.fill_between(steps[1:], least, limits, color=style.FAINT, label="95 % of shuffled")
-        right.plot(steps[1:], means, "o-", color=colour, ms=4, label="as learnt")
-        right.set(ylim=(0, 1.2 * max(*limits, *means)))
-        right.set(xlabel="step", ylabel="space-time orientation", xlim=left.get_xlim())
-        right.set_title("How oriented in space-time it is")
-        right.legend(fontsize=9, ncols=2, loc="upper left")
-    else:
-        right.axis("off")
-    for ax in (left, right):
-        ax.grid(axis="y")
     return style.headline(fig, title)

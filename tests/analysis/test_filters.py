@@ -17,10 +17,8 @@ from s1m_lab.figures import style
 from s1m_lab.figures.filters import (
     MEASURES,
     animate,
-    draw_evidence,
     draw_grid,
     draw_growth,
-    draw_history,
     draw_motion,
     draw_sorted,
     draw_strips,
@@ -320,9 +318,7 @@ def test_a_full_network_stays_within_half_a_megabyte():
     figures += [draw_sorted(streams, table, "b"), draw_strips(streams, "c")]
     figures += [draw_strips(streams, "d", np.flatnonzero(seen.each > seen.threshold))]
     figures += [draw_motion(table, seen, style.COLOURS["early"], "e")]
-    figures += [draw_evidence({"f": seen}, style.COLOURS["early"], "g")]
-    found = {0: {"frame": noise(96, 10, 1)}, 60: streams}
-    figures += [draw_growth(found, "h"), draw_history(found, "black", "i")]
+    figures += [draw_growth({0: {"frame": noise(96, 10, 1)}, 60: streams}, "h")]
     total = sum(4 / 3 * len(figure.png()) for figure in figures)
     assert total + len(animate(streams, "j").data) < 450_000
 
@@ -334,7 +330,6 @@ def test_filters_of_one_frame_have_no_time():
     assert table["stream"].tolist() == ["fovea"] * 3 + ["context"] * 3
     assert table["filter"].tolist() == [0, 1, 2] * 2
     assert draw_sorted(streams, table, "").bbox.height > 100
-    assert draw_history({0: streams, 9: streams}, "black", "").axes
 
 
 def test_a_filter_of_zeros_measures_nothing_and_has_no_place():
