@@ -1,4 +1,4 @@
-"""Confusion of two runs: matrices, parts of them, frames, and classes ranked by precision.
+"""Confusion of two runs: matrices, parts of them, frames, and the classes that gain and lose.
 
     matrices = Confusion(counts, labels, classes, names)          # K×K counts, one matrix a run
     draw_confusion(matrices, blocks)
@@ -33,7 +33,6 @@ from s1m_lab.training.predict import Predictions
 
 ANNOTATED = 20  # classes up to which a matrix is drawn with its numbers
 PAIRS = 200  # pairs that can be chosen
-ENDS = 10  # classes at either end of a ranking of many
 # Perceptually uniform and safe for the colour-blind; white is what never happened.
 HEAT = mpl.colors.ListedColormap(
     ["#FFFFFF", *mpl.colormaps["magma_r"](np.linspace(0.12, 0.92, 255))]
@@ -209,37 +208,6 @@ def _labels_of(pairs: pd.DataFrame) -> list[list[int]]:
 # ----------------------------------------------------------------------------------- class by class
 
 
-def _best_and_worst(ranked: pd.DataFrame) -> pd.DataFrame:
-    """The rows at either end, or all where there are few."""
-    return ranked if len(ranked) <= 2 * ENDS else pd.concat([ranked[:ENDS], ranked[-ENDS:]])
-
-
-@style.styled
-def draw_precisions(
-    table: pd.DataFrame, mean: pd.Series, names: Sequence[str], colours: Sequence[str]
-) -> Figure:
-    """Average precision by class, the best first, with 95 % intervals; of many both ends."""
-    ranked = table.dropna(subset="run").sort_values(["run", "versus"], ascending=False)
-    ends = _best_and_worst(ranked)
-    fig, ((ax,),) = style.new_figure(1, 1, 1.3 + 0.27 * max(1, len(ends)))
-    rows, look = np.arange(len(ends)), {"markersize": 5}
-    style.draw_intervals(ax, ends, "versus", rows + 0.17, colours[1], mfc="white", **look)
-    style.draw_intervals(ax, ends, "run", rows - 0.17, colours[0], **look)
-    style.name_rows(ax, ends["class"], 30)
-    ax.set(xlabel="average precision", xlim=(-0.02, 1.02))
-    if len(ranked) > len(ends):
-        ax.set_title(f"The best {ENDS} and the worst {ENDS} of {len(ranked)} classes")
-    title = f"Mean average precision {mean['run']:.3f} ({mean['run_low']:.3f} to "
-    title += f"{mean['run_high']:.3f}); {style.clean(names[1], 30)} has {mean['versus']:.3f}"
-    style.headline(fig, title)
-    keys = [
-        style.legend_dot(style.clean(names[0]), color=colours[0]),
-        style.legend_dot(style.clean(names[1]), color=colours[1], markerfacecolor="white"),
-    ]
-    fig.legend(handles=keys, loc="outside lower left", ncols=2, fontsize=9)
-    return fig
-
-
 @style.styled
 def draw_gains(
     table: pd.DataFrame, mean: pd.Series, names: Sequence[str], colours: Sequence[str]
@@ -250,7 +218,7 @@ def draw_gains(
     full where p ≤ 0.05, in the colour of the run that is better; rings are the paper's numbers.
     """
     ranked = table.dropna(subset="gain").sort_values("gain", ascending=False, kind="stable")
-    ends = _best_and_worst(ranked)
+    ends = tables.both_ends(ranked)
     published = pd.Series(paper.TABLE_2).sort_values(ascending=False)
     rows = max(len(ends), len(published))
     fig, (axes,) = style.new_figure(1, 2, 1.6 + 0.2 * rows)

@@ -60,6 +60,11 @@ def show_table(rows: pd.DataFrame) -> "HTML":
     return as_html(styler.to_html(max_rows=60))
 
 
+def both_ends(ranked: pd.DataFrame, each: int = 10) -> pd.DataFrame:
+    """The first and the last rows, `each` of them, or all where there are no more."""
+    return ranked if len(ranked) <= 2 * each else pd.concat([ranked[:each], ranked[-each:]])
+
+
 def as_html(text: str) -> "HTML":
     """HTML as IPython shows it."""
     from IPython.display import HTML

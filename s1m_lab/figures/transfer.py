@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from s1m_lab.analysis.comparisons import DISAGREES, OPEN, with_unit
 from s1m_lab.analysis.transfer import GAIN, SCRATCH
 from s1m_lab.figures import style
+from s1m_lab.figures.tables import both_ends
 
 SHADES = {"scratch": "#777777", "top": "#56B4E9", "top3": "#CC79A7", "all": "#8F7F00"}
 MARKS = {"scratch": "o", "top": "^", "top3": "s", "all": "D"}
@@ -96,12 +97,12 @@ def draw_standings(table: pd.DataFrame) -> Figure:
 
 
 @style.styled
-def draw_classes(table: pd.DataFrame, way: str, most: int = 30) -> Figure:
+def draw_classes(table: pd.DataFrame, way: str) -> Figure:
     """Average precision of each class from scratch and tuned, the largest gain on top.
 
-    `table` is `transfer.class_precision`; of more than `most` classes it shows both ends.
+    `table` is `transfer.class_precision`; of more than 30 classes it shows both ends.
     """
-    shown = table if len(table) <= most else pd.concat([table[: most // 2], table[-most // 2 :]])
+    shown = both_ends(table, 15)
     fig, ((left, right),) = style.new_figure(1, 2, 1.3 + 0.21 * len(shown), sharey=True)
     rows = range(len(shown))
     left.hlines(rows, shown[SCRATCH], shown[way], color=style.FAINT, linewidth=2, zorder=1)

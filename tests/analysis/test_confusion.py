@@ -322,9 +322,7 @@ def large():
     pictures = [overview.png(), worst.png()]
     seconds = time.perf_counter() - start
     table, mean = confusion.precisions(both, classes, draws=100)
-    ranks = [figures_confusion.draw_precisions(table, mean, ("slow", "single"), COLOURS)]
-    ranks += [figures_confusion.draw_gains(table, mean, ("slow", "single"), COLOURS)]
-    pictures += [figure.png() for figure in ranks]
+    pictures += [figures_confusion.draw_gains(table, mean, ("slow", "single"), COLOURS).png()]
     found = confusion.pairs(counts, classes)
     return SimpleNamespace(**locals())
 
@@ -376,7 +374,6 @@ def test_a_dataset_without_mistakes_or_videos_is_drawn_too():
         matrices = figures_confusion.Confusion(counts, labels, called, ("a", "b"))
         assert figures_confusion.draw_confusion(matrices, blocks).png()
         table, mean = confusion.precisions([sure, sure], called, draws=20)
-        assert figures_confusion.draw_precisions(table, mean, ("a", "b"), COLOURS).png()
         assert figures_confusion.draw_gains(table, mean, ("a", "b"), COLOURS).png()
         assert confusion.beyond_chance(table) == (0, 0, 0)
         pairs = confusion.pairs(counts, called)
