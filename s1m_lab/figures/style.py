@@ -243,23 +243,12 @@ def draw_intervals(
     `y` are the heights of the rows (0, 1, … by default) and `colour` is one for all or one a row.
     `look` goes to the points.
     """
-    import seaborn as sns  # not above: it takes a second
-
-    y = np.arange(len(rows)) if y is None else np.asarray(y, float)
-    # seaborn makes point and interval from the values of a row: here the first, and the others
+    y = np.arange(len(rows)) if y is None else y
+    shades = [colour] * len(rows) if isinstance(colour, str) else colour
     values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
-    long = pd.DataFrame({"value": values.ravel(), "y": np.repeat(y, 3)})
-    shades: dict[str, Any] = {"color": colour}
-    if not isinstance(colour, str):
-        shades = {"hue": np.repeat(np.arange(len(rows)), 3), "palette": list(colour)}
-    look = {"markersize": 6, "markeredgewidth": 1.2} | look
-    sns.pointplot(
-        long, x="value", y="y", ax=ax, orient="y", native_scale=True, linestyle="none",
-        legend=False, err_kws={"linewidth": 1.4, "alpha": 0.6}, **shades, **look,
-        estimator=lambda each: each.iloc[0],
-        errorbar=lambda each: (each.iloc[1:].min(), each.iloc[1:].max()),
-    )  # fmt: skip
-    ax.set(xlabel="", ylabel="")
+    for (value, low, high), height, shade in zip(values, y, shades, strict=True):
+        ax.plot([low, high], [height, height], color=shade, linewidth=1.4, alpha=0.6)
+        ax.plot(value, height, **{"marker": "o", "markeredgewidth": 1.2, "color": shade} | look)
 
 
 def name_rows(ax: Axes, names: Sequence[str], length: float = 26, rows: int = 0) -> None:
