@@ -1,33 +1,30 @@
-"""What a catalog holds: sizes of classes, labels that go together, and a card for each class.
+"""What a catalog holds: sizes of classes, labels that go together, and each class in a column.
 
     draw_sizes(catalog.class_sizes(df))
-    cards = make_cards(df, sizes, pairs, words, thumbnails(folder))      # HTML by label
-    explore_classes(cards, sizes)
+    described = describe_classes(df, sizes, pairs, words, thumbnails(folder, len(sizes)))
+    explore_classes(described)               # without a kernel: tables.show_table(described[some])
 
-`draw_…` functions take the tables of `s1m_lab.analysis.catalog`. `show_cards` shows a few cards
-without a kernel.
+`draw_…` functions take the tables of `s1m_lab.analysis.catalog`.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from s1m_lab.analysis.catalog import members
+from s1m_lab.data import loader
 from s1m_lab.data.shards import Shards
+from s1m_lab.data.splits import SPLITS
 from s1m_lab.figures import frames, style, tables
 from s1m_lab.figures.style import format_seconds
 
-if TYPE_CHECKING:
-    from IPython.display import HTML
-
 SHADES = {"train": "#777777", "val": "#0072B2", "test": "#CC79A7"}
-SHOWN = 40  # shards that are searched for frames
+MOST_SHARDS = 256  # of a split, looked through for a clip of every class
+IMAGE = Markup('<img alt="a frame of {}" src="{}" style="width:120px">')  # escapes both
 
 
 @style.styled
@@ -96,63 +93,50 @@ def draw_co_labels(pairs: pd.DataFrame, sizes: pd.DataFrame, least: int = 1) -> 
     return fig
 
 
-def thumbnails(folder: Path, each: int = 5) -> dict[int, list[str]]:
-    """Frames of up to `each` training videos by label, as `data:` addresses.
+def thumbnails(folder: Path, classes: int) -> dict[int, str]:
+    """The middle frame of a typical clip of each class, by label, as a `data:` address.
 
-    Empty where no clips were made. At most `SHOWN` shards are searched.
+    Empty where no clips were made. Later splits are read only for classes without a clip in earlier
+    ones.
     """
-    found: dict[int, list[str]] = defaultdict(list)
-    if not (Path(folder) / "clips" / "index.parquet").is_file():
-        return found
-    stored = Shards(Path(folder) / "clips", "train")
-    for shard in range(min(SHOWN, len(stored.names))):
-        index = stored.index(shard).select(["clip", "labels"]).to_pandas()
-        for row, labels in index.loc[index["clip"] == 0, "labels"].items():
-            if len(found[int(labels[0])]) < each:
-                frame = stored.read(shard, [row], [8])[0, 0]
-                found[int(labels[0])].append(frames.thumbnail(frame))
+    found: dict[int, str] = {}
+    for split in SPLITS if (folder / "clips" / "index.parquet").is_file() else ():
+        if len(found) < classes:
+            stored = Shards(folder / "clips", split)
+            middle = [stored.frames // 2]
+            clips = loader.example_clips(stored, most_shards=MOST_SHARDS, frames=middle)
+            found = {label: frames.thumbnail(clip[0]) for label, clip in clips.items()} | found
     return found
 
 
-def make_cards(
+def describe_classes(
     df: pd.DataFrame,
     sizes: pd.DataFrame,
     pairs: pd.DataFrame,
     words: pd.DataFrame,
-    pictures: dict[int, list[str]],
+    pictures: dict[int, str],
     seed: int = 0,
-) -> dict[int, "HTML"]:
-    """A card for every class, by label: counts, duration, words, co-labels, titles and frames.
+) -> pd.DataFrame:
+    """A column a class, by label: counts, duration, words, co-labels, titles and a frame.
 
     `pictures` are those of `thumbnails`; `seed` draws the titles.
     """
-    partners = _from_either_side(pairs).groupby("label_a").head(6)
-    together = [
-        f"{style.one_line(sizes['class'][other], 40)} ({videos:,})"
-        for other, videos in partners[["label_b", "videos"]].to_numpy()
-    ]
+    partners = _from_either_side(pairs).groupby("label_a").head(4)
+    names = sizes["class"].map(lambda name: style.one_line(name, 40))
+    together = [f"{names[k]} ({n:,})" for k, n in partners[["label_b", "videos"]].to_numpy()]
     together = pd.Series(together, partners.index, str).groupby(partners["label_a"])
-    own_words = words["word"].map(lambda word: style.one_line(word, 30)).groupby(words["label"])
     titles = members(df)
     titles["title"] = df["title"].take(titles["video"]).array
     titles = titles.dropna().sample(frac=1, random_state=seed).groupby("label").head(5)
-    titles = titles["title"].map(style.one_line).groupby(titles["label"])
-    lists = {"words": own_words, "together with": together, "titles": titles}
-    lists = {name: groups.agg(list).to_dict() for name, groups in lists.items()}
-    cards = {}
-    for label, name, videos, train, val, test, several, seconds in sizes.itertuples():
-        facts = [f"{videos:,} videos", f"{train:,} train, {val:,} val, {test:,} test"]
-        facts += [f"{several / max(1, videos):.1%} with other labels too"]
-        facts += [f"median {format_seconds(seconds)}"] if np.isfinite(seconds) else []
-        notes = [
-            (note, ", ".join(lists[note].get(label, []))) for note in ("words", "together with")
-        ]
-        text = tables.CARD.render(
-            name=style.one_line(name, 80), about=f"label {label}", facts=" · ".join(facts),
-            notes=notes, frames=pictures.get(label, []), titles=lists["titles"].get(label, []),
-        )  # fmt: skip
-        cards[label] = tables.as_html(text)
-    return cards
+    titles["number"] = [f"title {n + 1}" for n in titles.groupby("label").cumcount()]
+    table = sizes.assign(duration=sizes["duration"].map(format_seconds))
+    table = table.rename(columns={"several": "of several labels", "duration": "median duration"})
+    table["words"] = words.groupby("label")["word"].agg(" · ".join)
+    table["together with"] = together.agg(" · ".join)
+    table = table.join(titles.pivot(index="label", columns="number", values="title"))
+    images = {k: IMAGE.format(names[k], address) for k, address in pictures.items()}
+    table["a frame"] = pd.Series(images, dtype=object)  # text would lose its `Markup`
+    return table.T
 
 
 def choose_labels(sizes: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> list[int]:
@@ -162,16 +146,10 @@ def choose_labels(sizes: pd.DataFrame, pairs: pd.DataFrame, seed: int = 0) -> li
     return list(dict.fromkeys(int(label) for label in some))
 
 
-def show_cards(cards: dict[int, "HTML"], labels: Iterable[int]) -> "HTML":
-    """The cards of `labels`, one below the other."""
-    return tables.as_html("".join(cards[label].data for label in labels))
-
-
-def explore_classes(cards: dict[int, "HTML"], sizes: pd.DataFrame):
-    """A list of all classes by name, and below it the card of the chosen one."""
-    names = sizes.sort_values("class", kind="stable")
-    options = [
-        (f"{style.one_line(name)} ({n:,})", label)
-        for label, name, n in names[["class", "videos"]].itertuples()
-    ]
-    return tables.explore(cards.__getitem__, options, sizes.index[0])
+def explore_classes(described: pd.DataFrame):
+    """A list of all classes by name, and below it the column of the chosen one."""
+    names = described.loc[["class", "videos"]].T.sort_values("class", kind="stable")
+    options = [(f"{style.one_line(name)} ({n:,})", label) for label, name, n in names.itertuples()]
+    return tables.explore(
+        lambda label: tables.show_table(described[[label]]), options, described.columns[0]
+    )

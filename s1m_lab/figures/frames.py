@@ -73,9 +73,9 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def thumbnail(frame: np.ndarray, side: int = 84) -> str:
-    """A frame (uint8 H×W×3) as the `data:` address of a WebP, at most `side` pixels a side."""
+def thumbnail(frame: np.ndarray) -> str:
+    """A frame (uint8 H×W×3) as the `data:` address of a WebP, at most 240 pixels a side."""
     image, data = Image.fromarray(frame), io.BytesIO()
-    image.thumbnail((side, side))  # never made larger
+    image.thumbnail((240, 240))  # never made larger
     image.save(data, "WEBP", quality=60)
     return data_uri(data.getvalue(), "webp")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from s1m_lab import paper
@@ -21,7 +21,7 @@ from s1m_lab.analysis import comparisons
 from s1m_lab.analysis.run_groups import SCORES
 from s1m_lab.figures import style
 from s1m_lab.figures.style import RING
-from s1m_lab.figures.tables import as_html, template
+from s1m_lab.figures.tables import show_table
 from s1m_lab.models import split_name
 
 if TYPE_CHECKING:
@@ -35,21 +35,6 @@ MARKS = {
     comparisons.OPEN: ("?", "#7A7A7A"),
 }
 
-TABLE = template("""\
-<div class="tex2jax_ignore mathjax_ignore"><table><thead><tr>
-{% for head in heads %}
-<th style="{{ cell }}">{{ head }}</th>
-{% endfor %}
-</tr></thead><tbody>
-{% for row in rows %}
-<tr>
-{% for value in row %}
-<td style="{{ cell }}">{{ value }}</td>
-{% endfor %}
-</tr>
-{% endfor %}
-</tbody></table></div>
-""")
 CELL = "text-align:left; vertical-align:top; white-space:normal; padding:.35em .7em; min-width:4em"
 # Parts of a cell; `format` and `join` escape what they insert.
 LINES = Markup("<br>")
@@ -65,10 +50,9 @@ VERDICT = Markup(
 
 def show_table1(table: pd.DataFrame) -> "HTML":
     """Table 1 of `results.table1`: in every cell ours in %, its interval, and the paper's."""
-    rows = []
+    rows = {}
     for key, row in table.iterrows():
-        cells: list[str] = [NAME.format(style.colour(key), row["name"])]
-        cells += [_score(row, score) for score in SCORES]
+        cells: list[str] = [_score(row, score) for score in SCORES]
         if row["runs"]:
             cells.append(" · ".join(f"{100 * value:.1f}" for value in row["video_hit1_seeds"]))
             weights = [f"{row['parameters'] / 1e6:.2f}"]
@@ -77,11 +61,17 @@ def show_table1(table: pd.DataFrame) -> "HTML":
             cells += [LINES.join(weights), style.format_seconds(row["seconds"])]
         else:
             commands = map(COMMAND.format, row["command"].splitlines())
-            cells.append(Markup("no run; make one:") + Markup().join(commands))
-        rows.append(cells)
+            cells += [Markup("no run; make one:") + Markup().join(commands), "", ""]
+        rows[NAME.format(style.colour(key), row["name"])] = cells
     scores = [f"{name}, %" for name in ("clip Hit@1", "video Hit@1", "video Hit@5")]
-    heads = ["", *scores, "video Hit@1 by seed, %", "weights, M", "training"]
-    return as_html(TABLE.render(heads=heads, rows=rows, cell=CELL))
+    heads = [*scores, "video Hit@1 by seed, %", "weights, M", "training"]
+    return _show_rows(rows, heads)
+
+
+def _show_rows(rows: dict[Markup, list[str]], heads: list[str]) -> "HTML":
+    """A table whose cells and names of rows are `Markup`; `object` keeps them that."""
+    index = pd.Index(rows, dtype=object)
+    return show_table(pd.DataFrame(list(rows.values()), index, heads, dtype=object), CELL)
 
 
 def _score(row: pd.Series, score: str) -> Markup:
@@ -103,7 +93,7 @@ def show_claims(table: pd.DataFrame, most: int = 4) -> "HTML":
     undecided ones, in each group those with the least room first.
     """
     order = (comparisons.DISAGREES, comparisons.OPEN, comparisons.AGREES)
-    rows = []
+    rows = {}
     for row in table.itertuples():
         parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.margin(p)))
         ours = [PART.format(comparisons.in_words(part)) for part in parts[:most]]
@@ -117,9 +107,9 @@ def show_claims(table: pd.DataFrame, most: int = 4) -> "HTML":
         verdict = [VERDICT.format(shade, mark, row.verdict)]
         if row.seeds:
             verdict.append(SMALL.format(row.seeds))
-        rows.append([row.claim, row.paper, Markup().join(ours), LINES.join(verdict)])
-    heads = ["claim", "the paper", "ours, in points, with 95 % intervals", "verdict"]
-    return as_html(TABLE.render(heads=heads, rows=rows, cell=CELL))
+        rows[escape(row.claim)] = [escape(row.paper), Markup().join(ours), LINES.join(verdict)]
+    heads = ["the paper", "ours, in points, with 95 % intervals", "verdict"]
+    return _show_rows(rows, heads)
 
 
 @style.styled

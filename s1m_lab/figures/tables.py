@@ -1,4 +1,4 @@
-"""Tables, cards and controls as HTML, for notebooks; every text from outside is escaped.
+"""Tables and controls as HTML, for notebooks; every text from outside is escaped.
 
     show_table(sizes)                          # a DataFrame, its numbers short
     explore(draw, [("luge", 0), ("judo", 1)])  # a list, and below it what `draw(choice)` returns
@@ -11,8 +11,8 @@ import html
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from s1m_lab.figures.frames import data_uri
 from s1m_lab.figures.style import Drawing, format_number, one_line
@@ -21,40 +21,15 @@ if TYPE_CHECKING:
     from IPython.display import HTML
 
 PLAIN = 'class="tex2jax_ignore mathjax_ignore"'  # MathJax leaves it as it is
-_TEMPLATES = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
-def template(text: str) -> jinja2.Template:
-    """A jinja2 template that escapes every value it is given."""
-    return _TEMPLATES.from_string(text)
+def show_table(rows: pd.DataFrame, look: str = "") -> "HTML":
+    """A table with short numbers, a line a text, and the first 60 rows of many.
 
-
-# `notes` are (label, text) pairs, `frames` addresses of pictures, `titles` texts
-CARD = template("""\
-<div class="tex2jax_ignore mathjax_ignore"
- style="max-width:56em; padding:.6em 0; border-top:1px solid #8A8A8A; line-height:1.5">
-<div><b>{{ name }}</b> · {{ about }}</div>
-<div>{{ facts }}</div>
-{% for label, text in notes if text %}
-<div><i>{{ label }}</i> {{ text }}</div>
-{% endfor %}
-{% for frame in frames %}
-<img alt="a frame of {{ name }}" src="{{ frame }}" style="display:inline-block; margin:0 3px 0 0">
-{% endfor %}
-{% if titles %}
-<ul style="margin:.2em 0">
-{% for title in titles %}
-<li><bdi>{{ title }}</bdi></li>
-{% endfor %}
-</ul>
-{% endif %}
-</div>
-""")
-
-
-def show_table(rows: pd.DataFrame) -> "HTML":
-    """A table with short numbers, a line a text, and the first 60 rows of many."""
+    A `Markup` is shown as it is. `look` is the CSS of every cell.
+    """
     styler = rows.style.format(_cell).set_table_attributes(PLAIN)
+    styler.set_table_styles([{"selector": "th, td", "props": look}] if look else [])
     for axis in (0, 1):
         styler.format_index(_text, axis=axis).format_index_names(_text, axis=axis)
     return as_html(styler.to_html(max_rows=60))
@@ -73,7 +48,7 @@ def as_html(text: str) -> "HTML":
 
 
 def _text(value: object) -> str:
-    return html.escape(one_line(value))
+    return value if isinstance(value, Markup) else html.escape(one_line(value))
 
 
 def _cell(value: Any) -> str:

@@ -13,14 +13,12 @@ import pandas as pd
 
 from s1m_lab.analysis.catalog import class_sizes
 from s1m_lab.common.files import write_text
-from s1m_lab.data import catalog, loader, shards
+from s1m_lab.data import catalog
 from s1m_lab.data.splits import SPLITS
-from s1m_lab.figures.frames import thumbnail
+from s1m_lab.figures.catalog import thumbnails
 from s1m_lab.figures.style import one_line
 from s1m_lab.reports import html
 
-SIDE = 240  # px, the longest side of a picture
-MOST_SHARDS = 256  # of a split, looked through for a clip of every class
 ADDRESS = r"https://[a-z0-9][a-z0-9.-]{0,252}(:[0-9]{1,5})?/[\w.~:/?#@!$&'()*+,;=%-]{0,500}"
 
 
@@ -31,7 +29,7 @@ def write(folder: Path, page: Path, network: bool = False) -> Path:
     the thumbnail that the catalog names for one of its videos.
     """
     df = catalog.load_catalog(folder)
-    pictures = _frames(folder, len(df.attrs["classes"]))
+    pictures = thumbnails(folder, len(df.attrs["classes"]))
     if network:
         pictures = _thumbnails(df) | pictures
     addresses = [address for address in pictures.values() if address.startswith("https:")]
@@ -49,21 +47,6 @@ def write(folder: Path, page: Path, network: bool = False) -> Path:
     )
     write_text(page, text)
     return page
-
-
-def _frames(folder: Path, classes: int) -> dict[int, str]:
-    """The middle frame of a clip of each class, by label, as a `data:` address.
-
-    Later splits are read only for classes without a clip in earlier ones.
-    """
-    found: dict[int, str] = {}
-    for split in SPLITS if (folder / "clips" / "index.parquet").is_file() else ():
-        if len(found) < classes:
-            stored = shards.Shards(folder / "clips", split)
-            middle = [stored.frames // 2]
-            clips = loader.example_clips(stored, most_shards=MOST_SHARDS, frames=middle)
-            found = {label: thumbnail(clip[0], SIDE) for label, clip in clips.items()} | found
-    return found
 
 
 def _thumbnails(df: pd.DataFrame) -> dict[int, str]:

@@ -277,11 +277,10 @@ def test_an_empty_catalog_is_described_as_it_is(rows):
     assert analysis_catalog.near_duplicates(df)[1].sum() == 0
     assert drawn(draw_durations(df["duration"])) == ["No duration is known: the source has none"]
     assert drawn(figures_catalog.draw_co_labels(pairs, sizes)) == ["No two labels share 1 videos"]
-    made = figures_catalog.make_cards(
-        df, sizes, pairs, analysis_catalog.characteristic_words(df), {}
-    )
-    assert len(made) == len(CLASSES)
-    assert not any("median" in card.data for card in made.values())
+    words = analysis_catalog.characteristic_words(df)
+    made = figures_catalog.describe_classes(df, sizes, pairs, words, {})
+    assert made.shape[1] == len(CLASSES)
+    assert (made.loc["median duration"] == "unknown").all()
 
 
 def test_what_ingest_measured_fills_what_the_source_does_not_tell(tmp_path):
@@ -408,44 +407,45 @@ def test_words_for_numbers():
 
 
 @pytest.fixture(scope="module")
-def cards(df) -> dict:
+def described(df) -> pd.DataFrame:
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
-    return figures_catalog.make_cards(
-        df, sizes, pairs, analysis_catalog.characteristic_words(df), {0: ["data:x"]}
-    )
+    words = analysis_catalog.characteristic_words(df)
+    pictures = {0: "data:x", CLASSES.index(HOSTILE): "data:y"}
+    return figures_catalog.describe_classes(df, sizes, pairs, words, pictures)
 
 
-def test_hostile_text_is_only_text(df, cards):
-    page = figures_catalog.show_cards(cards, cards).data
+def test_hostile_text_is_only_text(df, described):
+    page = show_table(described).data
     table = show_table(analysis_catalog.class_sizes(df).set_index("class", append=True)).data
     table += show_table(df.head(20)[["title", "split"]]).data
     for text in (page, table):
         assert "<script" not in text and "<img src=x" not in text and "\u202e" not in text
         assert "&lt;script&gt;" in text and "mathjax_ignore" in text
     tags = set(re.findall(r"<(\w+)", page))
-    assert tags == {"div", "b", "i", "ul", "li", "bdi", "img"}
+    assert tags == {"style", "table", "thead", "tbody", "tr", "th", "td", "img"}
     assert len(page) < 20_000, "a long title is cut"
 
 
-def test_a_card_tells_its_class(df, rows, cards):
+def test_a_column_tells_its_class(df, rows, described):
     own = [r for r in rows if 0 in r[1]]
-    first, second, last = (cards[label].data for label in (0, 1, 4))
-    assert f"{len(own)} videos" in first and '<img alt="a frame of judo" src="data:x"' in first
-    titles = re.findall(r"<bdi>(.*?)</bdi>", second)
-    known = {style.one_line(r[2]) for r in rows if 1 in r[1] and r[2]}
-    assert len(titles) == 5 and {title.replace("&#x27;", "'") for title in titles} - known == {
-        title for title in titles if "&lt;" in title
-    }
-    assert "0 videos" in last and "<bdi>" not in last
+    first, second, last = (described[label] for label in (0, 1, 4))
+    assert first["class"] == "judo" and first["videos"] == len(own)
+    assert '<img alt="a frame of judo" src="data:x"' in show_table(described[[0]]).data
+    titles = second[[name for name in described.index if name.startswith("title ")]]
+    assert len(titles) == 5 and set(titles) <= {r[2] for r in rows if 1 in r[1] and r[2]}
+    count = sum({0, 1} <= set(r[1]) for r in rows)
+    assert f"judo ({count:,})" in second["together with"]
+    assert last["videos"] == 0 and last[titles.index].isna().all()
 
 
-def test_the_explorer_shows_the_class_that_is_chosen(df, cards):
-    widget = figures_catalog.explore_classes(cards, analysis_catalog.class_sizes(df))
-    choice, card = widget.children
+def test_the_explorer_shows_the_class_that_is_chosen(described):
+    widget = figures_catalog.explore_classes(described)
+    choice, shown = widget.children
     assert len(choice.options) == len(CLASSES)
     for label in (3, 0, 4):
         choice.value = label
-        assert card.value == cards[label].data
+        for text in described[label].dropna().astype(str)[["videos", "median duration"]]:
+            assert f">{text}</td>" in shown.value
     widget.close_all()
 
 
@@ -462,9 +462,9 @@ def test_frames_of_pocket_are_small_pictures(home):
     from s1m_lab.data.ingest import prepare
 
     datasets.make_pocket(videos=16)
-    assert figures_catalog.thumbnails(datasets.listed("pocket")) == {}
+    assert figures_catalog.thumbnails(datasets.listed("pocket"), 16) == {}
     folder = prepare.prepare("pocket", clips=1)
-    frames = figures_catalog.thumbnails(folder, each=2)
-    assert 4 <= len(frames) <= 16 and all(1 <= len(some) <= 2 for some in frames.values())
-    for address in sum(frames.values(), []):
-        assert address.startswith("data:image/webp;base64,") and len(address) < 8000
+    frames = figures_catalog.thumbnails(folder, 16)
+    assert 4 <= len(frames) <= 16
+    for address in frames.values():
+        assert address.startswith("data:image/webp;base64,") and len(address) < 20_000

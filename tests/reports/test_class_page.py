@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from s1m_lab.data import catalog, shards
+from s1m_lab.figures.frames import thumbnail
 from s1m_lab.reports import class_page
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome"))), None)
@@ -223,7 +224,7 @@ def test_a_picture_is_of_its_class(tmp_path):
 
 def test_pictures_are_small():
     noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
-    address = class_page.thumbnail(noise, class_page.SIDE)
+    address = thumbnail(noise)
     data = base64.b64decode(address.removeprefix("data:image/webp;base64,"))
     assert Image.open(io.BytesIO(data)).size == (240, 180) and len(address) < 40_000
     assert Image.open(io.BytesIO(data)).format == "WEBP"
