@@ -5,8 +5,8 @@
     seen.table                                            # what each run predicted, and when
 
 Any video in, an H.264 MP4 out: upright, with square pixels, at its own frame times, with its sound.
-Every `step` seconds each network predicts (see `analysis.overlay`); bars follow with the time
-constant `smooth`. Each run has a card with its five likeliest classes at the lower edge.
+Every 0.1 s each network predicts (see `analysis.overlay`); bars follow with a time constant of
+0.4 s. Each run has a card with its five likeliest classes at the lower edge.
 
 The video is decoded once, in constant memory. A finished overlay is found again by a fingerprint of
 the video, the runs' weights and the settings.
@@ -45,13 +45,7 @@ BRIGHT, PALE, WARNING = "#FFFFFF", "#D0D4DC", "#F0C36D"  # of texts
 TRUE = "●"  # the mark of a true class
 
 
-def draw(
-    chosen: Sequence[runs.Run],
-    path: str | Path,
-    truth: Sequence[str] = (),
-    step: float = STEP,
-    smooth: float = SMOOTH,
-) -> Overlay:
+def draw(chosen: Sequence[runs.Run], path: str | Path, truth: Sequence[str] = ()) -> Overlay:
     """Draw the predictions of the `chosen` runs on the video `path`.
 
     The result is `overlay-<video>-<8 hex>.mp4` in the folder of the first run, with its table
@@ -60,8 +54,6 @@ def draw(
 
     Args:
         truth: the names of the true classes, which are marked.
-        step: seconds between two predictions.
-        smooth: time constant of the low-pass over the predictions (s).
 
     Raises:
         ValueError: the runs do not know the same classes.
@@ -78,7 +70,7 @@ def draw(
     path, truth = Path(path), list(truth)
     with container.open_video(path):  # raises the reason where it cannot be read
         about = path.stat()
-    settings = {"truth": truth, "step": step, "smooth": smooth, "version": VERSION}
+    settings = {"truth": truth, "step": STEP, "smooth": SMOOTH, "version": VERSION}
     film = [str(path.resolve()), about.st_size, about.st_mtime_ns]
     stem = re.sub(r"[^\w-]+", "_", path.stem)[:40]
     with exclusive(chosen[0].path):
@@ -86,14 +78,14 @@ def draw(
         key = fingerprint(film=film, runs=weights, **settings)
         out = chosen[0].path / f"overlay-{stem}-{key[:8]}.mp4"
         if not all([is_sound(file) for file in (out, out.with_suffix(".parquet"))]):
-            predictors = [SlidingWindowPredictor(run, smooth, truth) for run in chosen]
-            _draw(predictors, path, out, truth, step)
+            predictors = [SlidingWindowPredictor(run, SMOOTH, truth) for run in chosen]
+            _draw(predictors, path, out, truth)
     table = pd.read_parquet(out.with_suffix(".parquet"))
     return Overlay(path=out, table=table, **table.attrs)
 
 
 def _draw(
-    predictors: list[SlidingWindowPredictor], path: Path, out: Path, truth: list[str], step: float
+    predictors: list[SlidingWindowPredictor], path: Path, out: Path, truth: list[str]
 ) -> None:
     """Decode `path`, predict, draw and encode to `out`, frame by frame; write the table beside it.
 
@@ -112,7 +104,7 @@ def _draw(
             for predictor in predictors:
                 predictor.add(seconds, image)
             if seconds >= due - decoders.TICK:
-                due = step * (math.floor((seconds + decoders.TICK) / step) + 1)
+                due = STEP * (math.floor((seconds + decoders.TICK) / STEP) + 1)
                 for predictor in predictors:
                     predictor.predict()
             count, end = count + 1, seconds + 1 / info.fps

@@ -373,14 +373,14 @@ def test_smoothing_is_that_of_a_plain_loop(single, tmp_path, monkeypatch):
 
     monkeypatch.setattr(models.Network, "forward", forward)
     path = write(tmp_path / "a.mp4", UNEVEN, moving(len(UNEVEN), 48, 64))
-    seen = overlay.draw([single], path, smooth=0.3)
+    seen = overlay.draw([single], path)
     shown, held, now, expected = None, None, 0.0, {}
     for seconds, latest in zip(seen.table["seconds"], came, strict=True):
         if shown is None:
             shown = latest.astype(float)
         else:
             for _ in range(10_000):
-                shown = shown + (held - shown) * (seconds - now) / 10_000 / 0.3
+                shown = shown + (held - shown) * (seconds - now) / 10_000 / overlay.SMOOTH
         expected[seconds], now, held = shown, seconds, latest
     for row in seen.table.itertuples():
         best = np.argsort(-expected[row.seconds])[:5]
@@ -663,7 +663,7 @@ def test_the_example_is_a_test_video_on_this_disk(home, tmp_path):
 
 
 @pytest.mark.slow
-def test_memory_does_not_grow_with_the_film(single, tmp_path):
+def test_memory_does_not_grow_with_the_film(single, tmp_path, monkeypatch):
     """Three minutes of film, with sound; what is resident after a third is what is there later."""
     path = tmp_path / "long.mp4"
     write(path, steady(60 * 30), moving(60 * 30, 96, 128), "aac")
@@ -689,7 +689,8 @@ def test_memory_does_not_grow_with_the_film(single, tmp_path):
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        seen = overlay.draw([single], tmp_path / "loop.mp4", step=0.5)
+        monkeypatch.setattr(overlay, "STEP", 0.5)
+        seen = overlay.draw([single], tmp_path / "loop.mp4")
     finally:
         stop.set()
         watcher.join()
