@@ -93,7 +93,7 @@ class Drawing(Figure):
         return small.getvalue()
 
     def image(self):
-        """The figure as IPython's `Image`, which a `DisplayHandle` can update."""
+        """The figure as IPython's `Image`."""
         from IPython import display
 
         width = round(self.get_figwidth() * STYLE["figure.dpi"])

@@ -1,14 +1,10 @@
 """One training: the shapes of its network, its curve, its scores beside the paper's, its pairs.
 
-with training.live_curve(run, "slow"):                # the curve grows during the training
-    train(config)
-training.draw_training_curve(run.metrics, "slow")
+draw_training_curve(run.metrics, "slow")
+draw_scores(run.results, "slow", "…")                 # beside the paper's row of Table 1
 """
 
 import math
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import matplotlib as mpl
 import pandas as pd
@@ -17,7 +13,6 @@ from matplotlib.patches import Rectangle
 
 from s1m_lab import paper
 from s1m_lab.figures import style
-from s1m_lab.training.runs import Run
 
 
 @style.styled
@@ -85,41 +80,6 @@ def draw_training_curve(metrics: pd.DataFrame, model: str, chance: float | None 
     for ax in (left, right):
         ax.grid(axis="y")
     return fig
-
-
-@contextmanager
-def live_curve(run: Run, model: str, every: float = 5.0) -> Iterator[None]:
-    """While the block trains `run`, show its curve as its metrics grow.
-
-    It is taken away at the end: `draw_training_curve(run.metrics, …)` is the figure that stays.
-    """
-    from IPython.display import DisplayHandle, Markdown
-
-    handle, done, file = DisplayHandle(), threading.Event(), run.path / "metrics.csv"
-
-    def modified() -> int:
-        return file.stat().st_mtime_ns if file.is_file() else 0
-
-    before = modified()
-
-    def watch():
-        shown = before
-        while not done.wait(every):
-            newest = modified()
-            if newest != shown and len(metrics := run.metrics) > 1:
-                image = draw_training_curve(metrics, model).image()
-                handle.display(image) if shown == before else handle.update(image)
-                shown = newest
-        if shown != before:
-            handle.update(Markdown(""))
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def draw_scores(results: dict, model: str, title: str) -> Figure:

@@ -1,8 +1,6 @@
 """Every figure draws, with any text; photographs stay small."""
 
 import io
-import threading
-import time
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +12,7 @@ from s1m_lab import models
 from s1m_lab.analysis import mistakes
 from s1m_lab.figures import overlay, style, training
 from s1m_lab.figures.frames import contact_sheet, strips
-from s1m_lab.training import metrics, runs
+from s1m_lab.training import metrics
 from s1m_lab.training.predict import Predictions
 
 RESULTS = {"clip_hit1": 0.8, "video_hit1": 0.9, "video_hit5": 1.0, "classes": 16}
@@ -158,26 +156,6 @@ def test_curves_draw_from_the_first_row_on():
     assert "best 25.0% at step 20" in figure.axes[1].get_title("left")
     assert {line.get_color() for line in figure.axes[0].lines} == {style.COLOURS["late"]}
     drawn(figure)
-
-
-def test_live_shows_the_run_that_is_trained_and_no_other(home, capsys):
-    mine, other = (runs.Run(home / "runs" / name) for name in ("mine", "other"))
-    rows = "step,loss,val_hit1\n10,2.0,\n20,1.0,0.5\n"
-    for run in (mine, other):
-        run.path.mkdir(parents=True)
-    (mine.path / "metrics.csv").write_text(rows)  # that of an earlier training, taken up again
-    time.sleep(0.05)
-    with training.live_curve(mine, "slow", every=0.05):
-        (other.path / "metrics.csv").write_text(rows)
-        time.sleep(0.5)
-        assert capsys.readouterr().out == ""
-        (mine.path / "metrics.csv").write_text(rows + "30,0.5,\n")
-        out, end = "", time.monotonic() + 30
-        while "Image" not in out and time.monotonic() < end:
-            time.sleep(0.1)
-            out += capsys.readouterr().out
-        assert "Image" in out, "a figure would be lost: no handle updates it"
-    assert "watch" not in str(threading.enumerate())
 
 
 def test_pair_bars_stand_on_one_half():
