@@ -64,11 +64,10 @@ def _nearest_patches(
     which = np.linspace(0, len(book.words) - 1, min(WORDS, len(book.words))).round().astype(int)
     distances, patches = [], []
     for clip in clips:
-        found = descriptors.local(clip)[kind]
-        distances.append(bag_of_words.squared_distances(found.values, book.words[which]))
+        values = descriptors.local(clip)[kind].values
+        distances.append(bag_of_words.squared_distances(values, book.words[which]))
         around = np.pad(clip, ((0, 0), (HALF, HALF), (HALF, HALF), (0, 0)), mode="edge")
-        corners = np.floor(found.places * clip.shape[1:3]).astype(int)
-        for t, (y, x) in zip(_times_of(clip, kind), corners, strict=True):
+        for t, y, x in _points(clip, kind):
             shots = around[[t + dt for dt in times], y : y + 2 * HALF, x : x + 2 * HALF]
             patches.append(np.concatenate(shots))  # below each other
     best = np.argsort(np.concatenate(distances), axis=0, kind="stable")[:NEAREST].T  # words×4
@@ -77,14 +76,13 @@ def _nearest_patches(
     return [tile(own if len(times) == 1 else own[:2], 2) for own in np.array(patches)[best]]
 
 
-def _times_of(clip: np.ndarray, kind: str) -> np.ndarray:
-    """The frame number of each local descriptor of a clip, in their order."""
+def _points(clip: np.ndarray, kind: str) -> np.ndarray:
+    """Frame, row and column (N×3) of each interest point of a clip, in the order of `local`."""
+    volume = descriptors.grey(clip)
     if kind.startswith("cuboid"):
-        return descriptors.events(descriptors.smoothed(descriptors.grey(clip)))[:, 0]
-    numbers = descriptors.chosen(len(clip))
-    return np.repeat(
-        numbers, [len(descriptors.corners(descriptors.grey(clip[t]))) for t in numbers]
-    )
+        return descriptors.events(descriptors.smoothed(volume))
+    corners = {t: descriptors.corners(volume[t]) for t in descriptors.chosen(len(clip))}
+    return np.concatenate([np.insert(own, 0, t, axis=1) for t, own in corners.items()])
 
 
 def draw_scores(

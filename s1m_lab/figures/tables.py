@@ -28,23 +28,18 @@ def show_table(rows: pd.DataFrame, look: str = "") -> "HTML":
 
     A `Markup` is shown as it is. `look` is the CSS of every cell.
     """
+    from IPython.display import HTML
+
     styler = rows.style.format(_cell).set_table_attributes(PLAIN)
     styler.set_table_styles([{"selector": "th, td", "props": look}] if look else [])
     for axis in (0, 1):
         styler.format_index(_text, axis=axis).format_index_names(_text, axis=axis)
-    return as_html(styler.to_html(max_rows=60))
+    return HTML(styler.to_html(max_rows=60))
 
 
 def both_ends(ranked: pd.DataFrame, each: int = 10) -> pd.DataFrame:
     """The first and the last rows, `each` of them, or all where there are no more."""
     return ranked if len(ranked) <= 2 * each else pd.concat([ranked[:each], ranked[-each:]])
-
-
-def as_html(text: str) -> "HTML":
-    """HTML as IPython shows it."""
-    from IPython.display import HTML
-
-    return HTML(text)
 
 
 def _text(value: object) -> str:
