@@ -123,8 +123,8 @@ def describe_classes(
     """
     partners = _from_either_side(pairs).groupby("label_a").head(4)
     names = sizes["class"].map(lambda name: style.one_line(name, 40))
-    together = [f"{names[k]} ({n:,})" for k, n in partners[["label_b", "videos"]].to_numpy()]
-    together = pd.Series(together, partners.index, str).groupby(partners["label_a"])
+    counted = [f"{names[k]} ({n:,})" for k, n in partners[["label_b", "videos"]].to_numpy()]
+    together = pd.Series(counted, partners.index, str).groupby(partners["label_a"])
     titles = members(df)
     titles["title"] = df["title"].take(titles["video"]).array
     titles = titles.dropna().sample(frac=1, random_state=seed).groupby("label").head(5)

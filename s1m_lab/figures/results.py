@@ -50,7 +50,7 @@ VERDICT = Markup(
 
 def show_table1(table: pd.DataFrame) -> "HTML":
     """Table 1 of `results.table1`: in every cell ours in %, its interval, and the paper's."""
-    rows = {}
+    rows: dict[Markup, list[str]] = {}
     for key, row in table.iterrows():
         cells: list[str] = [_score(row, score) for score in SCORES]
         if row["runs"]:
@@ -70,7 +70,7 @@ def show_table1(table: pd.DataFrame) -> "HTML":
 
 def _show_rows(rows: dict[Markup, list[str]], heads: list[str]) -> "HTML":
     """A table whose cells and names of rows are `Markup`; `object` keeps them that."""
-    index = pd.Index(rows, dtype=object)
+    index = pd.Index(list(rows), dtype=object)
     return show_table(pd.DataFrame(list(rows.values()), index, heads, dtype=object), CELL)
 
 
@@ -93,7 +93,7 @@ def show_claims(table: pd.DataFrame, most: int = 4) -> "HTML":
     undecided ones, in each group those with the least room first.
     """
     order = (comparisons.DISAGREES, comparisons.OPEN, comparisons.AGREES)
-    rows = {}
+    rows: dict[Markup, list[str]] = {}
     for row in table.itertuples():
         parts = sorted(row.parts, key=lambda p: (order.index(p.verdict), comparisons.margin(p)))
         ours = [PART.format(comparisons.in_words(part)) for part in parts[:most]]

@@ -244,11 +244,12 @@ def draw_intervals(
     `look` goes to the points.
     """
     y = np.arange(len(rows)) if y is None else y
-    shades = [colour] * len(rows) if isinstance(colour, str) else colour
+    shades: Any = [colour] * len(rows) if isinstance(colour, str) else colour
+    dot: dict[str, Any] = {"marker": "o", "markeredgewidth": 1.2} | look
     values = rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float)
     for (value, low, high), height, shade in zip(values, y, shades, strict=True):
         ax.plot([low, high], [height, height], color=shade, linewidth=1.4, alpha=0.6)
-        ax.plot(value, height, **{"marker": "o", "markeredgewidth": 1.2, "color": shade} | look)
+        ax.plot(value, height, color=shade, **dot)
 
 
 def name_rows(ax: Axes, names: Sequence[str], length: float = 26, rows: int = 0) -> None:
