@@ -9,7 +9,6 @@ may be a page that yt-dlp can read. The network is used only where the user name
 A new protocol is one word in `PROTOCOLS`, if fsspec can read it.
 """
 
-import hashlib
 import logging
 import math
 import os
@@ -21,7 +20,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from s1m_lab.common.files import digests, has_its_digest, set_aside, temporary_folder
+from s1m_lab.common.files import digests, file_digest, has_its_digest, set_aside, temporary_folder
 from s1m_lab.common.paths import home, is_url, parse_dataset
 from s1m_lab.common.storage import list_files
 from s1m_lab.data import places
@@ -160,12 +159,11 @@ def find_copies(sources: list[Source | None]) -> list[dict[int, str]]:
     """Groups of files on this disk with the same bytes, not empty: their paths by row."""
     files = [(n, own) for n, own in enumerate(sources) if own and 0 < own.size < math.inf]
     count = Counter(own.size for _, own in files)
-    groups: dict[bytes, dict[int, str]] = {}
+    groups: dict[str, dict[int, str]] = {}
     for n, own in files:
         if count[own.size] > 1:  # no other file is read
-            with suppress(OSError), open(own.where, "rb") as file:  # ingest finds out
-                digest = hashlib.file_digest(file, "sha256").digest()
-                groups.setdefault(digest, {})[n] = own.where
+            with suppress(OSError):  # ingest finds out
+                groups.setdefault(file_digest(Path(own.where)), {})[n] = own.where
     return [group for group in groups.values() if len(group) > 1]
 
 

@@ -10,7 +10,6 @@ A run is a folder `runs/<name>/`: `config.json` (its settings, and the facts of 
 """
 
 import difflib
-import hashlib
 import importlib.util
 import json
 import re
@@ -29,6 +28,7 @@ from s1m_lab.common.files import (
     append_text,
     atomic,
     digests,
+    file_digest,
     fingerprint,
     forget,
     is_sound,
@@ -436,8 +436,8 @@ def network_facts(run: Run) -> dict:
 def weights_digest(run: Run) -> str:
     """A digest that identifies the weights of a run."""
     path = run.path / "model.safetensors"
-    with reading(path, run.anew), open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with reading(path, run.anew):
+        return file_digest(path)
 
 
 def load_all_but_last_layer(net, start: Run) -> None:

@@ -9,7 +9,6 @@ requested (`inputs`) and of what a clip's pixels depend on (`cut`), the state of
 an old pair of files stays complete until it is removed.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -32,6 +31,7 @@ import pyarrow.parquet as pq
 from s1m_lab.common.files import (
     Damaged,
     exclusive,
+    file_digest,
     fingerprint,
     has_its_digest,
     is_full,
@@ -117,8 +117,7 @@ def cut_shard(job: ShardJob) -> tuple[str, str, int]:
         tar, side_file = folder / "shard.tar", folder / "side.parquet"
         clips = _clips(job, store, old, statuses, note)
         index = shards.write(tar, clips, job.settings["quality"])
-        with open(tar, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = file_digest(tar)
         facts: dict = {"inputs": job.inputs, "cut": job.cut, "statuses": statuses}
         facts["sources"] = [  # as they are, or as they were when they were read
             video.state or (old[video.id].state if video.id in old else None)
