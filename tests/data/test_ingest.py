@@ -270,6 +270,26 @@ def test_shards_may_lie_in_another_folder(source, home, tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.parametrize("text", ["", "[1", "[]", "3"])
+def test_damaged_options_are_those_of_the_index(source, home, tmp_path, capsys, text):
+    """Without a digest, as in a folder of an older lab."""
+    folder = prepare.prepare(source, workers=1, output=str(tmp_path / "elsewhere"), **SMALL)
+    asked = folder / "clips" / "asked.json"
+    before = asked.read_bytes()
+    asked.write_text(text)
+    (folder / "clips" / DIGESTS).unlink()
+    film(source / "run" / "new.mp4", 7)
+    assert prepare.prepare(source, workers=1) == folder
+    assert f"{asked} is damaged" in capsys.readouterr().out
+    assert asked.read_bytes() == before and status(folder)["run-new"] == "ok"
+    asked.write_text(text)
+    for name in (DIGESTS, "index.parquet"):
+        (folder / "clips" / name).unlink()
+    for _ in range(2):
+        with pytest.raises(ValueError, match="the options of .* are lost; repeat ingest with all"):
+            prepare.prepare(source, workers=1)
+
+
 def test_every_broken_file_has_a_status(source, home, capsys):
     data = (source / "run" / "0.mp4").read_bytes()
     (source / "run" / "empty.mp4").write_bytes(b"")
@@ -407,7 +427,7 @@ def test_killed_and_run_again(source, home, tmp_path, monkeypatch, after):
     """SIGKILL at different points; the second run ends in the bytes of an undisturbed one."""
     whole = digests(prepare.prepare(source, workers=1, **SMALL))
     process = run(source, tmp_path)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not list(tmp_path.glob(f"data/*/clips/{after}")):
         assert process.poll() is None and time.monotonic() < end
     process.send_signal(signal.SIGKILL)
@@ -423,7 +443,7 @@ def test_alone_a_deadly_video_is_left_out_the_third_time(source, home, tmp_path)
     ends = []
     for _ in range(3):
         process = run(source, home, PYTHONPATH=f"{tmp_path}{os.pathsep}{REPOSITORY}")
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=300)
         ends.append(process.returncode)
     assert ends == [-signal.SIGKILL, -signal.SIGKILL, 0] and "crashed 1" in out
 
@@ -451,7 +471,7 @@ def test_kills_from_outside_cost_no_video(source, home, tmp_path, monkeypatch, t
     (tmp_path / "sitecustomize.py").write_text(SLOW.format(marks=str(marks), times=times))
     path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
     for deaths in range(2):
-        process, end = run(source, home, PYTHONPATH=path), time.monotonic() + 60
+        process, end = run(source, home, PYTHONPATH=path), time.monotonic() + 180
         while len(list(marks.iterdir())) <= deaths:
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.02)
@@ -459,7 +479,7 @@ def test_kills_from_outside_cost_no_video(source, home, tmp_path, monkeypatch, t
         process.communicate()
     (marks / "s1m_lab.py").write_text("another of that name")  # where we stand is not what we run
     process = run(source, home, cwd=marks, PYTHONPATH=path)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     folder = Path(out.strip().splitlines()[-1])
     found = status(folder)
@@ -486,7 +506,7 @@ def test_a_script_needs_no_guard_and_a_deadly_video_is_left_out(source, home, tm
     (tmp_path / "sitecustomize.py").write_text(DEADLY)
     path = f"{tmp_path}{os.pathsep}{REPOSITORY}"
     process = run(source, home, workers=2, PYTHONPATH=path)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert out.count("started") == 1 and "crashed 1" in out
     folder = Path(out.strip().splitlines()[-1])

@@ -180,7 +180,7 @@ def bucket(tmp_path_factory):
     from fsspec.config import conf, set_conf_env
 
     set_conf_env(conf)
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()

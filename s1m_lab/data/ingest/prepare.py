@@ -38,6 +38,7 @@ from s1m_lab.common.files import (
     is_sound,
     reading,
     require_space,
+    sound,
     write_json,
 )
 from s1m_lab.common.paths import is_url
@@ -332,9 +333,13 @@ def _asked_before(path: Path) -> dict:
     """What was asked for before, from `asked.json`, or else from the index, which has a copy."""
     if not path.with_name("index.parquet").is_file() and not path.is_file():
         return {}
-    if is_sound(path, "the index has a copy"):
+
+    def read() -> dict:
         with reading(path, "the index has a copy", aside=True):
-            return dict(json.loads(path.read_text("utf-8")))
+            return json.loads(path.read_text("utf-8")) | {}
+
+    if (asked := sound(read)) is not None:
+        return asked
     asked = shards.describe(path.parent).get("asked")
     if asked is None and path.with_name("asked.json.damaged").is_file():
         raise ValueError(f"the options of {path.parent} are lost; repeat ingest with all of them")
@@ -409,8 +414,8 @@ def _survey(jobs: ShardJobs) -> dict[str, str]:
             print(f"{store.path_of(tar)} is damaged{why}; its sound clips are kept", flush=True)
             store.set_aside(tar)
         if is_whole and number is not None and worker.is_current(job := jobs[number], facts):
-            sound = sum(row["status"] == "ok" for row in facts["statuses"])
-            finished[job.name] = max(finished.get(job.name, (0, "")), (sound, stem))
+            ok = sum(row["status"] == "ok" for row in facts["statuses"])
+            finished[job.name] = max(finished.get(job.name, (0, "")), (ok, stem))
         for row in facts["statuses"]:
             rows.append((row["id"], stem, facts["cut"], row["clips"], row.get("duration")))
     old = pd.DataFrame(rows, columns=["id", "stem", "cut", "clips", "seconds"])
