@@ -286,8 +286,11 @@ def test_damaged_options_are_those_of_the_index(source, home, tmp_path, capsys, 
     for name in (DIGESTS, "index.parquet"):
         (folder / "clips" / name).unlink()
     for _ in range(2):
-        with pytest.raises(ValueError, match="the options of .* are lost; repeat ingest with all"):
+        with pytest.raises(ValueError, match="the options of .* are lost; remove .*.damaged and"):
             prepare.prepare(source, workers=1)
+    asked.with_name("asked.json.damaged").unlink()
+    prepare.prepare(source, workers=1, output=str(tmp_path / "elsewhere"), **SMALL)
+    assert asked.read_bytes() == before
 
 
 def test_every_broken_file_has_a_status(source, home, capsys):

@@ -331,18 +331,18 @@ def _request(
 
 def _asked_before(path: Path) -> dict:
     """What was asked for before, from `asked.json`, or else from the index, which has a copy."""
-    if not path.with_name("index.parquet").is_file() and not path.is_file():
-        return {}
 
     def read() -> dict:
         with reading(path, "the index has a copy", aside=True):
             return json.loads(path.read_text("utf-8")) | {}
 
-    if (asked := sound(read)) is not None:
-        return asked
-    asked = shards.describe(path.parent).get("asked")
-    if asked is None and path.with_name("asked.json.damaged").is_file():
-        raise ValueError(f"the options of {path.parent} are lost; repeat ingest with all of them")
+    asked, damaged = sound(read), path.with_name("asked.json.damaged")
+    if asked is None and path.with_name("index.parquet").is_file():
+        asked = shards.describe(path.parent).get("asked")
+    if asked is None and damaged.is_file():
+        raise ValueError(
+            f"the options of {path.parent} are lost; remove {damaged} and repeat ingest with them"
+        )
     return asked or {}
 
 
