@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import multiprocessing.process
 import os
 import re
 import shutil
@@ -408,19 +407,6 @@ def run(source: Path, home: Path, workers: int = 1, cwd=None, **env) -> subproce
     pipe = subprocess.PIPE
     command = [sys.executable, script]
     return subprocess.Popen(command, env=env, cwd=cwd, stdout=pipe, stderr=pipe, text=True)
-
-
-@pytest.mark.parametrize("few", [100, 1])
-def test_few_clips_start_no_process(source, home, monkeypatch, few):
-    """62 clips; processes are counted where they start."""
-    started, start = list[int](), multiprocessing.process.BaseProcess.start
-    monkeypatch.setattr(prepare.system, "cores", lambda: 2)
-    monkeypatch.setattr(prepare, "FEW", few)
-    monkeypatch.setattr(
-        multiprocessing.process.BaseProcess, "start", lambda self: started.append(1) or start(self)
-    )
-    folder = prepare.prepare(source, **SMALL)
-    assert len(status(folder)) == 20 and len(started) == (0 if few == 100 else 2)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,6 @@ DEFAULTS: dict = {
     "clips": {"train": 8, "val": 4, "test": 20},  # §3.3: 20 clips a test video
     "max_duration": None,  # s
 }
-FEW = 100  # clips that one process makes before another, which must import torch, has started
 
 
 def prepare(
@@ -85,8 +84,7 @@ def prepare(
         clips: segments per video, for all splits or `{"train": 8, "val": 4, "test": 20}`.
         size: (height, width) of the stored frames, or the side of a square.
         data_seed: governs the split and the segments.
-        workers: processes; by default, and at most, one per core. One: this process, which by
-            default makes `FEW` clips alone.
+        workers: processes; by default, and at most, one per core. One: this process.
         max_duration: s; longer videos are left out, with a status. 0: none is.
         files: folder or fsspec address (`s3://…`) of a catalog's files; see `locate.find`.
         output: folder or fsspec address for the shards; "": the dataset's own `clips/`.
@@ -104,9 +102,9 @@ def prepare(
         ValueError: impossible settings, clips that would be lost, or not a single clip in the end.
         OSError: the disk has no room, or the store cannot be reached.
     """
-    most = max(1, min(workers or system.cores(), system.cores()))
+    workers = max(1, min(workers or system.cores(), system.cores()))
     _check_folder(files)
-    with datasets.locked(data, data_seed, most, forget) as (folder, df):
+    with datasets.locked(data, data_seed, workers, forget) as (folder, df):
         here = folder / "clips"
         new = {"max_duration": max_duration, "files": files, "output": output}
         settings, asked, sources = _request(folder, df, data, clips, size, fetch, new)
@@ -115,8 +113,8 @@ def prepare(
         root = asked.get("output") or str(here)
         jobs = ShardJobs(df, root, settings, sources, retry)
         if any(p.startswith("memory:") for p in (root, asked.get("files") or "", str(data))):
-            most = 1  # that memory belongs to this process
-        _bring_up_to_date(here, jobs, asked, most, scheduler, alone=0 if workers else FEW)
+            workers = 1  # that memory belongs to this process
+        _bring_up_to_date(here, jobs, asked, workers, scheduler)
         if not shards.describe(here)["shards"]:
             first, *why = _summarise(folder)
             raise ValueError(f"not one clip could be made of {first}; {'; '.join(why)}")
@@ -124,22 +122,16 @@ def prepare(
 
 
 def _bring_up_to_date(
-    here: Path, jobs: ShardJobs, asked: dict, workers: int, scheduler: str, alone: int
+    here: Path, jobs: ShardJobs, asked: dict, workers: int, scheduler: str
 ) -> None:
-    """Cut the shards that are missing or out of date, and describe all of them in `here`.
-
-    Up to `alone` clips are made by this process, whatever `workers` says.
-    """
+    """Cut the shards that are missing or out of date, and describe all of them in `here`."""
     before = _last_marks(here, jobs)
     if before == jobs.marks and not jobs.retry:
         return
     stems = _survey(jobs)
     todo = [n for n, shard in enumerate(jobs.shards) if shard.name not in stems]
     if todo or before.get("work") != jobs.marks["work"]:
-        clips = _count_clips(jobs, todo)
-        if not is_url(jobs.store):
-            require_space(Path(jobs.store), 1.2 * clips * clip_bytes(jobs.settings))
-        workers = 1 if clips <= alone else workers
+        _make_room(jobs, todo)
         for note in _copy_notes(jobs.df, jobs.sources):
             print(note, flush=True)
         here.mkdir(parents=True, exist_ok=True)
@@ -186,13 +178,15 @@ def _check_sources(sources: list, df: pd.DataFrame, folder: Path, files: str) ->
     )
 
 
-def _count_clips(jobs: ShardJobs, todo: list[int]) -> int:
-    """The most clips that the videos in reach can give to the shards `todo`."""
+def _make_room(jobs: ShardJobs, todo: list[int]) -> None:
+    """Raise `OSError` unless the disk can hold the clips of the shards `todo`."""
+    if is_url(jobs.store):
+        return
     clips = 0
     for shard in (jobs.shards[n] for n in todo):
         near = sum(bool((own := jobs.sources[row]) and own.state) for row in shard.rows)
         clips += near * jobs.settings["clips"][shard.split]
-    return clips
+    require_space(Path(jobs.store), 1.2 * clips * clip_bytes(jobs.settings))
 
 
 def load_statuses(folder: Path) -> pd.DataFrame:
