@@ -9,12 +9,12 @@ may be a page that yt-dlp can read. The network is used only where the user name
 A new protocol is one word in `PROTOCOLS`, if fsspec can read it.
 """
 
+import hashlib
 import logging
 import math
 import os
 import re
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -157,14 +157,25 @@ def _remote(urls: list[str], asked: str | tuple[str, ...]) -> dict[str, Source]:
 
 def find_copies(sources: list[Source | None]) -> list[dict[int, str]]:
     """Groups of files on this disk with the same bytes, not empty: their paths by row."""
-    files = [(n, own) for n, own in enumerate(sources) if own and 0 < own.size < math.inf]
-    count = Counter(own.size for _, own in files)
-    groups: dict[str, dict[int, str]] = {}
-    for n, own in files:
-        if count[own.size] > 1:  # no other file is read
-            with suppress(OSError):  # ingest finds out
-                groups.setdefault(file_digest(Path(own.where)), {})[n] = own.where
-    return [group for group in groups.values() if len(group) > 1]
+    found = dict(enumerate(sources))
+    files = {n: own for n, own in found.items() if own and 0 < own.size < math.inf}
+
+    def first_digest(n: int) -> bytes:
+        with open(files[n].where, "rb") as file:
+            return hashlib.sha256(file.read(CHUNK)).digest()
+
+    def digest(n: int) -> str:
+        return file_digest(Path(files[n].where))
+
+    groups = [list(files)]
+    for key in (lambda n: files[n].size, first_digest, digest):  # each reads more than the last
+        alike: dict = {}
+        for number, group in enumerate(groups):
+            for n in group:
+                with suppress(OSError):  # ingest finds out
+                    alike.setdefault((number, key(n)), []).append(n)
+        groups = [group for group in alike.values() if len(group) > 1]
+    return [{n: files[n].where for n in group} for group in groups]
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from s1m_lab.figures.style import format_seconds
 
 SHADES = {"train": "#777777", "val": "#0072B2", "test": "#CC79A7"}
 MOST_SHARDS = 256  # of a split, looked through for a clip of every class
+LIST = Markup(" · ").join  # escapes each text
 IMAGE = Markup('<img alt="a frame of {}" src="{}" style="width:120px">')  # escapes both
 
 
@@ -131,10 +132,10 @@ def describe_classes(
     titles["number"] = [f"title {n + 1}" for n in titles.groupby("label").cumcount()]
     table = sizes.assign(duration=sizes["duration"].map(format_seconds))
     table = table.rename(columns={"several": "of several labels", "duration": "median duration"})
-    table["words"] = words.groupby("label")["word"].agg(" · ".join)
-    table["together with"] = together.agg(" · ".join)
+    short = words["word"].map(lambda word: style.one_line(word, 30)).groupby(words["label"])
+    table["words"], table["together with"] = short.agg(LIST), together.agg(LIST)
     table = table.join(titles.pivot(index="label", columns="number", values="title"))
-    images = {k: IMAGE.format(names[k], address) for k, address in pictures.items()}
+    images = {k: IMAGE.format(name, pictures[k]) for k, name in names.items() if k in pictures}
     table["a frame"] = pd.Series(images, dtype=object)  # text would lose its `Markup`
     return table.T
 

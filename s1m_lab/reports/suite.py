@@ -23,7 +23,6 @@ older lab has no such digests, and is made again.
 """
 
 import glob
-import hashlib
 import io
 import json
 import os
@@ -41,7 +40,14 @@ from typing import NamedTuple
 
 from s1m_lab import __version__
 from s1m_lab.common import paths, system
-from s1m_lab.common.files import exclusive, fingerprint, has_its_digest, move, write_text
+from s1m_lab.common.files import (
+    exclusive,
+    file_digest,
+    fingerprint,
+    has_its_digest,
+    move,
+    write_text,
+)
 from s1m_lab.common.progress import clock
 from s1m_lab.data import datasets
 from s1m_lab.reports import html
@@ -215,7 +221,7 @@ def _inputs(report: Report) -> dict[str, str]:
     """The present digest of each input."""
     source = [*LIBRARY.rglob("*.py"), *LIBRARY.rglob("*.html")]
     return _given(report) | {
-        "library": fingerprint(**{str(f.relative_to(LIBRARY)): _digest(f) for f in source}),
+        "library": fingerprint(**{str(f.relative_to(LIBRARY)): file_digest(f) for f in source}),
         "dataset": _dataset(report.values().get("data", "")),
         "runs": fingerprint(**_finished_runs(report)),
     }
@@ -249,7 +255,7 @@ def _dataset(data: str) -> str:
     for own in [place, *place.parent.glob(f"{glob.escape(place.name)}-fold*")]:
         for file in (own / "catalog.parquet", own / "clips" / "index.parquet"):
             if file.is_file():
-                digests[str(file.relative_to(own.parent))] = _digest(file)
+                digests[str(file.relative_to(own.parent))] = file_digest(file)
     return fingerprint(**digests)
 
 
@@ -258,11 +264,7 @@ def _finished_runs(report: Report) -> dict[str, str]:
     home = paths.runs()
     found = [glob.glob(f"{name}/results.json", root_dir=home) for name in report.runs]
     files = [home / file for file in sorted(set().union(*found))]
-    return {file.parent.name: _digest(file) for file in files}
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return {file.parent.name: file_digest(file) for file in files}
 
 
 # ---------------------------------------------------------------------------- executing notebooks

@@ -53,7 +53,7 @@ class Run:
     def config(self) -> dict:
         """`settings` decide the weights and the name; `machine` was resolved when the run began."""
         path = self.path / "config.json"
-        with reading(path, self.again):  # each checkpoint has a copy
+        with reading(path, self.restored):
             config = json.loads(path.read_text("utf-8"))
             return config | {"settings": dict(config["settings"])}
 
@@ -81,6 +81,10 @@ class Run:
                     words.append(f"--{name.replace('_', '-')}{value}")
                 return " ".join(words)
         return f"the command of run {self.name}"
+
+    def restored(self) -> str:
+        """What to do if `config.json` is lost: each checkpoint has a copy."""
+        return self.again() if _checkpoints(self) else self.anew()
 
     def anew(self) -> str:
         """What to do where something is lost that only another training can make."""
@@ -131,7 +135,7 @@ def load_run(run: str | Path) -> Run:
     if not path.is_dir() and paths.is_path(str(run)):
         path = Path(run)
     if (path / "model.safetensors").is_file() and not (path / "config.json").is_file():
-        raise FileNotFoundError(f"{path}/config.json is missing; {Run(path).again()}")
+        raise FileNotFoundError(f"{path}/config.json is missing; {Run(path).restored()}")
     if not (path / "config.json").is_file():
         make = f"; to make one: papermill notebooks/03_train.ipynb out.ipynb -p run {run}"
         raise FileNotFoundError(
@@ -248,13 +252,16 @@ class Log:
     def __init__(self, run: Run, columns: tuple[str, ...], step: int):
         self.path = run.path / "metrics.csv"
         kept, rows = _checkpoint(run, step) / self.path.name, (",".join(columns) + "\n").encode()
+        there = self.path.read_bytes() if self.path.is_file() else b""
         forget(self.path)
         if kept.is_file():
             rows = kept.read_bytes()
-            if not self.path.is_file() or not self.path.read_bytes().startswith(rows):
-                print(f"{self.path} is damaged; its checkpoint has the rows up to step {step:,}")
-        elif step:  # an older run's checkpoint has no rows
-            return
+            if not there.startswith(rows):
+                print(f"{self.path} was damaged or missing; its rows are those of the checkpoint")
+        else:  # a new run, or an older one, whose checkpoints have no rows
+            for line in there[: there.rfind(b"\n") + 1].splitlines(keepends=True):
+                first = line.partition(b",")[0]
+                rows += line if first.isdigit() and int(first) <= step else b""
         with atomic(self.path) as temporary:
             temporary.write_bytes(rows)
 

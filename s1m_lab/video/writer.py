@@ -79,8 +79,8 @@ def open_writer(
     Args:
         sound: a video whose first sound track is written beside the frames.
         origin: its own time stamp of its first frame (s).
-        bit_rate: of the pictures, at most (bits a second, and one second more); 0 is constant
-            quality (crf 20).
+        bit_rate: highest rate of the pictures (bits a second); the file may hold one second's
+            worth more. 0 is constant quality (crf 20).
 
     Raises:
         ValueError: no frame was added.

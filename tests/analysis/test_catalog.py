@@ -410,7 +410,7 @@ def test_words_for_numbers():
 def described(df) -> pd.DataFrame:
     sizes, pairs = analysis_catalog.class_sizes(df), analysis_catalog.co_labels(df)
     words = analysis_catalog.characteristic_words(df)
-    pictures = {0: "data:x", CLASSES.index(HOSTILE): "data:y"}
+    pictures = {0: "data:x", CLASSES.index(HOSTILE): "data:y", 99: "data:z"}  # of an older ingest
     return figures_catalog.describe_classes(df, sizes, pairs, words, pictures)
 
 
@@ -435,6 +435,7 @@ def test_a_column_tells_its_class(df, rows, described):
     assert len(titles) == 5 and set(titles) <= {r[2] for r in rows if 1 in r[1] and r[2]}
     count = sum({0, 1} <= set(r[1]) for r in rows)
     assert f"judo ({count:,})" in second["together with"]
+    assert second["words"] in show_table(described).data, "it is not cut"
     assert last["videos"] == 0 and last[titles.index].isna().all()
 
 

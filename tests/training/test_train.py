@@ -303,6 +303,9 @@ def test_weights_whose_settings_are_lost_are_not_trained_on(lab):
     for _ in range(2):
         with pytest.raises(files.Damaged, match="config.json is damaged or missing; it cannot be"):
             train.train(lab(run="lost", epochs=1))
+    (run.path / "config.json").unlink()
+    with pytest.raises(FileNotFoundError, match="config.json is missing; it cannot be made again"):
+        runs.load_run("lost")
     assert (run.path / "model.safetensors").read_bytes() == before
 
 
@@ -389,6 +392,25 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_resumes(lab, ranks):
         assert process.returncode == 143 and len(said.splitlines()) == 1
     subprocess.run(commands[1], check=True, timeout=300, stdout=subprocess.DEVNULL)
     assert bits(stopped) == bits(whole)
+
+
+@pytest.mark.parametrize(
+    "there", [b"step,loss\n50,1\n60,2\n70,3\n8", b"step,loss\n50,1\n60,2\n", b""]
+)
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_resumed_log_has_the_rows_of_its_checkpoint(tmp_path, capsys, kept, there):
+    """Without a copy in the checkpoint, as in an older run, the file's own up to its step."""
+    run = runs.Run(tmp_path)
+    (tmp_path / "metrics.csv").write_bytes(there)
+    if kept:
+        (tmp_path / "checkpoint" / "00000060").mkdir(parents=True)
+        copy = tmp_path / "checkpoint" / "00000060" / "metrics.csv"
+        copy.write_bytes(b"step,loss\n50,1\n60,2\n")
+    log = runs.Log(run, ("step", "loss"), 60)
+    log.add(70, 0.5)
+    rows = ["step,loss", "50,1", "60,2", "70,0.5"] if kept or there else ["step,loss", "70,0.5"]
+    assert (tmp_path / "metrics.csv").read_text().split() == rows
+    assert ("damaged or missing" in capsys.readouterr().out) == (kept and not there)
 
 
 def test_a_last_step_that_diverges_leaves_no_weights(lab):
