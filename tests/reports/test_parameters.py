@@ -266,7 +266,7 @@ def test_of_a_progress_the_last_line_stays_and_each_is_heard(home, tmp_path):
     nb.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(nb, tmp_path / "work.ipynb")
     heard = io.StringIO()
-    suite.execute(suite.Report("work", tmp_path / "work.ipynb", {}), heard)
+    suite.execute(suite.Report("work", tmp_path / "work.ipynb", {}, "s.toml"), heard)
     assert heard.getvalue().count("working ") == 5
     made = home / "reports" / "work.ipynb"
     (output,) = nbformat.read(made, as_version=4).cells[0].outputs
