@@ -237,11 +237,10 @@ def predict(run: str, folder: Path, out: Path | None) -> int:
     trained = runs.load_run(run)
     out = Path(os.path.expanduser(out or trained.path / f"labels-{short_name(folder)}.csv"))
     rows = write_labels(trained, videos, out)
-    if trained.finished:
-        score = trained.results["video_hit1"]
-        print(f"{trained.name} has video Hit@1 {score:.1%} ({guesses(trained.results)})")
-    else:
+    if not trained.finished:
         print(f"{trained.name} is not finished; its best weights so far gave the labels")
+    elif results := files.sound(lambda: trained.results):
+        print(f"{trained.name} has video Hit@1 {results['video_hit1']:.1%} ({guesses(results)})")
     counts = Counter(row["status"] for row in rows.values())
     why = "".join(f" · {reason} {n:,}" for reason, n in sorted(counts.items()) if reason != "ok")
     print(f"{counts['ok']:,} of {len(rows):,} videos labelled{why}: {path_text(out)}")

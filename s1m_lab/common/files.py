@@ -34,6 +34,7 @@ from tempfile import gettempdir, mkdtemp
 from typing import Any
 
 DIGESTS = ".sha256"
+CHANGED = "its bytes are not those that were written"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MORE_ROOM = (
     "make room, or use a larger disk: S1M_HOME moves everything, ingest --output the shards, "
@@ -226,7 +227,7 @@ def reading(path: Path, mend: str | Callable[[], str], aside: bool = False) -> I
     Raises FileNotFoundError for a missing file, and Damaged.
     """
     try:
-        why = "" if has_its_digest(path) else "its bytes are not those that were written"
+        why = "" if has_its_digest(path) else CHANGED
         if not why:
             yield
             return
@@ -370,7 +371,7 @@ def damaged(folder: Path, below: bool = True) -> Iterator[tuple[Path, str]]:
             try:
                 file = path.with_name(name)
                 if known and file.is_file() and not has_its_digest(file, again=True):
-                    yield file, "its bytes are not those that were written"
+                    yield file, CHANGED
             except OSError as error:
                 unreadable.append(error)
     yield from ((Path(error.filename or folder), str(error.strerror)) for error in unreadable)

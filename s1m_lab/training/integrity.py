@@ -81,7 +81,7 @@ def _damaged_shards(clips: Path, read: list[int]) -> Iterator[tuple[str, str]]:
             for start in range(0, sizes.get(name, 0), PART):
                 digest.update(store.read(name, start, min(PART, sizes[name] - start)))
             if digest.hexdigest() != json.loads(schema.metadata[b"s1m"])["sha256"]:
-                yield store.path_of(name), "its bytes are not those that were written"
+                yield store.path_of(name), files.CHANGED
         except Exception as error:  # of its side file
             yield store.path_of(f"{stem}.parquet"), str(error)
         read.append(sizes.get(name, 0))
@@ -106,14 +106,14 @@ def mend(path: str, why: str = "") -> str:
         and name == "model.safetensors"
     ):
         return run.anew()
-    again = "repeat the command that made it"
+    again, noticed = "repeat the command that made it", False
     if within == "predictions" or name in RUN_FILES:
-        again = f"repeat {run.command()}"
+        again, noticed = f"repeat {run.command()}", why == files.CHANGED  # by the command itself
     data = os.path.join(paths.home(), "data", "")
     dataset, _, rest = path.removeprefix(data).partition("/")
     if path.startswith(data) and rest.startswith(("clips/", "videos/")):
         again = f"run python -m s1m_lab ingest {shlex.quote(dataset)}"
-    if why == MISSING:
+    if why == MISSING or noticed:
         return again
     # not by repeating alone: ingest looks at the sizes of shards and the dates of videos
     return f"rename it to {name}.damaged and {again}"

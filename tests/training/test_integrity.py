@@ -53,9 +53,9 @@ DAMAGE = {
     "data/pocket/clips/index.parquet": "damaged and run python -m s1m_lab ingest pocket",
     "data/pocket/clips/status.parquet": "damaged and run python -m s1m_lab ingest pocket",
     "data/pocket/catalog.parquet": "damaged and repeat the command that made it",
-    "runs/small/results.json": "damaged and repeat COMMAND",
-    "runs/small/predictions/test.npy": "damaged and repeat COMMAND",
-    "runs/small/config.json": "damaged and repeat COMMAND",
+    "runs/small/results.json": "COMMAND",
+    "runs/small/predictions/test.npy": "COMMAND",
+    "runs/small/config.json": "COMMAND",
     "runs/small/model.safetensors": "it cannot be made again: to train anew, move",
 }
 
@@ -64,7 +64,10 @@ DAMAGE = {
 @pytest.mark.parametrize("listed", [True, False])
 def test_a_damaged_file_is_named_with_what_mends_it(name, listed, lab, monkeypatch, capsys):
     """With a digest a flipped byte is found; without one, a file that has lost its end."""
-    path, way = lab / name, DAMAGE[name].replace("COMMAND", runs.load_run("small").command())
+    path, way = lab / name, DAMAGE[name]
+    if way == "COMMAND":  # which sets a file aside that has another digest
+        renamed = "" if listed else f"rename it to {path.name}.damaged and "
+        way = f"); {renamed}repeat {runs.load_run('small').command()}"
     if listed:
         files.record(path)
         flip(path)
@@ -163,3 +166,14 @@ def test_what_is_not_there_is_one_sentence(home, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["s1m_lab", "check", "gone"])
     with pytest.raises(SystemExit, match="no dataset or run in .* is called 'gone'"):
         __main__.main()
+
+
+def test_a_run_with_damaged_scores_labels_videos_and_says_where(lab, monkeypatch, capsys):
+    flip(lab / "runs" / "small" / "results.json")
+    (lab / "new").mkdir()
+    for video in sorted((lab / "data" / "pocket" / "videos").glob("*.mp4"))[:2]:
+        shutil.copy(video, lab / "new")
+    monkeypatch.setattr(sys, "argv", ["s1m_lab", "predict", "small", str(lab / "new")])
+    assert __main__.main() == 0
+    out = capsys.readouterr().out
+    assert "results.json is damaged (" in out and "2 of 2 videos labelled: " in out
