@@ -85,6 +85,8 @@ def fixed_places(size: int, crop: int, n: int = PASSES) -> list[tuple[int, int, 
     §4 says "different crops and flips" and not which. Here the crops are the top left and the
     bottom right one, which together show every pixel that training can see.
     """
+    if n not in (1, 4):
+        raise ValueError(f"{n} passes: there are 1 (the centre) or 4 (two crops × two flips)")
     room = stored_side(size) - crop
     if n == 1:
         return [(room // 2, room // 2, 0)]
