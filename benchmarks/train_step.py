@@ -74,8 +74,7 @@ def seconds(step, device: torch.device, repeats: int = 1) -> float:
 
 def stepper(net, take_input, device, precision):
     """One whole training step as a function: input to the device, loss, gradients, SGD."""
-    options = {"momentum": 0.9, "weight_decay": 5e-4, "fused": device.type == "cuda"}
-    optimizer = torch.optim.SGD(net.parameters(), 1e-6, **options)
+    optimizer = torch.optim.SGD(net.parameters(), 1e-6, 0.9, weight_decay=5e-4, fused=True)
     low = precision == "bf16"
 
     def step():

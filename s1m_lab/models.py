@@ -97,6 +97,8 @@ class TimeConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         extent, stride = self.time
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))  # before copies, not after
         if extent > 1:
             last = len(x) - extent + 1
             x = x.movedim(2, -1)  # T×B×H×W×C, the order in memory: one copy stacks the frames
@@ -112,8 +114,6 @@ class TimeConv(nn.Conv2d):
         Blocks of s×s pixels become channels (space-to-depth), and so do blocks of the kernel, which
         is padded with zeros to whole blocks. Channels are padded to a multiple of 8.
         """
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(torch.get_autocast_dtype(x.device.type))  # before copies, not after
         (k, _), (s, _) = self.kernel_size, self.stride
         taps = ceil(k / s)
         blocks = [(side - k) // s + taps for side in x.shape[2:]]  # 170 gives 54 + 3

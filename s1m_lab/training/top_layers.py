@@ -126,7 +126,7 @@ def train_epochs(
     steps = epoch_steps * settings["epochs"]
     momentum, decay = settings["momentum"], settings["decay"]
     groups = parameter_groups(net, bool(settings["start"]), TRAINED[layer])
-    optimizer = torch.optim.SGD(groups, trial.lr, momentum=momentum, weight_decay=decay)
+    optimizer = torch.optim.SGD(groups, trial.lr, momentum, weight_decay=decay, fused=True)
     losses, waited, clock = [], 0.0, time.perf_counter()
     for plan in loader.plan_batches(counts, batch_size, seed, settings["epochs"]):
         for group in optimizer.param_groups:
