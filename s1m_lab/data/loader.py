@@ -229,7 +229,7 @@ class ClipReader:
 
 def _take(whole: Tensor, rows: Tensor, device: torch.device) -> Tensor:
     """Rows of a tensor on the device, without waiting for a GPU."""
-    if whole.device == device:
+    if whole.device.type == device.type:  # "cuda" is not equal to "cuda:0"
         return whole.index_select(0, augment.send(rows, device))
     out = torch.empty(len(rows), *whole.shape[1:], dtype=whole.dtype, device=device)
     for into, row in zip(out, rows.tolist(), strict=True):  # from pinned memory

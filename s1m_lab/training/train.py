@@ -264,7 +264,7 @@ class Trainer:
             way = f"the recipe takes {default}" if epochs < default else f"try {3 * epochs}"
             print(
                 f"the training loss ends at {loss:.2f}, where guessing gives {log(classes):.2f}: "
-                f"the network has hardly learnt in {epochs} epochs; {way}",
+                f"the network has hardly learnt by epoch {epochs}; {way}",
                 flush=True,
             )
 

@@ -96,7 +96,7 @@ def test_a_training_that_hardly_learns_says_so(lab, capsys):
     config = lab(run="no-rate", lr=1e-9, epochs=1)
     run = train.train(config)
     said = (
-        r"loss ends at 0\.\d\d, where guessing gives 0\.69: .* learnt in 1 epochs; the recipe takes"
+        r"loss ends at 0\.\d\d, where guessing gives 0\.69: .* learnt by epoch 1; the recipe takes"
     )
     assert re.search(said, capsys.readouterr().out)
     trainer = train.Trainer(config)
@@ -202,7 +202,11 @@ sys.argv = ["s1m_lab", *sys.argv[1:]]
 sys.exit(__main__.main())
 """
     options = command(lab(run="large", width=0.25, size=112, batch_size=150, epochs=1))[3:]
-    done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
+    whole = [sys.executable, "-c", code, *options]
+    for _ in range(3):  # torch itself can crash where the last kilobytes are refused
+        done = subprocess.run(whole, capture_output=True, text=True)
+        if done.returncode >= 0:
+            break
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.fullmatch(
         r"1\d\d clips a step do not fit into the memory, \d+ do: give batch_size \d+, and another "
@@ -263,7 +267,7 @@ def test_a_finished_run_is_found_and_other_settings_stop(lab):
 
 @pytest.mark.parametrize(
     "more",
-    [{}, {"run": "named", "deterministic": True, "few": 3}, {"recipe": "paper", "lr": 0.004}],
+    [{}, {"run": "named", "deterministic": True, "few": 3}, {"recipe": "paper", "lr": 0.001}],
 )
 def test_the_command_of_a_run_makes_it_again(more, lab, monkeypatch):
     run = train.train(lab(epochs=1, seed=5, **more))
