@@ -232,17 +232,15 @@ class Lab:
 
 
 def stored(lab: Lab, frames: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Clips as shards hold them, uint8 B×T×side×side×3, and their labels, in host memory."""
+    """Clips as shards hold them, uint8 B×T×side×side×3, and their labels, on the device."""
     side, rng = augment.stored_side(lab.size), np.random.default_rng(0)
     clips = torch.from_numpy(rng.integers(0, 256, (batch, frames, side, side, 3), np.uint8))
     labels = torch.from_numpy(rng.integers(0, CLASSES, batch))
-    return (
-        (clips.pin_memory(), labels.pin_memory()) if lab.device.type == "cuda" else (clips, labels)
-    )
+    return clips.to(lab.device), labels.to(lab.device)
 
 
 def step_of(lab: Lab, net, frames: int, crop: int, precision: str, batch: int, dims: int = 5):
-    """A training step of any network, from uint8 clips on the host to updated weights.
+    """A training step of any network, from uint8 clips on the device to updated weights.
 
     `dims` 5 is channels-last as 3-D convolutions take it; ours (4) folds time away itself.
     """
@@ -251,10 +249,10 @@ def step_of(lab: Lab, net, frames: int, crop: int, precision: str, batch: int, d
     places = np.random.default_rng(0).integers(0, (room, room, 2), (batch, 3)).tolist()
 
     def batch_of():
-        x = augment.cut(clips.to(lab.device, non_blocking=True), places, crop)
+        x = augment.cut(clips, places, crop)
         if dims == 5:
             x = x.contiguous(memory_format=torch.channels_last_3d)
-        return x, labels.to(lab.device, non_blocking=True)
+        return x, labels
 
     net = net.to(lab.device)
     for weight in net.parameters():
@@ -284,7 +282,8 @@ def in_turns(lab: Lab, steps: dict[str, Callable], turns: int, most: float) -> t
     for step in steps.values():
         seconds(step, lab.device, 2)
     before = peak(lab)
-    works = {name: partial(seconds, step, lab.device) for name, step in steps.items()}
+    repeats = 10 if lab.device.type == "cuda" else 1  # a training does not wait for each step
+    works = {name: partial(seconds, step, lab.device, repeats) for name, step in steps.items()}
     found = take_turns(works, turns, most)
     return found, (before + peak(lab)) / 2
 
@@ -318,78 +317,106 @@ def against_plain(lab: Lab, name: str, compiled: bool) -> Iterator[Row | Skip]:
     found, most = in_turns(lab, steps, 7, 10)
     yield compared(
         "training", (name, rival), "clips", (lab.batch, lab.batch), (found["ours"], found[rival]),
-        most / work, "matrix peak",
+        most / work, "matrix peak", aim=1 if compiled else None,
         note=f"{lab.precision}, batch {lab.batch}"
         + (f", compiled in {first:.0f} s" if compiled else ""),
     )  # fmt: skip
     clean(lab)
 
 
-def against_torchvision(lab: Lab, name: str) -> Iterator[Row]:
-    """Training steps of `single` and `slow`, and of a network of torchvision on the same clips.
+def against_torchvision(lab: Lab) -> Iterator[Row]:
+    """Training steps of `single` and `slow`, and of torchvision's networks on the same clips.
 
-    On a CPU it trains in fp32 (its gradients in bf16 are nan there, now and then) and takes a step
-    of few clips, since one takes seconds.
+    On a CPU these train in fp32 (their gradients in bf16 are nan there, now and then) and take a
+    step of one clip, since it takes seconds.
     """
     on_gpu = lab.device.type == "cuda"
-    batch, precision = (lab.batch, lab.precision) if on_gpu else (2, "fp32")
-    net = torchvision_models.build(name, CLASSES)
-    crop = min(net.crop, lab.size)
+    batch, precision = (lab.batch, lab.precision) if on_gpu else (1, "fp32")
     steps = {ours: our_step(lab, ours)[0] for ours in FIRST[:2]}
-    steps[name] = step_of(lab, net, len(net.frames), crop, precision, batch)
-    found, most = in_turns(lab, steps, 5, 15)
-    for ours in FIRST[:2]:
-        yield compared(
-            "training", (ours, name), "clips", (lab.batch, batch), (found[ours], found[name]),
-            most / our_step(lab, ours)[1], "matrix peak",
-            note=f"{lab.precision}, batch {lab.batch}; {name}: {precision}, batch {batch}, "
-            f"{len(net.frames)} frames of {crop}×{crop}",
-        )  # fmt: skip
+    notes = {}
+    for name in TORCHVISION:
+        net = torchvision_models.build(name, CLASSES)
+        crop = min(net.crop, lab.size)
+        steps[name] = step_of(lab, net, len(net.frames), crop, precision, batch)
+        notes[name] = f"{precision}, batch {batch}, {len(net.frames)} frames of {crop}×{crop}"
+    found, most = in_turns(lab, steps, 5, 30)
+    for name in TORCHVISION:
+        for ours in FIRST[:2]:
+            yield compared(
+                "training", (ours, name), "clips", (lab.batch, batch), (found[ours], found[name]),
+                most / our_step(lab, ours)[1], "matrix peak",
+                note=f"{lab.precision}, batch {lab.batch}; {name}: {notes[name]}",
+            )  # fmt: skip
     clean(lab)
 
 
 def multires(lab: Lab) -> Iterator[Row]:
     """How much two streams at half resolution speed up a network, beside the arithmetic."""
     found, _ = in_turns(lab, {name: our_step(lab, name)[0] for name in FIRST}, 7, 10)
+    aim = 1.6 if lab.device.type == "cuda" else 1.3
     for name in FIRST[:2]:
         both = f"{name}-multires"
         yield compared(
             "training", (both, name), "clips", (lab.batch, lab.batch), (found[both], found[name]),
             our_step(lab, name)[1] / our_step(lab, both)[1] * lab.batch
             / statistics.median(found[name]),
-            "arithmetic", note=f"{lab.precision}, batch {lab.batch}",
+            "arithmetic", aim=aim, note=f"{lab.precision}, batch {lab.batch}",
         )  # fmt: skip
 
 
 def fed(lab: Lab) -> Iterator[Row]:
-    """Steps fed from shards, and steps on one batch that stays: what waiting for data costs."""
+    """Steps fed from shards, decoded for every batch or held, and steps on one batch that stays:
+    what waiting for data costs."""
     shards = lab.clips()
     net = models.build("slow", CLASSES, lab.width, lab.size).to(lab.device)
     batch = min(lab.batch, len(shards))
     view = augment.Augment(lab.size, net.crop)
-    plan = loader.plan_batches(shards.counts, batch, 0, 10**6)
-    threads = system.cores()
-    batches = loader.ClipReader(shards, net.frames, CLASSES, threads, lab.device).batches(plan)
-    resident = next(batches)
+
+    def batches(holds: bool) -> Iterator[loader.Batch]:
+        reader = loader.ClipReader(shards, net.frames, CLASSES, system.cores(), lab.device)
+        if holds:
+            reader.hold(np.arange(len(shards)), quiet=True)
+        return reader.batches(loader.plan_batches(shards.counts, batch, 0, 10**6))
+
+    decoded, held = batches(holds=False), batches(holds=True)
+    resident = next(held)
 
     def take(of):
         one = of()
         x = view(one.frames.to(lab.device, non_blocking=True), one.plan.samples, one.plan.epoch)
         return x, one.targets.to(lab.device, non_blocking=True)
 
-    steps = {
-        "fed": stepper(net, partial(take, lambda: next(batches)), lab.device, lab.precision),
-        "one": stepper(net, partial(take, lambda: resident), lab.device, lab.precision),
+    sources = {
+        "slow fed from shards": lambda: next(decoded),
+        "slow fed from held clips": lambda: next(held),
+        "one resident batch": lambda: resident,
     }
-    found = take_turns({n: partial(seconds, s, lab.device, 4) for n, s in steps.items()}, 8, 15)
+    steps = {
+        name: stepper(net, partial(take, source), lab.device, lab.precision)
+        for name, source in sources.items()
+    }
+    found = take_turns({n: partial(seconds, s, lab.device, 4) for n, s in steps.items()}, 8, 20)
     found = {name: each[1:] for name, each in found.items()}  # the loader's processes start
-    amounts = 4 * batch, 4 * batch
-    most = amounts[0] / statistics.median(found["one"])
-    yield compared(
-        "reading", ("slow fed from shards", "one resident batch"), "clips", amounts,
-        (found["fed"], found["one"]), most, "reading is free",
-        note=f"{lab.precision}, batch {batch}, frames of {shards.height}×{shards.width}",
-    )  # fmt: skip
+    *ours, one = found
+    for name in ours:
+        yield compared(
+            "reading", (name, one), "clips", (batch, batch), (found[name], found[one]),
+            batch / statistics.median(found[one]), "reading is free",
+            aim=0.97 if "held" in name else None,
+            note=f"{lab.precision}, batch {batch}, frames of {shards.height}×{shards.width}",
+        )  # fmt: skip
+
+
+def profile(lab: Lab, name: str, steps: int = 5) -> dict[str, dict[str, float]]:
+    """The ten operations that take most of our step: ms a step, and share of all operations."""
+    on_gpu = lab.device.type == "cuda"
+    kinds = torch.profiler.ProfilerActivity
+    with torch.profiler.profile(activities=[kinds.CPU, kinds.CUDA][: 1 + on_gpu]) as found:
+        seconds(our_step(lab, name)[0], lab.device, steps)
+    own = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    took = {each.key: getattr(each, own) for each in found.key_averages()}
+    whole, most = sum(took.values()), sorted(took, key=lambda key: -took[key])[:10]
+    return {key[:80]: {"ms": took[key] / 1000 / steps, "share": took[key] / whole} for key in most}
 
 
 # -------------------------------------------------------------------------- one process and two
@@ -446,7 +473,7 @@ def batch_order(shards: Shards, n: int) -> list[np.ndarray]:
 def bare_decoding(lab: Lab, shards: Shards) -> float:
     """Clips a second of decoding alone, from bytes in memory."""
     first, sizes = shards._table(0)[1:3]
-    clips, out = list(range(min(24, shards.counts[0]))), None
+    clips = list(range(min(24, shards.counts[0])))
     out = np.empty((len(FRAMES), shards.height, shards.width, 3), np.uint8)
     name, frames = shards.names[0], list(FRAMES)
     data = [shards.store.read_parts(name, first[k, frames], sizes[k, frames]) for k in clips]
@@ -459,11 +486,10 @@ def reading(lab: Lab) -> Iterator[Row]:
     shards, films = lab.clips(), lab.films()
     clips, rng = loader.Clips(shards, FRAMES, 2, threads=1), np.random.default_rng(0)
     batches, each = batch_order(shards, 64 if lab.tiny else 192), 3 if lab.tiny else 8
-    places = [(films[rng.integers(len(films))], int(rng.integers(60))) for _ in range(each)]
     from s1m_lab.video import reader
 
     ends = {path: round(reader.probe(path).duration * 30) - 20 for path in films}
-    places = [(path, int(rng.integers(ends[path]))) for path, _ in places]
+    places = [(path, int(rng.integers(ends[path]))) for path in rng.choice(films, each)]
     near = [ingest.ON_THE_FLY[name](*places[0], FRAMES) for name in ("decord", "PyAV")]
     apart = np.abs(np.subtract(*near, dtype=int)).mean()
     assert near[0].shape == near[1].shape == (10, 200, 200, 3) and apart < 2, apart
@@ -565,8 +591,8 @@ def crops(lab: Lab) -> Iterator[Row]:
         seconds(work, lab.device, 2)
     found = take_turns({n: partial(seconds, w, lab.device, 5) for n, w in works.items()}, 9, 20)
     yield compared(
-        "reading", ("crops of a batch", "torchvision v2 per clip"), "clips", (5 * batch, 5 * batch),
-        (found["ours"], found["theirs"]), 5 * batch / statistics.median(found["copy"]),
+        "reading", ("crops of a batch", "torchvision v2 per clip"), "clips", (batch, batch),
+        (found["ours"], found["theirs"]), batch / statistics.median(found["copy"]),
         "one copy to floats", aim=1, note=f"{len(FRAMES)} frames, {crop}×{crop}, batch {batch}",
     )  # fmt: skip
 
@@ -713,33 +739,30 @@ def parts(plan: str) -> list[Part]:
         label = f"train {name}{' compiled' * compiled}"
         return Part(label, expected, (), partial(against_plain, name=name, compiled=compiled))
 
-    torchvision = [
-        Part(f"train {n}", e, ("torchvision",), partial(against_torchvision, name=n))
-        for n, e in zip(TORCHVISION, (40, 60, 60), strict=True)
-    ]
+    torchvision = Part("train torchvision", 90, ("torchvision",), against_torchvision)
     cut = Part("crops", 10, ("torchvision",), crops)
     web = Part("webdataset", 20, ("webdataset", SHARDS), against_webdataset)
     wait = Part("fed", 20, (SHARDS,), fed)
     by_batch = Part("growth by batch", 60, (), growth_by_batch)
     if plan == "gpu":
         return [
-            *(step(name, False, 8) for name in FIRST),
-            step("single", True, 50), step("slow", True, 50), cut, *torchvision,
-            Part("multires", 5, (), multires), wait,
-            Part("read", 60, FILMS, reading), web, by_batch,
-            *(step(name, True, 50) for name in FIRST[2:]),
-            *(step(name, False, 8) for name in OTHERS),
+            *(step(name, False, 8) for name in FIRST), Part("multires", 5, (), multires),
+            step("single", True, 50), step("slow", True, 50),
+            *(step(name, False, 8) for name in OTHERS), wait, cut,
+            torchvision._replace(seconds=30), *(step(name, True, 50) for name in FIRST[2:]),
+            web, Part("read", 60, FILMS, reading), by_batch,
+            *(step(name, True, 50) for name in OTHERS),
         ]  # fmt: skip
     return [
         step("single", False, 20), step("slow", False, 25), cut,
         Part("ingest", 90, FILMS, ingesting),
         Part("read", 25, FILMS, reading), web,
         Part("metadata", 90, ("duckdb",), metadata),
-        step("single", True, 70), step("slow", True, 70), torchvision[0],
+        step("single", True, 70), step("slow", True, 70), torchvision,
         *(step(name, False, 15) for name in FIRST[2:]),
         Part("multires", 12, (), multires), by_batch,
         Part("growth by rows", 40, ("duckdb",), growth_by_rows),
-        Part("processes", 60, (), two_processes), wait, *torchvision[1:],
+        Part("processes", 60, (), two_processes), wait,
         *(step(name, True, 70) for name in FIRST[2:]),
     ]  # fmt: skip
 
@@ -880,7 +903,8 @@ def draw(rows: Sequence[Row]):
 KEY = (  # the rows that README has
     ("single", "plain PyTorch"), ("single", COMPILED),
     ("slow", "plain PyTorch"), ("slow", COMPILED),
-    ("slow", "r3d_18"), ("clips from shards", "decord on the fly"),
+    ("single-multires", "single"), ("slow-multires", "slow"), ("slow", "r3d_18"),
+    ("clips from shards", "decord on the fly"), ("clips from shards", "PyAV on the fly"),
     ("clips from shards", "WebDataset, PIL"), ("clips from shards", "WebDataset, simplejpeg"),
     ("crops of a batch", "torchvision v2 per clip"), (catalog.OURS, catalog.RIVAL),
     ("ingest, 1 worker", "decord decoding alone"),
@@ -998,6 +1022,8 @@ def main() -> None:
                 write_json(args.write / "benchmarks" / name, about, "\n", indent=1)
 
         rows, skipped = measure(lab, chosen, note)
+        about["profile"] = {name: profile(lab, name) for name in FIRST if name in lab.nets}
+        note(rows, skipped)
     print(table(rows, skipped))
     if args.write:
         write(args.write, about, rows)

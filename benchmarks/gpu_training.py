@@ -4,16 +4,15 @@
     python benchmarks/gpu_training.py --json out.json --epochs 10
     python benchmarks/gpu_training.py --cpu --width 0.0625 --size 66 --videos 64    # a trial of it
 
-The networks are the paper's in size: width 1, crops of 170 from frames of 200×200, bf16, and the
-settings of the pocket recipe. The films are those of `pocket`, 176×132 pixels: their central square
-is resized up to 200×200, into a dataset of its own (`data/pocket-200`), so that these scores say
-that such a training works and nothing about larger pictures.
+The networks have the paper's size: width 1, crops of 170 from frames of 200×200, bf16. The
+settings are those of the pocket recipe. The films are those of `pocket`, 176×132 pixels. Their
+central square is resized up to 200×200, into the dataset `data/pocket-200`. So the scores show that
+such a training works, and nothing about larger pictures.
 
-First every network is trained and scored. Then the same short training of the last one is made
-again and again, each time in a process of its own, with `deterministic` and as it is by default:
-once, once more, and killed (SIGKILL) as its first checkpoint is there, and run again.
-What is compared are the bytes of the weights, of the last checkpoint and of the predictions, and
-all of `metrics.csv` and `results.json` that is no time.
+First every network is trained and scored. Then a short training of the last one is repeated, each
+time in its own process, with `deterministic` and without: once, once more, and killed (SIGKILL)
+after its first checkpoint and resumed. Compared are the bytes of the weights, the last checkpoint
+and the predictions, and the untimed values of `metrics.csv` and `results.json`.
 """
 
 import argparse
@@ -62,8 +61,8 @@ def dataset(size: int, videos: int) -> str:
 
 
 def command(config: TrainConfig) -> list[str]:
-    told = {key: value for key, value in vars(config).items() if value}
-    return [sys.executable, "-c", CHILD, json.dumps(told)]
+    settings = {key: value for key, value in vars(config).items() if value}
+    return [sys.executable, "-c", CHILD, json.dumps(settings)]
 
 
 def started(config: TrainConfig) -> subprocess.Popen:
@@ -75,24 +74,24 @@ def started(config: TrainConfig) -> subprocess.Popen:
 
 
 def trained(config: TrainConfig) -> dict:
-    """A training in a process of its own: its run, seconds from start to end, memory, what it said.
+    """A training in its own process: its run, seconds from start to end, memory, printed lines.
 
     Raises RuntimeError with the last lines of one that failed.
     """
     start = time.perf_counter()
-    process, said, peak = started(config), [], 0
+    process, lines, peak = started(config), [], 0
     for line in process.stdout:
         if line.startswith("peak "):
             peak = int(line.split()[1])
         else:
-            said.append(line.rstrip())
-            print(f"    {said[-1]}", flush=True)
+            lines.append(line.rstrip())
+            print(f"    {lines[-1]}", flush=True)
     process.stdout.close()
     if process.wait():
-        raise RuntimeError(" | ".join(said[-3:]))
+        raise RuntimeError(" | ".join(lines[-3:]))
     run = runs.load_run(config.run)
     seconds = time.perf_counter() - start
-    return {"run": run, "seconds": seconds, "peak_gb": peak / 1e9, "said": said}
+    return {"run": run, "seconds": seconds, "peak_gb": peak / 1e9, "lines": lines}
 
 
 def killed(config: TrainConfig) -> dict:
@@ -101,11 +100,11 @@ def killed(config: TrainConfig) -> dict:
     while process.poll() is None and not list(there.glob("[0-9]*")):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    said = process.stdout.read().splitlines()
+    lines = process.stdout.read().splitlines()
     if process.wait() != -signal.SIGKILL:
-        raise RuntimeError(" | ".join(["it had ended before it could be killed", *said[-3:]]))
+        raise RuntimeError(" | ".join(["it had ended before it could be killed", *lines[-3:]]))
     found = trained(config)
-    found["resumed"] = [line for line in found["said"] if "goes on from step" in line]
+    found["resumed"] = [line for line in found["lines"] if "resumes from step" in line]
     if not found["resumed"]:
         raise RuntimeError("it was killed, and began anew")
     return found
@@ -133,7 +132,7 @@ def row(model: str, found: dict) -> dict:
     steady = rows[rows["epoch"].duplicated()]
     saved, number = predict.load_predictions(run), run.labels.index
     scores = saved.video_probabilities
-    told = {
+    pairs = {
         kind: statistics.mean(
             float(metrics.pair_hits(scores, saved.labels, number(a), number(b)).mean())
             for a, b in group
@@ -150,7 +149,7 @@ def row(model: str, found: dict) -> dict:
         "steady_data_wait": float(steady["data_wait"].median()),
         "whole_seconds": round(found["seconds"], 1),  # scoring, checkpoints and start included
         "peak_gb": found["peak_gb"],
-        "pairs": told,
+        "pairs": pairs,
     }
 
 
@@ -161,9 +160,9 @@ def differing(one: runs.Run, other: runs.Run) -> list[str]:
 
 
 def repeats(short: TrainConfig, note) -> None:
-    """The short training again and again; `note` is told of each comparison as it is made."""
+    """The short training, repeated; `note` gets each comparison as it is made."""
     exact = dict(vars(short), deterministic=True)
-    plan = [  # what is asked, whether it is killed, what it is compared with
+    plan = [  # settings, whether it is killed, what it is compared with
         ("deterministic", exact, False, None),
         ("deterministic, again", exact, False, "deterministic"),
         ("deterministic, killed and resumed", exact, True, "deterministic"),
@@ -172,22 +171,22 @@ def repeats(short: TrainConfig, note) -> None:
         ("default, killed and resumed", vars(short), True, "default"),
     ]
     there = {}
-    for n, (name, asked, stops, other) in enumerate(plan):
+    for n, (name, settings, stops, other) in enumerate(plan):
         print(name, flush=True)
-        config = TrainConfig(**dict(asked, run=f"repeat-{n}"))
+        config = TrainConfig(**dict(settings, run=f"repeat-{n}"))
         try:
             there[name] = found = (killed if stops else trained)(config)
         except RuntimeError as error:
             note({"training": name, "failed": str(error)})
             continue
         rate = found["run"].metrics["clips_per_second"].median()
-        said = {"training": name, "clips_per_second": float(rate)}
+        figures = {"training": name, "clips_per_second": float(rate)}
         if stops:
-            said["resumed"] = found["resumed"][0]
+            figures["resumed"] = found["resumed"][0]
         if other in there:
             off = differing(there[other]["run"], found["run"])
-            said |= {"against": other, "same_bits": not off, "differing": off}
-        note(said)
+            figures |= {"against": other, "same_bits": not off, "differing": off}
+        note(figures)
 
 
 def main() -> None:
@@ -201,7 +200,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=0.0, help="learning rate (0: the recipe's)")
     parser.add_argument("--precision", default="bf16")
     parser.add_argument("--videos", type=int, default=0, help="films (0: all of pocket)")
-    parser.add_argument("--cpu", action="store_true", help="where there is no GPU, on the CPU")
+    parser.add_argument("--cpu", action="store_true", help="a trial on the CPU")
     parser.add_argument("--json", help="write the figures here too, as they come")
     args = parser.parse_args()
     import torch
@@ -234,7 +233,7 @@ def main() -> None:
     common = {"data": data, "width": args.width, "size": args.size, "lr": args.lr}
     common |= {"batch_size": args.batch, "precision": args.precision}
     films = paths.dataset(data)
-    with tempfile.TemporaryDirectory() as home:  # runs that no other of this name answers for
+    with tempfile.TemporaryDirectory() as home:  # apart from the user's runs
         os.environ["S1M_HOME"] = home
         (Path(home) / "data").mkdir()
         (Path(home) / "data" / data).symlink_to(films)

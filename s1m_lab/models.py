@@ -104,8 +104,9 @@ class TimeConv(nn.Conv2d):
             x = x.movedim(2, -1)  # T×B×H×W×C, the order in memory: one copy stacks the frames
             x = torch.cat([x[t : last + t : stride] for t in range(extent)], -1)
             x = x.movedim(-1, 2)  # T'×B×(extent·C)×H×W
-        # A GPU's matrix units need more than the 3 channels of conv1; on a CPU blocks are slower.
-        in_blocks = x.is_cuda and self.stride[0] > 1 and self.padding[0] == 0
+        # A GPU's matrix units need more than the 3 channels of conv1. In fp32, where it uses none,
+        # and on a CPU blocks are slower.
+        in_blocks = x.is_cuda and x.dtype != torch.float32 and self.stride[0] > 1
         return _each(self.convolve_blocks if in_blocks else super().forward, x)
 
     def convolve_blocks(self, x: Tensor) -> Tensor:

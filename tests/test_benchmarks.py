@@ -1,13 +1,15 @@
 """The benchmark table: exponents, ratios, the budget, its text, and a run of some parts."""
 
+import itertools
 import json
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
 
-from benchmarks import bench
+from benchmarks import bench, train_step
 
 
 def test_the_slope_of_a_power_law_is_its_exponent():
@@ -58,13 +60,44 @@ def test_what_cannot_run_or_does_not_fit_is_named(tmp_path):
     assert foreign == "not installed: no_such_package" and short == "RuntimeError: no memory"
 
 
-def test_on_a_gpu_all_sixteen_networks_are_trained_the_most_important_first():
-    names = [part.name for part in bench.parts("gpu")]
+def test_on_a_gpu_all_sixteen_networks_fit_the_most_important_first():
+    plan = bench.parts("gpu")
+    names = [part.name for part in plan]
     assert names[:4] == [f"train {name}" for name in bench.FIRST]
-    assert {f"train {name}" for name in bench.models.NAMES} <= set(names)
+    last = max(names.index(f"train {name}") for name in bench.models.NAMES)
+    assert sum(part.seconds for part in plan[: last + 1]) < 7 * 60, "the minutes of make bench-gpu"
     for plan in ("cpu", "gpu"):
         names = [part.name for part in bench.parts(plan)]
         assert len(names) == len(set(names)) and "train slow compiled" in names
+
+
+@pytest.mark.parametrize("part, calls", [("crops", 5), ("fed", 4)])
+def test_rates_are_clips_of_a_batch_over_the_seconds_of_a_step(part, calls, tmp_path, monkeypatch):
+    """By a clock that moves a second with every look at it: a turn of n calls takes 1/n s each."""
+    if part == "fed":
+        pytest.importorskip("decord")
+    cpu, budget = bench.torch.device("cpu"), bench.Budget(9)
+    small = bench.Lab(cpu, "fp32", 1 / 16, 66, 4, "cpu", True, tmp_path, None, budget)
+    clock = itertools.count()
+    fake = types.SimpleNamespace(perf_counter=lambda: float(next(clock)))
+    monkeypatch.setattr(train_step, "time", fake)
+    for row in getattr(bench, part)(small):
+        assert (row.ours, row.theirs) == (4 * calls, 4 * calls) and row.ratio == 1
+
+
+def test_a_killed_training_is_resumed_and_compared(tmp_path, monkeypatch):
+    """`benchmarks/gpu_training.py` to its end, on the CPU."""
+    command = [sys.executable, "benchmarks/gpu_training.py", "--cpu", "--models=single"]
+    command += ["--width=0.0625", "--size=66", "--videos=64", "--epochs=1", "--short=8"]
+    command += ["--precision=fp32", "--batch=4", f"--json={tmp_path / 'out.json'}"]
+    monkeypatch.setenv("S1M_HOME", str(tmp_path))
+    done = subprocess.run(command, cwd=bench.ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    about = json.loads((tmp_path / "out.json").read_text())
+    assert len(about["trainings"]) == 1 and not any("failed" in row for row in about["repeats"])
+    compared = [row["same_bits"] for row in about["repeats"] if "against" in row]
+    assert compared == [True] * 4
+    assert sum("resumes from step" in row.get("resumed", "") for row in about["repeats"]) == 2
 
 
 def test_the_table_has_a_line_for_every_row_and_every_gap():

@@ -190,13 +190,9 @@ def compare_precision(
     any two seeds; `p` of a permutation test of the scores averaged over seeds; `paper` (Table 2).
     A class without test videos has nan throughout, and does not count in the mean.
 
-    Intervals of the mean, and of `run` and `versus` of each class, are moved back by the bias of
-    the resamples, the latter in log odds (`intervals.remove_bias`). Simulations have 500 videos, 5
-    to 50 of a class, and precisions of .02 to .98 (`tests/analysis/test_confusion.py`). The moved
-    intervals cover the precision in endless videos in 91 of 100, unmoved ones in 89. The worst case
-    is 56: five videos that nearly always come first. Intervals of `gain` of each class are not
-    moved, since that covers no more. For equal runs they exclude 0 in 24 of 100 instead of 4 in the
-    worst case: four videos that nearly always come first.
+    Intervals of the mean are moved back by the bias of the resamples (`intervals.remove_bias`).
+    Those of a class are not, since that covers no more. For equal runs those of `gain` exclude 0 in
+    24 of 100 instead of 4 in the worst case: four videos that nearly always come first.
     """
     truth = metrics.truth(labels, len(classes))
     values = intervals.resample_precision([*run, *versus], labels, seed, draws)  # R × 1+draws × K
@@ -208,7 +204,7 @@ def compare_precision(
     columns: dict[str, Any] = {"class": [*classes, "mean"]}
     columns["videos"] = [*truth.sum(axis=0), len(labels)]
     for name, side in sides.items():
-        low, high = _interval(side, odds=name != "gain")
+        low, high = _interval(side)
         columns |= {name: side[0], f"{name}_low": low, f"{name}_high": high}
     gain, (one, other) = sides["gain"], (one[:, 0], other[:, 0])
     sure = intervals.simultaneous_lower(gain[0, :-1], gain[1:, :-1])
@@ -222,18 +218,14 @@ def compare_precision(
     return table[:-1], table.iloc[-1]
 
 
-def _interval(values: np.ndarray, odds: bool) -> tuple[np.ndarray, np.ndarray]:
+def _interval(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(low, high), each K+1: the interval of what was measured and resampled (1+draws × K+1).
 
-    The mean, the last column, is moved back by its bias; with `odds` the classes too.
+    The mean, the last column, is moved back by its bias.
     """
     measured, draws = values[0], values[1:]
-    ends = np.array(intervals.interval(draws))
+    low, high = ends = np.array(intervals.interval(draws))
     ends[:, -1] = intervals.remove_bias(ends[:, -1], measured[-1], draws[:, -1])
-    if odds:
-        classes = ends[:, :-1], measured[:-1], draws[:, :-1]
-        ends[:, :-1] = intervals.remove_bias(*classes, odds=True)
-    low, high = np.clip(ends, 0 if odds else -1, 1)
     return low, high
 
 

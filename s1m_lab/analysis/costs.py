@@ -32,7 +32,7 @@ from s1m_lab.data.ingest import prepare
 from s1m_lab.data.splits import SPLITS
 from s1m_lab.data.sports1m import QUANTILES, SHARES, VIDEOS
 from s1m_lab.models import FUSIONS, split_name
-from s1m_lab.training import runs, train
+from s1m_lab.training import distributed, runs, train
 from s1m_lab.video import decoders, reader, writer
 
 # Fitted to the four published quantiles: a normal distribution of log(s). Its width between
@@ -357,7 +357,8 @@ EXAMPLES, SEGMENTS = 500e6, {"train": 63, "val": 4, "test": 20}
 TEST_PASSES = 20 * 4 / 3  # of a test video; a pass costs a third of a step, which also goes back
 MEAN_SECONDS = 336  # of a video, as published
 # Measured: a training step at the paper's size in bf16 with batches of 256 on one NVIDIA H200:
-# clips/s, and GFLOP a clip; benchmarks/train_step_gpu_all.json has commit and date.
+# clips/s, and GFLOP a clip; benchmarks/train_step_gpu_all.json. At commit fd40415, before conv1 was
+# computed in blocks and crops of a batch were gathered.
 STEPS = {
     "single": (7661, 7.16),
     "single-multires": (12388, 4.20),
@@ -368,7 +369,7 @@ STEPS = {
     "slow": (3675, 22.36),
 }
 ON_GPU = {name: np.full(3, speed) for name, (speed, _) in STEPS.items()}
-# Assumed: the share of its speed that each of several GPUs keeps, and the watts of a GPU and a core
+# Assumed: the share of its speed that each of several GPUs or machines keeps, and watts
 SCALING = np.array([0.7, 0.9, 1.0])
 WATTS = {"gpu": np.array([400, 600, 700]), "core": np.array([3, 6, 10])}
 
@@ -396,7 +397,7 @@ def measure(gpus: int) -> Speeds:
     `single` and `slow` train at the paper's size. The other networks follow from their
     multiplications, with the range of these two. Without a GPU here, `gpus` are H200 (`STEPS`).
     """
-    clips, device, batch, parts = ON_GPU, "cuda", 64, 1
+    clips, device, batch, parts = ON_GPU, "cuda", 256, 1
     if not gpus:
         device, batch, parts = "cpu", 8, system.cores()
     if not gpus or torch.cuda.is_available():
@@ -435,15 +436,16 @@ def plan_training(machine: Machine, speeds: Speeds, videos: float = VIDEOS) -> p
 
     Columns, each low, mid, high: `compute` and `reading` (clips/s of all GPUs, and that all cores
     can read), `hours`, `energy` (kWh), `price`. `limit` names the slower of the two. Without GPUs
-    the cores do both in turn. Examples are in proportion to the `videos`.
+    the cores do both in turn. Examples are in proportion to the `videos`, and lie on local disks.
     """
     gpus, rows = machine.gpus, {}
+    scaling = SCALING if gpus > 1 or (not gpus and machine.cores > system.cores()) else 1
     clips = EXAMPLES * videos / VIDEOS + SHARES["test"] * videos * TEST_PASSES
     watts = gpus * WATTS["gpu"] + machine.cores * WATTS["core"]
     for name, speed in speeds.clips.items():
         frames = len(FUSIONS[split_name(name)[0]].frames)
         reading = machine.cores / (frames * speeds.frame[::-1])
-        compute = speed * (gpus or machine.cores) * (SCALING if gpus > 1 else 1)
+        compute = speed * (gpus or machine.cores) * scaling
         both = np.minimum(compute, reading) if gpus else 1 / (1 / compute + 1 / reading)
         hours = clips / both[::-1] / 3600
         rows[name] = {
@@ -516,13 +518,13 @@ def grow(machine: Machine, speeds: Speeds, gpus: Sequence[int], videos: float = 
     return pd.DataFrame.from_dict(rows, "index").rename_axis("gpus")
 
 
-def check_ingest(folder: Path, most: int = 25) -> dict[str, dict[str, float]]:
+def check_ingest(folder: Path) -> dict[str, dict[str, float]]:
     """Seconds of one core for the ingest of videos of a dataset that are on this disk.
 
-    `predicted` is the `price` by the rates of every fifth of up to `most` videos, and `measured`
-    that of the others; both by a name. {} where there are fewer than ten videos.
+    `predicted` is the `price` by the rates of every fifth of up to 25 videos, `measured` that of
+    the others; both by a name. {} where there are fewer than ten videos.
     """
-    clips, videos = 8, load_catalog(folder)
+    clips, most, videos = 8, 25, load_catalog(folder)
     sources = locate.find(videos.iloc[:: max(1, len(videos) // most)], folder)
     files = [Path(own.where) for own in sources if own and own.kind == "file"]
     if len(files) < 10:
@@ -540,15 +542,21 @@ def check_ingest(folder: Path, most: int = 25) -> dict[str, dict[str, float]]:
     }
 
 
-def check_training(run: runs.Run, frame: np.ndarray) -> dict[str, float]:
-    """Seconds of a finished training: `predicted` from a few steps now, and `measured`.
+def check_trainings(found: Sequence[runs.Run], frame: np.ndarray) -> dict[str, dict[str, float]]:
+    """Seconds of up to three finished trainings on a device like this machine's, by name:
+    `predicted` from a few steps now, and `measured`.
 
-    Its clips are taken to be read once, in the first epoch, and then held.
+    Their clips are taken to be read once, in the first epoch, and then held.
     """
-    net, results = runs.load_network(run), run.results
-    table, batch = run.metrics, run.config["settings"]["batch_size"]
-    clips, different = (batch * steps["step"].max() for steps in (table, table.query("epoch == 0")))
-    reading = len(net.frames) * frame[1] / results["threads"]
-    step = 1 / train.measure_speed(net, 32, results["precision"])
-    predicted = float(clips * step + different * reading)
-    return {"predicted": predicted, "measured": results["seconds"]}
+    device, rows = distributed.alone().device, {}
+    here = [r for r in found if r.config["machine"]["device"] == distributed.device_name(device)]
+    for run in here[:3]:
+        net, results = runs.load_network(run).to(device), run.results
+        table, batch = run.metrics, run.config["settings"]["batch_size"]
+        epochs = (table, table.query("epoch == 0"))
+        clips, different = (batch * steps["step"].max() for steps in epochs)
+        reading = len(net.frames) * frame[1] / results["threads"]
+        step = 1 / train.measure_speed(net, batch, results["precision"])
+        predicted = float(clips * step + different * reading)
+        rows[run.name] = {"predicted": predicted, "measured": results["seconds"]}
+    return rows

@@ -41,22 +41,13 @@ def mean_known(values: Sequence[np.ndarray] | np.ndarray, axis: int = 0) -> np.n
         return np.where(known, values, 0).sum(axis) / known.sum(axis)
 
 
-def remove_bias(
-    values: np.ndarray, measured: np.ndarray, draws: np.ndarray, odds: bool = False
-) -> np.ndarray:
+def remove_bias(values: np.ndarray, measured: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """`values` (draws, or ends of intervals) moved back by the bias of the draws.
 
-    The bias is mean(f(draw)) − f(measured), and a value v becomes f⁻¹(f(v) − bias); Efron and
-    Tibshirani 1993, §10.2. Here f is the identity, or with `odds` the log odds, which keep a share
-    between 0 and 1: log((v + ε) / (1 − v + ε)) with ε = .001, so that it is finite at 0 and 1.
-    Average precision has such a bias: a video drawn twice ties with itself. `draws` are D×K,
-    `measured` K, `values` …×K.
+    The bias is mean(draws) − measured (Efron and Tibshirani 1993, §10.2). Average precision has
+    one: a video drawn twice ties with itself. `draws` are D×K, `measured` K, `values` …×K.
     """
-    if odds:
-        shares = values, measured, draws
-        values, measured, draws = (np.log((s + 0.001) / (1.001 - s)) for s in shares)
-    moved = values - (mean_known(draws) - measured)
-    return 1.002 / (1 + np.exp(-moved)) - 0.001 if odds else moved
+    return values - (mean_known(draws) - measured)
 
 
 def simultaneous_lower(values: np.ndarray, draws: np.ndarray) -> np.ndarray:

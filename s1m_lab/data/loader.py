@@ -13,6 +13,7 @@ and then clips within a window of shards: random enough to train on, and read al
 Frames travel as uint8; `augment` turns them into a network's input on the device.
 """
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -164,15 +165,15 @@ class ClipReader:
     """Batches of a split's stored clips, read with no more than `threads` threads.
 
     Clips that are held (`hold`) come on the device. Others are decoded for every batch and come in
-    the memory of the host: for a GPU by processes that read ahead, for the CPU by this process,
-    since training takes every core anyway.
+    the memory of the host. For a GPU, processes read ahead. For the CPU this process reads, since
+    training takes every core anyway.
     """
 
     def __init__(
         self, shards, frames: Sequence[int], classes: int, threads: int, device: torch.device
     ):
         gpu = device.type == "cuda"
-        self.shards, self.device = shards, device
+        self.shards, self.device = shards, torch.empty(0, device=device).device  # with its number
         self.workers = max(1, threads - 1) if gpu else 0
         self.clips = Clips(shards, frames, classes, 1 if gpu else threads)
         self.samples: np.ndarray | None = None  # those that are held
@@ -184,13 +185,15 @@ class ClipReader:
     def hold(self, samples: np.ndarray, quiet: bool = False) -> None:
         """Decode the clips of these numbers (ascending) once, if there is memory for them.
 
-        They are held as bytes on the device, or else in the memory of the host, where they take an
-        eighth of what is free at most. Otherwise none is held. Under `torchrun` every process holds
-        them all. Progress is printed unless `quiet`.
+        They are held as bytes on the device, if they take at most an eighth of its free memory.
+        Otherwise they are held in the host's memory by the same rule, or not at all. Under
+        `torchrun` every process holds them all. Progress is printed unless `quiet`.
         """
         clips, device = self.clips, self.device.type
         size = (len(samples), len(clips.frames), self.shards.height, self.shards.width, 3)
-        places = (d for d in (device, "cpu") if prod(size) <= system.free_memory(d) // 8)
+        count = prod(size)
+        needs = {"cpu": 1 << (count - 1).bit_length()} | {device: count}  # powers of two are pinned
+        places = (d for d in (device, "cpu") if needs[d] <= system.free_memory(d) // 8)
         if not (place := next(places, "")):
             return
         pinned = place != device  # a copy to the GPU then waits for nothing
@@ -218,8 +221,8 @@ class ClipReader:
                 batch_size=None,
                 collate_fn=_unchanged,
                 num_workers=self.workers,
-                prefetch_factor=4 if self.workers else None,
                 pin_memory=self.workers > 0,
+                worker_init_fn=_ignore_sigterm,
             )
             return
         for each in plan:
@@ -229,7 +232,7 @@ class ClipReader:
 
 def _take(whole: Tensor, rows: Tensor, device: torch.device) -> Tensor:
     """Rows of a tensor on the device, without waiting for a GPU."""
-    if whole.device.type == device.type:  # "cuda" is not equal to "cuda:0"
+    if whole.device == device:
         return whole.index_select(0, augment.send(rows, device))
     out = torch.empty(len(rows), *whole.shape[1:], dtype=whole.dtype, device=device)
     for into, row in zip(out, rows.tolist(), strict=True):  # from pinned memory
@@ -239,6 +242,11 @@ def _take(whole: Tensor, rows: Tensor, device: torch.device) -> Tensor:
 
 def _unchanged(batch):
     return batch
+
+
+def _ignore_sigterm(worker: int) -> None:
+    """Let the trainer end this process, once it has written a checkpoint."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def example_clips(

@@ -129,7 +129,7 @@ def begin_or_resume(
         "precision": precision,
         "threads": max(1, system.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1))),
         "ranks": world.ranks,
-        "device": torch.cuda.get_device_name() if world.device.type == "cuda" else "cpu",
+        "device": device_name(world.device),
         "torch": torch.__version__,
     }
     if world.rank == 0:
@@ -147,6 +147,11 @@ def begin_or_resume(
     machine = now | {key: begun[key] for key in kept}
     set_up(machine["threads"], settings.get("deterministic", False))
     return machine
+
+
+def device_name(device: torch.device) -> str:
+    """The name of a GPU, or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 def set_up(threads: int, deterministic: bool) -> None:

@@ -139,7 +139,7 @@ def train_epochs(
         x = torch.from_numpy(features[clips, 0]).to(device)  # B×D
         waited += time.perf_counter() - before
 
-        dropout = step_dropout(1 - trial.keep, seed, plan)
+        dropout = step_dropout(1 - trial.keep, seed, plan, device)
         loss = F.cross_entropy(classify(net, x, layer, dropout), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

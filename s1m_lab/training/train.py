@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
-from math import ceil, cos, isfinite, log, pi
+from math import ceil, cos, isfinite, log, nan, pi
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from s1m_lab.common import paths, system
 from s1m_lab.common.files import exclusive, reading, require_space
 from s1m_lab.common.progress import Progress, clock
 from s1m_lab.data import loader
-from s1m_lab.data.augment import Augment
+from s1m_lab.data.augment import Augment, send
 from s1m_lab.data.ingest import prepare
 from s1m_lab.data.keyed_random import DROPOUT, keyed_uniform
 from s1m_lab.data.shards import Shards
@@ -155,7 +155,7 @@ class Trainer:
 
             frames = batch.frames.to(device, non_blocking=True)  # uint8 B×T×H×W×3
             x = self.augment(frames, batch.plan.samples, batch.plan.epoch)  # B×3×T×S×S
-            dropout = step_dropout(recipe.dropout, config.seed, batch.plan)
+            dropout = step_dropout(recipe.dropout, config.seed, batch.plan, device)
             with predict.autocast(device, self.precision):
                 logits = self.replica(x, dropout)  # B×classes
             targets = batch.targets.to(device, non_blocking=True)  # B×classes
@@ -322,7 +322,7 @@ class Trainer:
         self.losses.append(loss)
         epoch_ends = state.step % self.epoch_steps == 0
         row_ends = epoch_ends or state.step % ROW == 0
-        mean_loss = mean_over_processes(self.losses) if row_ends else None
+        mean_loss = mean_over_processes(self.losses) if row_ends else nan
         state.seconds += time.perf_counter() - self.clock
 
         ends = self.is_to_end(row_ends)
@@ -330,12 +330,11 @@ class Trainer:
         if epoch_ends or saves:
             require_finite(self.net)
         val_loss, val_hit1 = self.validate(epoch) if epoch_ends else (None, None)
-        if row_ends:
-            self.write_row(epoch, lr, mean_loss, val_loss, val_hit1)
+        note = self.write_row(epoch, lr, mean_loss, val_loss, val_hit1) if row_ends else ""
         if self.world.rank == 0:
             if saves:
                 self.save_checkpoint()
-            self.progress.update(note=f"loss {mean_loss:.3f}" if row_ends else "")
+            self.progress.update(note=note)
         if ends:
             distributed.barrier()  # a rank that ends alone would end the others
             raise InterruptedError(
@@ -349,17 +348,19 @@ class Trainer:
 
         Not between rows: a checkpoint does not hold the losses of a row that has begun.
         """
+        if not row_ends:
+            return False  # before the GPU is waited for
         sent = torch.tensor(len(self.sigterm), device=self.world.device)
-        return row_ends and bool(distributed.all_reduce(sent))
+        return bool(distributed.all_reduce(sent))
 
-    def write_row(self, epoch: int, lr: float, *losses: float | None) -> None:
-        """Write a row of metrics.csv: the steps since the last row."""
+    def write_row(self, epoch: int, lr: float, loss: float, *scores: float | None) -> str:
+        """Write a row of metrics.csv: the steps since the last row. Returns it in a few words."""
         state, last = self.state, self.last_row
+        seconds = state.seconds - last.seconds
+        speed = (state.clips - last.clips) / seconds
+        wait, mfu = (state.waited - last.waited) / seconds, self.mfu(speed)
         if self.log:
-            seconds = state.seconds - last.seconds
-            speed = (state.clips - last.clips) / seconds
-            wait = (state.waited - last.waited) / seconds
-            row = epoch, lr, *losses, state.seconds, speed, wait, self.mfu(speed)
+            row = epoch, lr, loss, *scores, state.seconds, speed, wait, mfu
             self.log.add(state.step, *row)
             if self.events:
                 with runs.writing_events(self.run):
@@ -367,6 +368,7 @@ class Trainer:
                         if value is not None:
                             self.events.add_scalar(name, value, state.step)
         self.losses, self.last_row = [], replace(state)
+        return f"loss {loss:.3f}, MFU {mfu:.0%}"
 
     def mfu(self, clips_per_second: float) -> float:
         """Model FLOPs utilisation: the share of the machine's measured peak (Chowdhery, 2022)."""
@@ -482,10 +484,12 @@ def rate_share(recipe: Recipe, step: int, steps: int, cuts: int) -> float:
     return warm * 0.1**cuts  # §3.3: cut when validation stops improving
 
 
-def step_dropout(share: float, seed: int, plan: loader.Plan) -> models.Dropout:
+def step_dropout(
+    share: float, seed: int, plan: loader.Plan, device: torch.device
+) -> models.Dropout:
     """The dropout of a step: a clip's mask is a function of its place in the global batch."""
     keys = keyed_uniform(seed, plan.step, DROPOUT, plan.rows).view("int64")
-    return models.Dropout(share, torch.from_numpy(keys))
+    return models.Dropout(share, send(torch.from_numpy(keys), device))
 
 
 def parameter_groups(net, started: bool, trained: Sequence[str] = ("",)) -> list[dict]:
@@ -509,9 +513,13 @@ def measure_speed(net, batch_size: int, precision: str) -> float:
     Reading, augmentation and the optimizer are not counted. The network's gradients change.
     """
     net, device, count, seconds = net.eval(), net.scale.device, 2, 0.0  # batch norm needs no others
-    for _ in range(3):  # the first is slower; each says how many clips the next one has
+    on_gpu = device.type == "cuda"  # which is slow at a size that it has not had
+    for _ in range(8 if on_gpu else 3):  # the first is slower; each sets the size of the next
         count = min(count, batch_size)
-        x = torch.ones(count, 3, len(net.frames), net.crop, net.crop, device=device)
+        x = torch.ones(len(net.frames), count, net.crop, net.crop, 3, device=device)
+        x = x.permute(1, 4, 0, 2, 3)  # in memory as `augment.cut` leaves it
+        if on_gpu:
+            torch.cuda.synchronize()
         start = time.perf_counter()
         with predict.autocast(device, precision):
             logits = net(x)
@@ -552,7 +560,8 @@ def count_multiplications(net) -> list[tuple[int, bool]]:
 def is_out_of_memory(error: Exception) -> bool:
     """Whether an error of PyTorch says that the memory of the GPU or of the host is not enough."""
     text = str(error).lower()
-    signs = "out of memory", "can't allocate memory", "could not create a primitive"  # oneDNN's
+    signs = ["out of memory", "can't allocate memory", "could not create a primitive"]  # oneDNN's
+    signs += ["status_alloc_failed", "unable to find an engine to execute"]  # cuBLAS's, cuDNN's
     return isinstance(error, torch.OutOfMemoryError) or any(sign in text for sign in signs)
 
 

@@ -19,7 +19,7 @@ from s1m_lab.data import catalog, datasets, shards, sports1m
 from s1m_lab.data.ingest import prepare, worker
 from s1m_lab.figures import durations
 from s1m_lab.figures.frames import data_uri
-from s1m_lab.training import runs, train
+from s1m_lab.training import distributed, runs, train
 from s1m_lab.video import reader, writer
 
 ROOT = Path(__file__).parents[2]
@@ -368,7 +368,8 @@ def test_more_hardware_moves_the_limit():
     assert text.startswith("Training takes longest up to ") and text.endswith("wait for reading")
 
 
-def test_without_gpus_cores_compute_and_read_in_turn():
+def test_without_gpus_cores_compute_and_read_in_turn(monkeypatch):
+    monkeypatch.setattr(costs.system, "cores", lambda: 4)  # of one machine
     machine = costs.Machine(cores=4, gpus=0, bandwidth=1.0, price=0.1)
     table = costs.plan_training(machine, SPEEDS)
     seconds = 1 / (4 * 7661) + 1 / (4 / 2e-4)  # a clip of `single`, of one frame
@@ -410,10 +411,35 @@ def test_the_papers_time_follows_from_its_speed():
 
 
 def test_small_work_is_predicted(small_home, monkeypatch):
-    """Processor time of real videos, and of a real training; both on a busy machine."""
+    """Processor time of real videos, on a busy machine, and of a real training by its parts."""
     monkeypatch.setenv("S1M_HOME", str(small_home))
     ((name, found),) = costs.check_ingest(datasets.listed("pocket")).items()
     assert name.startswith("ingest of ") and 0.3 < found["measured"] / found["predicted"] < 3
-    found = costs.check_training(runs.load_run("small"), costs.measure_reading(repeats=1))
-    assert found["measured"] == runs.load_run("small").results["seconds"]
-    assert 0.05 < found["measured"] / found["predicted"] < 20
+    run = runs.load_run("small")
+    batch, rows = run.config["settings"]["batch_size"], run.metrics
+    monkeypatch.setattr(train, "measure_speed", lambda net, count, precision: 10.0 * count)
+    found = costs.check_trainings([run], np.array([1.0, 2.0, 3.0]))
+    assert found["small"]["measured"] == run.results["seconds"]
+    first = batch * rows.loc[rows["epoch"] == 0, "step"].iloc[-1]
+    read = first * 10 * 2.0 / run.results["threads"]  # ten frames of a clip, two seconds each
+    steps = rows["step"].iloc[-1]
+    assert found["small"]["predicted"] == pytest.approx(steps / 10 + read)
+    monkeypatch.setattr(distributed, "device_name", lambda device: "another GPU")
+    assert not costs.check_trainings([run], np.array([1.0, 2.0, 3.0]))
+
+
+def test_steps_are_those_that_were_measured():
+    measured = json.loads((ROOT / "benchmarks" / "train_step_gpu_all.json").read_text())["rows"]
+    measured = {row["model"]: row for row in measured}
+    for name, (speed, gflop) in costs.STEPS.items():
+        assert speed == round(measured[name]["clips_per_second"])
+        assert gflop == round(measured[name]["gflop_per_clip"], 2)
+
+
+def test_cores_of_several_machines_keep_less_of_their_speed(monkeypatch):
+    monkeypatch.setattr(costs.system, "cores", lambda: 4)
+    rates = costs.Rates(*np.ones((2, 3)))
+    speeds = costs.Speeds({"single": np.full(3, 10.0)}, np.full(3, 1e-9), rates)
+    for cores, compute in {4: [40, 40, 40], 8: [56, 72, 80]}.items():
+        plan = costs.plan_training(costs.Machine(cores, 0, 1.0, 0.0), speeds)
+        assert plan.loc["single", "compute"] == pytest.approx(compute)

@@ -1,6 +1,8 @@
 """Sampling as a pure function; the batched device step against a plain one."""
 
+import multiprocessing
 import os
+import signal
 import sys
 from dataclasses import dataclass
 
@@ -181,6 +183,27 @@ def test_clips_are_held_where_they_fit_and_give_the_same_batches(monkeypatch):
     assert torch.equal(next(held.batches(plan)).frames, own[0].frames)
 
 
+def test_rows_of_held_clips_reach_another_device():
+    """As from pinned memory to a GPU; `cpu:0` counts as another device than `cpu`."""
+    whole, rows = torch.arange(12).reshape(4, 3), torch.tensor([2, 0, 2])
+    for device in ("cpu", "cpu:0"):
+        assert torch.equal(loader._take(whole, rows, torch.device(device)), whole[rows])
+
+
+@pytest.mark.filterwarnings("ignore:'pin_memory' argument")
+def test_processes_that_read_ahead_outlive_a_sigterm():
+    """A batch system sends it to every process of a job; the trainer then writes a checkpoint."""
+    reader = loader.ClipReader(Cut(), [0], 2, threads=1, device=torch.device("cpu"))
+    reader.workers = 2
+    plan = [loader.Plan(n, 0, np.arange(2), np.array([n % 9, 4])) for n in range(40)]
+    batches = reader.batches(plan)
+    first = next(batches)
+    workers = multiprocessing.active_children()
+    for worker in workers:
+        os.kill(worker.pid, signal.SIGTERM)
+    assert len(workers) == 2 and len([first, *batches]) == 40
+
+
 def test_the_crops_of_a_gpu_are_those_of_a_cpu():
     frames = torch.randint(0, 256, (5, 3, 20, 22, 3), dtype=torch.uint8)
     places = np.array([[0, 0, 0], [4, 6, 1], [1, 2, 1], [4, 0, 0], [3, 3, 1]])
@@ -195,9 +218,11 @@ def test_the_crops_of_a_gpu_are_those_of_a_cpu():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="free memory is not known there")
-def test_free_memory_is_known():
+def test_free_memory_is_known(monkeypatch):
     free = loader.system.free_memory()
     assert 0 < free < os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert loader.system.free_memory() == pytest.approx(free / 4, rel=0.3)
 
 
 def test_a_split_without_clips_is_held():

@@ -321,7 +321,7 @@ def test_dropout_before_a_trained_layer_keeps_its_share(monkeypatch):
     net = models.build("slow", 3, 1 / 4, 43)
     x = torch.ones(64, net.fc6.in_features)
     numbers = np.arange(64)
-    dropout = train.step_dropout(0.9, 0, loader.Plan(0, 0, numbers, numbers))
+    dropout = train.step_dropout(0.9, 0, loader.Plan(0, 0, numbers, numbers), torch.device("cpu"))
     dropped = models.drop(x, 5, dropout)
     assert (dropped != 0).float().mean().item() == pytest.approx(0.1, abs=0.01)
     assert dropped.unique().tolist() == pytest.approx([0, 10])

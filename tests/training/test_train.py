@@ -252,6 +252,19 @@ def test_errors_that_are_not_of_memory_are_not_explained(lab, monkeypatch):
         train.train(config)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "GET was unable to find an engine to execute this computation",
+    ],
+)
+def test_errors_of_a_full_gpu_are_recognised(text):
+    assert train.is_out_of_memory(RuntimeError(text))
+    assert not train.is_out_of_memory(RuntimeError("CUDNN_STATUS_EXECUTION_FAILED"))
+
+
 def test_a_finished_run_is_found_and_other_settings_stop(lab):
     run = train.train(lab(run="mine", epochs=1))
     assert train.Trainer(lab(run="mine", epochs=1)).run == run
