@@ -82,6 +82,29 @@ def command(config: TrainConfig) -> list[str]:
     return [sys.executable, "-m", "s1m_lab", "train", *options]
 
 
+def launched(config: TrainConfig, ranks: int, *options: str) -> list[str]:
+    """Its command, on several processes under torchrun."""
+    python, module, name, *own = command(config)
+    if ranks == 1:
+        return [python, module, name, *own]
+    torchrun = [python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    return [*torchrun, *options, module, name, "--", *own]
+
+
+@pytest.fixture
+def undisturbed(lab):
+    """A run of 8 epochs on so many processes, made once for all tests of this file."""
+
+    def make(ranks: int) -> runs.Run:
+        run = runs.Run(paths.runs() / f"undisturbed-{ranks}")
+        if not run.finished:
+            own = launched(lab(run=run.name, epochs=8), ranks)
+            subprocess.run(own, check=True, timeout=300, stdout=subprocess.DEVNULL)
+        return run
+
+    return make
+
+
 def bits(run: runs.Run) -> dict:
     """All that must come out the same: weights, predictions, untimed columns, kept filters."""
     return {
@@ -217,18 +240,11 @@ sys.exit(__main__.main())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.slow)])
-def test_a_rank_killed_under_torchrun_ends_in_the_same_bits(lab, rank):
+def test_a_rank_killed_under_torchrun_ends_in_the_same_bits(lab, undisturbed, rank):
     """SIGKILL of one of two ranks after a checkpoint; torchrun restarts both."""
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-
-    def start(name, *options):
-        own = command(lab(run=name, epochs=8))[2:]  # s1m_lab train …
-        process = subprocess.Popen([*launch, *options, "-m", own[0], "--", *own[1:]])
-        return process, runs.Run(paths.runs() / name)
-
-    process, whole = start(f"undisturbed-{rank}")
-    assert process.wait(300) == 0
-    process, killed = start(f"rank-{rank}-killed", "--max-restarts=1")
+    whole, killed = undisturbed(ranks=2), runs.Run(paths.runs() / f"rank-{rank}-killed")
+    own = launched(lab(run=killed.name, epochs=8), 2, "--max-restarts=1")
+    process = subprocess.Popen(own)
     while process.poll() is None and not (killed.path / "checkpoint/00000060").is_dir():
         time.sleep(0.01)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
@@ -365,10 +381,10 @@ def test_wrong_settings_stop_at_once(lab, wrong):
         lab(**wrong)
 
 
-def test_a_killed_training_ends_in_the_same_bits(lab):
+def test_a_killed_training_ends_in_the_same_bits(lab, undisturbed):
     """SIGKILL after the first checkpoint and after the second, each at a random moment more."""
-    whole = train.train(lab(run="whole", epochs=8))
-    killed, rng = runs.Run(whole.path.with_name("killed")), np.random.default_rng()
+    whole, rng = undisturbed(ranks=1), np.random.default_rng()
+    killed = runs.Run(whole.path.with_name("killed"))
     again = command(lab(run="killed", epochs=8))
     for step in (60, 120):
         process = subprocess.Popen(again, stdout=subprocess.DEVNULL)
@@ -387,15 +403,10 @@ def test_a_killed_training_ends_in_the_same_bits(lab):
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_sigterm_writes_a_checkpoint_and_the_same_command_resumes(lab, ranks):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    names = [f"{state}-{ranks}" for state in ("not-stopped", "stopped")]
-    whole, stopped = (runs.Run(paths.runs() / name) for name in names)
-    commands = [command(lab(run=name, epochs=8)) for name in names]
-    if ranks == 2:
-        commands = [[*launch, "-m", own[2], "--", *own[3:]] for own in commands]
-    subprocess.run(commands[0], check=True, timeout=300, stdout=subprocess.DEVNULL)
-    process = subprocess.Popen(commands[1], stderr=subprocess.PIPE, text=True)
+def test_sigterm_writes_a_checkpoint_and_the_same_command_resumes(lab, undisturbed, ranks):
+    whole, stopped = undisturbed(ranks), runs.Run(paths.runs() / f"stopped-{ranks}")
+    own = launched(lab(run=stopped.name, epochs=8), ranks)
+    process = subprocess.Popen(own, stderr=subprocess.PIPE, text=True)
     log = stopped.path / "metrics.csv"
     while process.poll() is None and not (log.is_file() and len(log.read_text().split()) > 8):
         time.sleep(0.01)
@@ -407,7 +418,7 @@ def test_sigterm_writes_a_checkpoint_and_the_same_command_resumes(lab, ranks):
     assert sentence in said
     if ranks == 1:
         assert process.returncode == 143 and len(said.splitlines()) == 1
-    subprocess.run(commands[1], check=True, timeout=300, stdout=subprocess.DEVNULL)
+    subprocess.run(own, check=True, timeout=300, stdout=subprocess.DEVNULL)
     assert bits(stopped) == bits(whole)
 
 
