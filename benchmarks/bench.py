@@ -414,7 +414,8 @@ def profile(lab: Lab, name: str, steps: int = 5) -> dict[str, dict[str, float]]:
     with torch.profiler.profile(activities=[kinds.CPU, kinds.CUDA][: 1 + on_gpu]) as found:
         seconds(our_step(lab, name)[0], lab.device, steps)
     own = "self_device_time_total" if on_gpu else "self_cpu_time_total"
-    took = {each.key: getattr(each, own) for each in found.key_averages()}
+    cpu = torch.autograd.DeviceType.CPU  # where operations start; a GPU's kernels stand there too
+    took = {e.key: getattr(e, own) for e in found.key_averages() if e.device_type == cpu}
     whole, most = sum(took.values()), sorted(took, key=lambda key: -took[key])[:10]
     return {key[:80]: {"ms": took[key] / 1000 / steps, "share": took[key] / whole} for key in most}
 
@@ -926,7 +927,7 @@ def fill(text: str, about: dict) -> str:
         (r for r in rows.values() if r.part == "growth"), key=lambda r: r.ratio, default=None
     )
     grown = f" The steepest growth is that of {worst.name}: {worst.ratio:.2f}." if worst else ""
-    load = " to ".join(f"{load:.1f}" for load in about["load"])
+    load = "{:.1f} before and {:.1f} after".format(*about["load"])
     missing = ", ".join(one["name"] for one in about["skipped"])
     grown += f" Not measured in this run: {missing}." if missing else ""
     lines += ["", f"{about['machine']}, {about['precision']}, torch {about['versions']['torch']}, "
@@ -1022,9 +1023,9 @@ def main() -> None:
                 write_json(args.write / "benchmarks" / name, about, "\n", indent=1)
 
         rows, skipped = measure(lab, chosen, note)
+        print(table(rows, skipped))
         about["profile"] = {name: profile(lab, name) for name in FIRST if name in lab.nets}
         note(rows, skipped)
-    print(table(rows, skipped))
     if args.write:
         write(args.write, about, rows)
 

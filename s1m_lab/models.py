@@ -204,7 +204,7 @@ def _tower(fusion: Fusion, width: float, last_pool: bool) -> nn.Sequential:
 
 def _halve(x: Tensor) -> Tensor:
     """The mean of 2×2 pixels: N×C×H×W → N×C×H/2×W/2. With rows first, a CPU takes a third of the
-    time of `F.avg_pool2d`; a step of slow-multires takes 0.93 of it."""
+    time of `F.avg_pool2d`, and 0.93 of the time of a step of slow-multires."""
     x = x[:, :, ::2] + x[:, :, 1::2]
     return (x[..., ::2] + x[..., 1::2]) / 4
 

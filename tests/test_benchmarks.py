@@ -91,7 +91,7 @@ def test_a_killed_training_is_resumed_and_compared(tmp_path, monkeypatch):
     command += ["--width=0.0625", "--size=66", "--videos=64", "--epochs=1", "--short=8"]
     command += ["--precision=fp32", "--batch=4", f"--json={tmp_path / 'out.json'}"]
     monkeypatch.setenv("S1M_HOME", str(tmp_path))
-    done = subprocess.run(command, cwd=bench.ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=bench.ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     about = json.loads((tmp_path / "out.json").read_text())
     assert len(about["trainings"]) == 1 and not any("failed" in row for row in about["repeats"])

@@ -13,7 +13,9 @@ and then clips within a window of shards: random enough to train on, and read al
 Frames travel as uint8; `augment` turns them into a network's input on the device.
 """
 
+import os
 import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -197,8 +199,9 @@ class ClipReader:
         if not (place := next(places, "")):
             return
         pinned = place != device  # a copy to the GPU then waits for nothing
-        frames = torch.empty(size, dtype=torch.uint8, device=place, pin_memory=pinned)
-        targets = torch.empty(len(samples), clips.classes, device=place, pin_memory=pinned)
+        where = "cpu" if pinned else self.device
+        frames = torch.empty(size, dtype=torch.uint8, device=where, pin_memory=pinned)
+        targets = torch.empty(len(samples), clips.classes, device=where, pin_memory=pinned)
         progress = Progress(f"decoding {self.shards.split} clips", len(samples), "clips")
         parts = [slice(first, first + PART) for first in range(0, len(samples), PART)]
         plan = (Plan(0, 0, samples[part], samples[part]) for part in parts)
@@ -222,7 +225,7 @@ class ClipReader:
                 collate_fn=_unchanged,
                 num_workers=self.workers,
                 pin_memory=self.workers > 0,
-                worker_init_fn=_ignore_sigterm,
+                worker_init_fn=_end_with_trainer,
             )
             return
         for each in plan:
@@ -244,9 +247,19 @@ def _unchanged(batch):
     return batch
 
 
-def _ignore_sigterm(worker: int) -> None:
-    """Let the trainer end this process, once it has written a checkpoint."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def _end_with_trainer(worker: int) -> None:
+    """End by no SIGTERM but the trainer's. A batch system sends one to every process of a job, and
+    the trainer then writes a checkpoint."""
+    if not hasattr(signal, "sigwaitinfo"):  # Windows, macOS
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def wait() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def example_clips(

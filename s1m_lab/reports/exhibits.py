@@ -168,8 +168,8 @@ def results(report: suite.Report, name: str) -> str:
         "\n\nScores in %, means over the seeds, with the 95 % interval over test videos. The "
         "paper's three are its clip Hit@1, video Hit@1 and video Hit@5 on 487 classes. "
         "Compare their order, not their size: `pocket` is made so that motion matters. Training "
-        "time: seconds per network; the average sums its members; the histograms include all "
-        "trials of their grid."
+        "time: seconds per network; the average sums its members, of the seed that all have; the "
+        "histograms include all trials of their grid."
     )
     return f"{readme_table(table)}\n\n{origin}\n\n{readme_claims(judged)}"
 

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -191,17 +192,22 @@ def test_rows_of_held_clips_reach_another_device():
 
 
 @pytest.mark.filterwarnings("ignore:'pin_memory' argument")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks, with threads
+@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="not on this system")
 def test_processes_that_read_ahead_outlive_a_sigterm():
     """A batch system sends it to every process of a job; the trainer then writes a checkpoint."""
+    before = set(multiprocessing.active_children())
     reader = loader.ClipReader(Cut(), [0], 2, threads=1, device=torch.device("cpu"))
     reader.workers = 2
     plan = [loader.Plan(n, 0, np.arange(2), np.array([n % 9, 4])) for n in range(40)]
     batches = reader.batches(plan)
-    first = next(batches)
-    workers = multiprocessing.active_children()
+    first = [next(batches), next(batches)]  # of both processes
+    workers = set(multiprocessing.active_children()) - before
     for worker in workers:
-        os.kill(worker.pid, signal.SIGTERM)
-    assert len(workers) == 2 and len([first, *batches]) == 40
+        subprocess.run(["kill", str(worker.pid)], check=True)
+    assert len([*first, *batches]) == 40 and len(workers) == 2
+    del batches
+    assert not set(multiprocessing.active_children()) - before, "the trainer ends them"
 
 
 def test_the_crops_of_a_gpu_are_those_of_a_cpu():

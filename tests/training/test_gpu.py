@@ -12,6 +12,8 @@ if not torch.cuda.is_available():
     pytest.skip("there is no GPU", allow_module_level=True)
 
 GPU = torch.device("cuda", 0)
+# Processes that read ahead are forked from one with threads.
+pytestmark = pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 
 
 class Noise:
@@ -59,21 +61,24 @@ def test_held_clips_are_those_that_are_decoded(eighth, monkeypatch):
         assert torch.equal(one.targets, other.targets.cpu())
 
 
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_a_step_does_not_wait_for_the_gpu():
     net = models.build("slow", 2, 0.25, 43).to(GPU)
     view, plans = augment.Augment(43, net.crop), loader.plan_batches(np.array([40]), 8, 0, 3)
     reader = loader.ClipReader(Noise(), net.frames, 2, threads=2, device=GPU)
     reader.hold(np.arange(40), quiet=True)
     optimizer = torch.optim.SGD(net.parameters(), 1e-4, 0.9, fused=True)
-    for n, batch in enumerate(reader.batches(plans)):
-        x = view(batch.frames, batch.plan.samples, batch.plan.epoch)
-        dropout = train.step_dropout(0.5, 0, batch.plan, GPU)
-        with predict.autocast(GPU, "bf16"):
-            logits = net(x, dropout)
-        torch.nn.functional.cross_entropy(logits.float(), batch.targets).backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if n == 2:  # the first steps may wait
-            torch.cuda.set_sync_debug_mode("error")
-    torch.cuda.set_sync_debug_mode("default")
+    try:
+        for n, batch in enumerate(reader.batches(plans)):
+            x = view(batch.frames, batch.plan.samples, batch.plan.epoch)
+            dropout = train.step_dropout(0.5, 0, batch.plan, GPU)
+            with predict.autocast(GPU, "bf16"):
+                logits = net(x, dropout)
+            torch.nn.functional.cross_entropy(logits.float(), batch.targets).backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 5.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            if n == 2:  # the first steps may wait
+                torch.cuda.set_sync_debug_mode("error")
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
