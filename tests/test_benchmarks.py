@@ -9,7 +9,7 @@ import types
 import numpy as np
 import pytest
 
-from benchmarks import bench, train_step
+from benchmarks import bench, gpu_training, train_step
 
 
 def test_the_slope_of_a_power_law_is_its_exponent():
@@ -85,7 +85,18 @@ def test_rates_are_clips_of_a_batch_over_the_seconds_of_a_step(part, calls, tmp_
         assert (row.ours, row.theirs) == (4 * calls, 4 * calls) and row.ratio == 1
 
 
-def test_a_killed_training_is_resumed_and_compared(tmp_path, monkeypatch):
+def test_a_killed_training_is_run_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("S1M_HOME", str(tmp_path))
+    data = gpu_training.dataset(66, videos=64)
+    config = gpu_training.TrainConfig(
+        data=data, model="single", run="killed", epochs=8, batch_size=4, width=0.0625, size=66
+    )
+    (line,) = gpu_training.killed(config)["resumed"]
+    assert line.startswith("killed resumes from step ")
+
+
+@pytest.mark.slow
+def test_trainings_are_repeated_and_compared(tmp_path, monkeypatch):
     """`benchmarks/gpu_training.py` to its end, on the CPU."""
     command = [sys.executable, "benchmarks/gpu_training.py", "--cpu", "--models=single"]
     command += ["--width=0.0625", "--size=66", "--videos=64", "--epochs=1", "--short=8"]
