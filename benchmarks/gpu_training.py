@@ -100,8 +100,8 @@ def killed(config: TrainConfig) -> dict:
     while process.poll() is None and not list(there.glob("[0-9]*")):
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
-    lines = process.stdout.read().splitlines()
-    if process.wait() != -signal.SIGKILL:
+    lines = process.communicate()[0].splitlines()
+    if process.returncode != -signal.SIGKILL:
         raise RuntimeError(" | ".join(["it had ended before it could be killed", *lines[-3:]]))
     found = trained(config)
     found["resumed"] = [line for line in found["lines"] if "resumes from step" in line]
