@@ -71,7 +71,7 @@ lint: $(INSTALLED_DEV)  ## ruff, types, the import order of the folders; noteboo
 lab: $(INSTALLED)  ## JupyterLab on the notebooks
 	"$(RUN)" -m jupyterlab notebooks
 
-bench: $(INSTALLED_DEV)  ## the lab against named rivals, one table; 15 minutes on two cores (the longer: benchmarks/bench.py)
+bench: $(INSTALLED_DEV)  ## the lab against named rivals, one table; up to 15 minutes on two cores (the longer: benchmarks/bench.py)
 	"$(RUN)" benchmarks/bench.py --write .
 
 bench-gpu:  ## the same on a GPU, 8 minutes; takes the packages that PYTHON has, and SHARDS=folder

@@ -44,6 +44,7 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler prints to stderr otherwise
 import s1m_lab  # noqa: F401  before torch, so that OpenMP waits as it does in a training
 
 # isort: split
@@ -908,7 +909,7 @@ KEY = (  # the rows that README has
     ("clips from shards", "decord on the fly"), ("clips from shards", "PyAV on the fly"),
     ("clips from shards", "WebDataset, PIL"), ("clips from shards", "WebDataset, simplejpeg"),
     ("crops of a batch", "torchvision v2 per clip"), (catalog.OURS, catalog.RIVAL),
-    ("ingest, 1 worker", "decord decoding alone"),
+    ("ingest, 1 worker", "decord decoding alone"), ("ingest, 2 workers", "decord decoding alone"),
 )  # fmt: skip
 START, END = "<!-- bench: make bench -->", "<!-- end of bench -->"
 
@@ -931,8 +932,8 @@ def fill(text: str, about: dict) -> str:
     missing = ", ".join(one["name"] for one in about["skipped"])
     grown += f" Not measured in this run: {missing}." if missing else ""
     lines += ["", f"{about['machine']}, {about['precision']}, torch {about['versions']['torch']}, "
-              f"commit {about['commit']}, {about['date']}, load {load}, `benchmarks/bench.json`."
-              f"{grown}"]  # fmt: skip
+              f"commit {about['commit']}, {about['date']}, load {load}, `benchmarks/bench.json` "
+              f"(all rows).{grown}"]  # fmt: skip
     before, _, rest = text.partition(START)
     after = rest.partition(END)[2]
     return f"{before}{START}\n\n" + "\n".join(lines) + f"\n\n{END}{after}"

@@ -526,7 +526,7 @@ def measure_speed(net, batch_size: int, precision: str) -> float:
         logits.float().logsumexp(1).sum().backward()
         net.fc8.bias.grad.sum().item()  # waits for a GPU
         seconds = (time.perf_counter() - start) / count
-        if seconds * count > 2 and (turn or not on_gpu):  # a GPU's first also starts its libraries
+        if turn and seconds * count > 2:
             break
         count = max(2, int(2 / seconds))
     return 1 / seconds
