@@ -13,9 +13,6 @@ and then clips within a window of shards: random enough to train on, and read al
 Frames travel as uint8; `augment` turns them into a network's input on the device.
 """
 
-import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -225,7 +222,6 @@ class ClipReader:
                 collate_fn=_unchanged,
                 num_workers=self.workers,
                 pin_memory=self.workers > 0,
-                worker_init_fn=_end_with_trainer,
             )
             return
         for each in plan:
@@ -245,21 +241,6 @@ def _take(whole: Tensor, rows: Tensor, device: torch.device) -> Tensor:
 
 def _unchanged(batch):
     return batch
-
-
-def _end_with_trainer(worker: int) -> None:
-    """End by no SIGTERM but the trainer's. A batch system sends one to every process of a job, and
-    the trainer then writes a checkpoint."""
-    if not hasattr(signal, "sigwaitinfo"):  # Windows, macOS
-        return
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-
-    def wait() -> None:
-        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-            pass
-        os._exit(0)
-
-    threading.Thread(target=wait, daemon=True).start()
 
 
 def example_clips(

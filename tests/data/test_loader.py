@@ -1,9 +1,6 @@
 """Sampling as a pure function; the batched device step against a plain one."""
 
-import multiprocessing
 import os
-import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -189,25 +186,6 @@ def test_rows_of_held_clips_reach_another_device():
     whole, rows = torch.arange(12).reshape(4, 3), torch.tensor([2, 0, 2])
     for device in ("cpu", "cpu:0"):
         assert torch.equal(loader._take(whole, rows, torch.device(device)), whole[rows])
-
-
-@pytest.mark.filterwarnings("ignore:'pin_memory' argument")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks, with threads
-@pytest.mark.skipif(not hasattr(signal, "sigwaitinfo"), reason="not on this system")
-def test_processes_that_read_ahead_outlive_a_sigterm():
-    """A batch system sends it to every process of a job; the trainer then writes a checkpoint."""
-    before = set(multiprocessing.active_children())
-    reader = loader.ClipReader(Cut(), [0], 2, threads=1, device=torch.device("cpu"))
-    reader.workers = 2
-    plan = [loader.Plan(n, 0, np.arange(2), np.array([n % 9, 4])) for n in range(40)]
-    batches = reader.batches(plan)
-    first = [next(batches), next(batches)]  # of both processes
-    workers = set(multiprocessing.active_children()) - before
-    for worker in workers:
-        subprocess.run(["kill", str(worker.pid)], check=True)
-    assert len([*first, *batches]) == 40 and len(workers) == 2
-    del batches
-    assert not set(multiprocessing.active_children()) - before, "the trainer ends them"
 
 
 def test_the_crops_of_a_gpu_are_those_of_a_cpu():
