@@ -225,11 +225,7 @@ sys.argv = ["s1m_lab", *sys.argv[1:]]
 sys.exit(__main__.main())
 """
     options = command(lab(run="large", width=0.25, size=112, batch_size=150, epochs=1))[3:]
-    whole = [sys.executable, "-c", code, *options]
-    for _ in range(3):  # torch itself can crash where the last kilobytes are refused
-        done = subprocess.run(whole, capture_output=True, text=True)
-        if done.returncode >= 0:
-            break
+    done = subprocess.run([sys.executable, "-c", code, *options], capture_output=True, text=True)
     assert done.returncode == 1, done.stdout + done.stderr
     assert re.fullmatch(
         r"1\d\d clips a step do not fit into the memory, \d+ do: give batch_size \d+, and another "
